@@ -1,0 +1,182 @@
+"""The job file: one pydantic model a section, every key checked, unknown keys refused.
+
+`JobConfig.load("job.yaml", overrides=["input.path=x.jsonl"])` reads it. Errors are `ConfigError`s that
+name the key, what was given and what is allowed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import ConfigError
+
+Auto = Literal["auto"]
+PositiveInt = Annotated[int, Field(gt=0)]
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelSection(Section):
+    path: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["none"] = "none"
+    tensor_parallel: PositiveInt = 1
+    attention: Literal["auto", "sdpa"] = "auto"
+
+
+class PromptSource(Section):
+    """Where a row's prompt comes from: exactly one of these keys."""
+
+    template: str | None = None
+    column: str | None = None
+    messages: str | None = None
+    token_ids: str | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "PromptSource":
+        given = [name for name, value in self if value is not None]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of template, column, messages, token_ids (found: {found})")
+        return self
+
+
+class InputSection(Section):
+    path: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    format: Literal["auto", "jsonl", "parquet"] = "auto"
+    prompt: PromptSource
+    chat: bool | Auto = "auto"
+    id_column: str | None = None
+    keep: list[str] = []
+    group_by: str | None = None
+    shard_rows: PositiveInt = 2048
+
+
+class LabelSection(Section):
+    """`choices: [a, b]`, or `{name: "text as the model says it"}`; kept as the mapping."""
+
+    choices: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_stand_for_themselves(cls, data: Any) -> Any:
+        choices = data.get("choices") if isinstance(data, dict) else None
+        if isinstance(choices, list):
+            if len(set(map(str, choices))) != len(choices):
+                raise ValueError(f"choices must differ from each other, got {choices}")
+            return {**data, "choices": {str(choice): str(choice) for choice in choices}}
+        return data
+
+    @model_validator(mode="after")
+    def _at_least_two(self) -> "LabelSection":
+        if len(self.choices) < 2:
+            raise ValueError(f"choices must be at least two, got {list(self.choices)}")
+        if len(set(self.choices.values())) != len(self.choices):
+            raise ValueError("two choices have the same text, so no model could tell them apart")
+        return self
+
+
+class GenerationSection(Section):
+    max_new_tokens: PositiveInt = 128
+    temperature: Annotated[float, Field(ge=0.0)] = 0.0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    top_k: Annotated[int, Field(ge=0)] = 0
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = []
+    seed: int = 0
+    ignore_eos: bool = False
+    logprobs: bool = False
+
+
+class EngineSection(Section):
+    replicas: PositiveInt | Auto = "auto"
+    threads: PositiveInt | Auto = "auto"
+    max_batch_rows: PositiveInt | Auto = "auto"
+    kv_cache_tokens: PositiveInt | Auto = "auto"
+    deterministic: Literal["none"] = "none"
+
+
+class RouterSection(Section):
+    statistics: bool = True
+    per_row: bool = True
+
+
+class OutputSection(Section):
+    path: str
+    include: list[Literal["prompt", "token_ids", "prompt_token_ids"]] = []
+
+
+class ErrorsSection(Section):
+    max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
+    max_attempts: PositiveInt = 3
+
+
+class JobConfig(Section):
+    job: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+    task: Literal["generate", "label"]
+    model: ModelSection
+    input: InputSection
+    label: LabelSection | None = None
+    generation: GenerationSection = GenerationSection()
+    engine: EngineSection = EngineSection()
+    router: RouterSection = RouterSection()
+    output: OutputSection
+    errors: ErrorsSection = ErrorsSection()
+
+    @model_validator(mode="after")
+    def _sections_fit_the_task(self) -> "JobConfig":
+        if self.task == "label" and self.label is None:
+            raise ValueError("task label needs a section label with choices")
+        if self.task != "label" and self.label is not None:
+            raise ValueError(f"section label has no effect with task {self.task}: remove it")
+        if self.task != "generate" and "generation" in self.model_fields_set:
+            raise ValueError(f"section generation has no effect with task {self.task}: remove it")
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: list[str] | None = None) -> "JobConfig":
+        """Read and check a job file; `overrides` are `section.key=value`, the value in YAML."""
+        try:
+            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot read the job file: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        if not isinstance(data, dict):
+            raise ConfigError(f"{path}: a job file is a mapping of sections, this is {type(data).__name__}")
+        for override in overrides or []:
+            _apply(data, override)
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigError(f"{path}: " + "; ".join(map(_describe, error.errors()))) from error
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    *sections, key = dotted.split(".")
+    if not equals or not key:
+        raise ConfigError(f"--set {override}: write it as section.key=value")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
+    try:
+        data[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _describe(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        what = "unknown key"
+    return f"{where}: {what}" if where else what

@@ -1,0 +1,54 @@
+"""What can go wrong, and whose problem it is.
+
+    JobError            ends the job with an exit code and one sentence for the user
+      ConfigError       2: the job file, its input or its checkpoint is wrong; found before anything loads
+      TooManyErrors     3: more error rows than errors.max_error_rate; everything is published all the same
+      Interrupted      75: stopped half-way; the same command goes on where it stopped
+    RowError            never ends a job: the row is published with status "error", a code and a message
+"""
+
+from enum import StrEnum
+
+
+class JobError(Exception):
+    exit_code = 1
+
+
+class ConfigError(JobError):
+    exit_code = 2
+
+
+class TooManyErrors(JobError):
+    exit_code = 3
+
+
+class Interrupted(JobError):
+    exit_code = 75
+
+
+class RowErrorCode(StrEnum):
+    EMPTY_LINE = "EMPTY_LINE"
+    LINE_TOO_LONG = "LINE_TOO_LONG"
+    INVALID_UTF8 = "INVALID_UTF8"
+    MALFORMED_JSON = "MALFORMED_JSON"
+    NOT_AN_OBJECT = "NOT_AN_OBJECT"
+    UNREADABLE = "UNREADABLE"
+    MISSING_COLUMN = "MISSING_COLUMN"
+    WRONG_TYPE = "WRONG_TYPE"
+    NULL_PROMPT = "NULL_PROMPT"
+    EMPTY_PROMPT = "EMPTY_PROMPT"
+    BAD_MESSAGES = "BAD_MESSAGES"
+    BAD_TOKEN_ID = "BAD_TOKEN_ID"
+    TEMPLATE_FAILED = "TEMPLATE_FAILED"
+    BAD_PARAMETER = "BAD_PARAMETER"
+    PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    NAN_LOGITS = "NAN_LOGITS"
+
+
+class RowError(Exception):
+    """One row cannot be run; the message must not quote the row's own text."""
+
+    def __init__(self, code: RowErrorCode, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
