@@ -1,0 +1,69 @@
+"""The feed-forward half of a block: top-K of E SiLU experts, or one dense SiLU network.
+
+N tokens, D width, F hidden width of an expert (this rank's share of it), E experts, K chosen per token.
+Mixtral of Experts, arXiv 2401.04088, section 2.1.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.config import ModelConfig
+from model.parallel import TensorParallel
+
+# (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
+RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
+
+
+class Experts(nn.Module):
+    def __init__(self, layer: int, config: ModelConfig, tp: TensorParallel) -> None:
+        super().__init__()
+        self.layer = layer
+        self.num_chosen = config.num_experts_per_tok
+        self.tp = tp
+        share = tp.share(config.ffn_dim, "intermediate_size")
+        E, D, F_ = config.num_experts, config.dim, share.stop - share.start
+        self.gate = nn.Parameter(torch.empty(E, D), requires_grad=False)
+        self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
+        self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
+
+    def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
+        router_logits = F.linear(x, self.gate)  # [N, E]
+        weights, chosen = router_logits.softmax(-1, dtype=torch.float32).topk(self.num_chosen)  # [N, K]
+        weights = weights / weights.sum(-1, keepdim=True)
+        if observe is not None:
+            observe(self.layer, router_logits, chosen, weights)
+
+        order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
+        tokens = order // self.num_chosen
+        sizes = chosen.flatten().bincount(minlength=len(self.gate)).tolist()
+        outputs = [
+            swiglu(x[assigned], self.w13[expert], self.w2[expert])
+            for expert, assigned in enumerate(tokens.split(sizes))
+            if len(assigned)
+        ]
+        if not outputs:
+            return torch.zeros_like(x)
+        weighted = torch.cat(outputs) * weights.flatten()[order, None]  # [N * K, D] fp32
+        mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, weighted)
+        return self.tp.all_reduce(mixed.to(x.dtype))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: ModelConfig, tp: TensorParallel) -> None:
+        super().__init__()
+        self.tp = tp
+        share = tp.share(config.ffn_dim, "intermediate_size")
+        D, F_ = config.dim, share.stop - share.start
+        self.w13 = nn.Parameter(torch.empty(2 * F_, D), requires_grad=False)
+        self.w2 = nn.Parameter(torch.empty(D, F_), requires_grad=False)
+
+    def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
+        return self.tp.all_reduce(swiglu(x, self.w13, self.w2))
+
+
+def swiglu(x: Tensor, w13: Tensor, w2: Tensor) -> Tensor:  # [N, D] -> [N, D]
+    gate, up = F.linear(x, w13).chunk(2, dim=-1)
+    return F.linear(F.silu(gate) * up, w2)

@@ -1,0 +1,82 @@
+"""Mixtral (arXiv 2401.04088) and, without experts, Mistral-7B (arXiv 2310.06825).
+
+B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A batch comes left-padded,
+[B, T] with its mask; from the embedding on, only the N real tokens are computed.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from model.attention import Attend, Attention, PaddedAttention
+from model.config import ModelConfig
+from model.experts import Experts, FeedForward, RoutingObserver
+from model.layers import RMSNorm, RoPE
+from model.parallel import TensorParallel, VocabParallelEmbedding
+
+
+class Block(nn.Module):
+    def __init__(self, layer: int, config: ModelConfig, tp: TensorParallel) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.attention = Attention(layer, config, tp)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+        self.feed_forward = Experts(layer, config, tp) if config.num_experts else FeedForward(config, tp)
+
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, observe: RoutingObserver | None
+    ) -> Tensor:  # [N, D] -> [N, D]
+        x = x + self.attention(self.attention_norm(x), rope, attend)
+        return x + self.feed_forward(self.ffn_norm(x), observe)
+
+
+class Transformer(nn.Module):
+    """The network; weights are uninitialised until `model.checkpoint.load_weights` or a trainer fills them."""
+
+    def __init__(self, config: ModelConfig, tp: TensorParallel | None = None) -> None:
+        super().__init__()
+        tp = tp or TensorParallel()
+        self.config = config
+        self.tp = tp
+        self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+        self.rope = RoPE(config.head_dim, config.rope_theta)
+        self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.head = (
+            self.embedding
+            if config.tie_embeddings
+            else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+        )
+
+    def hidden(
+        self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None
+    ) -> Tensor:
+        """Real tokens and their positions, [N] each -> normalised hidden states [N, D].
+
+        `attend` decides which tokens each one sees; `observe` is shown every layer's routing.
+        """
+        x = self.embedding(token_ids)
+        rope = self.rope(positions, x.dtype)
+        for block in self.blocks:
+            x = block(x, rope, attend, observe)
+        return self.norm(x)
+
+    def forward(self, token_ids: Tensor, mask: Tensor, observe: RoutingObserver | None = None) -> Tensor:
+        """A left-padded batch without a cache: token ids and mask, [B, T] each -> logits [B, T, V].
+
+        The mask is True at real tokens; logits at pads are zero.
+        """
+        positions = mask.long().cumsum(1) - 1
+        attend = PaddedAttention(mask, self.config.sliding_window)
+        x = self.hidden(token_ids[mask], positions[mask], attend, observe)
+        logits = self.head.logits(x)
+        padded = logits.new_zeros(*mask.shape, self.config.vocab_size)
+        padded[mask] = logits
+        return padded
+
+
+def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
+    longest = max(map(len, rows), default=0)
+    token_ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)
+    mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in rows], device=device)
+    return token_ids, mask
