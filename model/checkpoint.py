@@ -84,7 +84,7 @@ def _open(file: Path) -> Any:
 
 def load_weights(model: Transformer, files: Iterable[Any]) -> None:
     """Fill the model from opened safetensors files; every name must be expected, every weight found."""
-    where = {name: file for file in files for name in file.keys()}  # noqa: SIM118: not a mapping
+    where = {name: file for file in files for name in file.keys()}  # noqa: SIM118
     unused = {name for name in where if not _IGNORED.fullmatch(name)}
     if model.config.tie_embeddings:
         unused.discard("lm_head.weight")

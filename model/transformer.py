@@ -26,11 +26,12 @@ class Block(nn.Module):
         self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, observe: RoutingObserver | None
     ) -> Tensor:  # [N, D] -> [N, D]
         x = x + self.attention(self.attention_norm(x), rope, attend)
-        return x + self.feed_forward(self.ffn_norm(x), observe)
+        mixed: Tensor = x + self.feed_forward(self.ffn_norm(x), observe)
+        return mixed
 
 
 class Transformer(nn.Module):
-    """The network; weights are uninitialised until `model.checkpoint.load_weights` or a trainer fills them."""
+    """The network; its weights are uninitialised until a checkpoint or a trainer fills them."""
 
     def __init__(self, config: ModelConfig, tp: TensorParallel | None = None) -> None:
         super().__init__()
@@ -58,7 +59,8 @@ class Transformer(nn.Module):
         rope = self.rope(positions, x.dtype)
         for block in self.blocks:
             x = block(x, rope, attend, observe)
-        return self.norm(x)
+        normalised: Tensor = self.norm(x)
+        return normalised
 
     def forward(self, token_ids: Tensor, mask: Tensor, observe: RoutingObserver | None = None) -> Tensor:
         """A left-padded batch without a cache: token ids and mask, [B, T] each -> logits [B, T, V].

@@ -12,7 +12,7 @@ from torch import Tensor
 from model.attention import Attention
 from model.config import ModelConfig
 from model.experts import Experts, FeedForward
-from model.transformer import Transformer
+from model.transformer import Block, Transformer
 
 Slices = tuple[slice, ...]
 ALL = slice(None)
@@ -32,6 +32,7 @@ def weight_sources(model: Transformer) -> Iterator[Source]:
     vocabulary = (config.vocab_size, config.dim)
     yield Source("model.embed_tokens.weight", vocabulary, (embedding.rows, ALL), embedding.weight)
     for layer, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
         prefix = f"model.layers.{layer}."
         yield _vector(prefix + "input_layernorm.weight", block.attention_norm.weight)
         yield from _attention(prefix + "self_attn.", block.attention, config)

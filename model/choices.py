@@ -1,0 +1,59 @@
+"""A label's choices as a tree of tokens that is scored in one forward pass.
+
+C choices, t nodes of the tree, V vocabulary. A node stands for a non-empty proper prefix of some choice: its
+logits predict what follows that prefix. The last token of a choice is predicted but never fed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ChoiceTree:
+    token_ids: list[int]  # [t]
+    depths: list[int]  # [t], 0 right behind the prompt
+    ancestors: Tensor  # [t, t] bool: which nodes a node sees, itself among them
+    steps: list[
+        list[tuple[int, int]]
+    ]  # per choice: (node that predicts, or -1 for the prompt; token predicted)
+
+    @classmethod
+    def from_choices(cls, choices: list[list[int]]) -> "ChoiceTree":
+        """ValueError if a choice is empty or stands twice."""
+        if not choices or not all(choices):
+            raise ValueError("choices must be non-empty lists of token ids")
+        if len({tuple(choice) for choice in choices}) != len(choices):
+            raise ValueError("choices must differ from each other in their token ids")
+        nodes: dict[tuple[int, ...], int] = {}
+        for choice in choices:
+            for length in range(1, len(choice)):
+                nodes.setdefault(tuple(choice[:length]), len(nodes))
+        ancestors = torch.zeros(len(nodes), len(nodes), dtype=torch.bool)
+        for prefix, node in nodes.items():
+            for length in range(1, len(prefix) + 1):
+                ancestors[node, nodes[prefix[:length]]] = True
+        steps = [
+            [(nodes.get(tuple(choice[:length]), -1), token) for length, token in enumerate(choice)]
+            for choice in choices
+        ]
+        return cls([prefix[-1] for prefix in nodes], [len(prefix) - 1 for prefix in nodes], ancestors, steps)
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def depth(self) -> int:
+        return max(self.depths, default=-1) + 1
+
+    def logprobs(self, logits: Tensor) -> list[float]:
+        """Logits at the prompt's last token and at every node, [1 + t, V] -> log-probability of each choice.
+
+        A choice's probability is the product of the probabilities of its tokens, each over the whole
+        vocabulary.
+        """
+        token_logprobs = logits.double().log_softmax(-1)
+        return [
+            float(sum(token_logprobs[node + 1, token] for node, token in choice)) for choice in self.steps
+        ]

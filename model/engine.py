@@ -1,0 +1,192 @@
+"""The engine: rows in, completions out, with every slot refilled as soon as a row leaves it.
+
+    engine = Engine.load("checkpoint/")
+    completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
+
+It knows token ids only. `submit` rows at any time, call `step` until `idle`.
+"""
+
+from collections.abc import Sequence as Rows
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.batch import Batch, Phase, Row
+from model.choices import ChoiceTree
+from model.config import ModelConfig
+from model.executor import ExecutorOptions
+from model.memory import cache_tokens, compute_dtype, default_device
+from model.ranks import Ranks
+from model.request import Completion, Request
+from model.sampling import SamplingParams, sample, stream_of
+from model.scheduler import Scheduler, Sequence
+
+_PREFILL_TOKENS = 4096
+
+
+class Engine:
+    def __init__(self, ranks: Ranks, config: ModelConfig, slots: int, cache_tokens: int) -> None:
+        self.config = config
+        self.ranks = ranks
+        self.cache_tokens = cache_tokens
+        self.scheduler = Scheduler(slots, cache_tokens, _PREFILL_TOKENS)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        dtype: str = "auto",
+        *,
+        tensor_parallel: int = 1,
+        threads: int | None = None,
+        max_batch_rows: int | None = None,
+        kv_cache_tokens: int | None = None,
+        statistics: bool = True,
+    ) -> "Engine":
+        """Load a checkpoint folder.
+
+        Args:
+            dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
+            threads: CPU threads of each rank; None: torch's default, shared among the ranks.
+            max_batch_rows: rows that decode together; None: 64 on a CPU, 256 on a GPU.
+            kv_cache_tokens: places in the cache; None: what memory allows.
+
+        Raises:
+            FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
+        """
+        config = ModelConfig.from_folder(folder)
+        device = default_device()
+        slots = max_batch_rows or (256 if device.type == "cuda" else 64)
+        torch_dtype = compute_dtype(dtype, config, device)
+        options = ExecutorOptions(
+            folder=Path(folder),
+            dtype=torch_dtype,
+            device=device,
+            threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
+            slots=slots,
+            cache_tokens=kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel),
+            statistics=statistics,
+        )
+        return cls(Ranks(options, tensor_parallel), config, slots, options.cache_tokens)
+
+    def submit(self, request: Request) -> None:
+        """Queue a row; ValueError if no empty engine of this size could run it."""
+        prompt, room = len(request.prompt_token_ids), self.config.max_positions
+        if prompt == 0:
+            raise ValueError("a prompt must hold at least one token")
+        longest = request.choices.depth if request.choices else request.params.max_new_tokens - 1
+        if prompt + longest > room:
+            raise ValueError(
+                f"{prompt} prompt tokens and {longest} further ones exceed the context of {room}"
+            )
+        if request.cache_tokens > self.cache_tokens:
+            raise ValueError(
+                f"a row of {request.cache_tokens} tokens exceeds kv_cache_tokens ({self.cache_tokens})"
+            )
+        self.scheduler.add(request)
+
+    @property
+    def idle(self) -> bool:
+        return self.scheduler.idle
+
+    def step(self) -> list[Completion]:
+        """Prefill waiting rows that fit or, where none does, decode one token of every running row."""
+        admitted = self.scheduler.admit()
+        if admitted:
+            return self._run(Phase.PREFILL, admitted)
+        running = list(self.scheduler.running.values())
+        return self._run(Phase.DECODE, running) if running else []
+
+    def generate(self, prompts: Rows[list[int]], params: SamplingParams | None = None) -> list[Completion]:
+        """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
+        params = params or SamplingParams()
+        return self.run([Request(str(i), prompt, params) for i, prompt in enumerate(prompts)])
+
+    def score(self, prompts: Rows[list[int]], choices: list[list[int]]) -> list[Completion]:
+        """The log-probability of every choice behind every prompt, from one forward pass a prompt."""
+        tree = ChoiceTree.from_choices(choices)
+        return self.run([Request(str(i), prompt, choices=tree) for i, prompt in enumerate(prompts)])
+
+    def run(self, requests: Rows[Request]) -> list[Completion]:
+        """Run requests with distinct keys to their end; completions in the order of the requests."""
+        for request in requests:
+            self.submit(request)
+        done: dict[str, Completion] = {}
+        while not self.idle:
+            done.update((completion.key, completion) for completion in self.step())
+        return [done[request.key] for request in requests]
+
+    def close(self) -> None:
+        self.ranks.close()
+
+    def _run(self, phase: Phase, sequences: list[Sequence]) -> list[Completion]:
+        rows = [_new_tokens(phase, sequence) for sequence in sequences]
+        logits = self.ranks.forward(Batch.of(phase, rows))  # [M, V]
+        finite = ~logits.isnan().any(-1)
+        generating, completions, at = [], [], 0
+        for sequence, row in zip(sequences, rows, strict=True):
+            sequence.cached += len(row.token_ids)
+            predictions = slice(at, at + 1 + (len(row.tree) if row.tree else 0))
+            at = predictions.stop
+            if not bool(finite[predictions].all()):
+                completions.append(self._finish(sequence, None, nan_logits=True))
+            elif sequence.request.choices:
+                scores = sequence.request.choices.logprobs(logits[predictions])
+                completions.append(self._finish(sequence, None, scores))
+            else:
+                generating.append((sequence, predictions.start))
+        if generating:
+            completions += self._append_tokens([s for s, _ in generating], logits[[i for _, i in generating]])
+        return completions
+
+    def _append_tokens(self, sequences: list[Sequence], logits: Tensor) -> list[Completion]:
+        tokens, logprobs = sample(
+            logits,
+            [sequence.request.params for sequence in sequences],
+            [stream_of(sequence.request.params.seed, sequence.request.key) for sequence in sequences],
+            [len(sequence.token_ids) for sequence in sequences],
+        )
+        completions = []
+        for i, (sequence, token) in enumerate(zip(sequences, tokens, strict=True)):
+            sequence.token_ids.append(token)
+            if logprobs is not None:
+                sequence.logprobs.append(logprobs[i])
+            reason = self._finish_reason(sequence, token)
+            if reason:
+                completions.append(self._finish(sequence, reason))
+        return completions
+
+    def _finish_reason(self, sequence: Sequence, token: int) -> str | None:
+        request = sequence.request
+        if token in self.config.eos_token_ids and not request.params.ignore_eos:
+            return "stop"
+        if request.should_stop is not None and request.should_stop(token):
+            return "stop"
+        return "length" if len(sequence.token_ids) == request.params.max_new_tokens else None
+
+    def _finish(
+        self,
+        sequence: Sequence,
+        reason: str | None,
+        choice_logprobs: list[float] | None = None,
+        nan_logits: bool = False,
+    ) -> Completion:
+        self.scheduler.release(sequence)
+        routing = self.ranks.local.routing
+        return Completion(
+            key=sequence.request.key,
+            token_ids=sequence.token_ids,
+            logprobs=sequence.logprobs if sequence.request.params.logprobs else None,
+            finish_reason=reason,
+            choice_logprobs=choice_logprobs,
+            routing=routing.take(sequence.slot) if routing else None,
+            nan_logits=nan_logits,
+        )
+
+
+def _new_tokens(phase: Phase, sequence: Sequence) -> Row:
+    if phase is Phase.PREFILL:
+        request = sequence.request
+        return Row(sequence.slot, sequence.start, 0, request.prompt_token_ids, request.choices)
+    return Row(sequence.slot, sequence.start, sequence.cached, sequence.token_ids[-1:])

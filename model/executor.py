@@ -1,0 +1,51 @@
+"""Runs steps on one rank: the network, its cache and the routing counters.
+
+With tensor parallelism every rank has an executor and runs the same steps in the same order; see
+`model.ranks`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.batch import Batch
+from model.checkpoint import load_transformer
+from model.kv_cache import CachedAttention, KVCache
+from model.parallel import TensorParallel
+from model.routing import RoutingRecorder
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    folder: Path
+    dtype: torch.dtype
+    device: torch.device
+    threads: int
+    slots: int
+    cache_tokens: int
+    statistics: bool
+
+
+class Executor:
+    def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
+        torch.set_num_threads(options.threads)
+        self.device = options.device
+        self.model = load_transformer(options.folder, options.dtype, options.device, tp)
+        config = self.model.config
+        self.cache = KVCache(config, options.cache_tokens, tp, options.dtype, options.device)
+        self.routing = None
+        if options.statistics and config.num_experts and tp.rank == 0:
+            self.routing = RoutingRecorder(config, options.slots, options.device)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> Tensor:
+        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`."""
+        mask = batch.mask.to(self.device)
+        token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
+        observe = self.routing.observe if self.routing else None
+        x = self.model.hidden(token_ids, positions, CachedAttention(self.cache, batch), observe)
+        if self.routing:
+            self.routing.end_step(batch)
+        return self.model.head.logits(x[batch.predicting().to(self.device)])

@@ -1,0 +1,53 @@
+"""What the machine offers: device, number type, and how many tokens its memory can hold."""
+
+import os
+
+import torch
+
+from model.config import ModelConfig
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CPU_CACHE_BYTES = 4 << 30
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def compute_dtype(dtype: str, config: ModelConfig, device: torch.device) -> torch.dtype:
+    """`auto` is the checkpoint's own type on a GPU; a CPU without native bf16 is 5 times faster in fp32."""
+    if dtype == "auto":
+        dtype = config.dtype if device.type == "cuda" else "float32"
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be auto or one of {', '.join(_DTYPES)}, got {dtype}")
+    return _DTYPES[dtype]
+
+
+def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
+    """Bytes of one token's keys and values in all layers, on one rank."""
+    kv_heads = max(1, config.num_kv_heads // tensor_parallel)
+    return 2 * config.num_layers * kv_heads * config.head_dim * dtype.itemsize
+
+
+def cache_tokens(
+    config: ModelConfig, slots: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
+) -> int:
+    """Places for the cache: full contexts in all slots or, if memory is short, what it can hold."""
+    if device.type == "cuda":
+        weights = weight_bytes(config, dtype) // tensor_parallel
+        free = torch.cuda.mem_get_info(device)[0]
+        budget = int(0.85 * (free - weights))
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        budget = min(free // (2 * tensor_parallel), _CPU_CACHE_BYTES)
+    fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
+    return max(min(fitting, slots * config.max_positions), 1)
+
+
+def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
+    """Bytes of all weights of the model, not sharded."""
+    heads = (config.num_heads + config.num_kv_heads) * 2 * config.head_dim
+    experts = max(1, config.num_experts)
+    layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
+    vocabularies = 1 if config.tie_embeddings else 2
+    return (config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)) * dtype.itemsize

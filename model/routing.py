@@ -1,0 +1,140 @@
+"""Which experts the router chose, counted row by row while the batch is computed.
+
+N real tokens of a step, L layers, E experts, K chosen per token. Counts are kept apart for prefill and
+decode. Sums of probabilities are in fixed point, round(x * 2^16), so that adding them up is exact and the
+order does not matter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.batch import Batch
+from model.config import ModelConfig
+
+FIXED_POINT = 1 << 16
+_PHASES = 2
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RowRouting:
+    """What the router did with one row; the first axis is the phase: prefill, decode.
+
+    A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` also
+    counts what was computed but is no token of the row: the choices tried behind a prompt.
+    """
+
+    tokens: Counts  # [2]
+    computed: Counts  # [2]
+    chosen: Counts  # [2, L, K, E] how often an expert was a token's k-th choice
+    gate_q: Counts  # [2, L, K, E] gate weights of those choices
+    prob_q: Counts  # [2, L, E] router probabilities of all tokens
+    pairs: Counts  # [2, L, E, E] first choice, second choice
+    next_pairs: Counts  # [2] pairs of consecutive tokens
+    repeat_first: Counts  # [2, L] pairs with the same first choice
+    repeat_any: Counts  # [2, L] pairs with any choice in common
+    entropy_q: Counts  # [2, L] entropy of the router's probabilities, in nats
+
+
+class RoutingRecorder:
+    """Counters for every slot of the engine, filled step by step without leaving the device."""
+
+    def __init__(self, config: ModelConfig, slots: int, device: torch.device) -> None:
+        L, K, E = config.num_layers, config.num_experts_per_tok, config.num_experts
+        self.config = config
+        self.device = device
+        self.counters = {
+            "tokens": self._zeros(slots),
+            "computed": self._zeros(slots),
+            "chosen": self._zeros(slots, L, K, E),
+            "gate_q": self._zeros(slots, L, K, E),
+            "prob_q": self._zeros(slots, L, E),
+            "pairs": self._zeros(slots, L, E, E),
+            "next_pairs": self._zeros(slots),
+            "repeat_first": self._zeros(slots, L),
+            "repeat_any": self._zeros(slots, L),
+            "entropy_q": self._zeros(slots, L),
+        }
+        self.latest = torch.zeros(slots, L, K, dtype=torch.int64, device=device)  # of each slot's last token
+        self._step: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def _zeros(self, slots: int, *shape: int) -> Tensor:
+        return torch.zeros(_PHASES, slots, *shape, dtype=torch.int64, device=self.device)
+
+    def observe(self, layer: int, router_logits: Tensor, chosen: Tensor, weights: Tensor) -> None:
+        assert layer == len(self._step), "layers are observed once a step, in their order"
+        self._step.append((router_logits, chosen, weights))
+
+    def end_step(self, batch: Batch) -> None:
+        """Add the observed step to the counters of the batch's rows."""
+        logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
+        self._step.clear()
+        self._add("computed", batch, torch.tensor([row.length for row in batch.rows]))
+        self._add("tokens", batch, torch.tensor([len(row.token_ids) for row in batch.rows]))
+
+        real, slots = self._logical_tokens(batch)
+        logits, chosen, weights = logits[real].float(), chosen[real], weights[real]  # [N, L, E] and [N, L, K]
+        probabilities = logits.softmax(-1)
+        entropy = torch.special.entr(probabilities).sum(-1)  # [N, L]
+        L, K, E = self.config.num_layers, self.config.num_experts_per_tok, self.config.num_experts
+        place = slots[:, None] * L + torch.arange(L, device=self.device)  # [N, L]
+        choice = (place[..., None] * K + torch.arange(K, device=self.device)) * E + chosen  # [N, L, K]
+        self._add_at("chosen", batch, choice, torch.ones_like(choice))
+        self._add_at("gate_q", batch, choice, _fixed(weights))
+        if K > 1:
+            pair = (place * E + chosen[..., 0]) * E + chosen[..., 1]  # [N, L]
+            self._add_at("pairs", batch, pair, torch.ones_like(pair))
+        self._add_tokens("prob_q", batch, slots, _fixed(probabilities))
+        self._add_tokens("entropy_q", batch, slots, _fixed(entropy))
+        self._add_repeats(batch, chosen, slots)
+
+    def _logical_tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Which of the N computed tokens belong to their row (a tree's nodes don't), and their slots."""
+        real = torch.cat([torch.arange(row.length) < len(row.token_ids) for row in batch.rows])
+        slots = torch.tensor([row.slot for row in batch.rows])
+        lengths = torch.tensor([len(row.token_ids) for row in batch.rows])
+        return real.to(self.device), slots.repeat_interleave(lengths).to(self.device)
+
+    def _add_repeats(self, batch: Batch, chosen: Tensor, slots: Tensor) -> None:
+        before = chosen.roll(1, dims=0)
+        paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
+        lengths = torch.tensor([len(row.token_ids) for row in batch.rows])
+        ends = lengths.cumsum(0).to(self.device)
+        starts = ends - lengths.to(self.device)
+        row_slots = torch.tensor([row.slot for row in batch.rows], device=self.device)
+        before[starts] = self.latest[row_slots]
+        paired[starts] = torch.tensor([row.cached > 0 for row in batch.rows], device=self.device)
+        self.latest[row_slots] = chosen[ends - 1]
+
+        same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [N, L]
+        any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1) & paired[:, None]
+        self._add_tokens("next_pairs", batch, slots, paired.long())
+        self._add_tokens("repeat_first", batch, slots, same_first.long())
+        self._add_tokens("repeat_any", batch, slots, any_common.long())
+
+    def _add_at(self, name: str, batch: Batch, places: Tensor, values: Tensor) -> None:
+        """Places are indices into the counter of the batch's phase, laid flat."""
+        self.counters[name][batch.phase].view(-1).index_add_(0, places.flatten(), values.flatten())
+
+    def _add_tokens(self, name: str, batch: Batch, slots: Tensor, values: Tensor) -> None:
+        self.counters[name][batch.phase].index_add_(0, slots, values)
+
+    def _add(self, name: str, batch: Batch, values: Tensor) -> None:  # [B]
+        slots = torch.tensor([row.slot for row in batch.rows], device=self.device)
+        self.counters[name][batch.phase].index_add_(0, slots, values.to(self.device))
+
+    def take(self, slot: int) -> RowRouting:
+        """The counts of the row in `slot`, which start again at zero."""
+        counts = {}
+        for name, counter in self.counters.items():
+            counts[name] = counter[:, slot].cpu().numpy().copy()
+            counter[:, slot] = 0
+        return RowRouting(**counts)
+
+
+def _fixed(x: Tensor) -> Tensor:
+    return (x.double() * FIXED_POINT).round().long()
