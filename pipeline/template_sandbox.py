@@ -1,0 +1,217 @@
+"""The jinja2 environment of all templates: what they may call, and what they pay for it.
+
+Templates are code that came with somebody's checkpoint (CVE-2024-34359, CVE-2026-5760), and one careless
+loop would hang a worker. So: jinja2's immutable sandbox, only the filters and methods below, and a budget
+that every loop round, call and printed character is charged to. The budget counts instead of timing, so
+that a row fails on every machine or on none; the deadline behind it is the last resort.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from pipeline.errors import RowError, RowErrorCode
+
+MAX_CHARACTERS = 1_000_000  # of a rendered template
+MAX_STEPS = 200_000  # loop rounds, calls, values in a printed list: about a second
+MAX_SECONDS = 20.0
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Left out: what pads to a width (center, indent, batch), what is for HTML (escape, safe), what is random.
+ALLOWED_FILTERS = _words(
+    "abs capitalize count d default dictsort first float groupby int items last length list lower map max "
+    "min reject rejectattr reverse round select selectattr sort string title trim truncate unique upper "
+    "wordcount"
+)
+ALLOWED_METHODS = {
+    str: _words(
+        "capitalize casefold count endswith find index isalnum isalpha isdigit islower isspace istitle "
+        "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition rsplit "
+        "rstrip split splitlines startswith strip title upper"
+    ),
+    dict: _words("get items keys values"),
+    list: _words("count index"),
+    tuple: _words("count index"),
+    int: _words(""),
+    float: _words("is_integer"),
+}
+
+
+class OverBudget(SecurityError):
+    """A template does too much; unlike jinja2's own errors, the message never holds a value."""
+
+
+class Budget:
+    """What one rendering may still spend."""
+
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.characters = 4 * MAX_CHARACTERS  # a captured block is printed twice
+        self.deadline = time.monotonic() + MAX_SECONDS
+
+    def step(self) -> None:
+        self.steps -= 1
+        if self.steps < 0:
+            raise OverBudget(f"it takes more than {MAX_STEPS} loop rounds and calls")
+        if time.monotonic() > self.deadline:
+            raise OverBudget(f"it takes more than {MAX_SECONDS:.0f} seconds")
+
+    def spend(self, characters: int) -> None:
+        self.characters -= characters
+        if self.characters < 0:
+            raise OverBudget(f"it makes more than {MAX_CHARACTERS} characters")
+
+    def text(self, value: object) -> str:
+        """`str(value)`, paid for before it is made."""
+        if not isinstance(value, str):
+            self.measure(value)
+            value = str(value)
+        self.spend(len(value))
+        return value
+
+    def measure(self, value: object) -> None:
+        """Pay for every value in a list or mapping: a short template can nest one into 2**40."""
+        self.step()
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                self.measure(key)
+                self.measure(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                self.measure(item)
+        elif isinstance(value, str):
+            self.spend(len(value))
+
+
+budget: ContextVar[Budget] = ContextVar("budget")
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Compile only trees that `Charged` has been through, render with `budget` set."""
+
+    intercepted_binops = frozenset(("+", "*", "**", "%"))
+
+    def __init__(self, print_nulls: bool, **options: Any) -> None:
+        super().__init__(
+            undefined=StrictUndefined, finalize=_print if print_nulls else _refuse_null, **options
+        )
+        self.filters = {name: FILTERS[name] for name in ALLOWED_FILTERS}
+        self.filters |= {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
+        self.globals = {name: self.globals[name] for name in ("dict", "namespace", "range")}
+
+    def charge_step(self) -> None:
+        """Called at the start of loop and macro bodies; `call` below is what charges."""
+
+    def concatenate(self, *values: object) -> str:
+        return "".join(map(_string, values))
+
+    def wrap_str_format(self, value: Any) -> None:
+        """No `str.format` in disguise: `{:1000000000}` is one gigabyte."""
+        return
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        for kind, methods in ALLOWED_METHODS.items():
+            if isinstance(obj, kind) and callable(value):
+                return attr in methods
+        return super().is_safe_attribute(obj, attr, value)
+
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        budget.get().step()
+        owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
+        if isinstance(owner, str) and name == "replace":
+            return _replace(owner, *args, **kwargs)
+        if isinstance(owner, str) and name == "join":
+            return _join(args[0], owner)
+        return super().call(context, obj, *args, **kwargs)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        if operator == "+" and not numbers:
+            if isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
+                budget.get().spend(len(left) + len(right))
+        elif not numbers:
+            raise OverBudget(
+                f"{operator} is for numbers, got {type(left).__name__} and {type(right).__name__}"
+            )
+        elif abs(left) > 2**64 or abs(right) > (64 if operator == "**" else 2**64):
+            raise OverBudget(f"the numbers are too large for {operator}")
+        return super().call_binop(context, operator, left, right)
+
+
+class Charged(NodeTransformer):
+    """Makes every loop round, macro call, piece of literal text and `~` of a template pay."""
+
+    def visit_For(self, node: nodes.For) -> nodes.Node:
+        return self._charge_body(node)
+
+    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
+        return self._charge_body(node)
+
+    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:
+        return nodes.Const(node.data, lineno=node.lineno)  # goes through `finalize`, as values do
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+        self.generic_visit(node)
+        return _call("concatenate", node.nodes, node.lineno)
+
+    def _charge_body(self, node: nodes.For | nodes.Macro) -> nodes.Node:
+        self.generic_visit(node)
+        node.body.insert(0, nodes.ExprStmt(_call("charge_step", [], node.lineno), lineno=node.lineno))
+        return node
+
+
+def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
+    return nodes.Call(nodes.EnvironmentAttribute(method), args, [], None, None, lineno=line)
+
+
+def _string(value: object) -> str:
+    return budget.get().text(value)
+
+
+def _join(value: Any, d: str = "", attribute: str | None = None) -> str:
+    if attribute is not None:
+        value = [item[attribute] for item in value]
+    texts = [_string(item) for item in value]
+    budget.get().spend(len(d) * len(texts))
+    return d.join(texts)
+
+
+def _replace(value: object, old: str, new: str, count: int = -1) -> str:
+    text = _string(value)
+    times = text.count(old) if count < 0 else min(count, text.count(old))
+    budget.get().spend(times * len(new))
+    return text.replace(old, new, count)
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    """Plain JSON; jinja2's own escapes <, > and & for HTML, which a model would read as such."""
+    if indent is not None and not 0 <= indent <= 8:
+        raise OverBudget("tojson's indent must be in [0, 8]")
+    budget.get().measure(value)
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+@pass_context  # also keeps jinja2 from printing constants at compile time, unpaid
+def _print(context: Context, value: object) -> str:
+    return _string(value)
+
+
+@pass_context
+def _refuse_null(context: Context, value: object) -> str:
+    if value is None:
+        message = "the template prints a null: write {{ column or '' }} where there may be one"
+        raise RowError(RowErrorCode.NULL_PROMPT, message)
+    return _string(value)
