@@ -39,8 +39,8 @@ ALLOWED_FILTERS = _words(
 ALLOWED_METHODS = {
     str: _words(
         "capitalize casefold count endswith find index isalnum isalpha isdigit islower isspace istitle "
-        "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition rsplit "
-        "rstrip split splitlines startswith strip title upper"
+        "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition "
+        "rsplit rstrip split splitlines startswith strip title upper"
     ),
     dict: _words("get items keys values"),
     list: _words("count index"),

@@ -7,6 +7,7 @@ writes `</s>` gets the ids of those four characters. Two limits that the formats
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,10 +34,7 @@ class Tokenizer:
 
     def __init__(self, folder: Path, files: TokenizerFiles) -> None:
         self.folder = folder
-        try:
-            self._model = SentencePieceProcessor(model_proto=files.model)
-        except RuntimeError as error:
-            raise ConfigError(f"{files.model_path}: not a sentencepiece model") from error
+        self._model = _open_model(files)
         self._legacy = files.legacy
         self._fingerprint = files.fingerprint
         self.trusted_tokens = self._control_and_added(files)
@@ -157,6 +155,16 @@ class Tokenizer:
         if files.has_config or self.vocabulary_version == "v1":
             return None
         return self.vocabulary_version
+
+
+def _open_model(files: TokenizerFiles) -> SentencePieceProcessor:
+    model = None
+    with suppress(RuntimeError):
+        # an empty file is taken for no file at all
+        model = SentencePieceProcessor(model_proto=files.model) if files.model else None
+    if model is None:
+        raise ConfigError(f"{files.model_path}: not a sentencepiece model")
+    return model
 
 
 def _is_foreign(template: str | None) -> bool:

@@ -116,6 +116,9 @@ def _added_tokens(config: dict[str, Any], added: dict[str, Any]) -> dict[str, Ad
     tokens = {text: AddedToken(int(token_id), special=True) for text, token_id in added.items()}
     for token_id, entry in config.get("added_tokens_decoder", {}).items():
         tokens[entry["content"]] = AddedToken(int(token_id), special=bool(entry.get("special", False)))
+    for text, token in tokens.items():
+        if token.id < 0:
+            raise ValueError(f"an added token's id must not be negative, got {token.id} for {text!r}")
     return tokens
 
 
