@@ -12,7 +12,7 @@ class Detokenizer:
 
     A stop string is looked for in the text, wherever tokens end: the text is cut before it, the ids behind
     the token that completes it. Of several that one token completes, the one that begins first counts.
-    Every `add` takes time in proportion to the token's own text.
+    The time of an `add` does not grow with the text before it.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Detokenizer:
         data = self._tokenizer.piece_bytes(token_id)
         if data and self._drop_space:
             self._drop_space = False
-            if not self._tokenizer.is_byte(token_id):
-                data = data.removeprefix(b" ")
+            if self._tokenizer.opens_with_space(token_id):
+                data = data[1:]
         self._take(self._utf8.decode(data))
         return self.stopped
 

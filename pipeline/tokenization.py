@@ -41,7 +41,7 @@ class Tokenizer:
         self._splitter = re.compile(
             "|".join(map(re.escape, sorted(self.trusted_tokens, key=len, reverse=True)))
         )
-        self._bytes, self._is_byte = self._piece_table(files)
+        self._bytes, self._spaced = self._piece_table(files)
 
         self.vocab_size = len(self._bytes)
         self.bos_id: int = self._model.bos_id()
@@ -89,9 +89,9 @@ class Tokenizer:
         """UTF-8 bytes a token adds to a text: none for control tokens and ids that the vocabulary lacks."""
         return self._bytes[token_id] if 0 <= token_id < self.vocab_size else b""
 
-    def is_byte(self, token_id: int) -> bool:
-        """Whether the token is one of the 256 raw bytes `<0xNN>`."""
-        return token_id in self._is_byte
+    def opens_with_space(self, token_id: int) -> bool:
+        """Whether the token is a piece such as `▁the`; the raw byte 0x20 is none."""
+        return token_id in self._spaced
 
     def _encode_plain(self, text: str) -> list[int]:
         try:
@@ -121,19 +121,20 @@ class Tokenizer:
                 f"{files.model_path.parent}: added token id {top - 1} is far beyond the vocabulary"
             )
         table = [b""] * top
-        byte_ids = set()
+        spaced = set()
         for token_id, piece in enumerate(model.id_to_piece(list(range(size)))):
             if model.is_byte(token_id):
                 table[token_id] = bytes([int(piece[3:5], 16)])  # <0xNN>
-                byte_ids.add(token_id)
             elif model.is_unknown(token_id):
                 table[token_id] = UNKNOWN_TEXT.encode()
             elif not model.is_control(token_id):
                 table[token_id] = piece.replace(SPACE, " ").encode()
+                if piece.startswith(SPACE):
+                    spaced.add(token_id)
         for text, token in files.added_tokens.items():
             if token.id >= size and not token.special:
                 table[token.id] = text.encode()
-        return table, frozenset(byte_ids)
+        return table, frozenset(spaced)
 
     def _vocabulary_version(self, files: TokenizerFiles) -> InstructVersion | None:
         if files.named_version:

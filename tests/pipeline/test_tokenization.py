@@ -149,7 +149,11 @@ def test_bytes_equal_sentencepieces_own_decoding(v1: Tokenizer) -> None:
         ids = [0, *(rng.randrange(259, 32000) for _ in range(rng.randrange(8)))]
         assert b"".join(map(v1.piece_bytes, ids)).decode() == model.decode(ids)
     assert [v1.piece_bytes(i) for i in range(3, 259)] == [bytes([i]) for i in range(256)]
-    assert [i for i in range(32000) if v1.is_byte(i)] == list(range(3, 259))
+
+
+def test_which_tokens_open_with_a_space(v1: Tokenizer) -> None:
+    assert all(map(v1.opens_with_space, v1.encode("Hello world")))
+    assert not any(map(v1.opens_with_space, [0, 1, 2, 3 + 0x20, *v1.encode_continuation("Hello")]))
 
 
 def test_a_lone_surrogate_is_a_row_error(v1: Tokenizer) -> None:
