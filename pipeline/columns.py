@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import pyarrow as pa
-from jinja2 import TemplateError, meta
-from jinja2.sandbox import SandboxedEnvironment
 
 from pipeline.config import GenerationSection, InputSection
 from pipeline.errors import ConfigError, RowError
@@ -12,6 +10,7 @@ from pipeline.inputs import InputFile, compression
 from pipeline.lines import parse_line
 from pipeline.parquet import read_footer
 from pipeline.streams import BrokenStream, decompress, read_range, split_lines
+from pipeline.templates import template_columns
 
 SAMPLE_LINES = 100
 
@@ -21,11 +20,7 @@ def required_columns(section: InputSection) -> dict[str, str]:
     prompt = section.prompt
     needed: dict[str, str] = {}
     if prompt.template is not None:
-        try:
-            variables = meta.find_undeclared_variables(SandboxedEnvironment().parse(prompt.template))
-        except TemplateError as error:
-            raise ConfigError(f"input.prompt.template: not a valid template: {error}") from error
-        needed |= dict.fromkeys(sorted(variables), "input.prompt.template")
+        needed |= dict.fromkeys(sorted(template_columns(prompt.template)), "input.prompt.template")
     for key in ("column", "messages", "token_ids"):
         name = getattr(prompt, key)
         if name is not None:
@@ -41,8 +36,7 @@ def required_columns(section: InputSection) -> dict[str, str]:
 
 def columns_to_read(section: InputSection) -> list[str]:
     """The required columns, and those by which a row may set its own generation parameters."""
-    optional = (name for name in GenerationSection.model_fields)
-    return list(dict.fromkeys([*required_columns(section), *optional]))
+    return list(dict.fromkeys([*required_columns(section), *GenerationSection.model_fields]))
 
 
 def check_columns(files: list[InputFile], section: InputSection) -> None:

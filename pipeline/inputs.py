@@ -39,14 +39,14 @@ def expand(section: InputSection) -> list[InputFile]:
     for url, info in found.items():
         name = "/".join(url.split("/")[common:])
         file = url.removeprefix("file://")
-        result.append(InputFile(file, name, _etag(info), int(info["size"]), _format(name, section.format)))
+        result.append(InputFile(file, name, etag(info), int(info["size"]), _format(name, section.format)))
     return sorted(result, key=lambda file: file.name)
 
 
 def file_etag(file: str) -> str:
     """What tells a change of a file: its store's etag, or its size and modification time."""
     fs, path = filesystem(file)
-    return _etag(fs.info(path))
+    return etag(fs.info(path))
 
 
 def compression(name: str) -> Literal["gzip", "zstd"] | None:
@@ -133,7 +133,8 @@ def _common_folder(bases: list[list[str]]) -> int:
     return shared
 
 
-def _etag(info: dict[str, Any]) -> str:
+def etag(info: dict[str, Any]) -> str:
+    """What tells a change, from what fsspec says of a file: the etag, or size and modification time."""
     for key in ("ETag", "etag", "md5Hash"):
         if info.get(key):
             return str(info[key]).strip('"')

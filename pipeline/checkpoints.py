@@ -1,0 +1,127 @@
+"""Where the weights come from: a local folder as it is, or a URL downloaded once; and what they are.
+
+Only safetensors are read: the pickles that other formats hold can run code.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from pipeline.errors import ConfigError
+from pipeline.inputs import etag
+from pipeline.patience import describe
+from pipeline.urls import filesystem, redact
+
+CONFIGS = ("config.json", "params.json")
+WANTED = (".safetensors", ".json", ".model", ".jinja", ".v1", ".v2", ".v3")  # weights, configs, tokenizers
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+MAX_HEADER = 100 << 20  # bytes; the bound of the safetensors library itself
+BLOCKS, BLOCK = 64, 64 << 10
+
+
+def local_checkpoint(path: str) -> Path:
+    """The local folder of a checkpoint; an fsspec URL is downloaded once into the user's cache.
+
+    Several processes may ask at once: one downloads, the others wait. The cache is `$MIXTRAY_CACHE`, or
+    `mixtray` in the user's cache folder, and holds one folder for each URL and state of its files.
+    """
+    if "://" not in path or path.startswith("file://"):
+        folder = Path(path.removeprefix("file://")).expanduser()
+        if not folder.is_dir():
+            raise ConfigError(f"model.path: {path}: no such folder")
+        _require_checkpoint(path, [entry.name for entry in folder.iterdir() if entry.is_file()])
+        return folder
+    fs, remote = filesystem(path)
+    try:
+        entries = [entry for entry in fs.ls(remote, detail=True) if entry["type"] == "file"]
+    except FileNotFoundError:
+        raise ConfigError(f"model.path: {redact(path)}: no such folder") from None
+    except Exception as error:
+        raise ConfigError(f"model.path: {redact(path)}: cannot be listed ({describe(error)})") from error
+    files = {PurePosixPath(entry["name"]).name: entry for entry in entries}
+    _require_checkpoint(path, list(files))
+    wanted = {name: entry for name, entry in sorted(files.items()) if name.endswith(WANTED)}
+    tags = "".join(f"|{name}|{etag(entry)}" for name, entry in wanted.items())
+    key = hashlib.sha256((redact(path) + tags).encode()).hexdigest()[:32]
+    cache = Path(os.environ.get("MIXTRAY_CACHE") or _user_cache() / "mixtray") / "checkpoints"
+    cache.mkdir(parents=True, exist_ok=True)
+    target = cache / key
+    with _locked(cache / f"{key}.lock"):
+        if not target.is_dir():
+            _download(fs, wanted, target)
+    return target
+
+
+def checkpoint_fingerprint(folder: str | Path) -> str:
+    """SHA-256 over what makes the model what it is: the configs, and of each weight file the size, the
+    header and 64 blocks of 64 KiB spread evenly, so that hundreds of gigabytes take a moment."""
+    folder = Path(folder)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
+    _require_checkpoint(str(folder), names)
+    digest = hashlib.sha256()
+    for name in names:
+        if name in (*CONFIGS, "generation_config.json") or name.endswith(".safetensors.index.json"):
+            content = (folder / name).read_bytes()
+            digest.update(f"{name}|{len(content)}|".encode() + content)
+        elif name.endswith(".safetensors"):
+            with open(folder / name, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                digest.update(f"{name}|{size}|".encode())
+                for start, length in _samples(file, size, name):
+                    file.seek(start)
+                    digest.update(file.read(length))
+    return digest.hexdigest()
+
+
+def _samples(file: BinaryIO, size: int, name: str) -> Iterator[tuple[int, int]]:
+    """(offset, length) of the header and of the sampled blocks of a safetensors file."""
+    header = int.from_bytes(file.read(8), "little")
+    if size < 8 or header > min(MAX_HEADER, size - 8):
+        raise ConfigError(f"model.path: {name} is not a safetensors file, or it is cut short")
+    begin = 8 + header
+    yield 0, begin
+    if size - begin <= BLOCKS * BLOCK:
+        yield begin, size - begin
+        return
+    for number in range(BLOCKS):
+        yield begin + (size - begin - BLOCK) * number // (BLOCKS - 1), BLOCK
+
+
+def _require_checkpoint(path: str, names: list[str]) -> None:
+    where = f"model.path: {redact(path)}"
+    if not any(name in CONFIGS for name in names):
+        raise ConfigError(f"{where}: no config.json or params.json in it, so this is no checkpoint's folder")
+    if not any(name.endswith(".safetensors") for name in names):
+        pickles = [name for name in sorted(names) if name.endswith(PICKLES)]
+        found = f" ({', '.join(pickles[:3])} cannot be used: loading them could run code)" if pickles else ""
+        raise ConfigError(f"{where}: no *.safetensors in it, and only safetensors are read{found}")
+
+
+def _download(fs: Any, files: dict[str, dict[str, Any]], target: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
+    try:
+        for name, entry in files.items():
+            fs.get_file(entry["name"], str(temporary / name))
+            size = (temporary / name).stat().st_size
+            if size != entry["size"]:
+                raise OSError(f"{name}: {size} bytes came, {entry['size']} were announced")
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # after the rename there is nothing left to remove
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

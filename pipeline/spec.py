@@ -1,0 +1,91 @@
+"""What makes two runs the same job: the spec, and a sentence on how two specs differ.
+
+The spec holds what the rows depend on. What a second run may change, because it moves only time or
+memory, stays out: where the checkpoint and the output lie, how many replicas, how large the batches.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+
+FORMAT_VERSION = 1  # of what is written to the output folder; another one cannot be resumed
+FREE = (
+    "job",
+    "model.path",
+    "model.tensor_parallel",
+    "model.attention",
+    "engine.replicas",
+    "engine.threads",
+    "engine.max_batch_rows",
+    "engine.kv_cache_tokens",
+    "output.path",
+    "errors",
+)
+
+
+def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
+    """The spec of a job, as JSON keeps it."""
+    data = config.model_dump(mode="json")
+    for key in FREE:
+        *sections, last = key.split(".")
+        section = data
+        for name in sections:
+            section = section[name]
+        section.pop(last)
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": data,
+        "checkpoint": checkpoint_fingerprint,
+        "tokenizer": tokenizer_fingerprint,
+    }
+
+
+def spec_bytes(spec: Mapping[str, Any]) -> bytes:
+    """The file `_job/spec.json`; equal specs give equal bytes."""
+    return json.dumps(dict(spec), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
+    """ConfigError that names every difference, if the output folder belongs to another job than `spec`."""
+    try:
+        theirs = json.loads(stored)
+        theirs["config"], theirs["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            "output.path: its _job/spec.json is not one of mixtray; choose another folder"
+        ) from None
+    ours = json.loads(spec_bytes(spec))
+    differences = []
+    if theirs["format_version"] != ours["format_version"]:
+        differences.append(f"format version {theirs['format_version']} (now {ours['format_version']})")
+    before, now = _flat(theirs["config"]), _flat(ours["config"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            differences.append(f"{key}: was {_short(before.get(key))}, is {_short(now.get(key))}")
+    for part in ("checkpoint", "tokenizer"):
+        if theirs.get(part) != ours[part]:
+            differences.append(f"{part}: other content than at the start")
+    if differences:
+        raise ConfigError(
+            "output.path: this folder holds another job (" + "; ".join(differences) + "); "
+            "give the job its own output.path, or undo the change to go on with the old one"
+        )
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys; a key without a value is as good as absent."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[prefix + key] = value
+    return flat
+
+
+def _short(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "..."
