@@ -11,7 +11,6 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
 from typing import BinaryIO
 
 from pipeline.errors import ConfigError
@@ -59,10 +58,6 @@ class Store(ABC):
         """`path` as a file that can be read in part; FileNotFoundError if there is none."""
 
     @abstractmethod
-    def open_file(self, path: str) -> BinaryIO:
-        """`path` opened for reading here and there in it, such as a Parquet footer."""
-
-    @abstractmethod
     def exists(self, path: str) -> bool: ...
 
     @abstractmethod
@@ -104,9 +99,6 @@ class LocalStore(Store):
 
     def read(self, path: str) -> bytes:
         return Path(self.root, path).read_bytes()
-
-    def open_file(self, path: str) -> BinaryIO:
-        return open(Path(self.root, path), "rb")
 
     def open_file(self, path: str) -> BinaryIO:
         return open(Path(self.root, path), "rb")
@@ -182,10 +174,6 @@ class ObjectStore(Store):
 
     def read(self, path: str) -> bytes:
         return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
-
-    def open_file(self, path: str) -> BinaryIO:
-        opened = patiently(lambda: self._fs.open(self._full(path), "rb"), self.url(path))
-        return cast(BinaryIO, opened)
 
     def open_file(self, path: str) -> BinaryIO:
         file: BinaryIO = patiently(lambda: self._fs.open(self._full(path), "rb"), self.url(path))
