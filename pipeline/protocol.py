@@ -98,21 +98,21 @@ def router_path(shard: Shard, attempt: str) -> str:
     return f"_job/router/{shard.id}-{attempt}.parquet"
 
 
-def start(spec: Mapping[str, Any], make_plan: Callable[[], Plan]) -> Steps[Plan]:
-    """Begin or resume: the plan that the store holds, whoever made it; ConfigError if it is another job's.
+def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
+    """Begin or resume: the plan that the store holds (as `Plan.to_parquet` wrote it), whoever made it.
 
-    `make_plan` is called only where there is no plan yet, and before anything is written: input that
-    cannot be planned leaves no trace.
+    ConfigError if the folder is another job's. `make_plan` is called only where there is no plan yet, and
+    before anything is written: input that cannot be planned leaves no trace.
     """
     stored_spec = yield Read(SPEC)
     if stored_spec is not None:
         require_same(stored_spec, spec)
-    stored_plan = yield Read(PLAN)
-    if stored_spec is None or stored_plan is None:
-        plan = make_plan()
-        require_same((yield from _first_wins(SPEC, spec_bytes(spec))), spec)
-        stored_plan = yield from _first_wins(PLAN, plan.to_parquet())
-    return Plan.from_parquet(stored_plan)
+    stored_plan: bytes | None = yield Read(PLAN)
+    if stored_spec is not None and stored_plan is not None:
+        return stored_plan
+    plan = make_plan()
+    require_same((yield from _first_wins(SPEC, spec_bytes(spec))), spec)
+    return (yield from _first_wins(PLAN, plan))
 
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:
