@@ -78,7 +78,8 @@ class Transformer(nn.Module):
 
 def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
-    longest = max(map(len, rows), default=0)
-    token_ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows], device=device)
-    mask = torch.tensor([[False] * (longest - len(row)) + [True] * len(row) for row in rows], device=device)
-    return token_ids, mask
+    shape = len(rows), max(map(len, rows), default=0)
+    pads = [shape[1] - len(row) for row in rows]
+    token_ids = torch.tensor([[0] * pad + row for pad, row in zip(pads, rows, strict=True)], dtype=torch.int64)
+    mask = torch.arange(shape[1]) >= torch.tensor(pads, dtype=torch.int64)[:, None]
+    return token_ids.view(shape).to(device), mask.to(device)
