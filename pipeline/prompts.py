@@ -1,6 +1,7 @@
 """One row to one prompt: take the column or render the template, check it, encode it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -20,26 +21,32 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Built from the job's input section and the tokenizer; pickled as these two.
+    """Built from the job's input section, the tokenizer and the model's vocabulary size.
+
+    Token ids need no tokenizer: then it may be None.
 
     chat     whether prompts are in the checkpoint's chat format
     columns  what of a row the prompt is made from
     """
 
-    def __init__(self, config: InputSection, tokenizer: Tokenizer) -> None:
+    def __init__(self, config: InputSection, tokenizer: Tokenizer | None, vocab_size: int) -> None:
         self._config = config
         self._tokenizer = tokenizer
+        self._vocab_size = vocab_size
         self._source = config.prompt
         self._template: BoundedTemplate | None = None
         if self._source.template is not None:
             self._template = BoundedTemplate(self._source.template, where="input.prompt.template")
         self.chat = _decide_chat(config, tokenizer)
-        self._chat_template = ChatTemplate(tokenizer) if self.chat and tokenizer.chat_template else None
+        self._chat_template = (
+            ChatTemplate(tokenizer) if self.chat and tokenizer and tokenizer.chat_template else None
+        )
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns = self._template.columns if self._template else frozenset({column} if column else ())
+        self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PromptBuilder, (self._config, self._tokenizer)
+        return PromptBuilder, (self._config, self._tokenizer, self._vocab_size)
 
     def build(self, record: Mapping[str, object]) -> Prompt:
         """The prompt of one row; RowError says what is wrong with it without quoting it."""
@@ -57,6 +64,7 @@ class PromptBuilder:
             raise RowError(RowErrorCode.EMPTY_PROMPT, "the prompt is empty or only white space")
         if self.chat:
             return Prompt(self._encode_chat([Message("user", (text,))]), text)
+        assert self._tokenizer is not None
         return Prompt([self._tokenizer.bos_id, *self._tokenizer.encode(text)], text)
 
     def _from_messages(self, value: object) -> Prompt:
@@ -70,16 +78,30 @@ class PromptBuilder:
     def _encode_chat(self, messages: list[Message]) -> list[int]:
         if self._chat_template is not None:
             return self._chat_template.encode(messages)
+        assert self._tokenizer is not None
         version = self._tokenizer.vocabulary_version
         assert version is not None
         return encode_messages(self._tokenizer, version, messages)
+
+    def _check_vocabulary(self) -> None:
+        """A tokenizer may know more ids than the model has embeddings for: then it is not the model's."""
+        if self._tokenizer is None or self._source.token_ids is not None:
+            return
+        top = self._tokenizer.piece_count - 1
+        with suppress(RowError):  # a chat template may want more than one message
+            top = max(top, *self._encode_chat([Message("user", ("Hi",))])) if self.chat else top
+        if top >= self._vocab_size:
+            raise ConfigError(
+                f"{self._tokenizer.folder}: the tokenizer gives ids up to {top}, "
+                f"the model's vocab_size is {self._vocab_size}"
+            )
 
     def _check_ids(self, value: object) -> list[int]:
         if not isinstance(value, list):
             raise RowError(RowErrorCode.WRONG_TYPE, f"token ids must be a list, got {type(value).__name__}")
         if not value:
             raise RowError(RowErrorCode.EMPTY_PROMPT, "the list of token ids is empty")
-        size = self._tokenizer.vocab_size
+        size = self._vocab_size
         for position, token_id in enumerate(value):
             # bool is a subclass of int, and true is no token
             if type(token_id) is not int:
@@ -93,7 +115,7 @@ class PromptBuilder:
         return value
 
 
-def _decide_chat(config: InputSection, tokenizer: Tokenizer) -> bool:
+def _decide_chat(config: InputSection, tokenizer: Tokenizer | None) -> bool:
     """Whether prompts are encoded as a chat; ConfigError where the job asks for what cannot be."""
     source, chat = config.prompt, config.chat
     if source.token_ids is not None:
@@ -102,6 +124,7 @@ def _decide_chat(config: InputSection, tokenizer: Tokenizer) -> bool:
                 "input.chat: true has no effect on token_ids, which are taken as they are: remove it"
             )
         return False
+    assert tokenizer is not None, "only token ids can do without a tokenizer"
     if source.messages is not None and chat is False:
         raise ConfigError("input.chat: false does not go with messages: use a template or a column of text")
     if chat is False:

@@ -2,14 +2,15 @@
 
 Templates are code that came with somebody's checkpoint (CVE-2024-34359, CVE-2026-5760), and one careless
 loop would hang a worker. So: jinja2's immutable sandbox, only the filters and methods below, and a budget
-that every loop round, call and printed character is charged to. The budget counts instead of timing, so
+that pays for every loop round, call, filter and printed character. The budget counts instead of timing, so
 that a row fails on every machine or on none; the deadline behind it is the last resort.
 """
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from functools import wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes, pass_context
@@ -62,10 +63,11 @@ class Budget:
         self.characters = 4 * MAX_CHARACTERS  # a captured block is printed twice
         self.deadline = time.monotonic() + MAX_SECONDS
 
-    def step(self) -> None:
-        self.steps -= 1
+    def step(self, value: object = None) -> None:
+        """One round or call; on a long value it costs more, since it takes longer."""
+        self.steps -= 1 + (len(value) // 1000 if isinstance(value, str | list | tuple | dict | range) else 0)
         if self.steps < 0:
-            raise OverBudget(f"it takes more than {MAX_STEPS} loop rounds and calls")
+            raise OverBudget(f"it takes more than {MAX_STEPS} steps")
         if time.monotonic() > self.deadline:
             raise OverBudget(f"it takes more than {MAX_SECONDS:.0f} seconds")
 
@@ -108,8 +110,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(
             undefined=StrictUndefined, finalize=_print if print_nulls else _refuse_null, **options
         )
-        self.filters = {name: FILTERS[name] for name in ALLOWED_FILTERS}
-        self.filters |= {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
+        own = {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
+        self.filters = {name: _charged(FILTERS[name]) for name in ALLOWED_FILTERS} | own
         self.globals = {name: self.globals[name] for name in ("dict", "namespace", "range")}
 
     def charge_step(self) -> None:
@@ -129,8 +131,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        budget.get().step()
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
+        budget.get().step(owner)
         if isinstance(owner, str) and name == "replace":
             return _replace(owner, *args, **kwargs)
         if isinstance(owner, str) and name == "join":
@@ -175,6 +177,18 @@ class Charged(NodeTransformer):
 
 def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
     return nodes.Call(nodes.EnvironmentAttribute(method), args, [], None, None, lineno=line)
+
+
+def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter at a price; what jinja2 marked on it (pass_context and the like) stays."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        for value in args[:2]:  # the first may be the environment
+            budget.get().step(value)
+        return function(*args, **kwargs)
+
+    return run
 
 
 def _string(value: object) -> str:

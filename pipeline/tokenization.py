@@ -26,6 +26,7 @@ class Tokenizer:
 
     bos_id, eos_id      the tokenizer's own; a model may stop at further ids
     vocab_size          ids are in [0, vocab_size), added tokens among them
+    piece_count         user text gives ids in [0, piece_count)
     instruct_version    the Mistral instruct format the checkpoint was trained on; None for a base model
     vocabulary_version  the Mistral instruct format its vocabulary can write; None for v7, not supported
     trusted_tokens      control and added tokens with their ids, which only trusted text may produce
@@ -44,6 +45,7 @@ class Tokenizer:
         self._bytes, self._spaced = self._piece_table(files)
 
         self.vocab_size = len(self._bytes)
+        self.piece_count: int = self._model.vocab_size()
         self.bos_id: int = self._model.bos_id()
         self.eos_id: int = self.trusted_tokens.get(files.eos_token or "", self._model.eos_id())
         if self.bos_id < 0 or self.eos_id < 0:
