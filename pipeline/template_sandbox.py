@@ -134,7 +134,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
         budget.get().step(owner)
         if isinstance(owner, str) and name == "replace":
-            return _replace(owner, *args, **kwargs)
+            return _replace(owner, *args)  # as in Python 3.11: by position only
         if isinstance(owner, str) and name == "join":
             return _join(args[0], owner)
         return super().call(context, obj, *args, **kwargs)
