@@ -8,7 +8,7 @@ needs are read. Pickled weights are never opened.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,33 @@ def load_transformer(
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
+    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
+    with ExitStack() as stack:
+        files = [stack.enter_context(_open(file)) for file in weight_files(folder)]
+        load_weights(model, files)
+    return model.eval()
+
+
+def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
+    """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
     config = ModelConfig.from_folder(folder)
-    files = weight_files(folder)
+    model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+    with ExitStack() as stack:
+        for _ in _matched(model, [stack.enter_context(_open(file)) for file in weight_files(folder)]):
+            pass
+    return config
+
+
+def _uninitialised(
+    config: ModelConfig, dtype: torch.dtype, device: torch.device | str, tp: TensorParallel | None
+) -> Transformer:
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         with torch.device(device):
-            model = Transformer(config, tp).to(device)
+            return Transformer(config, tp).to(device)
     finally:
         torch.set_default_dtype(before)
-    with ExitStack() as stack:
-        load_weights(model, [stack.enter_context(_open(file)) for file in files])
-    return model.eval()
 
 
 def weight_files(folder: str | Path) -> list[Path]:
@@ -84,6 +99,12 @@ def _open(file: Path) -> Any:
 
 def load_weights(model: Transformer, files: Iterable[Any]) -> None:
     """Fill the model from opened safetensors files; every name must be expected, every weight found."""
+    for source, stored, slices in list(_matched(model, files)):
+        source.target.data.copy_(stored[slices].reshape(source.target.shape))
+
+
+def _matched(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source, Any, Slices]]:
+    """Each source with the stored tensor and its slices that fill it; ValueError if they don't fit."""
     where = {name: file for file in files for name in file.keys()}  # noqa: SIM118
     unused = {name for name in where if not _IGNORED.fullmatch(name)}
     if model.config.tie_embeddings:
@@ -98,7 +119,7 @@ def load_weights(model: Transformer, files: Iterable[Any]) -> None:
         stored = where[name].get_slice(name)
         if tuple(stored.get_shape()) != shape:
             raise ValueError(f"{name}: the configuration says shape {shape}, the file {stored.get_shape()}")
-        source.target.data.copy_(stored[slices].reshape(source.target.shape))
+        yield source, stored, slices
     if missing or unused:
         raise ValueError(
             "the weights are not what config.json describes: "

@@ -64,6 +64,7 @@ class LabelSection(Section):
     """`choices: [a, b]`, or `{name: "text as the model says it"}`; kept as the mapping."""
 
     choices: dict[str, str]
+    known_column: str | None = None  # a kept column with the right labels: the report gives the accuracy
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +137,8 @@ class JobConfig(Section):
             raise ValueError("task label needs a section label with choices")
         if self.task != "label" and self.label is not None:
             raise ValueError(f"section label has no effect with task {self.task}: remove it")
+        if self.label and self.label.known_column not in (None, *self.input.keep):
+            raise ValueError(f"label.known_column {self.label.known_column!r} must be one of input.keep")
         if self.task != "generate" and "generation" in self.model_fields_set:
             raise ValueError(f"section generation has no effect with task {self.task}: remove it")
         return self

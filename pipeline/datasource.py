@@ -1,6 +1,11 @@
-"""A plan as a Ray Data source: one read task a shard, one block a task."""
+"""A plan as a Ray Data source: one read task a shard, one block a task.
 
+A block carries its own shard, so that no later stage needs the plan.
+"""
+
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -10,6 +15,8 @@ from ray.data.block import BlockMetadata
 
 from pipeline.plan import Shard
 from pipeline.reading import read_shard
+
+SHARD_COLUMN = "_shard"
 
 
 class ShardDatasource(Datasource):  # type: ignore[misc]
@@ -40,7 +47,27 @@ class ShardDatasource(Datasource):  # type: ignore[misc]
 
 
 def _read(shard: Shard, columns: list[str]) -> Iterator[pa.Table]:
-    yield read_shard(shard, columns)
+    yield carry_shard(shard, read_shard(shard, columns))
+
+
+def carry_shard(shard: Shard, table: pa.Table) -> pa.Table:
+    """The table with its shard in a column of its own."""
+    carried = pa.DictionaryArray.from_arrays(
+        pa.array([0] * len(table), pa.int32()), [json.dumps(asdict(shard))]
+    )
+    return table.append_column(SHARD_COLUMN, carried)
+
+
+def carried_shard(table: pa.Table) -> Shard:
+    """The shard whose rows these are: all of them, and no others."""
+    distinct = table[SHARD_COLUMN].unique().to_pylist()
+    shard = Shard(**json.loads(distinct[0]))
+    if len(distinct) > 1 or len(table) != shard.rows:
+        raise RuntimeError(
+            f"shard {shard.id} has {shard.rows} rows, but a block of {len(table)} rows of {len(distinct)} "
+            "shards came: Ray Data split or merged a block"
+        )
+    return shard
 
 
 def _size(shard: Shard) -> int:

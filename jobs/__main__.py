@@ -1,0 +1,18 @@
+"""The command line: `python -m jobs`, or `mixtray` where the package is installed."""
+
+import typer
+
+from jobs.plan import plan
+from jobs.run import run
+
+app = typer.Typer(
+    help="Batch offline inference for Mixtral on Ray.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(run)
+app.command()(plan)
+
+if __name__ == "__main__":
+    app(prog_name="python -m jobs")

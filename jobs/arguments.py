@@ -1,0 +1,32 @@
+"""Arguments that several commands take, and how a command ends."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import Interrupted, JobError
+
+Config = Annotated[Path, typer.Argument(help="The job file (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the job file, e.g. --set generation.temperature=0.7; may be repeated.",
+        show_default=False,
+    ),
+]
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn a job's errors into one line for the user and the exit code of its kind."""
+    try:
+        yield
+    except JobError as error:
+        print(f"{'interrupted' if isinstance(error, Interrupted) else 'error'}: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error

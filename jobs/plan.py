@@ -1,0 +1,48 @@
+"""`python -m jobs plan`: what a job would do, without loading weights or writing anything."""
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.arguments import Config, Overrides, exit_codes
+from pipeline.config import JobConfig
+from pipeline.forecast import Forecast, forecast
+
+
+def plan(config: Config, overrides: Overrides = None) -> None:
+    """Show a job's files, shards, rows and token lengths, and what a run would still have to do.
+
+    Loads no weights and writes nothing. Exit code 2 if the job could not run.
+    """
+    with exit_codes():
+        _show(forecast(JobConfig.load(config, overrides)))
+
+
+def _show(job: Forecast) -> None:
+    console = Console()
+    table = Table(title="input", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading, justify in (("file", "left"), ("shards", "right"), ("rows", "right")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for file in job.files:
+        table.add_row(file.name, f"{file.shards:,}", f"{file.rows:,}")
+    table.add_row("all", f"{job.shards:,}", f"{job.rows:,}", style="bold")
+    console.print(table)
+    if job.lengths:
+        console.print(_histogram(job))
+    if job.errors:
+        found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
+        console.print(f"errors among the {job.sampled:,} rows looked at: {found}")
+    console.print(f"to run: {job.shards_missing:,} shards, {job.rows_missing:,} rows, into {job.output}")
+
+
+def _histogram(job: Forecast) -> Table:
+    title = f"prompt tokens of {job.sampled:,} rows (mean {job.mean_tokens:,.0f})"
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    most = max(job.lengths.values())
+    for (low, high), count in job.lengths.items():
+        table.add_row(
+            f"{low:,}-{high:,}", f"{count:,}", "█" * max(1, round(40 * count / most)) if count else ""
+        )
+    return table

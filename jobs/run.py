@@ -1,0 +1,28 @@
+"""`python -m jobs run`: run a job to its end."""
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.arguments import Config, Overrides, exit_codes
+from pipeline.config import JobConfig
+from pipeline.report import Report
+from pipeline.run import run as run_job
+
+
+def run(config: Config, overrides: Overrides = None) -> None:
+    """Run a job: every input row comes out exactly once, as a result or as an error with a code.
+
+    Run the same command again after a kill or a failure: it does only what is missing.
+
+    Exit codes: 0 done; 2 bad configuration or input; 3 more error rows than errors.max_error_rate
+    (everything is published all the same); 75 interrupted, run it again; 1 the machine failed.
+    """
+    with exit_codes():
+        show(run_job(JobConfig.load(config, overrides)))
+
+
+def show(report: Report) -> None:
+    table = Table(title=report.job, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in report.facts():
+        table.add_row(name, value)
+    Console().print(table)

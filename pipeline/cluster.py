@@ -1,0 +1,65 @@
+"""The Ray session: join the cluster there is or start one here, and how many replicas it can hold."""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+
+import ray
+from ray.data import DataContext
+from ray.util.annotations import RayDeprecationWarning
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the replicas of a job take of the cluster."""
+
+    replicas: int
+    num_cpus: float  # of each replica's actor
+    num_gpus: int
+    threads: int  # CPU threads of each rank
+
+
+def connect() -> None:
+    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way."""
+    if not ray.is_initialized():
+        local = not os.environ.get("RAY_ADDRESS")
+        ray.init(logging_level=logging.ERROR, include_dashboard=False if local else None)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False  # ours counts rows that are committed
+    context.print_on_execution_start = False
+    context.max_errored_blocks = 0
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+
+
+def plan_resources(config: JobConfig) -> Resources:
+    """Share the cluster out among the replicas.
+
+    On GPUs a replica takes `tensor_parallel` of one node. On CPUs all replicas together ask Ray for half of
+    the cores, so that reading and publishing always find room, and compute with all of them.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    ranks = config.model.tensor_parallel
+    gpus = [int(node.get("GPU", 0)) for node in nodes]
+    cpus = sum(node.get("CPU", 0) for node in nodes)
+    if any(gpus):
+        room = sum(count // ranks for count in gpus)
+        if room == 0:
+            raise ConfigError(
+                f"model.tensor_parallel: no node has {ranks} GPUs (they have {sorted(set(gpus))}); lower it"
+            )
+        replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else room
+        if replicas > room:
+            raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
+        return Resources(replicas, num_cpus=1, num_gpus=ranks, threads=1)
+    replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
+    threads = max(1, int(cpus) // (replicas * ranks))
+    if isinstance(config.engine.threads, int):
+        threads = config.engine.threads
+    share = cpus / 2 / replicas
+    return Resources(replicas, share if share < 1 else int(share), num_gpus=0, threads=threads)

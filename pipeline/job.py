@@ -1,0 +1,92 @@
+"""Everything of a job that can be checked before weights are loaded or a byte is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoint import check_checkpoint
+from model.config import ModelConfig
+from pipeline.checkpoints import checkpoint_fingerprint, local_checkpoint
+from pipeline.columns import columns_to_read
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.preparation import Preparation
+from pipeline.prompts import PromptBuilder
+from pipeline.results import RESERVED
+from pipeline.spec import make_spec
+from pipeline.tasks import Label, make_task
+from pipeline.tokenization import Tokenizer
+
+
+@dataclass(frozen=True)
+class Job:
+    config: JobConfig
+    checkpoint: Path
+    model: ModelConfig
+    tokenizer: Tokenizer | None
+    preparation: Preparation
+    spec: dict[str, object]
+
+    @property
+    def columns(self) -> list[str]:
+        """Input columns to read."""
+        return columns_to_read(self.config.input)
+
+    @property
+    def chat(self) -> bool:
+        return self.preparation.prompts.chat
+
+
+def check_job(config: JobConfig) -> Job:
+    """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
+    _check_names(config)
+    checkpoint = local_checkpoint(config.model.path).resolve()
+    try:
+        model = check_checkpoint(checkpoint, config.model.tensor_parallel)
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(f"model.path: {error}") from error
+    tokenizer = _tokenizer(config, checkpoint)
+    prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
+    task = make_task(config, tokenizer, prompts.chat)
+    context = min(model.max_positions, _cache_limit(config))
+    room = context - task.depth if isinstance(task, Label) else context
+    if room < 1:
+        raise ConfigError(f"label.choices: the longest takes {context - room} tokens, the context {context}")
+    fingerprint = tokenizer.fingerprint() if tokenizer else "none"
+    return Job(
+        config=config,
+        checkpoint=checkpoint,
+        model=model,
+        tokenizer=tokenizer,
+        preparation=Preparation(config, prompts, longest_prompt=room, context=context),
+        spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
+    )
+
+
+def _check_names(config: JobConfig) -> None:
+    clashing = sorted(RESERVED.intersection(config.input.keep))
+    if clashing:
+        raise ConfigError(
+            f"input.keep: {', '.join(clashing)} is a column of the output already; "
+            "rename it in the input, or use input.id_column for an id"
+        )
+    for key, path in (("output.path", config.output.path), *(("input.path", p) for p in config.input.path)):
+        if path.startswith("memory://"):
+            raise ConfigError(
+                f"{key}: memory:// is seen by one process only; use a folder or an object store"
+            )
+
+
+def _tokenizer(config: JobConfig, checkpoint: Path) -> Tokenizer | None:
+    """The checkpoint's tokenizer; a job that generates ids from ids can do without one."""
+    ids_only = config.task == "generate" and config.input.prompt.token_ids and not config.generation.stop
+    try:
+        return Tokenizer.load(checkpoint)
+    except ConfigError:
+        if ids_only:
+            return None
+        raise
+
+
+def _cache_limit(config: JobConfig) -> int:
+    limit = config.engine.kv_cache_tokens
+    return limit if isinstance(limit, int) else 1 << 62

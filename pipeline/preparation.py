@@ -1,0 +1,137 @@
+"""Raw rows in, prompts out: every row of a shard is parsed, checked and tokenized, or given its error."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from model.sampling import SamplingParams
+from pipeline.config import JobConfig
+from pipeline.datasource import SHARD_COLUMN, carried_shard
+from pipeline.errors import RowError, RowErrorCode
+from pipeline.prompts import PromptBuilder
+from pipeline.reading import records
+
+NO_GROUP = "all"
+MISSING_GROUP = "(none)"
+_SAMPLING = [field.name for field in fields(SamplingParams)]
+
+PREPARED = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("file", pa.string()),
+        ("group", pa.string()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+        ("prompt", pa.string()),
+        ("prompt_token_ids", pa.list_(pa.int32())),
+        ("params", pa.string()),  # JSON: the row's SamplingParams and its stop strings
+    ]
+)
+
+
+_MADE_HERE = [name for name in PREPARED.names if name not in ("file", "row")]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Called with a block of `ShardDatasource`; gives PREPARED, the kept columns and the shard.
+
+    `longest_prompt` is in tokens, `context` what prompt and generated tokens may come to together.
+    """
+
+    config: JobConfig
+    prompts: PromptBuilder
+    longest_prompt: int
+    context: int
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        keep = self.config.input.keep
+        prepared, kept = [], []
+        file = carried_shard(table).name
+        for row, record in zip(table["row"].to_pylist(), records(table), strict=True):
+            prepared.append({"file": file, "row": row, **self._prepare(f"{file}#{row}", record)})
+            kept.append(record if isinstance(record, dict) else {})
+        result = pa.Table.from_pylist(prepared, schema=PREPARED)
+        for name in keep:
+            result = result.append_column(f"keep.{name}", _kept_column(table, name, kept))
+        return result.append_column(SHARD_COLUMN, table[SHARD_COLUMN])
+
+    def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
+        known: dict[str, Any] = dict.fromkeys(_MADE_HERE)
+        known["id"] = default_id
+        known["group"] = NO_GROUP if self.config.input.group_by is None else MISSING_GROUP
+        try:
+            if isinstance(record, RowError):
+                raise record
+            known["group"] = self._group(record)
+            known["id"] = self._id(default_id, record)
+            prompt = self.prompts.build(record)
+            if "prompt" in self.config.output.include:
+                known["prompt"] = prompt.text
+            self._check_length(len(prompt.token_ids))
+            if self.config.task == "generate":
+                known["params"] = self._params(record, len(prompt.token_ids))
+            known["prompt_token_ids"] = prompt.token_ids
+        except RowError as error:
+            known["error_code"], known["error_message"] = error.code.value, error.message
+        return known
+
+    def _id(self, default_id: str, record: dict[str, Any]) -> str:
+        column = self.config.input.id_column
+        if column is None:
+            return default_id
+        value = record.get(column)
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            return str(value)
+        raise RowError(RowErrorCode.WRONG_TYPE, f"the id in column {column!r} must be a string or an integer")
+
+    def _group(self, record: dict[str, Any]) -> str:
+        column = self.config.input.group_by
+        if column is None:
+            return NO_GROUP
+        value = record.get(column)
+        return MISSING_GROUP if value is None else _as_text(value)
+
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self.longest_prompt:
+            raise RowError(
+                RowErrorCode.PROMPT_TOO_LONG,
+                f"the prompt has {tokens} tokens, the context has room for {self.longest_prompt}",
+            )
+
+    def _params(self, record: dict[str, Any], prompt_tokens: int) -> str:
+        """The job's generation section with this row's own columns over it."""
+        section = self.config.generation
+        given = {name: record[name] for name in type(section).model_fields if record.get(name) is not None}
+        try:
+            own = type(section).model_validate({**section.model_dump(), **given}, strict=True)
+            values = own.model_dump()
+            room = self.context - prompt_tokens + 1  # the last token is never fed back
+            values["max_new_tokens"] = min(values["max_new_tokens"], room)
+            SamplingParams(**{name: values[name] for name in _SAMPLING})
+        except ValueError as error:
+            names = ", ".join(sorted(given)) or "none"
+            raise RowError(
+                RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
+            ) from error
+        return orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+
+
+def _kept_column(table: pa.Table, name: str, kept: list[dict[str, Any]]) -> pa.Array:
+    """A column of Parquet keeps its type; JSON has none, so there what is no text becomes JSON."""
+    if "record" in table.column_names and name in {f.name for f in table["record"].type}:
+        return pa.chunked_array([chunk.field(name) for chunk in table["record"].chunks])
+    values = [record.get(name) for record in kept]
+    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except (TypeError, orjson.JSONEncodeError):
+        return str(value)

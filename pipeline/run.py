@@ -1,0 +1,151 @@
+"""A job from its configuration to its report: plan, read, prepare, run the model, publish, finish."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import ray
+from ray.data import ActorPoolStrategy
+from ray.exceptions import RayError
+
+from pipeline.cluster import Resources, connect, plan_resources
+from pipeline.config import JobConfig
+from pipeline.datasource import ShardDatasource
+from pipeline.errors import ConfigError, Interrupted, JobError, TooManyErrors
+from pipeline.finishing import read_parts, write_router_tables
+from pipeline.job import Job, check_job
+from pipeline.plan import Plan, Shard, make_plan
+from pipeline.progress import JobProgress
+from pipeline.protocol import execute, finalize, part_path, remaining, start
+from pipeline.publishing import Publishing, ShardSummary
+from pipeline.replica import Replica, ReplicaOptions
+from pipeline.report import Report, make_report, to_html
+from pipeline.store import Store
+
+
+def run(config: JobConfig) -> Report:
+    """Run a job, or what is missing of it, and return its report.
+
+    Raises:
+        ConfigError: the job, its input, checkpoint or output folder is wrong; nothing was computed.
+        TooManyErrors: done and published, with more error rows than errors.max_error_rate.
+        Interrupted: stopped by SIGTERM or Ctrl-C; the same call goes on.
+        JobError: the machine failed; the same call goes on.
+    """
+    job = check_job(config)
+    store = Store.open(config.output.path)
+    store.probe()
+    planned = execute(start(job.spec, lambda: make_plan(config.input).to_parquet()), store)
+    plan, _ = Plan.from_parquet(planned).check(config.input)
+    missing = execute(remaining(plan), store)
+
+    started = time.monotonic()
+    new: list[ShardSummary] = []
+    try:
+        if missing:
+            connect()
+            done = plan.rows - sum(shard.rows for shard in missing)
+            with _stopping_on_sigterm(), JobProgress(plan.rows, done) as progress:
+                for summary in _run_shards(job, store, missing):
+                    new.append(summary)
+                    progress.add(summary)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        _finish(job, store, plan, new, "interrupted", time.monotonic() - started)
+        raise Interrupted("stopped before the end; run the same command again to go on") from stop
+    return _finish(job, store, plan, new, "done", time.monotonic() - started)
+
+
+def _run_shards(job: Job, store: Store, shards: list[Shard]) -> Iterator[ShardSummary]:
+    """Commit every shard, in any order; yields a summary as each one is committed."""
+    resources = plan_resources(job.config)
+    try:
+        rows = ray.data.read_datasource(ShardDatasource(shards, job.columns), override_num_blocks=len(shards))
+        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow")
+        finished = prepared.map_batches(
+            Replica,
+            fn_constructor_args=(_replica_options(job, resources),),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=_replica_pool(resources, job.config),
+            num_cpus=resources.num_cpus,
+            num_gpus=resources.num_gpus,
+            max_task_retries=job.config.errors.max_attempts - 1,
+        )
+        published = finished.map_batches(
+            Publishing(store, job.config.label.known_column if job.config.label else None),
+            batch_size=None,
+            batch_format="pyarrow",
+        )
+        for row in published.iter_rows():
+            yield ShardSummary(**json.loads(row["summary"]))
+    except RayError as error:
+        if isinstance(cause := getattr(error, "cause", None), ConfigError):
+            raise cause from error
+        raise JobError(
+            f"the cluster failed after every allowed attempt ({type(error).__name__}: {_first_line(error)}); "
+            "what is committed stays: mend the cause and run the same command again"
+        ) from error
+
+
+def _replica_options(job: Job, resources: Resources) -> ReplicaOptions:
+    return ReplicaOptions(job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads)
+
+
+def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
+    """Replicas that each hold several shards, so that a batch never drains at a shard's end."""
+    in_flight = min(16, max(2, -(-256 // config.input.shard_rows)))
+    return ActorPoolStrategy(
+        size=resources.replicas,
+        max_concurrent_calls_per_actor=in_flight,
+        max_tasks_in_flight_per_actor=2 * in_flight,
+    )
+
+
+def _finish(
+    job: Job, store: Store, plan: Plan, new: list[ShardSummary], state: str, seconds: float
+) -> Report:
+    """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
+    missing = {part_path(shard) for shard in execute(remaining(plan), store)}
+    committed = [path for path in map(part_path, plan.shards) if path not in missing]
+    summaries, sums = read_parts(store, committed)
+    experts = write_router_tables(store, sums)
+    report = make_report(job.config, store.url(), state, plan.rows, summaries, new, seconds)
+    store.replace("report.json", report.to_json())
+    store.replace("report.html", to_html(report, experts))
+    if state == "done":
+        if report.error_rate > job.config.errors.max_error_rate:
+            raise TooManyErrors(
+                f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
+                f"({report.errors_by_code}), more than errors.max_error_rate "
+                f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}"
+            )
+        execute(finalize(plan, {"rows_by_status": report.rows_by_status}), store)
+    return report
+
+
+@contextmanager
+def _stopping_on_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into Interrupted; handlers can be set in a process' main thread only.
+
+    Entered after ray.init, which sets a handler of its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Interrupted("SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")
