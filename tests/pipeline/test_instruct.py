@@ -180,7 +180,7 @@ def test_keys_that_a_parquet_struct_adds_do_not_matter() -> None:
     assert parse_messages([message]) == parse_messages([user()])
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None)
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(st.characters(codec=None)),
