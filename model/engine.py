@@ -72,18 +72,7 @@ class Engine:
 
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
-        prompt, room = len(request.prompt_token_ids), self.config.max_positions
-        if prompt == 0:
-            raise ValueError("a prompt must hold at least one token")
-        longest = request.choices.depth if request.choices else request.params.max_new_tokens - 1
-        if prompt + longest > room:
-            raise ValueError(
-                f"{prompt} prompt tokens and {longest} further ones exceed the context of {room}"
-            )
-        if request.cache_tokens > self.cache_tokens:
-            raise ValueError(
-                f"a row of {request.cache_tokens} tokens exceeds kv_cache_tokens ({self.cache_tokens})"
-            )
+        request.check(self.config, self.cache_tokens)
         self.scheduler.add(request)
 
     @property
@@ -109,9 +98,16 @@ class Engine:
         return self.run([Request(str(i), prompt, choices=tree) for i, prompt in enumerate(prompts)])
 
     def run(self, requests: Rows[Request]) -> list[Completion]:
-        """Run requests with distinct keys to their end; completions in the order of the requests."""
+        """Run requests with distinct keys to their end; completions in the order of the requests.
+
+        ValueError if any of them can't run; then none is queued.
+        """
+        if len({request.key for request in requests}) != len(requests):
+            raise ValueError("requests that run together must have keys that differ")
         for request in requests:
-            self.submit(request)
+            request.check(self.config, self.cache_tokens)
+        for request in requests:
+            self.scheduler.add(request)
         done: dict[str, Completion] = {}
         while not self.idle:
             done.update((completion.key, completion) for completion in self.step())
@@ -131,7 +127,7 @@ class Engine:
             at = predictions.stop
             if not bool(finite[predictions].all()):
                 completions.append(self._finish(sequence, None, nan_logits=True))
-            elif sequence.request.choices:
+            elif sequence.request.choices is not None:
                 scores = sequence.request.choices.logprobs(logits[predictions])
                 completions.append(self._finish(sequence, None, scores))
             else:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from model.choices import ChoiceTree
+from model.config import ModelConfig
 from model.routing import RowRouting
 from model.sampling import SamplingParams
 
@@ -25,6 +26,24 @@ class Request:
         if self.choices is not None:
             return len(self.prompt_token_ids) + len(self.choices)
         return len(self.prompt_token_ids) + self.params.max_new_tokens - 1
+
+    def check(self, config: ModelConfig, cache_tokens: int) -> None:
+        """ValueError if not even an empty engine with a cache of this size could run the row."""
+        prompt, tree = self.prompt_token_ids, self.choices
+        if not prompt:
+            raise ValueError("a prompt must hold at least one token")
+        choices = [] if tree is None else [token for choice in tree.steps for _, token in choice]
+        for token in (*prompt, *choices):
+            if not 0 <= token < config.vocab_size:
+                raise ValueError(f"a token id must be in [0, {config.vocab_size}), got {token}")
+        further = self.params.max_new_tokens - 1 if tree is None else tree.depth
+        if len(prompt) + further > config.max_positions:
+            raise ValueError(
+                f"{len(prompt)} prompt tokens and {further} further ones exceed the context of "
+                f"{config.max_positions}"
+            )
+        if self.cache_tokens > cache_tokens:
+            raise ValueError(f"a row of {self.cache_tokens} tokens exceeds kv_cache_tokens ({cache_tokens})")
 
 
 @dataclass(frozen=True)

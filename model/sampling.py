@@ -80,8 +80,9 @@ def _draw(logits: Tensor, params: list[SamplingParams], draws: Tensor) -> Tensor
     def column(values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
 
-    scaled = logits.double() / column([p.temperature for p in params])
-    values, tokens = scaled.sort(dim=-1, descending=True, stable=True)  # [M, V]
+    values, tokens = logits.double().sort(dim=-1, descending=True, stable=True)  # [M, V]
+    # The likeliest token's value is 0, so that no temperature, however small, overflows.
+    values = (values - values[:, :1]) / column([p.temperature for p in params])
     rank = torch.arange(values.shape[-1], device=logits.device)
     limit = column([p.top_k or values.shape[-1] for p in params])
     probabilities = values.masked_fill(rank >= limit, float("-inf")).softmax(-1)

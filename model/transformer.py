@@ -80,6 +80,7 @@ def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple
     """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
     shape = len(rows), max(map(len, rows), default=0)
     pads = [shape[1] - len(row) for row in rows]
-    token_ids = torch.tensor([[0] * pad + row for pad, row in zip(pads, rows, strict=True)], dtype=torch.int64)
+    padded = [[0] * pad + row for pad, row in zip(pads, rows, strict=True)]
+    token_ids = torch.tensor(padded, dtype=torch.int64)
     mask = torch.arange(shape[1]) >= torch.tensor(pads, dtype=torch.int64)[:, None]
     return token_ids.view(shape).to(device), mask.to(device)

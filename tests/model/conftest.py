@@ -127,8 +127,3 @@ def prompts() -> list[list[int]]:
     generator = torch.Generator().manual_seed(1)
     lengths = [PROMPT_LENGTHS[i] for i in torch.randperm(len(PROMPT_LENGTHS), generator=generator)]
     return [torch.randint(0, SIZES["vocab_size"], (n,), generator=generator).tolist() for n in lengths]
-
-
-@pytest.fixture(scope="session")
-def variant_names() -> list[str]:
-    return [*VARIANTS]

@@ -5,9 +5,17 @@ from model.checkpoint import load_transformer
 from model.transformer import left_pad
 
 VARIANTS = [
-    "mixtral", "four-experts", "one-choice", "three-choices", "wide-heads", "one-kv-head", "tied", "window",
-    "dense", "dense-window",
-]  # fmt: skip
+    "mixtral",
+    "four-experts",
+    "one-choice",
+    "three-choices",
+    "wide-heads",
+    "one-kv-head",
+    "tied",
+    "window",
+    "dense",
+    "dense-window",
+]
 MIXTURES = [name for name in VARIANTS if not name.startswith("dense")]
 
 
