@@ -76,19 +76,22 @@ def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:
     keys: dict[str, None] = {}
     records = 0
     for file in files:
+        first, lines, good = b"", 0, 0
         for line in _head(file):
+            first, lines = first or line.lstrip(), lines + 1
             try:
                 keys |= dict.fromkeys(parse_line(line))
             except RowError:
                 continue
-            records += 1
-            if records == SAMPLE_LINES:
-                return keys, records
-        if not records and next(_head(file), b"").lstrip().startswith(b"["):
+            good += 1
+        if first.startswith(b"[") and 2 * good < lines:
             raise ConfigError(
                 f"input.path: {file.name}: this is a JSON array, not JSON Lines with one object a line; "
                 f"turn it into lines, for example with: jq -c '.[]' {file.name}"
             )
+        records += good
+        if records >= SAMPLE_LINES:
+            break
     return keys, records
 
 

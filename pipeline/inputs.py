@@ -2,6 +2,7 @@
 
 import glob
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal, cast
 
@@ -139,4 +140,6 @@ def etag(info: dict[str, Any]) -> str:
         if info.get(key):
             return str(info[key]).strip('"')
     modified = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
+    if isinstance(modified, datetime):  # some filesystems say it so, or otherwise, as one asks
+        modified = modified.timestamp()
     return f"{info['size']}-{modified}"

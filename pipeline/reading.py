@@ -60,7 +60,7 @@ def records(table: pa.Table) -> Iterator[dict[str, Any] | RowError]:
 def _unreadable(code: RowErrorCode) -> RowError:
     if code == RowErrorCode.LINE_TOO_LONG:
         return RowError(code, f"the row is longer than {LINE_CAP} bytes")
-    return RowError(code, "the file is damaged here")
+    return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
 
 
 def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:

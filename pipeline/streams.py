@@ -31,7 +31,7 @@ def read_range(file: str, start: int, end: int) -> Iterator[bytes]:
     if compression(file) is None:
         fs, path = filesystem(file)
         for at in range(start, end, CHUNK):
-            yield fs.cat_file(path, at, min(at + CHUNK, end))
+            yield fs.cat_file(path, start=at, end=min(at + CHUNK, end))
         return
     position = 0
     for chunk in decompress(file):
