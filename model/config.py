@@ -45,31 +45,48 @@ class ModelConfig:
     def from_dict(
         cls, data: dict[str, Any], generation: dict[str, Any] | None = None, source: str = "config.json"
     ) -> "ModelConfig":
+        """The same from the files' contents; `source` is named in errors."""
         _check_supported(data, source)
-        try:
-            mixture = data["model_type"] == "mixtral"
-            heads = int(data["num_attention_heads"])
-            dim = int(data["hidden_size"])
-            return cls(
-                vocab_size=int(data["vocab_size"]),
-                dim=dim,
-                ffn_dim=int(data["intermediate_size"]),
-                num_layers=int(data["num_hidden_layers"]),
-                num_heads=heads,
-                num_kv_heads=int(data.get("num_key_value_heads") or heads),
-                head_dim=int(data.get("head_dim") or dim // heads),
-                num_experts=int(data["num_local_experts"]) if mixture else 0,
-                num_experts_per_tok=int(data["num_experts_per_tok"]) if mixture else 0,
-                norm_eps=float(data["rms_norm_eps"]),
-                rope_theta=_rope_theta(data, source),
-                sliding_window=int(data["sliding_window"]) if data.get("sliding_window") else None,
-                max_positions=int(data["max_position_embeddings"]),
-                tie_embeddings=bool(data.get("tie_word_embeddings", False)),
-                dtype=str(data.get("dtype") or data.get("torch_dtype") or "float32"),
-                eos_token_ids=_eos_token_ids(data, generation or {}),
+
+        def size(key: str, default: int | None = None) -> int:
+            value = data.get(key)
+            if value is None and default is not None:
+                return default
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{source}: {key} must be a positive integer, got {value!r}")
+            return value
+
+        mixture = data["model_type"] == "mixtral"
+        heads, dim = size("num_attention_heads"), size("hidden_size")
+        config = cls(
+            vocab_size=size("vocab_size"),
+            dim=dim,
+            ffn_dim=size("intermediate_size"),
+            num_layers=size("num_hidden_layers"),
+            num_heads=heads,
+            num_kv_heads=size("num_key_value_heads", default=heads),
+            head_dim=size("head_dim", default=dim // heads),
+            num_experts=size("num_local_experts") if mixture else 0,
+            num_experts_per_tok=size("num_experts_per_tok") if mixture else 0,
+            norm_eps=_number(data, "rms_norm_eps", source),
+            rope_theta=_rope_theta(data, source),
+            sliding_window=size("sliding_window") if data.get("sliding_window") is not None else None,
+            max_positions=size("max_position_embeddings"),
+            tie_embeddings=bool(data.get("tie_word_embeddings", False)),
+            dtype=str(data.get("dtype") or data.get("torch_dtype") or "float32"),
+            eos_token_ids=_eos_token_ids(data, generation or {}),
+        )
+        if config.num_heads % config.num_kv_heads:
+            raise ValueError(
+                f"{source}: num_key_value_heads must divide num_attention_heads ({heads}), "
+                f"got {config.num_kv_heads}"
             )
-        except KeyError as error:
-            raise ValueError(f"{source}: the key {error} is missing") from error
+        if config.num_experts_per_tok > config.num_experts:
+            raise ValueError(
+                f"{source}: num_experts_per_tok must be at most num_local_experts ({config.num_experts}), "
+                f"got {config.num_experts_per_tok}"
+            )
+        return config
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -99,10 +116,14 @@ def _rope_theta(data: dict[str, Any], source: str) -> float:
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
         raise ValueError(f"{source}: rope_type must be default, got {kind!r}")
-    theta = rope.get("rope_theta", data.get("rope_theta"))
-    if theta is None:
-        raise ValueError(f"{source}: the key 'rope_theta' is missing")
-    return float(theta)
+    return _number(rope if "rope_theta" in rope else data, "rope_theta", source)
+
+
+def _number(data: dict[str, Any], key: str, source: str) -> float:
+    value = data.get(key)
+    if not isinstance(value, int | float) or value <= 0:
+        raise ValueError(f"{source}: {key} must be a positive number, got {value!r}")
+    return float(value)
 
 
 def _eos_token_ids(*sources: dict[str, Any]) -> tuple[int, ...]:
