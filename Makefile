@@ -1,0 +1,42 @@
+# make demo   label the demo's tickets, from a bare checkout
+# make test   everything that checks the project
+# Both make .venv first; all they need is Python 3.11 and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo replies tiny-mixtral test check clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m jobs run configs/demo/job.yaml
+
+replies: $(VENV)/.installed
+	$(BIN)/python -m jobs run configs/demo/replies.yaml
+
+tiny-mixtral: $(VENV)/.installed
+	$(BIN)/python -m configs.demo.recipe.train
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# torch comes first and alone: what follows then finds it installed and asks for no other build.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mixtray needs Python 3.11 or later")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	touch $@
