@@ -27,9 +27,6 @@ def connect() -> None:
     """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way."""
     if not ray.is_initialized():
         local = not os.environ.get("RAY_ADDRESS")
-        if local:
-            # Ray's C++ workers print errors that are none: of every actor that may be restarted, for one.
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray.init(logging_level=logging.ERROR, include_dashboard=False if local else None)
     context = DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows that are committed
