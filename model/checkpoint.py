@@ -27,6 +27,8 @@ _EXPERT = re.compile(r"(model\.layers\.\d+\.)block_sparse_moe\.experts\.(\d+)\.(
 # Derived from the configuration; some older checkpoints store it all the same.
 _IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 
+_STORED_DTYPES = ("F32", "BF16", "F16")  # as safetensors calls them
+
 
 def load_transformer(
     folder: str | Path,
@@ -83,7 +85,7 @@ def weight_files(folder: str | Path) -> list[Path]:
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"{index}: not an index of safetensors files") from error
     for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise ValueError(f"{index}: names {name!r}, which is not a safetensors file of this folder")
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name}: named in the index, but missing")
@@ -119,6 +121,10 @@ def _matched(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source,
         stored = where[name].get_slice(name)
         if tuple(stored.get_shape()) != shape:
             raise ValueError(f"{name}: the configuration says shape {shape}, the file {stored.get_shape()}")
+        if stored.get_dtype() not in _STORED_DTYPES:
+            raise ValueError(
+                f"{name}: must be stored as {', '.join(_STORED_DTYPES)}, got {stored.get_dtype()}"
+            )
         yield source, stored, slices
     if missing or unused:
         raise ValueError(
