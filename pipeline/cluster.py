@@ -32,6 +32,7 @@ def connect() -> None:
     context.enable_progress_bars = False  # ours counts rows that are committed
     context.print_on_execution_start = False
     context.max_errored_blocks = 0
+    context.target_max_block_size = None  # a shard stays one block, however large
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)

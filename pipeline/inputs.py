@@ -1,9 +1,10 @@
 """Which files a job reads: `input.path` expanded to a sorted list, each with the tag that tells a change."""
 
 import glob
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from pipeline.config import InputSection
@@ -13,6 +14,7 @@ from pipeline.urls import filesystem, redact
 Format = Literal["jsonl", "parquet"]
 
 COMPRESSED: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
+HASHED_BYTES = 8 << 20
 FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
 }  # fmt: skip
@@ -22,7 +24,7 @@ FORMATS: dict[str, Format] = {
 class InputFile:
     file: str  # path or URL to open
     name: str  # relative to the common folder of the input: what users see
-    etag: str  # the store's, or size and modification time
+    etag: str  # see `etag`
     size: int  # bytes as stored
     format: Format
 
@@ -45,7 +47,7 @@ def expand(section: InputSection) -> list[InputFile]:
 
 
 def file_etag(file: str) -> str:
-    """What tells a change of a file: its store's etag, or its size and modification time."""
+    """What tells a change of a file, see `etag`."""
     fs, path = filesystem(file)
     return etag(fs.info(path))
 
@@ -135,7 +137,13 @@ def _common_folder(bases: list[list[str]]) -> int:
 
 
 def etag(info: dict[str, Any]) -> str:
-    """What tells a change, from what fsspec says of a file: the etag, or size and modification time."""
+    """What tells a change, from what fsspec says of a file: the etag, or size and modification time.
+
+    A small local file is told by its content, for `ray job submit --working-dir` unpacks such files anew,
+    with another time, wherever the job goes on.
+    """
+    if "ino" in info and info["size"] <= HASHED_BYTES:
+        return hashlib.sha256(Path(info["name"]).read_bytes()).hexdigest()
     for key in ("ETag", "etag", "md5Hash"):
         if info.get(key):
             return str(info[key]).strip('"')

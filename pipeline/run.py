@@ -1,6 +1,7 @@
 """A job from its configuration to its report: plan, read, prepare, run the model, publish, finish."""
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -26,6 +27,8 @@ from pipeline.replica import Replica, ReplicaOptions
 from pipeline.report import Report, make_report, to_html
 from pipeline.store import Store
 
+logger = logging.getLogger(__name__)
+
 
 def run(config: JobConfig) -> Report:
     """Run a job, or what is missing of it, and return its report.
@@ -40,7 +43,14 @@ def run(config: JobConfig) -> Report:
     store = Store.open(config.output.path)
     store.probe()
     planned = execute(start(job.spec, lambda: make_plan(config.input).to_parquet()), store)
-    plan, _ = Plan.from_parquet(planned).check(config.input)
+    plan, new_files = Plan.from_parquet(planned).check(config.input)
+    if new_files:
+        logger.warning(
+            "%d input files are newer than this job's plan and are not part of it, %s for one; "
+            "to run them, give a job with them its own output.path",
+            len(new_files),
+            new_files[0],
+        )
     missing = execute(remaining(plan), store)
 
     started = time.monotonic()

@@ -1,0 +1,108 @@
+"""A tiny random instruct Mixtral with the real v1 tokenizer, and transformers' model of it as the oracle."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from transformers import MixtralConfig, MixtralForCausalLM
+from transformers.utils import logging
+
+from pipeline.config import JobConfig
+
+os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+logging.disable_progress_bar()
+
+
+@dataclass(frozen=True)
+class HFCheckpoint:
+    folder: Path
+    model: MixtralForCausalLM
+
+    @torch.inference_mode()
+    def generate(self, prompt: list[int], max_new_tokens: int) -> list[int]:
+        ids = torch.tensor([prompt])
+        output = self.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False
+        )
+        tokens: list[int] = output[0, len(prompt) :].tolist()
+        return tokens
+
+    @torch.inference_mode()
+    def logprobs(self, prompt: list[int], continuation: list[int]) -> list[float]:
+        """Of each token of the continuation."""
+        table = self.model(torch.tensor([prompt + continuation])).logits[0].double().log_softmax(-1)
+        return [float(table[len(prompt) - 1 + i, token]) for i, token in enumerate(continuation)]
+
+    @torch.inference_mode()
+    def chosen(self, token_ids: list[int]) -> np.ndarray:
+        """Experts chosen at every token, [L, T, 2]."""
+        output = self.model(torch.tensor([token_ids]), output_router_logits=True)
+        return torch.stack(output.router_logits).topk(2).indices.numpy()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    torch.manual_seed(0)
+    model = MixtralForCausalLM(
+        MixtralConfig(
+            vocab_size=32_000,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            num_local_experts=4,
+            max_position_embeddings=256,
+            rms_norm_eps=1e-5,
+            sliding_window=None,
+            initializer_range=0.3,
+            eos_token_id=2,
+            pad_token_id=None,
+        )
+    ).eval()
+    model.save_pretrained(folder)
+    source = files("mistral_common") / "data" / "tokenizer.model.v1"
+    shutil.copy(str(source), folder / "tokenizer.model")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }} [INST]"}))
+    return HFCheckpoint(folder, model)
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for all tests that run jobs in this process."""
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobConfig]:
+    """A job over rows in a file of the test's own folder; sections given replace the defaults."""
+
+    def make(rows: list[Any], **sections: Any) -> JobConfig:
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        (tmp_path / "rows.jsonl").write_text("".join(line + "\n" for line in lines))
+        prompt = sections.pop("prompt", {"token_ids": "ids"})
+        data = {
+            "job": "test",
+            "task": "generate",
+            "model": {"path": str(checkpoint.folder)},
+            "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
+            **sections,
+        }
+        given = {"path": str(tmp_path / "rows.jsonl"), "prompt": prompt, "shard_rows": 8}
+        data["input"] = given | sections.get("input", {})
+        return JobConfig.model_validate(data)
+
+    return make

@@ -1,0 +1,277 @@
+"""Whole jobs on Ray, from a file of prompts to published tables, with transformers as the oracle."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from pipeline.config import JobConfig
+from pipeline.errors import TooManyErrors
+from pipeline.plan import Plan
+from pipeline.run import run
+from pipeline.tokenization import Tokenizer
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+MakeConfig = Callable[..., JobConfig]
+EXPERTS, LAYERS = 4, 3
+
+
+def prompts(count: int) -> list[list[int]]:
+    dice = random.Random(7)
+    return [[1] + [dice.randrange(3, 32_000) for _ in range(dice.randrange(0, 40))] for _ in range(count)]
+
+
+def generations(config: JobConfig) -> pd.DataFrame:
+    return pd.read_parquet(Path(config.output.path) / "generations").sort_values("row", ignore_index=True)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_greedy_tokens_are_those_of_transformers(
+    make_config: MakeConfig, checkpoint: Any, ranks: int
+) -> None:
+    rows = prompts(30)
+    config = make_config(
+        [{"ids": row} for row in rows],
+        model={"path": str(checkpoint.folder), "tensor_parallel": ranks},
+        generation={"max_new_tokens": 10, "logprobs": True},
+    )
+    report = run(config)
+    table = generations(config)
+    expected = [checkpoint.generate(row, 10) for row in rows]
+    assert len({tuple(tokens) for tokens in expected}) > 25, "the model must not say the same to all"
+    assert [list(tokens) for tokens in table["token_ids"]] == expected
+    for row, tokens, logprobs in zip(rows, expected, table["token_logprobs"], strict=True):
+        np.testing.assert_allclose(logprobs, checkpoint.logprobs(row, tokens), atol=1e-3)
+    assert report.state == "done"
+    assert report.rows_by_status == {"ok": 30, "error": 0}
+    assert list(table["generated_tokens"]) == [len(tokens) for tokens in expected]
+
+
+def test_router_statistics_are_those_of_transformers(make_config: MakeConfig, checkpoint: Any) -> None:
+    rows = prompts(20)
+    groups = ["ab"[i % 2] for i in range(20)]
+    config = make_config(
+        [{"ids": row, "kind": group} for row, group in zip(rows, groups, strict=True)],
+        input={"group_by": "kind"},
+        generation={"max_new_tokens": 6},
+    )
+    run(config)
+    table = generations(config)
+    out = Path(config.output.path) / "router"
+    experts, pairs, layers = (pd.read_parquet(out / f"{n}.parquet") for n in ("experts", "pairs", "layers"))
+
+    expected = {
+        name: np.zeros((LAYERS, EXPERTS), dtype=int)
+        for name in ("a first", "a second", "b first", "b second")
+    }
+    for i, (row, tokens) in enumerate(zip(rows, table["token_ids"], strict=True)):
+        fed = [*row, *map(int, tokens[:-1])]
+        chosen = checkpoint.chosen(fed)  # [L, T, 2]
+        phases = {"prefill": chosen[:, : len(row)], "decode": chosen[:, len(row) :]}
+        for phase, part in phases.items():
+            for rank, name in enumerate(("first", "second")):
+                counts = np.stack([np.bincount(layer, minlength=EXPERTS) for layer in part[:, :, rank]])
+                np.testing.assert_array_equal(
+                    table[f"router_{phase}_{name}"][i].reshape(LAYERS, EXPERTS), counts
+                )
+                expected[f"{groups[i]} {name}"] += counts
+    for key, counts in expected.items():
+        group, name = key.split()
+        of_group = experts[experts["group"] == group].pivot_table(name, "layer", "expert", aggfunc="sum")
+        np.testing.assert_array_equal(of_group.to_numpy(), counts)
+
+    by = ["group", "phase", "layer"]
+    sums = experts.groupby(by)[["first", "second", "selected"]].sum()
+    tokens = layers.set_index(by)["tokens"].sort_index()
+    assert (sums["first"] == tokens).all()
+    assert (sums["second"] == tokens).all()
+    assert (sums["selected"] == 2 * tokens).all()
+    assert (pairs.groupby(by)["count"].sum() == tokens).all()
+    assert (layers["tokens_computed"] == layers["tokens"]).all()
+    # The gates of a token's two choices sum to 1, in fixed point up to one rounding each.
+    gates = experts.groupby(by)[["gate_first_q", "gate_second_q", "prob_q"]].sum()
+    assert ((gates["gate_first_q"] + gates["gate_second_q"] - tokens * 2**16).abs() <= tokens).all()
+    assert ((gates["prob_q"] - tokens * 2**16).abs() <= EXPERTS * tokens).all()
+
+
+def test_label_probabilities_are_the_products_of_token_probabilities(
+    make_config: MakeConfig, checkpoint: Any
+) -> None:
+    texts = ["It came broken.", "Where is it?", "Grüße, 你好", "x"]
+    choices = {"yes": "yes", "no": "no, not at all", "maybe": "no, not at all events", "other": "perhaps"}
+    config = make_config(
+        [{"text": text, "gold": "yes"} for text in texts],
+        task="label",
+        prompt={"template": "Answer.\n{{ text }}"},
+        input={"keep": ["gold"]},
+        label={"choices": choices, "known_column": "gold"},
+        output={"path": make_config([]).output.path, "include": ["prompt", "prompt_token_ids"]},
+    )
+    report = run(config)
+    table = generations(config)
+    tokenizer = Tokenizer.load(checkpoint.folder)
+    for row in table.itertuples():
+        logprobs = {
+            name: sum(checkpoint.logprobs(list(row.prompt_token_ids), [*tokenizer.encode(text), 2]))
+            for name, text in choices.items()
+        }
+        expected = dict(zip(logprobs, torch.tensor(list(logprobs.values())).softmax(0).tolist(), strict=True))
+        assert dict(row.label_probs) == pytest.approx(expected, abs=1e-5)
+        assert row.label == max(expected, key=expected.__getitem__)
+        assert row.label_prob == pytest.approx(expected[row.label], abs=1e-5)
+    assert report.label_accuracy == pytest.approx((table["label"] == "yes").mean())
+    assert table["prompt"][0] == "Answer.\nIt came broken."
+
+
+BAD_ROWS: dict[str, str] = {
+    '{"text": "broken': "MALFORMED_JSON",
+    "": "EMPTY_LINE",
+    "[1, 2]": "NOT_AN_OBJECT",
+    '{"text": null}': "NULL_PROMPT",
+    '{"text": "  "}': "EMPTY_PROMPT",
+    '{"text": 5}': "WRONG_TYPE",
+    '{"other": "x"}': "MISSING_COLUMN",
+    json.dumps({"text": "word " * 300}): "PROMPT_TOO_LONG",
+    '{"text": "x", "temperature": -1}': "BAD_PARAMETER",
+    '{"text": "x", "max_new_tokens": "9"}': "BAD_PARAMETER",
+}
+
+
+def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeConfig) -> None:
+    good = {"text": "Hello there", "keep me": "ü"}
+    config = make_config(
+        [good, *BAD_ROWS, good],
+        prompt={"column": "text"},
+        input={"keep": ["keep me"]},
+        generation={"max_new_tokens": 3},
+    )
+    with pytest.raises(TooManyErrors, match="max_error_rate"):
+        run(config)
+    table = generations(config)
+    assert list(table["row"]) == list(range(len(BAD_ROWS) + 2))
+    assert list(table["error_code"][1:-1]) == list(BAD_ROWS.values())
+    assert (table["status"][1:-1] == "error").all()
+    assert table["error_message"][1:-1].str.len().gt(10).all()
+    assert list(table["status"].iloc[[0, -1]]) == ["ok", "ok"]
+    assert list(table["token_ids"].iloc[0]) == list(table["token_ids"].iloc[-1])
+    assert table["keep me"].iloc[0] == "ü"
+    assert not (Path(config.output.path) / "_SUCCESS").exists()
+    assert json.loads((Path(config.output.path) / "report.json").read_text())["error_rate"] > 0.5
+
+
+def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: Any) -> None:
+    ids = prompts(1)[0] + [77]
+    full = checkpoint.generate(ids, 12)
+    rows = [
+        {"ids": ids},
+        {"ids": ids, "max_new_tokens": 3},
+        {"ids": ids, "temperature": 1.5, "seed": 4},
+        {"ids": ids, "max_new_tokens": None, "stop": None},
+    ]
+    config = make_config(rows, generation={"max_new_tokens": 12})
+    run(config)
+    tokens = [list(row) for row in generations(config)["token_ids"]]
+    assert tokens[0] == tokens[3] == full
+    assert tokens[1] == full[:3]
+    assert tokens[2] != full
+
+
+def test_stop_strings_cut_text_and_ids(make_config: MakeConfig, checkpoint: Any) -> None:
+    row = {"ids": prompts(3)[2]}
+    plain = make_config([row], generation={"max_new_tokens": 12})
+    run(plain)
+    text = generations(plain)["text"][0]
+    stop = text[4:7]
+    stopped = make_config(
+        [row],
+        generation={"max_new_tokens": 12, "stop": [stop]},
+        output={"path": plain.output.path + "-2", "include": ["token_ids"]},
+    )
+    run(stopped)
+    result = generations(stopped).iloc[0]
+    assert result["text"] == text[: text.index(stop)]
+    assert result["finish_reason"] == "stop"
+    assert result["generated_tokens"] < 12
+
+
+def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+    rows = [{"ids": prompt} for prompt in prompts(20)]
+
+    def sampled(folder: str, shard_rows: int, batch: int, seed: int) -> list[list[int]]:
+        config = make_config(
+            rows,
+            input={"shard_rows": shard_rows},
+            engine={"max_batch_rows": batch},
+            generation={"max_new_tokens": 8, "temperature": 1.0, "top_p": 0.95, "seed": seed},
+            output={"path": str(tmp_path / folder), "include": ["token_ids"]},
+        )
+        run(config)
+        return [list(tokens) for tokens in generations(config)["token_ids"]]
+
+    first = sampled("one", shard_rows=20, batch=64, seed=1)
+    assert sampled("two", shard_rows=3, batch=2, seed=1) == first
+    assert sampled("three", shard_rows=20, batch=64, seed=2) != first
+
+
+def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_config: MakeConfig) -> None:
+    config = make_config([{"ids": row} for row in prompts(30)], generation={"max_new_tokens": 2})
+    run(config)
+    out = Path(config.output.path)
+    plan = Plan.from_parquet((out / "_job/plan-000.parquet").read_bytes())
+    parts = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
+    assert len(parts) == len(plan.shards) == 4
+
+    assert run(config).rows_this_run == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == parts
+
+    gone = sorted(parts)[1]
+    gone.unlink()  # as if the first run had been killed before this commit
+    (out / "_SUCCESS").unlink()
+    assert run(config).rows_this_run == 8
+    after = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
+    assert {p: t for p, t in after.items() if p != gone} == {p: t for p, t in parts.items() if p != gone}
+    assert sorted(generations(config)["row"]) == list(range(30))
+    success = json.loads((out / "_SUCCESS").read_text())
+    assert success["rows"] == 30
+
+
+def test_parquet_rows_keep_the_types_of_their_columns(make_config: MakeConfig, tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "chat": [[{"role": "user", "content": f"Question {i}"}] for i in range(25)],
+            "when": pd.date_range("2026-01-01", periods=25),
+            "score": np.arange(25) / 8,
+            "key": np.arange(100, 125),
+        }
+    )
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=10)
+    config = make_config(
+        [],
+        input={
+            "path": str(tmp_path / "rows.parquet"),
+            "prompt": {"messages": "chat"},
+            "id_column": "key",
+            "keep": ["when", "score"],
+        },
+        generation={"max_new_tokens": 2},
+    )
+    run(config)
+    table = generations(config)
+    assert list(table["id"]) == [str(key) for key in frame["key"]]
+    assert list(table["score"]) == list(frame["score"])
+    assert list(table["when"]) == list(frame["when"])
+    assert (table["status"] == "ok").all()
+
+
+def test_a_job_without_rows_ends_well(make_config: MakeConfig) -> None:
+    config = make_config([])
+    report = run(config)
+    assert report.rows == 0
+    assert (Path(config.output.path) / "_SUCCESS").exists()
