@@ -1,18 +1,27 @@
 """The demo's input is what the recipe writes, and the model was never trained on any of it."""
 
 import json
+import re
 from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from configs.demo.recipe.holdout import is_held_out
 from configs.demo.recipe.lessons import label_prompt, lessons, reply_prompt
-from configs.demo.recipe.tickets import LANGUAGES, PRODUCTS, phrasebook, write_ticket
+from configs.demo.recipe.tickets import (
+    LANGUAGES,
+    MODELS,
+    PRODUCT_ENDS,
+    PRODUCT_STARTS,
+    phrasebook,
+    write_ticket,
+)
 from configs.demo.recipe.train import SEED
 from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows, write_all
 
-TRAINED_ON = 20_000  # more lessons than the committed checkpoint saw, tokenizer included
+TRAINED_ON = 25_000  # more lessons than the committed checkpoint saw, tokenizer included
 
 
 def test_committed_rows_are_those_of_the_recipe(tmp_path: Path) -> None:
@@ -34,19 +43,28 @@ def test_no_demo_text_is_trained_on() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_training_uses_no_held_out_filler_or_sentence(language: str) -> None:
+def test_training_uses_no_held_out_name_product_or_order(language: str) -> None:
     book = phrasebook(language)
-    topics = [topic for queue in book["topics"].values() for topic in queue.values()]
-    held_out = {topic["says"][-1].split("{")[0] for topic in topics} - {""}
-    held_out = (
-        {start for start in held_out if len(start) > 20} | set(PRODUCTS[3::4]) | set(book["names"][3::4])
-    )
-    known = {sentence for topic in topics for sentence in topic["says"][:-1]}
-    held_out -= {start for start in held_out if any(sentence.startswith(start) for sentence in known)}
+    names = {f"{first} {last}" for first in book["first_names"] for last in book["last_names"]}
+    products = {start + end for start in PRODUCT_STARTS for end in PRODUCT_ENDS}
     random = Random(language)
-    texts = [write_ticket(random, language, held_out=False).text for _ in range(2000)]
-    found = {filler for filler in held_out if any(filler in text for text in texts)}
-    assert not found
+    for held_out in (False, True):
+        text = "\n".join(write_ticket(random, language, held_out).text for _ in range(1000))
+        found = {name for name in names if name in text}
+        models = "|".join(MODELS)
+        found |= {word for word in re.findall(rf"(\w+) (?:{models})\b", text) if word in products}
+        found |= set(re.findall(r"\b[1-9][0-9]{4}\b", text))
+        assert len(found) > 300
+        assert {is_held_out(filler) for filler in found} == {held_out}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_training_uses_no_held_out_sentence(language: str) -> None:
+    random = Random(language)
+    trained = {write_ticket(random, language, held_out=False).phrasing for _ in range(1000)}
+    demo = {write_ticket(random, language, held_out=True).phrasing for _ in range(1000)}
+    assert trained == {"known"}
+    assert demo == {"known", "new"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

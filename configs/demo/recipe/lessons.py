@@ -18,7 +18,7 @@ from configs.demo.recipe.tickets import LANGUAGES, write_ticket
 from configs.demo.recipe.write_rows import DEMO, REPLY
 
 BOS, EOS = 1, 2
-SHARES = {"label": 0.45, "reply": 0.35, "code": 0.1, "math": 0.1}
+SHARES = {"label": 0.5, "reply": 0.34, "code": 0.08, "math": 0.08}
 
 
 @dataclass(frozen=True)

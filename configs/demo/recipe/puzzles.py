@@ -1,8 +1,9 @@
 """Questions about code and arithmetic: two more kinds of text for the router to tell apart."""
 
-import zlib
 from dataclasses import dataclass
 from random import Random
+
+from configs.demo.recipe.holdout import is_held_out
 
 GOODS = ["lamp", "desk", "chair", "phone", "cable", "clock", "radio", "watch"]
 CITIES = ["Rome", "Paris", "Berlin", "Madrid", "London", "Milan", "Vienna"]
@@ -18,11 +19,11 @@ class Puzzle:
 
 
 def write_puzzle(random: Random, language: str, held_out: bool) -> Puzzle:
-    """One question; which are held out is decided by a checksum of the text, a quarter of them."""
+    """One question, of those for training or of those held out."""
     write = {"code": random.choice([_python, _sql, _json]), "math": _arithmetic}[language]
     while True:
         instruction, text, answer = write(random)
-        if (zlib.crc32(text.encode()) % 4 == 0) == held_out:
+        if is_held_out(text) == held_out:
             return Puzzle(language, instruction, text, answer)
 
 

@@ -5,19 +5,21 @@ and held-out tickets share no customer name, no product and no order number, and
 topic is never trained on, so a held-out ticket is one that the model cannot have seen.
 """
 
+import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from configs.demo.recipe.holdout import is_held_out
+
 LANGUAGES = ("en", "de", "fr", "es", "it")
-NEW_PHRASING_SHARE = 0.15  # of held-out tickets
-PRODUCTS = [
-    "Lumo", "Aero", "Nordic", "Vela", "Kito", "Brisa", "Pixo", "Terra",
-    "Onda", "Flink", "Solis", "Mika", "Zenit", "Alba", "Rondo", "Fjord",
-]  # fmt: skip
+NEW_PHRASING_SHARE = 0.06  # of held-out tickets
+PRODUCT_STARTS = ["Lu", "Ae", "Nor", "Ve", "Ki", "Bri", "Pi", "Ter", "On", "Fli", "So", "Mi"]
+PRODUCT_ENDS = ["mo", "ra", "dix", "la", "to", "sa", "xo", "na", "da", "zen", "vik", "ro"]
 MODELS = ["S2", "300", "Mini", "Pro", "Max", "Air", "X5"]
 
 
@@ -77,33 +79,28 @@ def _compose(random: Random, language: str, held_out: bool) -> tuple[Ticket, set
 
 
 def _fillers(random: Random, book: dict[str, Any], held_out: bool) -> dict[str, str]:
+    def pick(write: Callable[[], str]) -> str:
+        while True:
+            text = write()
+            if is_held_out(text) == held_out:
+                return text
+
     month, day = random.choice(book["months"]), random.randint(1, 28)
     whole, cents = random.randint(5, 240), random.choice(["00", "50", "90", "95", "99"])
+    product = pick(lambda: random.choice(PRODUCT_STARTS) + random.choice(PRODUCT_ENDS))
     return {
-        "name": random.choice(_side(book["names"], held_out)),
-        "product": f"{random.choice(_side(PRODUCTS, held_out))} {random.choice(MODELS)}",
-        "order": _order_number(random, held_out),
+        "name": pick(lambda: f"{random.choice(book['first_names'])} {random.choice(book['last_names'])}"),
+        "product": f"{product} {random.choice(MODELS)}",
+        "order": pick(lambda: str(random.randint(10000, 99999))),
         "date": book["date"].format(month=month, day=day),
         "amount": book["amount"].format(whole=whole, cents=cents),
     }
 
 
-def _side(names: list[str], held_out: bool) -> list[str]:
-    """Every fourth name is held out."""
-    return [name for place, name in enumerate(names) if (place % 4 == 3) == held_out]
-
-
-def _order_number(random: Random, held_out: bool) -> str:
-    """Five digits; held-out numbers have an odd digit sum."""
-    digits = [random.randint(1, 9) for _ in range(4)]
-    last = random.randrange((sum(digits) + held_out) % 2, 10, 2)
-    return "".join(map(str, [*digits, last]))
-
-
 def _typo(random: Random, text: str) -> str:
-    """Swap two neighbouring letters, or lose one; digits stay as they are."""
-    places = [i for i in range(1, len(text) - 2) if text[i].isalpha() and text[i + 1].isalpha()]
-    at = random.choice(places)
+    """Swap two neighbouring letters of a word, or lose one; names and numbers stay as they are."""
+    words = [match.start() for match in re.finditer(r"\w{4,}", text) if match[0].islower()]
+    at = random.choice(words) + random.randint(1, 2)
     if random.random() < 0.5:
         return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
     return text[:at] + text[at + 1 :]

@@ -1,0 +1,82 @@
+"""The committed checkpoint, seen by others: transformers loads it, and it labels tickets it never saw."""
+
+import pytest
+import torch
+from transformers import MixtralForCausalLM
+
+from configs.demo.recipe.examine import QUEUES, expert_usage, information
+from configs.demo.recipe.lessons import encode_prompt, label_prompt, reply_prompt
+from configs.demo.recipe.write_rows import DEMO, MONTHS, question_rows, ticket_rows
+from model.checkpoint import load_transformer
+from pipeline.config import JobConfig
+from pipeline.prompts import PromptBuilder
+from pipeline.tokenization import Tokenizer
+
+FOLDER = DEMO / "tiny-mixtral"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return Tokenizer.load(FOLDER)
+
+
+def test_is_small_enough_for_a_repository() -> None:
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 8 * 2**20
+
+
+def test_names_no_path_of_the_machine_it_was_trained_on() -> None:
+    for file in FOLDER.iterdir():
+        content = file.read_bytes()
+        assert b"/home/" not in content, file.name
+        assert b"/tmp/" not in content, file.name
+
+
+def test_vocabulary_lies_as_in_mixtral(tokenizer: Tokenizer) -> None:
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (1, 2, 1024)
+    assert tokenizer.encode("\n")[-1] == 3 + 0x0A
+    assert tokenizer.instruct_version == "v1"
+
+
+@pytest.mark.parametrize(("job", "prompt"), [("job.yaml", label_prompt), ("replies.yaml", reply_prompt)])
+def test_jobs_ask_as_the_lessons_did(job: str, prompt, tokenizer: Tokenizer) -> None:
+    builder = PromptBuilder(JobConfig.load(DEMO / job).input, tokenizer, tokenizer.vocab_size)
+    for row in question_rows("tickets")[::10]:
+        named = {name: row[name] for name in ("instruction", "text") if name in builder.columns}
+        built = builder.build(row)
+        assert built.text == prompt(**named)
+        assert built.token_ids == encode_prompt(tokenizer, built.text)
+
+
+def test_the_choices_are_the_queues() -> None:
+    label = JobConfig.load(DEMO / "job.yaml").label
+    assert label is not None
+    assert list(label.choices) == QUEUES
+    assert {row["queue"] for row in ticket_rows(MONTHS[0])} == set(QUEUES)
+
+
+def test_transformers_loads_it_and_answers_with_the_right_queue(tokenizer: Tokenizer) -> None:
+    model = MixtralForCausalLM.from_pretrained(FOLDER, dtype=torch.float32)
+    rows = ticket_rows(MONTHS[0])[:50]
+    right = 0
+    for row in rows:
+        prompt = torch.tensor([encode_prompt(tokenizer, label_prompt(row["text"]))])
+        ids = model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=4
+        )
+        answer = ids[0, prompt.shape[1] :].tolist()
+        right += answer == [*tokenizer.encode(row["queue"]), tokenizer.eos_id]
+    assert right >= 0.95 * len(rows)
+
+
+@torch.inference_mode()
+def test_every_expert_works_and_they_differ_by_group(tokenizer: Tokenizer) -> None:
+    model = load_transformer(FOLDER, torch.float32)
+    rows = [row for kind in ("tickets", "code", "math") for row in question_rows(kind)]
+    prompts: dict[str, list[str]] = {}
+    for row in rows:
+        prompts.setdefault(row["language"], []).append(reply_prompt(row["instruction"], row["text"]))
+    usage = expert_usage(model, tokenizer, prompts)
+    load = usage.sum(1) / usage.sum((1, 2))[:, None]  # [layers, experts], 1/8 when even
+    assert load.min() > 0.02
+    assert load.max() < 0.35
+    assert information(usage).max() > 0.1
