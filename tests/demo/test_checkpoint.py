@@ -6,10 +6,10 @@ from transformers import MixtralForCausalLM
 
 from configs.demo.recipe.examine import QUEUES, expert_usage, information
 from configs.demo.recipe.lessons import encode_prompt, label_prompt, reply_prompt
-from configs.demo.recipe.write_rows import DEMO, MONTHS, question_rows, ticket_rows
+from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows
 from model.checkpoint import load_transformer
 from pipeline.config import JobConfig
-from pipeline.prompts import PromptBuilder
+from pipeline.prompts import Prompt, PromptBuilder
 from pipeline.tokenization import Tokenizer
 
 FOLDER = DEMO / "tiny-mixtral"
@@ -37,14 +37,14 @@ def test_vocabulary_lies_as_in_mixtral(tokenizer: Tokenizer) -> None:
     assert tokenizer.instruct_version == "v1"
 
 
-@pytest.mark.parametrize(("job", "prompt"), [("job.yaml", label_prompt), ("replies.yaml", reply_prompt)])
-def test_jobs_ask_as_the_lessons_did(job: str, prompt, tokenizer: Tokenizer) -> None:
-    builder = PromptBuilder(JobConfig.load(DEMO / job).input, tokenizer, tokenizer.vocab_size)
-    for row in question_rows("tickets")[::10]:
-        named = {name: row[name] for name in ("instruction", "text") if name in builder.columns}
-        built = builder.build(row)
-        assert built.text == prompt(**named)
-        assert built.token_ids == encode_prompt(tokenizer, built.text)
+def test_jobs_ask_as_the_lessons_did(tokenizer: Tokenizer) -> None:
+    rows = [("job.yaml", row, label_prompt(row["ticket"])) for row in ticket_rows(MONTHS[0])[:20]]
+    for kind in QUESTIONS:
+        asked = [(row, reply_prompt(row["instruction"], row["question"])) for row in question_rows(kind)]
+        rows += [("replies.yaml", row, prompt) for row, prompt in asked[::10]]
+    for job, row, prompt in rows:
+        builder = PromptBuilder(JobConfig.load(DEMO / job).input, tokenizer, tokenizer.vocab_size)
+        assert builder.build(row) == Prompt(encode_prompt(tokenizer, prompt), prompt)
 
 
 def test_the_choices_are_the_queues() -> None:
@@ -59,7 +59,7 @@ def test_transformers_loads_it_and_answers_with_the_right_queue(tokenizer: Token
     rows = ticket_rows(MONTHS[0])[:50]
     right = 0
     for row in rows:
-        prompt = torch.tensor([encode_prompt(tokenizer, label_prompt(row["text"]))])
+        prompt = torch.tensor([encode_prompt(tokenizer, label_prompt(row["ticket"]))])
         ids = model.generate(
             prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=4
         )
@@ -71,10 +71,10 @@ def test_transformers_loads_it_and_answers_with_the_right_queue(tokenizer: Token
 @torch.inference_mode()
 def test_every_expert_works_and_they_differ_by_group(tokenizer: Tokenizer) -> None:
     model = load_transformer(FOLDER, torch.float32)
-    rows = [row for kind in ("tickets", "code", "math") for row in question_rows(kind)]
+    rows = [row for kind in QUESTIONS for row in question_rows(kind)]
     prompts: dict[str, list[str]] = {}
     for row in rows:
-        prompts.setdefault(row["language"], []).append(reply_prompt(row["instruction"], row["text"]))
+        prompts.setdefault(row["language"], []).append(reply_prompt(row["instruction"], row["question"]))
     usage = expert_usage(model, tokenizer, prompts)
     load = usage.sum(1) / usage.sum((1, 2))[:, None]  # [layers, experts], 1/8 when even
     assert load.min() > 0.02

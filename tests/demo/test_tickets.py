@@ -36,8 +36,8 @@ def test_no_demo_text_is_trained_on() -> None:
     trained = {lesson.prompt for lesson in islice(lessons(Random(SEED)), TRAINED_ON)}
     tickets = [row for month in MONTHS for row in ticket_rows(month)]
     questions = [row for kind in QUESTIONS for row in question_rows(kind)]
-    asked = {label_prompt(row["text"]) for row in tickets}
-    asked |= {reply_prompt(row["instruction"], row["text"]) for row in questions}
+    asked = {label_prompt(row["ticket"]) for row in tickets}
+    asked |= {reply_prompt(row["instruction"], row["question"]) for row in questions}
     assert len(asked) > 1300
     assert not asked & trained
 
@@ -91,6 +91,6 @@ def test_bad_rows_are_few_and_in_one_file() -> None:
 
 def _is_ticket(line: str) -> bool:
     try:
-        return isinstance(json.loads(line).get("text"), str)
+        return isinstance(json.loads(line).get("ticket"), str)
     except (json.JSONDecodeError, AttributeError):
         return False

@@ -77,7 +77,7 @@ def _batches(rows: list[list[int]]) -> list[list[list[int]]]:
 
 def print_labels(model: Transformer, tokenizer: SentencePieceProcessor) -> None:
     rows = [row for month in MONTHS for row in ticket_rows(month)]
-    found = label(model, tokenizer, [row["text"] for row in rows])
+    found = label(model, tokenizer, [row["ticket"] for row in rows])
     hits = defaultdict(list)
     for row, queue in zip(rows, found, strict=True):
         for key in ("all", row["language"], row["phrasing"] + " phrasing"):
@@ -89,7 +89,7 @@ def print_labels(model: Transformer, tokenizer: SentencePieceProcessor) -> None:
 def print_answers(model: Transformer, tokenizer: SentencePieceProcessor) -> dict[str, list[str]]:
     rows = [row for kind in QUESTIONS for row in question_rows(kind)]
     prompts = {
-        group: [reply_prompt(row["instruction"], row["text"]) for row in rows if row["language"] == group]
+        group: [reply_prompt(row["instruction"], row["question"]) for row in rows if row["language"] == group]
         for group in GROUPS
     }
     for group in GROUPS:

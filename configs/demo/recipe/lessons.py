@@ -50,12 +50,12 @@ def lessons(random: Random) -> Iterator[Lesson]:
             yield Lesson(reply_prompt(REPLY, ticket.text), ticket.reply)
 
 
-def label_prompt(text: str) -> str:
-    return _template("job.yaml").render(text=text)
+def label_prompt(ticket: str) -> str:
+    return _template("job.yaml").render(ticket=ticket)
 
 
-def reply_prompt(instruction: str, text: str) -> str:
-    return _template("replies.yaml").render(instruction=instruction, text=text)
+def reply_prompt(instruction: str, question: str) -> str:
+    return _template("replies.yaml").render(instruction=instruction, question=question)
 
 
 @cache

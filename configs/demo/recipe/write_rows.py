@@ -32,7 +32,7 @@ def ticket_rows(month: str) -> list[dict[str, Any]]:
                 "id": f"{month}-{number:04d}",
                 "language": ticket.language,
                 "product": ticket.product,
-                "text": ticket.text,
+                "ticket": ticket.text,
                 "queue": ticket.queue,
                 "phrasing": ticket.phrasing,
             }
@@ -49,10 +49,14 @@ def question_rows(kind: str) -> list[dict[str, Any]]:
         for number in range(1, each + 1):
             if kind == "tickets":
                 ticket = write_ticket(random, language, held_out=True)
-                question = {"instruction": REPLY, "text": ticket.text, "answer": ticket.reply}
+                question = {"instruction": REPLY, "question": ticket.text, "answer": ticket.reply}
             else:
                 puzzle = write_puzzle(random, language, held_out=True)
-                question = {"instruction": puzzle.instruction, "text": puzzle.text, "answer": puzzle.answer}
+                question = {
+                    "instruction": puzzle.instruction,
+                    "question": puzzle.text,
+                    "answer": puzzle.answer,
+                }
             rows.append({"id": f"{language}-{number:03d}", "language": language, **question})
     return rows
 
@@ -61,15 +65,15 @@ def spoil(lines: list[str]) -> list[str]:
     """What a nightly export looks like: a few lines that no job can run, and should not stumble over."""
     spoilt = list(lines)
     spoilt[40] = spoilt[40][: len(spoilt[40]) // 2]  # cut off
-    spoilt[120] = _with_text(spoilt[120], None)
+    spoilt[120] = _without_ticket(spoilt[120])
     spoilt[200] = ""
     spoilt[280] = json.dumps({"id": json.loads(spoilt[280])["id"]})
     spoilt[350] = "export interrupted, trying again"
     return spoilt
 
 
-def _with_text(line: str, text: object) -> str:
-    return json.dumps({**json.loads(line), "text": text}, ensure_ascii=False)
+def _without_ticket(line: str) -> str:
+    return json.dumps({**json.loads(line), "ticket": None}, ensure_ascii=False)
 
 
 def write_all(folder: Path) -> None:
