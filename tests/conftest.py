@@ -1,18 +1,23 @@
-"""A tiny random instruct Mixtral with the real v1 tokenizer, and transformers' model of it as the oracle."""
+"""What whole jobs are tested with: a tiny random Mixtral and transformers' model of it, Ray, an S3 server."""
 
 import json
 import os
 import shutil
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import boto3
 import numpy as np
 import pytest
 import ray
 import torch
+from moto.s3.responses import S3Response
+from moto.server import ThreadedMotoServer
 from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
@@ -106,3 +111,44 @@ def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobCo
         return JobConfig.model_validate(data)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A local S3 server, and the environment in which this process and its children reach it."""
+    lock = threading.Lock()
+    put_object = S3Response.put_object
+
+    def put_one_at_a_time(self: S3Response) -> object:
+        # moto looks for the key and then writes it; S3 does both in one step
+        with lock:
+            return put_object(self)
+
+    S3Response.put_object = put_one_at_a_time
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test-key",
+        "AWS_SECRET_ACCESS_KEY": "canary-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    yield settings["AWS_ENDPOINT_URL"]
+    server.stop()
+    S3Response.put_object = put_object
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+@pytest.fixture
+def s3_url(s3_endpoint: str) -> str:
+    """A folder in a new bucket."""
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=bucket)
+    return f"s3://{bucket}/folder"

@@ -1,0 +1,187 @@
+"""The command line as a user meets it: real processes, exit codes, kills and second runs."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from jobs.__main__ import app
+
+ROOT = Path(__file__).parents[2]
+ROWS = 200
+
+
+@pytest.fixture
+def job_file(tmp_path: Path, checkpoint: Any) -> Path:
+    """A job of ROWS rows in small shards, over the random checkpoint."""
+    dice = random.Random(3)
+    rows = [{"ids": [dice.randrange(3, 32_000) for _ in range(dice.randrange(1, 40))]} for _ in range(ROWS)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = {
+        "job": "cli",
+        "task": "generate",
+        "model": {"path": str(checkpoint.folder)},
+        "input": {"path": str(tmp_path / "rows.jsonl"), "prompt": {"token_ids": "ids"}, "shard_rows": 8},
+        "generation": {"max_new_tokens": 24, "ignore_eos": True},
+        "engine": {"max_batch_rows": 4},
+        "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
+    }
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
+
+
+def start(job_file: Path, *overrides: str) -> "subprocess.Popen[str]":
+    """The command in a process group of its own, so that a test can kill all of it."""
+    sets = [part for override in overrides for part in ("--set", override)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs", "run", str(job_file), *sets],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
+    out = job_file.parent / "out"
+
+    def parts() -> list[Path]:
+        return list((out / "generations").glob("*.parquet"))
+
+    for at_least in (0, 1, 8):
+        process = start(job_file)
+        wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists(), process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if parts():
+            seen = pd.read_parquet(out / "generations")  # whole shards only, at any time
+            assert len(seen) == 8 * len(parts())
+    before = {part: part.read_bytes() for part in parts()}
+    assert 8 <= len(before) < ROWS // 8
+
+    process = start(job_file)
+    output, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    table = pd.read_parquet(out / "generations")
+    assert sorted(table["row"]) == list(range(ROWS))
+    assert table["id"].is_unique
+    assert (table["status"] == "ok").all()
+    assert all(part.read_bytes() == content for part, content in before.items()), "parts never change"
+    assert f"{ROWS} of {ROWS}" in output
+
+
+def test_sigterm_ends_with_75_and_the_next_run_goes_on(job_file: Path) -> None:
+    out = job_file.parent / "out"
+    process = start(job_file)
+    wait_for(lambda: any((out / "generations").glob("*.parquet")), process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    assert "run the same command again" in errors
+    report = json.loads((out / "report.json").read_text())
+    assert report["state"] == "interrupted"
+    assert 0 < report["rows"] < ROWS
+
+    process = start(job_file)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(ROWS))
+    report = json.loads((out / "report.json").read_text())
+    assert report["rows"] == ROWS
+    assert report["rows_this_run"] < ROWS
+
+
+def test_rows_go_to_s3_as_to_a_folder(job_file: Path, s3_url: str) -> None:
+    process = start(job_file, f"output.path={s3_url}", "input.shard_rows=50", "generation.max_new_tokens=2")
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert sorted(pd.read_parquet(f"{s3_url}/generations")["row"]) == list(range(ROWS))
+    assert len(pd.read_parquet(f"{s3_url}/router/experts.parquet")) > 0
+    assert "canary-secret" not in errors
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "unknown key": (["engine.relicas=2"], "engine.relicas: unknown key"),
+    "unknown section": (["engin.replicas=2"], "engin: unknown key"),
+    "bad value": (["generation.temperature=-1"], "generation.temperature"),
+    "missing input": (["input.path=/nowhere/x.jsonl"], "no such file"),
+    "missing column": (["input.prompt.token_ids=id"], "no column 'id'"),
+    "missing checkpoint": (["model.path=/nowhere"], "no such folder"),
+    "missing group column": (["input.group_by=kind"], "no column 'kind'"),
+    "reserved name": (["input.keep=[text]"], "text is a column of the output"),
+    "indivisible ranks": (["model.tensor_parallel=3"], "tensor_parallel must divide"),
+    "a label without choices": (["task=label"], "label"),
+    "process memory": (["output.path=memory://x"], "one process"),
+    "not key=value": (["replicas"], "section.key=value"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_bad_job_exits_2_with_one_sentence_before_anything_is_written(job_file: Path, name: str) -> None:
+    overrides, sentence = WRONG[name]
+    sets = [part for override in overrides for part in ("--set", override)]
+    result = CliRunner().invoke(app, ["run", str(job_file), *sets])
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (job_file.parent / "out" / "_job" / "spec.json").exists()
+
+
+def test_a_checkpoint_with_other_weights_than_its_config_exits_2(job_file: Path, checkpoint: Any) -> None:
+    broken = job_file.parent / "broken"
+    broken.mkdir()
+    for file in checkpoint.folder.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    result = CliRunner().invoke(app, ["run", str(job_file), "--set", f"model.path={broken}"])
+    assert result.exit_code == 2
+    assert "unexpected model.layers.2." in result.stderr
+
+
+def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: Path) -> None:
+    (job_file.parent / "rows.jsonl").write_text("")
+    assert CliRunner().invoke(app, ["run", str(job_file)]).exit_code == 0
+    result = CliRunner().invoke(app, ["run", str(job_file), "--set", "generation.max_new_tokens=25"])
+    assert result.exit_code == 2
+    assert "generation.max_new_tokens: was 24, is 25" in result.stderr
+
+
+def test_plan_shows_what_would_run_and_writes_nothing(job_file: Path) -> None:
+    result = CliRunner().invoke(app, ["plan", str(job_file)])
+    assert result.exit_code == 0, result.output
+    assert "rows.jsonl" in result.stdout
+    assert "25 shards, 200 rows" in result.stdout
+    assert "prompt tokens of 200 rows" in result.stdout
+    assert not (job_file.parent / "out").exists()
+
+
+def test_help_names_the_exit_codes_and_the_options() -> None:
+    text = CliRunner().invoke(app, ["run", "--help"]).stdout
+    assert "--set" in text
+    assert "75" in text
+    listed = CliRunner().invoke(app, ["--help"]).stdout
+    assert "run" in listed
+    assert "plan" in listed
