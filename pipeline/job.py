@@ -11,7 +11,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preparation import Preparation
 from pipeline.prompts import PromptBuilder
-from pipeline.results import RESERVED
+from pipeline.results import reserved_names
 from pipeline.spec import make_spec
 from pipeline.tasks import Label, make_task
 from pipeline.tokenization import Tokenizer
@@ -63,7 +63,7 @@ def check_job(config: JobConfig) -> Job:
 
 
 def _check_names(config: JobConfig) -> None:
-    clashing = sorted(RESERVED.intersection(config.input.keep))
+    clashing = sorted(reserved_names(config).intersection(config.input.keep))
     if clashing:
         raise ConfigError(
             f"input.keep: {', '.join(clashing)} is a column of the output already; "

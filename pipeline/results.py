@@ -32,9 +32,14 @@ _INCLUDED: dict[str, list[tuple[str, pa.DataType]]] = {
 }
 _LOGPROBS = ("token_logprobs", pa.list_(pa.float64()))
 _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
-RESERVED = frozenset(
+_RESERVED = frozenset(
     [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns] + _ROUTING
 )
+
+
+def reserved_names(config: JobConfig) -> frozenset[str]:
+    """Names that kept columns cannot have, since the job's own columns have them."""
+    return _RESERVED - {"text"} if config.task == "label" else _RESERVED
 
 
 class Results:
@@ -43,7 +48,8 @@ class Results:
     def __init__(self, config: JobConfig, model: ModelConfig) -> None:
         self._config = config
         self._model = model
-        self._columns = list(_COLUMNS)
+        # A label job has no text of its own, so that column may be a kept one.
+        self._columns = [column for column in _COLUMNS if column[0] not in config.input.keep]
         for name in config.output.include:
             self._columns += _INCLUDED[name]
         if config.generation.logprobs:

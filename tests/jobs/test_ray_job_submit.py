@@ -1,0 +1,87 @@
+"""`ray job submit` on a real local cluster: the demo runs to its end, and a second submission does nothing."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {
+    "PATH": f"{BIN}:{os.environ['PATH']}",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": uuid.uuid4().hex,
+}
+
+
+def run(*command: str, seconds: float = 240) -> str:
+    done = subprocess.run(
+        command, cwd=ROOT, env=ENVIRONMENT, text=True, timeout=seconds, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def dashboard() -> Iterator[str]:
+    """The address of a cluster's job server; stops its own processes, not other clusters'."""
+    port, gcs, folder = free_port(), free_port(), f"/tmp/ray-{uuid.uuid4().hex[:6]}"
+    head = subprocess.Popen(
+        [
+            str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
+            f"--port={gcs}", f"--dashboard-port={port}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}",
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    yield f"http://127.0.0.1:{port}"
+    head.terminate()
+    head.wait(60)
+
+
+@pytest.mark.timeout(500)
+def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
+    dashboard: str, tmp_path: Path
+) -> None:
+    for _ in range(60):  # the job server comes up some seconds after the head
+        listed = subprocess.run(
+            ["ray", "job", "list", "--address", dashboard], env=ENVIRONMENT, capture_output=True, check=False
+        )
+        if listed.returncode == 0:
+            break
+    out = tmp_path / "out"
+
+    def submit() -> str:
+        return run(
+            "ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--",
+            "python", "-m", "jobs", "run", "configs/demo/job.yaml", "--set", f"output.path={out}",
+        )  # fmt: skip
+
+    assert "succeeded" in submit()
+    table = pd.read_parquet(out / "generations")
+    lines = sum(path.read_bytes().count(b"\n") for path in (ROOT / "configs/demo/tickets").glob("*.jsonl"))
+    assert len(table) == lines
+    ok = table[table["status"] == "ok"]
+    assert (ok["label"] == ok["queue"]).mean() > 0.95
+    before = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
+
+    assert "succeeded" in submit()
+    assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == before
+    assert json.loads((out / "report.json").read_text())["rows_this_run"] == 0
