@@ -11,12 +11,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m jobs run configs/demo/job.yaml
+	$(BIN)/python -m configs.demo.accuracy
 
 replies: $(VENV)/.installed
 	$(BIN)/python -m jobs run configs/demo/replies.yaml
 
 tiny-mixtral: $(VENV)/.installed
-	$(BIN)/python -m configs.demo.recipe.train
+	OMP_NUM_THREADS=1 $(BIN)/python -m configs.demo.recipe.train
+	$(BIN)/python -m configs.demo.recipe.examine
 
 test: check
 	$(BIN)/python -m pytest

@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError
-from pipeline.inputs import etag
-from pipeline.patience import describe
-from pipeline.urls import filesystem, redact
+from pipeline.reading.files import etag
+from pipeline.storage.patience import describe
+from pipeline.storage.urls import filesystem, redact
 
 CONFIGS = ("config.json", "params.json")
 WANTED = (".safetensors", ".json", ".model", ".jinja", ".v1", ".v2", ".v3")  # weights, configs, tokenizers

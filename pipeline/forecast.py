@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.config import JobConfig
-from pipeline.datasource import carry_shard
+from pipeline.durable.protocol import execute, remaining
 from pipeline.job import Job, check_job
-from pipeline.plan import Plan, Shard, make_plan
-from pipeline.protocol import execute, remaining
-from pipeline.reading import read_shard
-from pipeline.store import Store
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import Plan, Shard, make_plan
+from pipeline.reading.shards import read_shard
+from pipeline.storage.store import Store
 
 _SAMPLED_ROWS = 2_000
 

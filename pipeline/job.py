@@ -6,15 +6,15 @@ from pathlib import Path
 from model.checkpoint import check_checkpoint
 from model.config import ModelConfig
 from pipeline.checkpoints import checkpoint_fingerprint, local_checkpoint
-from pipeline.columns import columns_to_read
 from pipeline.config import JobConfig
+from pipeline.durable.spec import make_spec
 from pipeline.errors import ConfigError
 from pipeline.preparation import Preparation
-from pipeline.prompts import PromptBuilder
+from pipeline.reading.columns import columns_to_read
 from pipeline.results import reserved_names
-from pipeline.spec import make_spec
 from pipeline.tasks import Label, make_task
-from pipeline.tokenization import Tokenizer
+from pipeline.text.prompts import PromptBuilder
+from pipeline.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)

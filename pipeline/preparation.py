@@ -8,10 +8,10 @@ import pyarrow as pa
 
 from model.sampling import SamplingParams
 from pipeline.config import JobConfig
-from pipeline.datasource import SHARD_COLUMN, carried_shard
 from pipeline.errors import RowError, RowErrorCode
-from pipeline.prompts import PromptBuilder
-from pipeline.reading import records
+from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
+from pipeline.reading.shards import records
+from pipeline.text.prompts import PromptBuilder
 
 NO_GROUP = "all"
 MISSING_GROUP = "(none)"

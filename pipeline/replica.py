@@ -17,12 +17,12 @@ import pyarrow as pa
 from model.engine import Engine
 from model.request import Completion, Request
 from pipeline.config import JobConfig
-from pipeline.datasource import SHARD_COLUMN
 from pipeline.errors import RowErrorCode
+from pipeline.reading.datasource import SHARD_COLUMN
+from pipeline.reporting.routing_tables import sum_by_group, to_parquet
 from pipeline.results import Results
-from pipeline.routing_tables import sum_by_group, to_parquet
 from pipeline.tasks import Outcome, make_task
-from pipeline.tokenization import Tokenizer
+from pipeline.text.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
 ROUTER_COLUMN = "_router"

@@ -15,17 +15,17 @@ from ray.exceptions import RayError
 
 from pipeline.cluster import Resources, connect, plan_resources
 from pipeline.config import JobConfig
-from pipeline.datasource import ShardDatasource
+from pipeline.durable.finishing import read_parts, write_router_tables
+from pipeline.durable.protocol import execute, finalize, part_path, remaining, start
+from pipeline.durable.publishing import Publishing, ShardSummary
 from pipeline.errors import ConfigError, Interrupted, JobError, TooManyErrors
-from pipeline.finishing import read_parts, write_router_tables
 from pipeline.job import Job, check_job
-from pipeline.plan import Plan, Shard, make_plan
-from pipeline.progress import JobProgress
-from pipeline.protocol import execute, finalize, part_path, remaining, start
-from pipeline.publishing import Publishing, ShardSummary
+from pipeline.reading.datasource import ShardDatasource
+from pipeline.reading.plan import Plan, Shard, make_plan
 from pipeline.replica import Replica, ReplicaOptions
-from pipeline.report import Report, make_report, to_html
-from pipeline.store import Store
+from pipeline.reporting.progress import JobProgress
+from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from model.choices import ChoiceTree
 from model.request import Completion, Request
 from model.routing import RowRouting
 from model.sampling import SamplingParams
-from pipeline.choices import choice_token_ids
 from pipeline.config import JobConfig
-from pipeline.detokenization import Detokenizer
-from pipeline.tokenization import Tokenizer
+from pipeline.text.choices import choice_token_ids
+from pipeline.text.detokenization import Detokenizer
+from pipeline.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)

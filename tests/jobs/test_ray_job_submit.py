@@ -1,4 +1,4 @@
-"""`ray job submit` on a real local cluster: the demo runs to its end, and a second submission does nothing."""
+"""`ray job submit` on a real local cluster: the demo runs, and a second submission does nothing."""
 
 import json
 import os

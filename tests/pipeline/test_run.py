@@ -13,9 +13,9 @@ import torch
 
 from pipeline.config import JobConfig
 from pipeline.errors import TooManyErrors
-from pipeline.plan import Plan
+from pipeline.reading.plan import Plan
 from pipeline.run import run
-from pipeline.tokenization import Tokenizer
+from pipeline.text.tokenization import Tokenizer
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 

@@ -1,0 +1,191 @@
+"""The steps by which a job begins, commits a shard, resumes and ends, free of Ray, clocks and I/O.
+
+Each is a generator that yields operations on the store and is sent their results, so that the same code
+runs on a real store (`execute`) and in a simulator that stops it between any two operations.
+
+    _job/spec.json                          what the job is; the first run's wins
+    _job/plan-000.parquet                   its shards; the first run's wins
+    _job/router/<shard>-<attempt>.parquet   a shard's router table, one an attempt
+    generations/part-<ordinal>-<shard>.parquet   its rows: creating this file is the commit
+    _SUCCESS                                written last
+
+A part names its router table, so the one atomic creation picks the pair; tables that no part names are
+leftovers of attempts that lost. Nothing is ever changed or deleted.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.durable.spec import require_same, spec_bytes
+from pipeline.errors import ConfigError
+from pipeline.reading.plan import Plan, Shard
+from pipeline.storage.store import Store
+
+SPEC = "_job/spec.json"
+PLAN = "_job/plan-000.parquet"
+SUCCESS = "_SUCCESS"
+PARTS = "generations"
+
+
+@dataclass(frozen=True)
+class Create:
+    """Create if absent; the result tells whether this operation created it."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Read:
+    """The bytes, or None if there is no such file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class List:
+    """The paths of the files in a folder."""
+
+    prefix: str
+
+
+@dataclass(frozen=True)
+class RouterTable:
+    """What a part's footer says of the router table that belongs to it."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    path: str
+    sha256: str | None  # None: another attempt had committed the shard before
+
+
+Returned = TypeVar("Returned")
+Steps = Generator[Create | Read | List, Any, Returned]
+
+
+def execute(steps: Steps[Returned], store: Store) -> Returned:
+    """Run steps on a store and return what they return; the store's exceptions pass through."""
+    result: Any = None
+    while True:
+        try:
+            operation = steps.send(result)
+        except StopIteration as stop:
+            returned: Returned = stop.value
+            return returned
+        if isinstance(operation, Create):
+            result = store.create(operation.path, operation.data)
+        elif isinstance(operation, List):
+            result = store.list(operation.prefix)
+        else:
+            try:
+                result = store.read(operation.path)
+            except FileNotFoundError:
+                result = None
+
+
+def part_path(shard: Shard) -> str:
+    return f"{PARTS}/part-{shard.ordinal:06d}-{shard.id}.parquet"
+
+
+def router_path(shard: Shard, attempt: str) -> str:
+    return f"_job/router/{shard.id}-{attempt}.parquet"
+
+
+def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
+    """Begin or resume: the plan that the store holds (as `Plan.to_parquet` wrote it), whoever made it.
+
+    ConfigError if the folder is another job's. `make_plan` is called only where there is no plan yet, and
+    before anything is written: input that cannot be planned leaves no trace.
+    """
+    stored_spec = yield Read(SPEC)
+    if stored_spec is not None:
+        require_same(stored_spec, spec)
+    stored_plan: bytes | None = yield Read(PLAN)
+    if stored_spec is not None and stored_plan is not None:
+        return stored_plan
+    plan = make_plan()
+    require_same((yield from _first_wins(SPEC, spec_bytes(spec))), spec)
+    return (yield from _first_wins(PLAN, plan))
+
+
+def remaining(plan: Plan) -> Steps[list[Shard]]:
+    """The shards that are not committed; ConfigError if parts of another job lie among them."""
+    committed = yield from _committed(plan)
+    return [shard for shard in plan.shards if part_path(shard) not in committed]
+
+
+def publish(
+    shard: Shard,
+    router_table: bytes | None,
+    attempt: str,
+    make_part: Callable[[RouterTable | None], bytes],
+) -> Steps[Published]:
+    """Commit a shard's rows. `attempt` must be a name that no other attempt ever had.
+
+    `make_part` gets the router table's name and hash for the part's footer (None: there is no table).
+    """
+    table = None
+    if router_table is not None:
+        table = RouterTable(router_path(shard, attempt), _sha256(router_table))
+        stored = yield from _first_wins(table.path, router_table)
+        if _sha256(stored) != table.sha256:
+            raise ValueError(
+                f"attempt must be a name that is used once, got {attempt!r} for shard {shard.id}"
+            )
+    part = make_part(table)
+    created = yield Create(part_path(shard), part)
+    return Published(part_path(shard), _sha256(part) if created else None)
+
+
+def finalize(
+    plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None] | None = None
+) -> Steps[dict[str, Any]]:
+    """Write `_SUCCESS` once every shard is committed, and return what it holds.
+
+    `summary` (rows by status and the like) is put into it. Parts are hashed as the store holds them;
+    `published` may give the hashes, by path, of those that this run created itself.
+    """
+    known = dict(published or {})
+    committed = yield from _committed(plan)
+    missing = [shard.id for shard in plan.shards if part_path(shard) not in committed]
+    if missing:
+        raise ValueError(f"finalize needs every shard committed, but {len(missing)} are not: {missing[:5]}")
+    parts = []
+    for shard in plan.shards:
+        path = part_path(shard)
+        sha256 = known.get(path) or _sha256((yield Read(path)))
+        parts.append({"path": path, "sha256": sha256, "rows": shard.rows})
+    success = {**summary, "format_version": 1, "rows": plan.rows, "parts": parts}
+    stored = yield from _first_wins(SUCCESS, json.dumps(success, indent=1, sort_keys=True).encode() + b"\n")
+    result: dict[str, Any] = json.loads(stored)
+    return result
+
+
+def _first_wins(path: str, data: bytes) -> Steps[bytes]:
+    """Create `path` and return what it holds in the end: ours, or what another wrote before."""
+    if (yield Create(path, data)):
+        return data
+    stored: bytes = yield Read(path)
+    return stored
+
+
+def _committed(plan: Plan) -> Steps[set[str]]:
+    paths = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    foreign = sorted(paths - {part_path(shard) for shard in plan.shards})
+    if foreign:
+        raise ConfigError(
+            f"output.path: {len(foreign)} files in it are not of this job, {foreign[0]} for one; "
+            "choose an empty folder"
+        )
+    return paths
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,93 @@
+"""A finished shard becomes one immutable Parquet file, and a summary that the driver adds up.
+
+The part's footer names the shard's router table and holds the summary, so a later run can tell what a part
+holds without reading its rows.
+"""
+
+import json
+import uuid
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.durable.protocol import RouterTable, execute, publish
+from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
+from pipeline.replica import ROUTER_COLUMN
+from pipeline.storage.store import Store
+
+_ROUTER_KEY = b"mixtray.router"
+_SUMMARY_KEY = b"mixtray.summary"
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """What one part holds. `known` counts rows with a known label, `right` those that were given it."""
+
+    rows: int
+    errors: dict[str, int]  # by code
+    prompt_tokens: int
+    generated_tokens: int
+    known: int
+    right: int
+
+    @classmethod
+    def of(cls, table: pa.Table, known_column: str | None) -> "ShardSummary":
+        errors = Counter(code for code in table["error_code"].to_pylist() if code is not None)
+        labels = pc.filter(table["label"], pc.equal(table["status"], "ok"))
+        known = right = 0
+        if known_column is not None:
+            answers = pc.filter(table[known_column], pc.equal(table["status"], "ok"))
+            known = len(answers) - answers.null_count
+            right = pc.sum(pc.equal(labels, pc.cast(answers, pa.string()))).as_py() or 0
+        return cls(
+            rows=len(table),
+            errors=dict(errors),
+            prompt_tokens=pc.sum(table["prompt_tokens"]).as_py() or 0,
+            generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0,
+            known=known,
+            right=right,
+        )
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """Called with a replica's table of one shard; gives one row: path, sha256 and the summary as JSON."""
+
+    store: Store
+    known_column: str | None
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        shard = carried_shard(table)
+        router_table = table[ROUTER_COLUMN][0].as_py()
+        rows = table.drop_columns([SHARD_COLUMN, ROUTER_COLUMN])
+        summary = ShardSummary.of(rows, self.known_column)
+        published = execute(
+            publish(shard, router_table, uuid.uuid4().hex[:12], lambda router: _part(rows, summary, router)),
+            self.store,
+        )
+        return pa.table(
+            {
+                "path": [published.path],
+                "sha256": pa.array([published.sha256], pa.string()),
+                "summary": [json.dumps(asdict(summary))],
+            }
+        )
+
+
+def _part(rows: pa.Table, summary: ShardSummary, router: RouterTable | None) -> bytes:
+    metadata: dict[bytes, Any] = {_SUMMARY_KEY: asdict(summary), _ROUTER_KEY: router and asdict(router)}
+    rows = rows.replace_schema_metadata({key: json.dumps(value) for key, value in metadata.items()})
+    buffer = pa.BufferOutputStream()
+    pq.write_table(rows, buffer, compression="zstd")
+    return bytes(buffer.getvalue())
+
+
+def read_footer(part: BinaryIO) -> tuple[ShardSummary, RouterTable | None]:
+    """What a part's footer says of it."""
+    metadata = pq.read_metadata(part).metadata
+    router = json.loads(metadata[_ROUTER_KEY])
+    return ShardSummary(**json.loads(metadata[_SUMMARY_KEY])), RouterTable(**router) if router else None

@@ -1,0 +1,108 @@
+"""Which input columns a job needs, and a check that they are there before anything loads."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from pipeline.config import GenerationSection, InputSection
+from pipeline.errors import ConfigError, RowError
+from pipeline.reading.files import InputFile, compression
+from pipeline.reading.lines import parse_line
+from pipeline.reading.parquet import read_footer
+from pipeline.reading.streams import BrokenStream, decompress, read_range, split_lines
+from pipeline.text.templates import template_columns
+
+SAMPLE_LINES = 100
+
+
+def required_columns(section: InputSection) -> dict[str, str]:
+    """Columns that must exist, each with the key of the job file that asks for it."""
+    prompt = section.prompt
+    needed: dict[str, str] = {}
+    if prompt.template is not None:
+        needed |= dict.fromkeys(sorted(template_columns(prompt.template)), "input.prompt.template")
+    for key in ("column", "messages", "token_ids"):
+        name = getattr(prompt, key)
+        if name is not None:
+            needed.setdefault(name, f"input.prompt.{key}")
+    if section.id_column is not None:
+        needed.setdefault(section.id_column, "input.id_column")
+    for name in section.keep:
+        needed.setdefault(name, "input.keep")
+    if section.group_by is not None:
+        needed.setdefault(section.group_by, "input.group_by")
+    return needed
+
+
+def columns_to_read(section: InputSection) -> list[str]:
+    """The required columns, and those by which a row may set its own generation parameters."""
+    return list(dict.fromkeys([*required_columns(section), *GenerationSection.model_fields]))
+
+
+def check_columns(files: list[InputFile], section: InputSection) -> None:
+    """ConfigError if a required column is missing, or a kept one differs in type between Parquet files.
+
+    Parquet by the schema of every file; JSONL by the first lines of the first files.
+    """
+    needed = required_columns(section)
+    kept: dict[str, tuple[str, pa.DataType]] = {}
+    for file in files:
+        if file.format != "parquet":
+            continue
+        schema = read_footer(file).schema.to_arrow_schema()
+        _check(file.name, needed, schema.names)
+        for name in section.keep:
+            first, type_ = kept.setdefault(name, (file.name, schema.field(name).type))
+            if schema.field(name).type != type_:
+                raise ConfigError(
+                    f"input.keep: column {name!r} is {type_} in {first} but {schema.field(name).type} in "
+                    f"{file.name}; a kept column must have one type in all files"
+                )
+    lines = [file for file in files if file.format == "jsonl"]
+    found, records = _sample_keys(lines)
+    if records:
+        _check(lines[0].name, needed, list(found))
+
+
+def _check(file: str, needed: dict[str, str], present: list[str]) -> None:
+    for name, key in needed.items():
+        if name not in present:
+            known = ", ".join(map(repr, present[:50])) or "none"
+            raise ConfigError(f"{key}: no column {name!r} in {file}; its columns are {known}")
+
+
+def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:
+    """The keys of the first records, in order, and how many records there were."""
+    keys: dict[str, None] = {}
+    records = 0
+    for file in files:
+        first, lines, good = b"", 0, 0
+        for line in _head(file):
+            first, lines = first or line.lstrip(), lines + 1
+            try:
+                keys |= dict.fromkeys(parse_line(line))
+            except RowError:
+                continue
+            good += 1
+        if first.startswith(b"[") and 2 * good < lines:
+            raise ConfigError(
+                f"input.path: {file.name}: this is a JSON array, not JSON Lines with one object a line; "
+                f"turn it into lines, for example with: jq -c '.[]' {file.name}"
+            )
+        records += good
+        if records >= SAMPLE_LINES:
+            break
+    return keys, records
+
+
+def _head(file: InputFile) -> Iterator[bytes]:
+    """The first lines of a file that are short enough to hold."""
+    chunks = decompress(file.file) if compression(file.file) else read_range(file.file, 0, file.size)
+    try:
+        for number, line in enumerate(split_lines(chunks)):
+            if number == SAMPLE_LINES:
+                return
+            if line is not None:
+                yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+    except BrokenStream:
+        return

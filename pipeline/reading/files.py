@@ -1,0 +1,153 @@
+"""Which files a job reads: `input.path` expanded to a sorted list, each with the tag that tells a change."""
+
+import glob
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, cast
+
+from pipeline.config import InputSection
+from pipeline.errors import ConfigError
+from pipeline.storage.urls import filesystem, redact
+
+Format = Literal["jsonl", "parquet"]
+
+COMPRESSED: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
+HASHED_BYTES = 8 << 20
+FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputFile:
+    file: str  # path or URL to open
+    name: str  # relative to the common folder of the input: what users see
+    etag: str  # see `etag`
+    size: int  # bytes as stored
+    format: Format
+
+
+def expand(section: InputSection) -> list[InputFile]:
+    """All files of `input.path`, sorted by name; ConfigError names a path that leads nowhere."""
+    found: dict[str, dict[str, Any]] = {}
+    bases: list[list[str]] = []
+    for path in section.path:
+        files, base = _expand_one(path, section.format)
+        found |= files
+        bases.append(base.split("/"))
+    common = _common_folder(bases)
+    result = []
+    for url, info in found.items():
+        name = "/".join(url.split("/")[common:])
+        file = url.removeprefix("file://")
+        result.append(InputFile(file, name, etag(info), int(info["size"]), _format(name, section.format)))
+    return sorted(result, key=lambda file: file.name)
+
+
+def file_etag(file: str) -> str:
+    """What tells a change of a file, see `etag`."""
+    fs, path = filesystem(file)
+    return etag(fs.info(path))
+
+
+def compression(name: str) -> Literal["gzip", "zstd"] | None:
+    """How a file is compressed, by its name."""
+    return COMPRESSED.get(PurePosixPath(name).suffix)
+
+
+def format_by_name(name: str) -> Format | None:
+    """jsonl or parquet by the ending, behind which .gz or .zst may stand (a Parquet file has its own)."""
+    path = PurePosixPath(name)
+    if path.suffix in COMPRESSED:
+        path = path.with_suffix("")
+        return "jsonl" if FORMATS.get(path.suffix) == "jsonl" else None
+    return FORMATS.get(path.suffix)
+
+
+def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]:
+    """Infos by URL, and the URL of the folder that the names are relative to."""
+    if "::" in path:
+        raise ConfigError(f"input.path: {redact(path)}: chained URLs are not read; unpack the archive first")
+    try:
+        fs, stripped = filesystem(path)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
+    try:
+        info = fs.info(stripped)
+    except FileNotFoundError:
+        info = None
+    except PermissionError as error:
+        raise ConfigError(f"input.path: {redact(path)}: no permission to read it") from error
+    if info is not None and info["type"] == "file":
+        url = str(fs.unstrip_protocol(stripped))
+        return {url: info}, url.rpartition("/")[0]
+    if info is not None:
+        base, infos = stripped, fs.find(stripped, detail=True)
+    elif glob.has_magic(stripped):
+        parts = stripped.split("/")
+        base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
+        infos = fs.glob(stripped, detail=True)
+    else:
+        raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
+    base = base.rstrip("/")
+    files = {
+        str(fs.unstrip_protocol(name)): entry
+        for name, entry in infos.items()
+        if entry["type"] == "file" and not _hidden(name.removeprefix(base))
+        and (glob.has_magic(stripped) or _wanted(name, format))
+    }  # fmt: skip
+    if not files:
+        kinds = "*.parquet" if format == "parquet" else "*.jsonl, *.json, *.ndjson (also .gz, .zst)"
+        kinds += " or *.parquet" if format == "auto" else ""
+        what = f"no {kinds} in this folder" if info is not None else "no file has such a name"
+        raise ConfigError(f"input.path: {redact(path)}: {what}")
+    return files, str(fs.unstrip_protocol(base))
+
+
+def _hidden(path: str) -> bool:
+    return any(part.startswith((".", "_")) for part in path.split("/"))
+
+
+def _wanted(name: str, format: str) -> bool:
+    by_name = format_by_name(name)
+    return by_name is not None and format in ("auto", by_name)
+
+
+def _format(name: str, format: str) -> Format:
+    if format != "auto":
+        return cast(Format, format)
+    by_name = format_by_name(name)
+    if by_name is None:
+        raise ConfigError(
+            f"input.path: {name}: the name does not tell the format; say input.format: jsonl or parquet"
+        )
+    return by_name
+
+
+def _common_folder(bases: list[list[str]]) -> int:
+    """How many leading path parts all bases share."""
+    shared = 0
+    for parts in zip(*bases, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared += 1
+    return shared
+
+
+def etag(info: dict[str, Any]) -> str:
+    """What tells a change, from what fsspec says of a file: the etag, or size and modification time.
+
+    A small local file is told by its content, for `ray job submit --working-dir` unpacks such files anew,
+    with another time, wherever the job goes on.
+    """
+    if "ino" in info and info["size"] <= HASHED_BYTES:
+        return hashlib.sha256(Path(info["name"]).read_bytes()).hexdigest()
+    for key in ("ETag", "etag", "md5Hash"):
+        if info.get(key):
+            return str(info[key]).strip('"')
+    modified = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
+    if isinstance(modified, datetime):  # some filesystems say it so, or otherwise, as one asks
+        modified = modified.timestamp()
+    return f"{info['size']}-{modified}"

@@ -1,0 +1,54 @@
+"""One line of a JSONL file as a record, or the reason why it is none."""
+
+import json
+from typing import Any
+
+import orjson
+
+from pipeline.errors import RowError, RowErrorCode
+from pipeline.reading.streams import LINE_CAP
+
+BIG_INTEGER = float(1 << 63)
+
+
+def parse_line(line: bytes | None) -> dict[str, Any]:
+    """The JSON object on a line (None: one over the cap); RowError if it is anything else.
+
+    The last of duplicate keys wins. Messages tell an offset, never the text.
+    """
+    if line is None:
+        raise RowError(RowErrorCode.LINE_TOO_LONG, f"the line is longer than {LINE_CAP} bytes")
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise _reason(line, error) from None
+    if not isinstance(record, dict):
+        raise RowError(RowErrorCode.NOT_AN_OBJECT, f"the line is a JSON {_json_type(record)}, not an object")
+    if any(type(value) is float and abs(value) >= BIG_INTEGER for value in record.values()):
+        return _with_exact_integers(line, record)
+    return record
+
+
+def _reason(line: bytes, error: orjson.JSONDecodeError) -> RowError:
+    if not line.strip():
+        return RowError(RowErrorCode.EMPTY_LINE, "the line is blank")
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as bad:
+        return RowError(RowErrorCode.INVALID_UTF8, f"not valid UTF-8 at byte {bad.start}")
+    return RowError(RowErrorCode.MALFORMED_JSON, f"not valid JSON at character {error.pos}: {error.msg}")
+
+
+def _with_exact_integers(line: bytes, record: dict[str, Any]) -> dict[str, Any]:
+    """orjson rounds integers beyond 64 bits to floats, by which two ids could become one."""
+    try:
+        exact = json.loads(line)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or very deep nesting
+        return record
+    return {key: exact[key] if isinstance(exact[key], int) else value for key, value in record.items()}
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    return {bool: "boolean", str: "string", list: "array"}.get(type(value), "number")

@@ -1,0 +1,155 @@
+"""The plan: every input file cut into shards of exact row counts, before anything is computed.
+
+A shard is the unit of work and of the commit. Its id follows from its file's name, its file's tag and its
+range, so the same input always gives the same plan.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.config import InputSection
+from pipeline.errors import ConfigError
+from pipeline.reading.columns import check_columns
+from pipeline.reading.files import Format, InputFile, compression, expand
+from pipeline.reading.parquet import read_footer
+from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, decompress, read_range
+
+FILES_KEY = b"mixtray.files"
+
+
+@dataclass(frozen=True)
+class Shard:
+    ordinal: int  # position in the plan, 0-based
+    id: str  # sha256(name | etag | range)[:16]
+    file: str  # path or URL to open
+    name: str  # the file as users see it: relative to the common folder of the input
+    etag: str  # the store's, or size and modification time
+    format: Format
+    first_row: int  # number of its first row in the file, 0-based
+    rows: int  # exact
+    start: int  # jsonl: byte offset in the decompressed stream; parquet: first row group
+    end: int  # exclusive
+    skip: int = 0  # parquet: rows of the first row group that belong to earlier shards
+    broken: bool = False  # jsonl: its last row stands for all that could not be decompressed
+
+
+@dataclass(frozen=True)
+class Plan:
+    shards: tuple[Shard, ...]
+    files: tuple[InputFile, ...]  # also those without a row
+
+    @property
+    def rows(self) -> int:
+        return sum(shard.rows for shard in self.shards)
+
+    def to_parquet(self) -> bytes:
+        """One row a shard; the files are in the schema's metadata."""
+        fields = [(field.name, ARROW_TYPES[field.type]) for field in dataclasses.fields(Shard)]
+        files = json.dumps([dataclasses.asdict(file) for file in self.files], ensure_ascii=False)
+        schema = pa.schema(fields, metadata={FILES_KEY: files.encode()})
+        buffer = io.BytesIO()
+        rows = [dataclasses.asdict(shard) for shard in self.shards]
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
+        return buffer.getvalue()
+
+    @staticmethod
+    def from_parquet(data: bytes) -> "Plan":
+        table = pq.read_table(pa.BufferReader(data))
+        files = json.loads(table.schema.metadata[FILES_KEY])
+        return Plan(
+            shards=tuple(Shard(**row) for row in table.to_pylist()),
+            files=tuple(InputFile(**file) for file in files),
+        )
+
+    def check(self, section: InputSection) -> tuple["Plan", list[str]]:
+        """Before a resume: the planned files must be there, unchanged; ConfigError names those that are not.
+
+        Returns the plan with today's paths (the same files may be reached another way) and the names of
+        files that came since: they are not part of this job.
+        """
+        today = {file.name: file for file in expand(section)}
+        missing = [file.name for file in self.files if file.name not in today]
+        changed = [f.name for f in self.files if f.name in today and today[f.name].etag != f.etag]
+        if missing or changed:
+            troubles = [("missing", missing), ("changed", changed)]
+            found = "; ".join(f"{what}: {_some(names)}" for what, names in troubles if names)
+            raise ConfigError(
+                f"input.path: the input is not what this job began with ({found}); "
+                "put the files back, or start a new job with another output.path"
+            )
+        planned = {file.name for file in self.files}
+        shards = tuple(dataclasses.replace(shard, file=today[shard.name].file) for shard in self.shards)
+        files = tuple(today[file.name] for file in self.files)
+        return Plan(shards, files), [name for name in today if name not in planned]
+
+
+ARROW_TYPES: dict[Any, pa.DataType] = {
+    int: pa.int64(), str: pa.string(), bool: pa.bool_(), Format: pa.string(),
+}  # fmt: skip
+
+
+def make_plan(section: InputSection) -> Plan:
+    """Find the files, check that the columns the job needs are there, and cut the files into shards.
+
+    Reads JSONL files once from end to end, and of Parquet files the footers.
+    """
+    files = expand(section)
+    check_columns(files, section)
+    shards: list[Shard] = []
+    for file in files:
+        cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
+        first_row = 0
+        for cut in cuts(file, section.shard_rows):
+            shards.append(_shard(file, len(shards), first_row, **cut))
+            first_row += cut["rows"]
+    return Plan(tuple(shards), tuple(files))
+
+
+def _shard(file: InputFile, ordinal: int, first_row: int, **cut: Any) -> Shard:
+    extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
+    digest = hashlib.sha256(f"{file.name}|{file.etag}|{extent}".encode()).hexdigest()
+    return Shard(
+        ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
+        format=file.format, first_row=first_row, **cut,
+    )  # fmt: skip
+
+
+def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
+    chunks = decompress(file.file) if compression(file.file) else read_range(file.file, 0, file.size)
+    for start, end, rows, broken in cut_at_lines(chunks, shard_rows):
+        yield {"start": start, "end": end, "rows": rows, "broken": broken}
+
+
+def _cut_parquet(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
+    """Whole row groups together while they fit; one that does not is cut into slices."""
+    footer = read_footer(file)
+    start = rows = size = 0
+    for group in range(footer.num_row_groups):
+        group_rows = footer.row_group(group).num_rows
+        group_size = footer.row_group(group).total_byte_size
+        if rows and (rows + group_rows > shard_rows or size + group_size > SHARD_BYTES):
+            yield {"start": start, "end": group, "rows": rows}
+            rows = 0
+        if rows == 0:
+            start, size = group, 0
+        if group_rows > shard_rows or group_size > SHARD_BYTES:
+            fit = max(1, group_rows * SHARD_BYTES // max(1, group_size))
+            step = min(shard_rows, fit)
+            for skip in range(0, group_rows, step):
+                yield {"start": group, "end": group + 1, "rows": min(step, group_rows - skip), "skip": skip}
+            continue
+        rows, size = rows + group_rows, size + group_size
+    if rows:
+        yield {"start": start, "end": footer.num_row_groups, "rows": rows}
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

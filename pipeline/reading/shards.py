@@ -1,0 +1,92 @@
+"""A shard's rows from its file: raw lines of JSONL, records of Parquet, and a code for what cannot be read.
+
+`read_shard` only moves bytes; `records` parses them, one record or one RowError a row.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.reading.files import file_etag
+from pipeline.reading.lines import parse_line
+from pipeline.reading.parquet import Undecodable, read_slice
+from pipeline.reading.plan import Shard
+from pipeline.reading.streams import LINE_CAP, BrokenStream, read_range, split_lines
+from pipeline.storage.urls import redact
+
+BOM = b"\xef\xbb\xbf"
+
+
+def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
+    """All rows of a shard, in the order of the file: exactly `shard.rows` of them.
+
+    Columns: `shard` int32, `file` string (the name users see), `row` int64, `unreadable` string (a
+    RowErrorCode, or null), and either `line` large_binary (JSONL: the bytes without newline, carriage
+    return and leading BOM; null where unreadable) or `record` struct (Parquet: those of `columns` that the
+    file has; null where unreadable).
+    ConfigError if the file changed since it was planned.
+    """
+    if file_etag(shard.file) != shard.etag:
+        raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
+    values, codes = (_lines if shard.format == "jsonl" else _records)(shard, columns)
+    if len(values) != shard.rows:
+        raise ConfigError(f"{redact(shard.file)}: {len(values)} rows where {shard.rows} were planned")
+    table = pa.table({
+        "shard": pa.array([shard.ordinal] * shard.rows, pa.int32()),
+        "file": pa.array([shard.name] * shard.rows, pa.string()),
+        "row": pa.array(range(shard.first_row, shard.first_row + shard.rows), pa.int64()),
+        "unreadable": pa.array(codes, pa.string()),
+    })  # fmt: skip
+    return table.append_column("line" if shard.format == "jsonl" else "record", values)
+
+
+def records(table: pa.Table) -> Iterator[dict[str, Any] | RowError]:
+    """The rows of `read_shard`, each as the record it holds or as the error that it is."""
+    lines = "line" in table.column_names
+    for code, value in zip(table["unreadable"], table["line" if lines else "record"], strict=True):
+        if code.is_valid:
+            yield _unreadable(RowErrorCode(code.as_py()))
+        elif lines:
+            try:
+                yield parse_line(value.as_py())
+            except RowError as error:
+                yield error
+        else:
+            yield value.as_py()
+
+
+def _unreadable(code: RowErrorCode) -> RowError:
+    if code == RowErrorCode.LINE_TOO_LONG:
+        return RowError(code, f"the row is longer than {LINE_CAP} bytes")
+    return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
+
+
+def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+    whole = shard.rows - shard.broken
+    lines: list[bytes | None] = []
+    try:
+        for line in split_lines(read_range(shard.file, shard.start, shard.end)):
+            lines.append(None if line is None else line.removesuffix(b"\r"))
+    except BrokenStream:
+        if not shard.broken:
+            raise
+    codes = [RowErrorCode.LINE_TOO_LONG.value if line is None else None for line in lines]
+    if shard.first_row == 0 and lines and lines[0] is not None:
+        lines[0] = lines[0].removeprefix(BOM)
+    if shard.broken:
+        lines[whole:] = [None]
+        codes[whole:] = [RowErrorCode.UNREADABLE.value]
+    return pa.array(lines, pa.large_binary()), codes
+
+
+def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+    groups = range(shard.start, shard.end)
+    try:
+        batches = list(read_slice(shard.file, groups, shard.skip, shard.rows, columns))
+    except Undecodable:
+        return pa.nulls(shard.rows, pa.struct([])), [RowErrorCode.UNREADABLE.value] * shard.rows
+    table = pa.Table.from_batches(batches).combine_chunks()
+    arrays = [column.combine_chunks() for column in table.columns]
+    return pa.StructArray.from_arrays(arrays, fields=list(table.schema)), [None] * shard.rows

@@ -1,0 +1,1 @@
+"""What people see: progress, router tables, figures and the report."""

@@ -1,0 +1,117 @@
+"""What a run tells in the end: OUT/report.json for programs, OUT/report.html for people."""
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import jinja2
+import orjson
+import pandas as pd
+
+from pipeline.config import JobConfig
+from pipeline.durable.publishing import ShardSummary
+from pipeline.reporting.figures import routing_heatmap
+
+
+@dataclass(frozen=True)
+class Report:
+    job: str
+    task: str
+    state: str  # done | interrupted
+    output: str
+    rows: int  # published, of this run and of earlier ones
+    rows_planned: int
+    rows_by_status: dict[str, int]
+    errors_by_code: dict[str, int]
+    prompt_tokens: int
+    generated_tokens: int
+    label_accuracy: float | None  # of the rows with a known label
+    rows_this_run: int
+    tokens_this_run: int
+    seconds: float  # from the first shard being read to the last commit, loading the model among them
+
+    @property
+    def error_rate(self) -> float:
+        return self.rows_by_status["error"] / self.rows if self.rows else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens_this_run / self.seconds if self.seconds else 0.0
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What people want to know first, each with its name."""
+        facts = [
+            ("state", self.state),
+            ("rows", f"{self.rows:,} of {self.rows_planned:,}"),
+            ("ok", f"{self.rows_by_status['ok']:,}"),
+            ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
+            *((f"  {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
+            ("prompt tokens", f"{self.prompt_tokens:,}"),
+            ("generated tokens", f"{self.generated_tokens:,}"),
+            ("this run", f"{self.rows_this_run:,} rows, {self.tokens_per_second:,.0f} tokens/s"),
+            ("results", self.output),
+        ]
+        if self.label_accuracy is not None:
+            facts.insert(2, ("accuracy on known labels", f"{self.label_accuracy:.2%}"))
+        return facts
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(
+            asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second},
+            option=orjson.OPT_INDENT_2,
+        )
+
+
+def make_report(
+    config: JobConfig,
+    output: str,
+    state: str,
+    rows_planned: int,
+    committed: Sequence[ShardSummary],
+    this_run: Sequence[ShardSummary],
+    seconds: float,
+) -> Report:
+    """`committed` are the summaries of all parts in the output, those of this run among them."""
+    errors: Counter[str] = Counter()
+    for summary in committed:
+        errors.update(summary.errors)
+    rows = sum(summary.rows for summary in committed)
+    known = sum(summary.known for summary in committed)
+    return Report(
+        job=config.job,
+        task=config.task,
+        state=state,
+        output=output,
+        rows=rows,
+        rows_planned=rows_planned,
+        rows_by_status={"ok": rows - errors.total(), "error": errors.total()},
+        errors_by_code=dict(sorted(errors.items())),
+        prompt_tokens=sum(summary.prompt_tokens for summary in committed),
+        generated_tokens=sum(summary.generated_tokens for summary in committed),
+        label_accuracy=sum(summary.right for summary in committed) / known if known else None,
+        rows_this_run=sum(summary.rows for summary in this_run),
+        tokens_this_run=sum(summary.prompt_tokens + summary.generated_tokens for summary in this_run),
+        seconds=seconds,
+    )
+
+
+def to_html(report: Report, experts: pd.DataFrame | None) -> bytes:
+    """One self-contained page; `experts` is the table of router/experts.parquet."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.reporting", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    heatmap = _png(experts) if experts is not None and len(experts) else None
+    page = environment.get_template("report.html.jinja").render(
+        report=report, facts=report.facts(), heatmap=heatmap
+    )
+    return page.encode()
+
+
+def _png(experts: pd.DataFrame) -> str:
+    buffer = io.BytesIO()
+    routing_heatmap(experts).savefig(buffer, format="png", dpi=110)
+    return base64.b64encode(buffer.getvalue()).decode()

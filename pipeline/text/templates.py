@@ -1,0 +1,86 @@
+"""Jinja templates from job files and checkpoints: compiled once, rendered for each row, within bounds."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2.exceptions import SecurityError, TemplateError
+
+from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.template_sandbox import MAX_CHARACTERS, Budget, Charged, OverBudget, Sandbox, budget
+
+
+class BoundedTemplate:
+    """A compiled template.
+
+    where        what to call it in error messages
+    print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
+    functions    what it may call, besides range, dict and namespace
+    columns      the names it takes from outside
+    """
+
+    def __init__(
+        self,
+        source: str,
+        where: str,
+        print_nulls: bool = False,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        sandbox = Sandbox(print_nulls, **options)
+        sandbox.globals.update(functions or {})
+        try:
+            tree = sandbox.parse(source)
+            for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+                raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
+            self.columns = frozenset(meta.find_undeclared_variables(tree) - set(sandbox.globals))
+            self._template = sandbox.from_string(Charged().visit(tree))
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
+        except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
+            raise ConfigError(f"{where}: not a valid template: {error}") from error
+
+    def render(self, values: Mapping[str, object]) -> str:
+        """The text; RowError(TEMPLATE_FAILED) if it goes wrong. No message quotes the values."""
+        token = budget.set(Budget())
+        try:
+            text = self._template.render(values)
+        except RowError:
+            raise
+        except Exception as error:  # a template may fail in any way a program may
+            raise self._describe(error, values) from error
+        finally:
+            budget.reset(token)
+        if len(text) > MAX_CHARACTERS:
+            raise RowError(RowErrorCode.TEMPLATE_FAILED, f"it makes more than {MAX_CHARACTERS} characters")
+        return text
+
+    def _describe(self, error: Exception, values: Mapping[str, object]) -> RowError:
+        """jinja2's own messages may hold a value (`a[b]` names what b is), so only their kind is told."""
+        if isinstance(error, OverBudget):
+            what = f"the template was stopped: {error}"
+        elif isinstance(error, SecurityError):
+            what = "the template uses an attribute or method that templates may not use"
+        else:
+            what = f"the template failed with {type(error).__name__}"
+        missing = sorted(self.columns - values.keys())
+        if isinstance(error, UndefinedError) and missing:
+            message = f"the template names {', '.join(missing)}, which this row does not have"
+            return RowError(RowErrorCode.MISSING_COLUMN, message)
+        return RowError(RowErrorCode.TEMPLATE_FAILED, what + _line(error))
+
+
+def _line(error: Exception) -> str:
+    """Where in the template: jinja2 rewrites tracebacks to its lines."""
+    line = ""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename in ("<template>", "<unknown>"):
+            line = f" (its line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return line
+
+
+def template_columns(template: str, where: str = "input.prompt.template") -> frozenset[str]:
+    """The columns that a prompt template names; ConfigError if it is not a template."""
+    return BoundedTemplate(template, where).columns

@@ -1,0 +1,72 @@
+"""Tensor parallelism with real processes: sharded equals unsharded."""
+
+import pytest
+import torch
+
+from model.batch import Batch, Phase, Row
+from model.choices import ChoiceTree
+from model.engine import Engine
+from model.request import Request
+from model.sampling import SamplingParams
+
+# Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.
+SHARDED = [("mixtral", 4), ("one-kv-head", 2), ("tied", 2), ("dense-window", 2)]
+NEW_TOKENS = 8
+EXACT = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
+
+
+@pytest.fixture(scope="module", params=SHARDED, ids=lambda param: f"{param[0]} on {param[1]}")
+def sharded(request, checkpoint):
+    """A variant's name and its engine on several ranks."""
+    variant, size = request.param
+    engine = Engine.load(checkpoint(variant), tensor_parallel=size, threads=1, max_batch_rows=3)
+    assert len(set(engine.ranks.process_ids)) == size
+    yield variant, engine
+    engine.close()
+
+
+def test_logits_equal_unsharded(sharded, oracle, prompts):
+    variant, engine = sharded
+    starts = torch.tensor([0, *map(len, prompts)]).cumsum(0).tolist()
+    rows = [Row(slot % 3, starts[slot], 0, prompt) for slot, prompt in enumerate(prompts)]
+    logits = engine.ranks.forward(Batch.of(Phase.PREFILL, rows))
+    expected = torch.stack([oracle(variant).logits(prompt)[-1] for prompt in prompts])
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+    if engine.ranks.local.routing:
+        for slot in range(3):
+            engine.ranks.local.routing.take(slot)
+
+
+def test_generations_and_counts_equal_unsharded(sharded, engine, oracle, prompts):
+    variant, loaded = sharded
+    params = SamplingParams(max_new_tokens=NEW_TOKENS)
+    completions = loaded.generate(prompts, params)
+    alone = engine(variant).generate(prompts, params)
+    for prompt, one, other in zip(prompts, completions, alone, strict=True):
+        assert one.token_ids == oracle(variant).generate(tuple(prompt), NEW_TOKENS)
+        assert (one.routing is None) == (variant == "dense-window")
+        for name in EXACT if one.routing else []:
+            assert (getattr(one.routing, name) == getattr(other.routing, name)).all(), name
+
+
+def test_scores_and_samples_equal_unsharded(sharded, engine, prompts):
+    variant, loaded = sharded
+    tree = ChoiceTree.from_choices([[5, 6, 7], [5, 8], [9]])
+    params = SamplingParams(max_new_tokens=NEW_TOKENS, temperature=0.8, top_p=0.9, logprobs=True)
+    requests = [
+        Request(str(i), prompt, params, choices=tree if i % 2 else None) for i, prompt in enumerate(prompts)
+    ]
+    for one, other in zip(loaded.run(requests), engine(variant).run(requests), strict=True):
+        assert one.token_ids == other.token_ids
+        for ours, theirs in ((one.logprobs, other.logprobs), (one.choice_logprobs, other.choice_logprobs)):
+            assert (ours is None) == (theirs is None)
+            assert ours is None or ours == pytest.approx(theirs, abs=1e-4)
+
+
+def test_each_rank_holds_its_part_of_the_weights(sharded):
+    variant, engine = sharded
+    size = len(engine.ranks.process_ids)
+    held = {name: p.numel() for name, p in engine.ranks.local.model.named_parameters()}
+    feed_forward = [n for name, n in held.items() if name.endswith((".w13", ".w2"))]
+    assert sum(feed_forward) == 3 * 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
+    assert held["embedding.weight"] == -(-97 // size) * 32
