@@ -1,0 +1,96 @@
+"""Attempts at a shard, counted in the store before each try, and the search for a row that kills its process.
+
+A process that dies leaves one trace: the marker of what it was running. A shard's markers are numbered; each
+tells the rows that a process set out to run. One that the same process followed with another was survived,
+any other counts as a death. The first tries run the whole shard beside others; after max_attempts - 1 deaths
+its rows are run alone, in halves, so that the next death says in which half the cause is. A row that died
+alone twice (once might have been the machine) is quarantined: it becomes an error row and the others go on.
+One such row costs at most max_attempts + log2(rows) deaths.
+"""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+from pipeline.durable.protocol import Create, Read, Steps
+from pipeline.reading.plan import Shard
+
+FOLDER = "_job/attempts"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows [first, end) of a shard, counted from its first row."""
+
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.first
+
+
+@dataclass(frozen=True)
+class Attempt:
+    piece: Piece
+    process: str  # a name that no other process ever had
+
+
+def marker_path(shard: Shard, number: int) -> str:
+    return f"{FOLDER}/{shard.id}-{number:04d}.json"
+
+
+def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
+    """All attempts at a shard so far, oldest first."""
+    attempts: list[Attempt] = []
+    while (marker := (yield Read(marker_path(shard, len(attempts))))) is not None:
+        fields = json.loads(marker)
+        attempts.append(Attempt(Piece(**fields["piece"]), fields["process"]))
+    return attempts
+
+
+def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
+    """Write an attempt's marker before it begins; returns the number after its own.
+
+    `number` is the first that may be free: another run of the job may have taken it meanwhile.
+    """
+    data = json.dumps(asdict(attempt)).encode()
+    while not (yield Create(marker_path(shard, number), data)):
+        number += 1
+    return number + 1
+
+
+def deaths(attempts: list[Attempt]) -> list[Piece]:
+    """What was under way when a process died, oldest first."""
+    last_of = {attempt.process: number for number, attempt in enumerate(attempts)}
+    return [attempts[number].piece for number in sorted(last_of.values())]
+
+
+def quarantined(attempts: list[Attempt]) -> set[int]:
+    """Rows that died alone twice."""
+    times = Counter(piece.first for piece in deaths(attempts) if len(piece) == 1)
+    return {row for row, count in times.items() if count > 1}
+
+
+def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -> list[Piece]:
+    """How to try a shard of `rows` rows next: these pieces, each alone, in this order.
+
+    They leave out quarantined rows and hold every other row once. The halves of the piece that died last
+    come first. Empty: the shard is not suspected (or all of it is quarantined); run it beside others.
+    """
+    died = deaths(attempts)
+    if len(died) < max(1, max_attempts - 1):
+        return []
+    last, bad = died[-1], quarantined(attempts)
+    middle = (last.first + last.end) // 2
+    near = [Piece(last.first, middle), Piece(middle, last.end)] if len(last) > 1 else [last]
+    return [
+        piece
+        for whole in (*near, Piece(0, last.first), Piece(last.end, rows))
+        for piece in _without(whole, bad)
+    ]
+
+
+def _without(piece: Piece, bad: set[int]) -> list[Piece]:
+    """What is left of a piece when it is cut at quarantined rows."""
+    cuts = [piece.first - 1, *sorted(row for row in bad if piece.first <= row < piece.end), piece.end]
+    return [Piece(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a + 1]
