@@ -102,6 +102,9 @@ class EngineSection(Section):
     max_batch_rows: PositiveInt | Auto = "auto"
     kv_cache_tokens: PositiveInt | Auto = "auto"
     deterministic: Literal["none"] = "none"
+    progress_deadline_s: Annotated[float, Field(gt=0)] = (
+        300.0  # without a step for so long, a replica is dead
+    )
 
 
 class RouterSection(Section):

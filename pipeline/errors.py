@@ -43,6 +43,7 @@ class RowErrorCode(StrEnum):
     BAD_PARAMETER = "BAD_PARAMETER"
     PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
     NAN_LOGITS = "NAN_LOGITS"
+    WORKER_CRASH = "WORKER_CRASH"
 
 
 class RowError(Exception):

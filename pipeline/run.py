@@ -30,8 +30,8 @@ from pipeline.storage.store import Store
 logger = logging.getLogger(__name__)
 
 
-def run(config: JobConfig) -> Report:
-    """Run a job, or what is missing of it, and return its report.
+def run(config: JobConfig, replica: type[Replica] = Replica) -> Report:
+    """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
     Raises:
         ConfigError: the job, its input, checkpoint or output folder is wrong; nothing was computed.
@@ -60,7 +60,7 @@ def run(config: JobConfig) -> Report:
             connect()
             done = plan.rows - sum(shard.rows for shard in missing)
             with _stopping_on_sigterm(), JobProgress(plan.rows, done) as progress:
-                for summary in _run_shards(job, store, missing):
+                for summary in _run_shards(job, store, missing, replica):
                     new.append(summary)
                     progress.add(summary)
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -69,21 +69,23 @@ def run(config: JobConfig) -> Report:
     return _finish(job, store, plan, new, "done", time.monotonic() - started)
 
 
-def _run_shards(job: Job, store: Store, shards: list[Shard]) -> Iterator[ShardSummary]:
+def _run_shards(
+    job: Job, store: Store, shards: list[Shard], replica: type[Replica]
+) -> Iterator[ShardSummary]:
     """Commit every shard, in any order; yields a summary as each one is committed."""
     resources = plan_resources(job.config)
     try:
         rows = ray.data.read_datasource(ShardDatasource(shards, job.columns), override_num_blocks=len(shards))
         prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow")
         finished = prepared.map_batches(
-            Replica,
-            fn_constructor_args=(_replica_options(job, resources),),
+            replica,
+            fn_constructor_args=(_replica_options(job, store, resources),),
             batch_size=None,
             batch_format="pyarrow",
             compute=_replica_pool(resources, job.config),
             num_cpus=resources.num_cpus,
             num_gpus=resources.num_gpus,
-            max_task_retries=job.config.errors.max_attempts - 1,
+            max_task_retries=-1,  # the replica counts attempts itself, durably
         )
         published = finished.map_batches(
             Publishing(store, job.config.label.known_column if job.config.label else None),
@@ -101,8 +103,8 @@ def _run_shards(job: Job, store: Store, shards: list[Shard]) -> Iterator[ShardSu
         ) from error
 
 
-def _replica_options(job: Job, resources: Resources) -> ReplicaOptions:
-    return ReplicaOptions(job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads)
+def _replica_options(job: Job, store: Store, resources: Resources) -> ReplicaOptions:
+    return ReplicaOptions(job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, store)
 
 
 def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:

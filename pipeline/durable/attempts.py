@@ -11,6 +11,7 @@ One such row costs at most max_attempts + log2(rows) deaths.
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from pipeline.durable.protocol import Create, Read, Steps
 from pipeline.reading.plan import Shard
@@ -33,6 +34,7 @@ class Piece:
 class Attempt:
     piece: Piece
     process: str  # a name that no other process ever had
+    alone: bool  # nothing else ran in the process meanwhile
 
 
 def marker_path(shard: Shard, number: int) -> str:
@@ -44,7 +46,7 @@ def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
     attempts: list[Attempt] = []
     while (marker := (yield Read(marker_path(shard, len(attempts))))) is not None:
         fields = json.loads(marker)
-        attempts.append(Attempt(Piece(**fields["piece"]), fields["process"]))
+        attempts.append(Attempt(Piece(**fields["piece"]), fields["process"], fields["alone"]))
     return attempts
 
 
@@ -59,15 +61,19 @@ def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
     return number + 1
 
 
-def deaths(attempts: list[Attempt]) -> list[Piece]:
-    """What was under way when a process died, oldest first."""
+def deaths(attempts: list[Attempt]) -> list[Attempt]:
+    """What was under way when a process died, oldest first.
+
+    A process that is through with pieces run alone says so with an empty one; without it, the last piece of
+    a process that was killed later, for another reason, would be blamed.
+    """
     last_of = {attempt.process: number for number, attempt in enumerate(attempts)}
-    return [attempts[number].piece for number in sorted(last_of.values())]
+    return [attempts[number] for number in sorted(last_of.values()) if len(attempts[number].piece)]
 
 
 def quarantined(attempts: list[Attempt]) -> set[int]:
     """Rows that died alone twice."""
-    times = Counter(piece.first for piece in deaths(attempts) if len(piece) == 1)
+    times = Counter(died.piece.first for died in deaths(attempts) if died.alone and len(died.piece) == 1)
     return {row for row, count in times.items() if count > 1}
 
 
@@ -80,7 +86,7 @@ def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -
     died = deaths(attempts)
     if len(died) < max(1, max_attempts - 1):
         return []
-    last, bad = died[-1], quarantined(attempts)
+    last, bad = died[-1].piece, quarantined(attempts)
     middle = (last.first + last.end) // 2
     near = [Piece(last.first, middle), Piece(middle, last.end)] if len(last) > 1 else [last]
     return [
@@ -93,4 +99,4 @@ def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -
 def _without(piece: Piece, bad: set[int]) -> list[Piece]:
     """What is left of a piece when it is cut at quarantined rows."""
     cuts = [piece.first - 1, *sorted(row for row in bad if piece.first <= row < piece.end), piece.end]
-    return [Piece(a + 1, b) for a, b in zip(cuts, cuts[1:], strict=False) if b > a + 1]
+    return [Piece(a + 1, b) for a, b in pairwise(cuts) if b > a + 1]

@@ -21,6 +21,7 @@ FREE = (
     "engine.threads",
     "engine.max_batch_rows",
     "engine.kv_cache_tokens",
+    "engine.progress_deadline_s",
     "output.path",
     "errors",
 )

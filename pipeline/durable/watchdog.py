@@ -38,7 +38,7 @@ def watch(process_id: int, deadline: float) -> None:
     while select.select([reports], [], [], deadline)[0]:
         if not os.read(reports, 1 << 16):
             return
-    print(f"no progress for {deadline:g} s: killing replica process {process_id}", file=sys.stderr, flush=True)
+    print(f"no progress for {deadline:g} s: killing replica {process_id}", file=sys.stderr, flush=True)
     with suppress(ProcessLookupError):
         os.kill(process_id, signal.SIGKILL)
 

@@ -2,44 +2,70 @@
 
 import math
 
-import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from pipeline.reporting.routing_measures import assignment_shares
+
+_MOST_PANELS = 12
+_PANELS_A_LINE = 4
+_LONGEST_NAME = 22
+
 
 def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> Figure:
-    """Layer x expert shares of assignments, one panel a group, diverging around the even share 1/E.
+    """Layer x expert shares of assignments, one panel a group: white is the even share 1/E.
 
     `experts` is router/experts.parquet; prefill and decode are taken together. Shares are of assignments,
-    as in the Mixtral paper (arXiv 2401.04088, figure 7): a layer's sum to 1.
+    as in the Mixtral paper (arXiv 2401.04088, figure 7): a layer's sum to 1. Without `groups`, the largest
+    ones are shown. Colours go from 0 over the even share to at least twice that, so that pictures of
+    different jobs can be compared.
     """
-    shares = {group: assignment_shares(experts, group) for group in groups or sorted(set(experts["group"]))}
-    even = 1 / next(iter(shares.values())).shape[1]
-    spread = max(float(np.abs(share - even).max()) for share in shares.values()) or even
-    norm = TwoSlopeNorm(vcenter=even, vmin=even - spread, vmax=even + spread)
-    columns = min(4, len(shares))
-    lines = math.ceil(len(shares) / columns)
-    figure = Figure(figsize=(2.9 * columns + 0.9, 2.0 * lines + 0.6), layout="constrained")
+    shares = assignment_shares(experts)
+    tokens = _tokens(experts)
+    shown = groups or sorted(tokens.nlargest(_MOST_PANELS).index)
+    even = 1 / shares.shape[1]
+    largest = float(shares.loc[shown].to_numpy().max())
+    norm = TwoSlopeNorm(vmin=0, vcenter=even, vmax=max(2 * even, largest))
+
+    lines = math.ceil(len(shown) / _PANELS_A_LINE)
+    columns = math.ceil(len(shown) / lines)
+    num_layers = len(shares.loc[shown[0]])
+    panel_height = min(max(0.3 * num_layers, 1.3), 4.5)
+    height = (panel_height + 0.5) * lines + 0.4
+    figure = Figure(figsize=(1.9 * columns + 1.5, height), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for axis in axes.flat[len(shares) :]:
-        axis.set_visible(False)
-    for axis, (group, share) in zip(axes.flat, shares.items(), strict=False):
-        image = axis.imshow(share, norm=norm, cmap="RdBu_r", aspect="auto")
-        axis.set_title(group, fontsize=10)
-        axis.set_xticks(range(share.shape[1]))
-        axis.set_yticks(range(share.shape[0]))
-    figure.supxlabel("expert", fontsize=10)
-    figure.supylabel("layer", fontsize=10)
-    bar = figure.colorbar(image, ax=axes, shrink=0.9)
-    bar.set_label(f"share of assignments (even: {even:.1%})", fontsize=9)
-    bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    for place, axis in enumerate(axes.flat):
+        if place >= len(shown):
+            axis.set_visible(False)
+            continue
+        group = shown[place]
+        image = axis.imshow(shares.loc[group], norm=norm, cmap="RdBu_r", aspect="auto")
+        _label(axis, f"{_shortened(group)}\n{tokens[group]:,} tokens", shares.shape[1], num_layers)
+        axis.tick_params(labelbottom=place + columns >= len(shown))  # no panel below
+    figure.supxlabel("expert", fontsize=9)
+    figure.supylabel("layer", fontsize=9)
+    bar = figure.colorbar(image, ax=axes, aspect=height / 0.16, ticks=[0, even, norm.vmax])
+    bar.set_label("share of assignments", fontsize=9)
+    bar.ax.set_yticklabels(["0%", f"{even:.1%}\n(even)", f"{norm.vmax:.0%}"], fontsize=8)
+    if len(shown) < len(tokens):
+        figure.suptitle(f"{len(shown)} of {len(tokens)} groups", fontsize=9)
     return figure
 
 
-def assignment_shares(experts: pd.DataFrame, group: str) -> np.ndarray:
-    """[layers, experts]: each expert's share of its layer's assignments in a group."""
-    selected = experts[experts["group"] == group].pivot_table("selected", "layer", "expert", aggfunc="sum")
-    counts = selected.to_numpy(dtype=float)
-    shares: np.ndarray = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return shares
+def _tokens(experts: pd.DataFrame) -> "pd.Series[int]":
+    """Tokens of each group: every (phase, layer, expert) line repeats them."""
+    return experts.groupby(["group", "phase"])["tokens"].first().groupby("group").sum()
+
+
+def _shortened(name: str) -> str:
+    line = " ".join(name.split())
+    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
+
+
+def _label(axis: Axes, title: str, num_experts: int, num_layers: int) -> None:
+    axis.set_title(title, fontsize=9, parse_math=False)  # a group may hold a dollar sign
+    axis.set_xticks(range(0, num_experts, math.ceil(num_experts / 8)))
+    axis.set_yticks(range(0, num_layers, math.ceil(num_layers / 8)))
+    axis.tick_params(labelsize=8, length=2)

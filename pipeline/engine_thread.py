@@ -1,0 +1,68 @@
+"""One thread that runs the engine for all shards of a replica; requests come from any event loop."""
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+
+from model.engine import Engine
+from model.request import Completion, Request
+from pipeline.durable.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+_IDLE_SECONDS = 1.0
+
+
+class EngineThread:
+    def __init__(self, engine: Engine, watchdog: Watchdog) -> None:
+        self._engine = engine
+        self._watchdog = watchdog
+        self._inbox: queue.SimpleQueue[tuple[Request, asyncio.Future[Completion]]] = queue.SimpleQueue()
+        self._waiting: dict[str, asyncio.Future[Completion]] = {}
+        threading.Thread(target=self._serve, name="engine", daemon=True).start()
+
+    def run(self, request: Request) -> "asyncio.Future[Completion]":
+        """The request's completion; ValueError if the engine is too small for it."""
+        future = asyncio.get_running_loop().create_future()
+        self._inbox.put((request, future))
+        return future
+
+    def _serve(self) -> None:
+        try:
+            while True:
+                self._take_in()
+                for completion in self._engine.step():
+                    _resolve(self._waiting.pop(completion.key), completion)
+                self._watchdog.progressed()
+        except BaseException:
+            # A broken engine must not serve another row, and Ray retries only what died.
+            logger.exception("the engine failed; this replica ends its process")
+            logging.shutdown()
+            os._exit(1)
+
+    def _take_in(self) -> None:
+        """Submit what has come; wait for something, but not for ever, if there is nothing to run."""
+        while self._engine.idle or not self._inbox.empty():
+            try:
+                request, future = self._inbox.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                return
+            try:
+                self._engine.submit(request)
+            except ValueError as error:
+                _resolve(future, error)
+            else:
+                self._waiting[request.key] = future
+
+
+def _resolve(future: "asyncio.Future[Completion]", result: Completion | Exception) -> None:
+    def settle() -> None:
+        if future.cancelled():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    future.get_loop().call_soon_threadsafe(settle)
