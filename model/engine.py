@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model.batch import Batch, Phase, Row
+from model.checkpoint import check_checkpoint
 from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.executor import ExecutorOptions
@@ -55,7 +56,14 @@ class Engine:
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
         """
-        config = ModelConfig.from_folder(folder)
+        for name, value in (
+            ("threads", threads),
+            ("max_batch_rows", max_batch_rows),
+            ("kv_cache_tokens", kv_cache_tokens),
+        ):
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        config = check_checkpoint(folder, tensor_parallel)
         device = default_device()
         slots = max_batch_rows or (256 if device.type == "cuda" else 64)
         torch_dtype = compute_dtype(dtype, config, device)

@@ -20,6 +20,10 @@ class TensorParallel:
     rank: int = 0
     size: int = 1
 
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"tensor_parallel must be at least 1, got {self.size}")
+
     def share(self, features: int, what: str) -> slice:
         """This rank's slice of `features`; ValueError if they don't divide evenly."""
         if features % self.size:

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -34,15 +35,19 @@ class Ranks:
     """Runs steps on all ranks; `forward` gives rank 0's logits."""
 
     def __init__(self, options: ExecutorOptions, tensor_parallel: int) -> None:
+        if tensor_parallel > 1 and dist.is_initialized():
+            raise RuntimeError(
+                "this process holds a replica with tensor_parallel > 1 already; close it first"
+            )
         self._children: list[subprocess.Popen[bytes]] = []
-        if tensor_parallel > 1:
-            self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
-            store = Path(self._rendezvous.name) / "store"
-            self._children = [
-                _start(rank, tensor_parallel, store, options) for rank in range(1, tensor_parallel)
-            ]
-            _join(0, tensor_parallel, store, options)
         try:
+            if tensor_parallel > 1:
+                self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
+                store = Path(self._rendezvous.name) / "store"
+                for rank in range(1, tensor_parallel):
+                    self._children.append(_start(rank, tensor_parallel, store, options))
+                _wait_for(self._children, store)
+                _join(0, tensor_parallel, store, options)
             self.local = Executor(options, TensorParallel(0, tensor_parallel))
         except BaseException:
             self.close()
@@ -69,15 +74,18 @@ class Ranks:
             with suppress(BrokenPipeError):
                 child.stdin.close()
         if self._children:
-            dist.destroy_process_group()
+            if dist.is_initialized():
+                dist.destroy_process_group()
             self._rendezvous.cleanup()
             self._children = []
 
 
 def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subprocess.Popen[bytes]":
     here = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
-    child = subprocess.Popen([sys.executable, "-m", "model.ranks"], stdin=subprocess.PIPE, env=environment)
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    # -P: the caller's current folder may hold a model.py of its own.
+    command = [sys.executable, "-P", "-m", "model.ranks"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
     assert child.stdin is not None
     if options.device.type == "cuda":
         options = replace(options, device=torch.device("cuda", rank))
@@ -86,10 +94,26 @@ def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subp
     return child
 
 
+def _wait_for(children: "list[subprocess.Popen[bytes]]", store: Path) -> None:
+    """Until every child has come to the rendezvous: torch would wait for a dead one until its timeout."""
+    for rank, child in enumerate(children, start=1):
+        while not _arrival(rank, store).exists():
+            if child.poll() is not None:
+                raise RuntimeError(
+                    f"rank {rank} ended with code {child.returncode} while it started; its output says why"
+                )
+            time.sleep(0.02)
+
+
+def _arrival(rank: int, store: Path) -> Path:
+    return store.with_name(f"rank-{rank}")
+
+
 def _join(rank: int, size: int, store: Path, options: ExecutorOptions) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     if options.device.type == "cuda":
         torch.cuda.set_device(options.device)
+    _arrival(rank, store).touch()
     dist.init_process_group(
         "nccl" if options.device.type == "cuda" else "gloo",
         init_method=f"file://{store}",

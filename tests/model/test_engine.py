@@ -285,3 +285,10 @@ def test_nan_logits_of_a_choice(broken, oracle, prompts):
     assert first.choice_logprobs[0] == pytest.approx(
         float(oracle("mixtral").logits(prompt)[-1].log_softmax(-1)[3]), abs=1e-5
     )
+
+
+@pytest.mark.parametrize("option", ["threads", "max_batch_rows", "kv_cache_tokens"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_options_out_of_range(option, value, checkpoint):
+    with pytest.raises(ValueError, match=f"{option} must be at least 1, got {value}"):
+        Engine.load(checkpoint("mixtral"), **{option: value})

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -53,16 +54,17 @@ def test_a_killed_rank_fails_the_next_step(checkpoint):
 def test_a_rank_killed_within_a_step_fails_it(checkpoint):
     """It is stopped first, so that rank 0 already waits for it."""
     engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
+    _, child = engine.ranks.process_ids
+    killer = threading.Timer(1.0, os.kill, (child, signal.SIGKILL))
     try:
-        _, child = engine.ranks.process_ids
         os.kill(child, signal.SIGSTOP)
-        killer = subprocess.Popen(
-            [sys.executable, "-c", f"import os, time; time.sleep(1); os.kill({child}, 9)"]
-        )
+        killer.start()
+        started = time.monotonic()
         with pytest.raises((RuntimeError, OSError)):
-            engine.generate([[5, 6, 7]])
-        assert killer.wait() == 0
+            engine.generate([[5, 6, 7]], SamplingParams(max_new_tokens=4))
+        assert 1 <= time.monotonic() - started < 10
     finally:
+        killer.cancel()
         engine.close()
 
 
@@ -119,6 +121,18 @@ def test_an_engine_may_follow_another(checkpoint, oracle, prompts):
         assert not running(ranks[1])
 
 
+def test_a_second_sharded_engine_in_one_process_is_refused(checkpoint):
+    """torch.distributed has one default process group; the first engine goes on."""
+    engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
+    try:
+        with pytest.raises(RuntimeError, match="close it first"):
+            Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
+        assert len(engine.generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
+    finally:
+        engine.close()
+
+
+@pytest.mark.timeout(60)
 def test_ranks_start_from_any_folder(checkpoint, tmp_path, monkeypatch):
     """Files that lie where the caller happens to be must not stand in for ours, or torch's."""
     for name in ("model.py", "torch.py", "numpy.py"):
@@ -129,3 +143,14 @@ def test_ranks_start_from_any_folder(checkpoint, tmp_path, monkeypatch):
         assert len(engine.generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
     finally:
         engine.close()
+
+
+@pytest.mark.timeout(60)
+def test_a_rank_that_cannot_start_fails_the_load_at_once(checkpoint, tmp_path, monkeypatch):
+    # sitecustomize runs before a child's first line.
+    (tmp_path / "sitecustomize.py").write_text("import os; os._exit(9)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="rank 1 ended with code 9 while it started"):
+        Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
+    monkeypatch.undo()
+    Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1).close()

@@ -1,0 +1,66 @@
+"""The house rules that a test can hold: who imports whom, how long a file is, that it says what it is for."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("model", "pipeline", "jobs", "configs")
+FILES = sorted(
+    path
+    for room in ROOMS
+    for path in (ROOT / room).rglob("*.py")
+    if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+)
+LINES = 250
+# Imports run one way, jobs -> pipeline -> model.
+MAY_IMPORT = {
+    "model": {"model"},
+    "pipeline": {"model", "pipeline"},
+    "jobs": {"model", "pipeline", "jobs"},
+    "configs": {"model", "pipeline", "jobs", "configs"},
+}
+MODEL_NEEDS = {"torch", "numpy", "safetensors"}
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def imported(tree):
+    """The top-level package of every import of a file, those within functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports say where from: no relative ones"
+            yield str(node.module).partition(".")[0]
+
+
+def test_there_are_files():
+    assert {name_of(path).partition("/")[0] for path in FILES} >= {"model", "pipeline", "jobs"}
+    assert len(FILES) > 30
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_imports_run_one_way(path):
+    room = name_of(path).partition("/")[0]
+    packages = set(imported(ast.parse(path.read_text())))
+    assert packages & set(ROOMS) <= MAY_IMPORT[room]
+    if room == "model":
+        assert packages <= sys.stdlib_module_names | MODEL_NEEDS | {"model"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_one_room_and_says_which(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= LINES
+    assert ast.get_docstring(ast.parse(text)), "a docstring at the top says what the file is for"
+
+
+def test_no_file_is_called_utils():
+    assert not [
+        name_of(path) for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")
+    ]
