@@ -1,0 +1,80 @@
+"""What the README says exists: its job file, commands, files and folders."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from jobs.__main__ import app
+from pipeline.config import JobConfig
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line for block in blocks("sh") for line in block.replace("\\\n", "").splitlines() if line.strip()]
+
+
+def test_the_job_file_is_one_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [text] = blocks("yaml")
+    data = yaml.safe_load(text)
+    assert JobConfig.model_validate(data).output.path == "out/tickets"
+    data["output"]["path"] = str(tmp_path / "out")
+    job = tmp_path / "job.yaml"
+    job.write_text(yaml.safe_dump(data), encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    planned = CliRunner().invoke(app, ["plan", str(job)])
+    assert planned.exit_code == 0, planned.output
+
+
+def test_there_are_commands() -> None:
+    assert {"make demo", "make test"} <= {" ".join(shlex.split(c, comments=True)) for c in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_name_what_exists(command: str) -> None:
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        assert re.search(rf"^{words[1]}:", MAKEFILE, re.MULTILINE), f"no target {words[1]}"
+        return
+    assert words[0] in ("ray", ".venv/bin/python")
+    sub_command, config, *options = words[words.index("jobs") + 1 :]
+    assert CliRunner().invoke(app, [sub_command, "--help"]).exit_code == 0
+    assert options[::2] == ["--set"] * (len(options) // 2)
+    JobConfig.load(ROOT / config, options[1::2])
+
+
+@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (configs[.\w]+)", README))))
+def test_modules_exist(module: str) -> None:
+    assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
+def test_links_lead_somewhere(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+def test_the_layout_names_every_folder() -> None:
+    layout = README.partition("## Layout")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/]+)/`", layout))
+    assert all((ROOT / folder).is_dir() for folder in named), named
+    rooms = {f"pipeline/{init.parent.name}" for init in (ROOT / "pipeline").glob("*/__init__.py")}
+    assert named >= rooms | {"jobs", "pipeline", "model", "configs", "notebooks", "tests"}
+
+
+def test_the_picture_is_small() -> None:
+    picture = (ROOT / "notebooks" / "routing-demo.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+
+
+def test_one_screen() -> None:
+    assert len(README.splitlines()) <= 115
