@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import streams
+from pipeline.reading import streams
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import columns_to_read

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import parquet, streams
+from pipeline.reading import parquet, streams
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reading.lines import parse_line
