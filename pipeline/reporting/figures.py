@@ -48,7 +48,7 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
     figure.supylabel("layer", fontsize=9)
     bar = figure.colorbar(image, ax=axes, aspect=height / 0.16, ticks=[0, even, norm.vmax])
     bar.set_label("share of assignments", fontsize=9)
-    bar.ax.set_yticklabels(["0%", f"{even:.1%}\n(even)", f"{norm.vmax:.0%}"], fontsize=8)
+    bar.ax.set_yticklabels(["0%", f"{100 * even:.3g}%\n(even)", f"{100 * norm.vmax:.3g}%"], fontsize=8)
     if len(shown) < len(tokens):
         figure.suptitle(f"{len(shown)} of {len(tokens)} groups", fontsize=9)
     return figure

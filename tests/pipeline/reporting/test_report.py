@@ -1,0 +1,105 @@
+"""The report tells what the parts hold, as numbers, as lines for a person and as a page."""
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pipeline.config import JobConfig
+from pipeline.durable.publishing import ShardSummary
+from pipeline.reporting.report import Report, make_report, to_html
+
+CONFIG = JobConfig.model_validate(
+    {
+        "job": "nightly",
+        "task": "label",
+        "model": {"path": "checkpoint"},
+        "input": {"path": "in.jsonl", "prompt": {"column": "text"}},
+        "label": {"choices": ["yes", "no"]},
+        "output": {"path": "out"},
+    }
+)
+FIRST = ShardSummary(rows=6, errors={"EMPTY_LINE": 1}, prompt_tokens=50, generated_tokens=5, known=4, right=3)
+SECOND = ShardSummary(
+    rows=4,
+    errors={"EMPTY_LINE": 1, "BAD_PARAMETER": 1},
+    prompt_tokens=30,
+    generated_tokens=2,
+    known=0,
+    right=0,
+)
+EXPERTS = pd.DataFrame(
+    [("en", "prefill", 0, expert, 3, 6) for expert in range(4)],
+    columns=["group", "phase", "layer", "expert", "selected", "tokens"],
+)
+
+
+def report(**changes: Any) -> Report:
+    made = make_report(CONFIG, "place/out", "done", 10, [FIRST, SECOND], [SECOND], seconds=4.0)
+    return replace(made, **changes)
+
+
+def test_counts_are_of_all_parts_and_speed_is_of_this_run() -> None:
+    made = report()
+    assert (made.rows, made.rows_planned, made.rows_this_run) == (10, 10, 4)
+    assert made.rows_by_status == {"ok": 7, "error": 3}
+    assert made.errors_by_code == {"BAD_PARAMETER": 1, "EMPTY_LINE": 2}
+    assert (made.prompt_tokens, made.generated_tokens) == (80, 7)
+    assert made.error_rate == pytest.approx(0.3)
+    assert made.tokens_per_second == pytest.approx(32 / 4)
+
+
+def test_accuracy_is_over_the_known_labels_alone() -> None:
+    assert report().label_accuracy == pytest.approx(3 / 4)
+    without = make_report(CONFIG, "out", "done", 4, [SECOND], [SECOND], seconds=1.0)
+    assert without.label_accuracy is None
+    assert "accuracy" not in str(without.facts())
+    assert "75.00%" in dict(report().facts())["accuracy on known labels"]
+
+
+def test_a_job_without_a_row_or_a_second() -> None:
+    empty = make_report(CONFIG, "out", "done", 0, [], [], seconds=0.0)
+    assert (empty.error_rate, empty.tokens_per_second) == (0, 0)
+    assert dict(empty.facts())["rows"] == "0 of 0"
+    assert b"0 of 0" in to_html(empty, None)
+
+
+def test_facts_say_how_many_rows_and_which_errors() -> None:
+    facts = {name.strip(): value for name, value in report(rows=1_234_567).facts()}
+    assert facts["rows"] == "1,234,567 of 10"
+    assert facts["state"] == "done"
+    assert facts["EMPTY_LINE"] == "2"
+    assert facts["results"] == "place/out"
+
+
+def test_json_holds_every_field_and_the_rates() -> None:
+    made = report()
+    data = json.loads(made.to_json())
+    assert data.pop("error_rate") == pytest.approx(0.3)
+    assert data.pop("tokens_per_second") == pytest.approx(8)
+    assert Report(**data) == made
+
+
+def test_the_page_stands_alone() -> None:
+    page = to_html(report(), EXPERTS).decode()
+    [picture] = re.findall(r'<img [^>]*src="([^"]*)"', page)
+    assert picture.startswith("data:image/png;base64,iVBOR")
+    assert not re.findall(r"<script|<link|https?://|@import|url\(", page)
+    assert re.findall(r'src="(?!data:)', page) == []
+    for name, value in report().facts():
+        assert f"<th>{name}</th><td>{value}</td>" in page
+
+
+@pytest.mark.parametrize("experts", [None, EXPERTS.iloc[:0]])
+def test_a_job_that_routed_nothing_has_no_picture(experts: pd.DataFrame | None) -> None:
+    assert b"<img" not in to_html(report(), experts)
+
+
+def test_names_are_text_on_the_page_whatever_they_hold() -> None:
+    name = "<script>alert(1)</script>&\"'"
+    page = to_html(report(job=name, output=name, errors_by_code={name: 1}), EXPERTS.assign(group=name))
+    assert b"<script" not in page
+    assert page.count(b"&lt;script&gt;alert(1)") == 4  # title, heading, results, error code
