@@ -1,0 +1,119 @@
+"""What stands beside the rows is the sum of the committed parts, and of nothing else."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from model.routing import RowRouting
+from pipeline.durable.finishing import read_parts, write_router_tables
+from pipeline.durable.publishing import Publishing, read_footer
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import Shard
+from pipeline.replica import ROUTER_COLUMN
+from pipeline.reporting.routing_tables import (
+    experts_table,
+    layers_table,
+    pairs_table,
+    sum_by_group,
+    to_parquet,
+)
+from pipeline.storage.store import Store
+
+MakeRouting = Callable[..., RowRouting]
+Routed = list[tuple[str, RowRouting]]
+
+
+def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) -> str:
+    """A part of `rows` rows that were routed so; returns its path."""
+    shard = Shard(ordinal, f"{ordinal:016x}", "/in", "in", "etag", "jsonl", 0, rows, 0, 1)
+    empty = pa.nulls(rows, pa.string())
+    table = pa.table(
+        {
+            "status": ["ok"] * rows,
+            "error_code": empty,
+            "label": empty,
+            "prompt_tokens": pa.array([ordinal + 1] * rows, pa.int32()),
+            "generated_tokens": pa.array([0] * rows, pa.int32()),
+        }
+    )
+    sums = to_parquet(sum_by_group(routed)) if routed is not None else None
+    router = pa.array([sums] + [None] * (rows - 1), pa.large_binary())
+    block = carry_shard(shard, table).append_column(ROUTER_COLUMN, router)
+    path: str = Publishing(store, None)(block)["path"][0].as_py()
+    return path
+
+
+@pytest.fixture
+def shards(make_routing: MakeRouting) -> list[Routed]:
+    dice = np.random.default_rng(11)
+    return [[("ab"[i % 2], make_routing(dice)) for i in range(4)] for _ in range(3)]
+
+
+def test_tables_are_the_sums_of_all_parts_in_any_order(place: str, shards: list[Routed]) -> None:
+    store = Store.open(place)
+    paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
+    summaries, sums = read_parts(store, paths[::-1])
+    assert [summary.prompt_tokens for summary in summaries] == [12, 8, 4]
+    experts = write_router_tables(store, sums)
+    whole = sum_by_group(row for routed in shards for row in routed)
+    for name, table in (
+        ("experts", experts_table(whole)),
+        ("pairs", pairs_table(whole)),
+        ("layers", layers_table(whole)),
+    ):
+        written = pd.read_parquet(io.BytesIO(store.read(f"router/{name}.parquet")))
+        pd.testing.assert_frame_equal(written, table.to_pandas(), check_dtype=False)
+    pd.testing.assert_frame_equal(experts, experts_table(whole).to_pandas())
+
+
+def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Routed]) -> None:
+    store = Store.open(tmp_path)
+    path = publish(store, 0, shards[0])
+    assert publish(store, 0, shards[1]) == path  # an attempt that came too late
+    assert len(store.list("_job/router")) == 2
+    _, sums = read_parts(store, [path])
+    np.testing.assert_array_equal(sums["a"]["chosen"], sum_by_group(shards[0])["a"]["chosen"])
+
+
+def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Routed]) -> None:
+    store = Store.open(tmp_path)
+    paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
+    summaries, sums = read_parts(store, paths[1:2])
+    assert len(summaries) == 1
+    np.testing.assert_array_equal(sums["b"]["pairs"], sum_by_group(shards[1])["b"]["pairs"])
+
+
+def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]) -> None:
+    store = Store.open(tmp_path)
+    paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
+    written = []
+    for order in (paths, paths[::-1]):
+        write_router_tables(store, read_parts(store, order)[1])
+        written.append([store.read(path) for path in store.list("router")])
+    assert written[0] == written[1]
+    assert len(written[0]) == 3
+
+
+def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) -> None:
+    store = Store.open(tmp_path)
+    path = publish(store, 0, shards[0])
+    with store.open_file(path) as part:
+        _, table = read_footer(part)
+    assert table is not None
+    store.replace(table.path, to_parquet(sum_by_group(shards[1])))
+    with pytest.raises(RuntimeError, match="changed since its part was committed"):
+        read_parts(store, [path])
+
+
+def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    summaries, sums = read_parts(store, [publish(store, 0, None), publish(store, 1, [])])
+    assert [summary.rows for summary in summaries] == [4, 4]
+    assert write_router_tables(store, sums) is None
+    assert store.list("router") == []
+    assert read_parts(store, []) == ([], {})
