@@ -1,34 +1,22 @@
-"""How a replica runs a shard: beside others at first, and piece by piece alone once it is suspected.
+"""How a replica runs a shard: `pipeline.durable.trying` says what comes next, and this does it.
 
-Every try is counted in the store before it begins, so that a row that kills its process is found and
-quarantined however often the process is started anew; see `pipeline.durable.attempts`.
+Shards that are not suspected run beside each other; a suspected one waits until it is alone.
 """
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Generic, TypeVar
 
-from pipeline.durable.attempts import (
-    Attempt,
-    Piece,
-    count_attempt,
-    pieces_to_run_alone,
-    quarantined,
-    read_attempts,
-)
-from pipeline.durable.protocol import Steps, execute
+from pipeline.durable.protocol import apply
+from pipeline.durable.trying import Enter, Run, try_shard
 from pipeline.errors import RowErrorCode
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
 from pipeline.tasks import Outcome
 
-# So many in one shard are not the rows' fault: the model or the machine is broken.
-_MOST_QUARANTINED = 8
-
 Row = TypeVar("Row")
-Returned = TypeVar("Returned")
 
 
 class ShardRunner(Generic[Row]):
@@ -44,37 +32,29 @@ class ShardRunner(Generic[Row]):
 
         RuntimeError if so many rows of the shard killed their process that it can't be the rows.
         """
-        attempts = await self._execute(read_attempts(shard))
-        bad = quarantined(attempts)
-        if len(bad) > _MOST_QUARANTINED:
-            raise RuntimeError(
-                f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone: "
-                "look for the cause in the model or the machine, see the logs of the replicas"
-            )
+        outcomes: dict[int, Outcome] = {}
+        steps = try_shard(shard, self._process, self._max_attempts)
+        result: Any = None
+        async with AsyncExitStack() as until_done:
+            while True:
+                try:
+                    step = steps.send(result)
+                except StopIteration as stop:
+                    bad: set[int] = stop.value
+                    break
+                if isinstance(step, Enter):
+                    entry = self._turnstile.alone() if step.alone else self._turnstile.beside()
+                    result = await until_done.enter_async_context(entry)
+                elif isinstance(step, Run):
+                    tried = range(step.piece.first, step.piece.end)
+                    results = await asyncio.gather(*(self._run_row(rows[row]) for row in tried))
+                    outcomes.update(zip(tried, results, strict=True))
+                else:
+                    result = await asyncio.to_thread(apply, step, self._store)
         crash = Outcome(
             RowErrorCode.WORKER_CRASH.value, "running this row alone killed the process of the model, twice"
         )
-        outcomes: dict[int, Outcome] = dict.fromkeys(bad, crash)
-        alone = pieces_to_run_alone(attempts, len(rows), self._max_attempts)
-        pieces = alone or ([] if len(bad) == len(rows) else [Piece(0, len(rows))])
-        number = len(attempts)
-
-        async def count(piece: Piece) -> int:
-            attempt = Attempt(piece, self._process, alone=bool(alone))
-            return await self._execute(count_attempt(shard, attempt, number))
-
-        for piece in pieces:
-            async with self._turnstile.alone() if alone else self._turnstile.beside():
-                number = await count(piece)
-                tried = range(piece.first, piece.end)
-                results = await asyncio.gather(*(self._run_row(rows[row]) for row in tried))
-                outcomes.update(zip(tried, results, strict=True))
-        if alone:
-            await count(Piece(0, 0))
-        return [outcomes[row] for row in range(len(rows))]
-
-    async def _execute(self, steps: Steps[Returned]) -> Returned:
-        return await asyncio.to_thread(execute, steps, self._store)
+        return [crash if row in bad else outcomes[row] for row in range(len(rows))]
 
 
 class Turnstile:

@@ -52,6 +52,9 @@ class List:
     prefix: str
 
 
+Operation = Create | Read | List
+
+
 @dataclass(frozen=True)
 class RouterTable:
     """What a part's footer says of the router table that belongs to it."""
@@ -67,7 +70,7 @@ class Published:
 
 
 Returned = TypeVar("Returned")
-Steps = Generator[Create | Read | List, Any, Returned]
+Steps = Generator[Operation, Any, Returned]
 
 
 def execute(steps: Steps[Returned], store: Store) -> Returned:
@@ -79,15 +82,19 @@ def execute(steps: Steps[Returned], store: Store) -> Returned:
         except StopIteration as stop:
             returned: Returned = stop.value
             return returned
-        if isinstance(operation, Create):
-            result = store.create(operation.path, operation.data)
-        elif isinstance(operation, List):
-            result = store.list(operation.prefix)
-        else:
-            try:
-                result = store.read(operation.path)
-            except FileNotFoundError:
-                result = None
+        result = apply(operation, store)
+
+
+def apply(operation: Operation, store: Store) -> Any:
+    """What a store answers to an operation; its exceptions pass through."""
+    if isinstance(operation, Create):
+        return store.create(operation.path, operation.data)
+    if isinstance(operation, List):
+        return store.list(operation.prefix)
+    try:
+        return store.read(operation.path)
+    except FileNotFoundError:
+        return None
 
 
 def part_path(shard: Shard) -> str:
