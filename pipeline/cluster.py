@@ -7,10 +7,20 @@ from dataclasses import dataclass
 
 import ray
 from ray.data import DataContext
+from ray.exceptions import RayError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, JobError
+
+_OS_ERRORS = (
+    "OSError",
+    "PermissionError",
+    "FileNotFoundError",
+    "TimeoutError",
+    "ConnectionError",
+    "MemoryError",
+)
 
 
 @dataclass(frozen=True)
@@ -64,3 +74,25 @@ def plan_resources(config: JobConfig) -> Resources:
         threads = config.engine.threads
     share = cpus / 2 / replicas
     return Resources(replicas, share if share < 1 else int(share), num_gpus=0, threads=threads)
+
+
+def as_job_error(error: RayError) -> JobError:
+    """What failed, for the user; exceptions that may quote a row are named only."""
+    kind, _, message = _raised_in_task(str(error)).partition(": ")
+    if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
+        return ConfigError(message)
+    tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
+    what = (
+        f"{kind.rpartition('.')[2]}: {message}"
+        if tellable
+        else f"{kind or type(error).__name__}, see Ray's logs"
+    )
+    return JobError(
+        f"the job failed ({what}); what is committed stays: mend the cause and run the same command again"
+    )
+
+
+def _raised_in_task(text: str) -> str:
+    """The line that names the exception a task raised: Ray keeps no object of it, only the printed chain."""
+    printed = text.partition("\n\nThe above exception was the direct cause")[0]
+    return printed.strip().splitlines()[-1]

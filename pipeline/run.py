@@ -13,12 +13,12 @@ import ray
 from ray.data import ActorPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster import Resources, connect, plan_resources
+from pipeline.cluster import Resources, as_job_error, connect, plan_resources
 from pipeline.config import JobConfig
 from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.protocol import execute, finalize, part_path, remaining, start
 from pipeline.durable.publishing import Publishing, ShardSummary
-from pipeline.errors import ConfigError, Interrupted, JobError, TooManyErrors
+from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.job import Job, check_job
 from pipeline.reading.datasource import ShardDatasource
 from pipeline.reading.plan import Plan, Shard, make_plan
@@ -95,12 +95,7 @@ def _run_shards(
         for row in published.iter_rows():
             yield ShardSummary(**json.loads(row["summary"]))
     except RayError as error:
-        if isinstance(cause := getattr(error, "cause", None), ConfigError):
-            raise cause from error
-        raise JobError(
-            f"the cluster failed after every allowed attempt ({type(error).__name__}: {_first_line(error)}); "
-            "what is committed stays: mend the cause and run the same command again"
-        ) from error
+        raise as_job_error(error) from error
 
 
 def _replica_options(job: Job, store: Store, resources: Resources) -> ReplicaOptions:
@@ -157,7 +152,3 @@ def _stopping_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), "")

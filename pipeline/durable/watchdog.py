@@ -17,19 +17,27 @@ from pathlib import Path
 class Watchdog:
     def __init__(self, deadline: float) -> None:
         """Watch this process from now on; `deadline` is in seconds."""
+        self._deadline = deadline
+        self._start()
+
+    def progressed(self) -> None:
+        """Report that the process is alive and gets on."""
+        try:
+            os.write(self._report, b".")
+        except BlockingIOError:
+            pass  # the pipe holds reports enough
+        except BrokenPipeError:  # somebody killed the child
+            self._start()
+
+    def _start(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-S", str(Path(__file__)), str(os.getpid()), str(deadline)],
+            [sys.executable, "-S", str(Path(__file__)), str(os.getpid()), str(self._deadline)],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
         assert self._child.stdin is not None
         self._report = self._child.stdin.fileno()
         os.set_blocking(self._report, False)
-
-    def progressed(self) -> None:
-        """Report that the process is alive and gets on."""
-        with suppress(BlockingIOError):  # the pipe holds reports enough
-            os.write(self._report, b".")
 
 
 def watch(process_id: int, deadline: float) -> None:
