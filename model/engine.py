@@ -127,7 +127,7 @@ class Engine:
     def _run(self, phase: Phase, sequences: list[Sequence]) -> list[Completion]:
         rows = [_new_tokens(phase, sequence) for sequence in sequences]
         logits = self.ranks.forward(Batch.of(phase, rows))  # [M, V]
-        finite = ~logits.isnan().any(-1)
+        finite = logits.isfinite().all(-1)
         generating, completions, at = [], [], 0
         for sequence, row in zip(sequences, rows, strict=True):
             sequence.cached += len(row.token_ids)

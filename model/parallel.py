@@ -46,9 +46,14 @@ class TensorParallel:
         return slice(start, start + per_rank)
 
     def vocabulary_share(self, vocab_size: int) -> slice:
-        """This rank's token ids; the last rank may hold fewer."""
+        """This rank's token ids; the last rank may hold fewer, but not none."""
         per_rank = -(-vocab_size // self.size)
-        return slice(min(self.rank * per_rank, vocab_size), min((self.rank + 1) * per_rank, vocab_size))
+        if (self.size - 1) * per_rank >= vocab_size:
+            raise ValueError(
+                f"tensor_parallel must leave every rank a part of the vocabulary ({vocab_size}), "
+                f"got {self.size}: choose another tensor_parallel"
+            )
+        return slice(self.rank * per_rank, min((self.rank + 1) * per_rank, vocab_size))
 
     def all_reduce(self, partial: Tensor) -> Tensor:
         """The sum of all ranks' parts, in place."""

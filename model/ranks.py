@@ -6,13 +6,12 @@ GPUs, gloo on the loopback interface on CPU. Any rank's death ends the replica: 
 collective.
 """
 
-import ctypes
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -28,7 +27,7 @@ from model.executor import Executor, ExecutorOptions
 from model.parallel import TensorParallel
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=5)
-_PR_SET_PDEATHSIG = 1
+_PARENT_CHECK_SECONDS = 0.5
 
 
 class Ranks:
@@ -89,7 +88,7 @@ def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subp
     assert child.stdin is not None
     if options.device.type == "cuda":
         options = replace(options, device=torch.device("cuda", rank))
-    child.stdin.write(pickle.dumps((rank, size, store, options)))
+    child.stdin.write(pickle.dumps((os.getpid(), rank, size, store, options)))
     child.stdin.flush()
     return child
 
@@ -123,15 +122,21 @@ def _join(rank: int, size: int, store: Path, options: ExecutorOptions) -> None:
     )
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _die_with(parent: int) -> None:
+    """End this process when the parent's has ended.
+
+    Linux' PR_SET_PDEATHSIG would do so when the parent's loading *thread* ends.
+    """
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
 
 
 def _follow() -> None:
     """A child's whole life: join the group, load its part, run every step that comes."""
-    _die_with_parent()
     steps = sys.stdin.buffer
-    rank, size, store, options = pickle.load(steps)
+    parent, rank, size, store, options = pickle.load(steps)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     _join(rank, size, store, options)
     executor = Executor(options, TensorParallel(rank, size))
     while True:

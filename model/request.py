@@ -54,4 +54,4 @@ class Completion:
     finish_reason: str | None  # stop | length; None where choices were scored
     choice_logprobs: list[float] | None  # of the request's choices, not normalised over them
     routing: RowRouting | None  # None without experts or with statistics off
-    nan_logits: bool = False  # the model gave NaN; the token ids end before it
+    nan_logits: bool = False  # the model gave NaN or infinity; the token ids end before it

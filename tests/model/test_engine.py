@@ -287,6 +287,18 @@ def test_nan_logits_of_a_choice(broken, oracle, prompts):
     )
 
 
+def test_infinite_logits_are_no_results(oracle, prompts, tmp_path):
+    """As fp16 gives where a logit overflows: greedy would take the token, with NaN for its logprob."""
+    original = oracle("mixtral").model
+    head = original.state_dict()["lm_head.weight"].clone()
+    head[3] = 0
+    head[3, 0] = float("inf")
+    original.save_pretrained(tmp_path, state_dict=original.state_dict() | {"lm_head.weight": head})
+    engine = Engine.load(tmp_path, threads=1)
+    for completion in engine.generate(prompts, SamplingParams(max_new_tokens=2, logprobs=True)):
+        assert (completion.token_ids, completion.logprobs, completion.nan_logits) == ([], [], True)
+
+
 @pytest.mark.parametrize("option", ["threads", "max_batch_rows", "kv_cache_tokens"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_options_out_of_range(option, value, checkpoint):

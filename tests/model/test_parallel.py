@@ -18,7 +18,7 @@ def test_shares_are_equal_and_in_order(size, per_rank):
     assert {share.stop - share.start for share in shares} == {per_rank}
 
 
-@given(size=SIZES, vocab_size=st.integers(1, 200))
+@given(size=SIZES, vocab_size=st.integers(64, 300))
 def test_every_token_has_one_rank(size, vocab_size):
     shares = [tp.vocabulary_share(vocab_size) for tp in ranks(size)]
     assert [i for share in shares for i in range(share.start, share.stop)] == [*range(vocab_size)]
@@ -42,5 +42,9 @@ def test_sizes_that_do_not_divide():
         match=r"tensor_parallel must divide the model's attention heads \(4\), got 3: choose another",
     ):
         TensorParallel(0, 3).share(4, "attention heads")
+    with pytest.raises(ValueError, match=r"every rank a part of the vocabulary \(9\), got 4"):
+        TensorParallel(0, 4).vocabulary_share(9)
+    with pytest.raises(ValueError, match="tensor_parallel must be at least 1, got 0"):
+        TensorParallel(0, 0)
     with pytest.raises(ValueError, match=r"KV heads \(6\) or be a multiple of them, got 4"):
         TensorParallel(0, 4).kv_share(6)

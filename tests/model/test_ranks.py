@@ -121,6 +121,20 @@ def test_an_engine_may_follow_another(checkpoint, oracle, prompts):
         assert not running(ranks[1])
 
 
+def test_ranks_outlive_the_thread_that_started_them(checkpoint):
+    engines = []
+    loading = threading.Thread(
+        target=lambda: engines.append(Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1))
+    )
+    loading.start()
+    loading.join()
+    try:
+        assert not eventually(lambda: not running(engines[0].ranks.process_ids[1]), seconds=0.5)
+        assert len(engines[0].generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
+    finally:
+        engines[0].close()
+
+
 def test_a_second_sharded_engine_in_one_process_is_refused(checkpoint):
     """torch.distributed has one default process group; the first engine goes on."""
     engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)

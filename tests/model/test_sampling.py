@@ -181,3 +181,13 @@ def test_impossible_tokens_are_never_drawn():
 def test_parameters_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         SamplingParams(**settings)
+
+
+def test_top_p_keeps_no_more_than_it_needs():
+    """Two tokens of exactly one half each: the first reaches top_p, the second is beyond it."""
+    streams = [stream_of(0, str(row)) for row in range(100)]
+    for top_p, kept in ((0.5, {0}), (0.500001, {0, 1})):
+        tokens, _ = sample(
+            torch.zeros(100, 2), [SamplingParams(temperature=1.0, top_p=top_p)] * 100, streams, [0] * 100
+        )
+        assert set(tokens) == kept
