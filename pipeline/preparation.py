@@ -7,9 +7,10 @@ import orjson
 import pyarrow as pa
 
 from model.sampling import SamplingParams
-from pipeline.config import JobConfig
+from pipeline.config import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
+from pipeline.reading.kept import as_text, kept_columns
 from pipeline.reading.shards import records
 from pipeline.text.prompts import PromptBuilder
 
@@ -48,16 +49,25 @@ class Preparation:
     context: int
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        keep = self.config.input.keep
-        prepared, kept = [], []
-        file = carried_shard(table).name
-        for row, record in zip(table["row"].to_pylist(), records(table), strict=True):
-            prepared.append({"file": file, "row": row, **self._prepare(f"{file}#{row}", record)})
-            kept.append(record if isinstance(record, dict) else {})
+        shard = carried_shard(table)
+        file = shard.name
+        parsed = list(records(table, self._columns()))
+        prepared = [
+            {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
+            for row, record in zip(table["row"].to_pylist(), parsed, strict=True)
+        ]
         result = pa.Table.from_pylist(prepared, schema=PREPARED)
-        for name in keep:
-            result = result.append_column(f"keep.{name}", _kept_column(table, name, kept))
+        if self.config.input.keep:
+            kept = kept_columns(table, shard.kept, parsed)
+            for name in self.config.input.keep:
+                result = result.append_column(f"keep.{name}", kept[name])
         return result.append_column(SHARD_COLUMN, table[SHARD_COLUMN])
+
+    def _columns(self) -> set[str]:
+        """What a row's values are needed of; the columns that are only kept stay as they are."""
+        section = self.config.input
+        named = {name for name in (section.id_column, section.group_by) if name is not None}
+        return {*self.prompts.columns, *named, *GenerationSection.model_fields}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)
@@ -93,7 +103,7 @@ class Preparation:
         if column is None:
             return NO_GROUP
         value = record.get(column)
-        return MISSING_GROUP if value is None else _as_text(value)
+        return MISSING_GROUP if value is None else as_text(value)
 
     def _check_length(self, tokens: int) -> None:
         if tokens > self.longest_prompt:
@@ -118,20 +128,3 @@ class Preparation:
                 RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
             ) from error
         return orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
-
-
-def _kept_column(table: pa.Table, name: str, kept: list[dict[str, Any]]) -> pa.Array:
-    """A column of Parquet keeps its type; JSON has none, so there what is no text becomes JSON."""
-    if "record" in table.column_names and name in {f.name for f in table["record"].type}:
-        return pa.chunked_array([chunk.field(name) for chunk in table["record"].chunks])
-    values = [record.get(name) for record in kept]
-    return pa.array([None if value is None else _as_text(value) for value in values], pa.string())
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value, default=str).decode()
-    except (TypeError, orjson.JSONEncodeError):
-        return str(value)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-import pyarrow as pa
-
 from pipeline.config import GenerationSection, InputSection
 from pipeline.errors import ConfigError, RowError
-from pipeline.reading.files import InputFile, compression
+from pipeline.reading.compressed import BrokenStream
+from pipeline.reading.files import InputFile
+from pipeline.reading.kept import KeptTypes
 from pipeline.reading.lines import parse_line
-from pipeline.reading.parquet import read_footer
-from pipeline.reading.streams import BrokenStream, decompress, read_range, split_lines
+from pipeline.reading.parquet import read_schema
+from pipeline.reading.streams import read_file, split_lines
 from pipeline.text.templates import template_columns
 
 SAMPLE_LINES = 100
@@ -39,29 +39,29 @@ def columns_to_read(section: InputSection) -> list[str]:
     return list(dict.fromkeys([*required_columns(section), *GenerationSection.model_fields]))
 
 
-def check_columns(files: list[InputFile], section: InputSection) -> None:
-    """ConfigError if a required column is missing, or a kept one differs in type between Parquet files.
+def check_columns(files: list[InputFile], section: InputSection) -> str:
+    """The types of the kept columns, see `KeptTypes`.
 
+    ConfigError if a required column is missing, or a kept one differs in type between Parquet files.
     Parquet by the schema of every file; JSONL by the first lines of the first files.
     """
     needed = required_columns(section)
-    kept: dict[str, tuple[str, pa.DataType]] = {}
+    kept = KeptTypes(section.keep)
     for file in files:
-        if file.format != "parquet":
+        if file.format == "jsonl":
+            kept.add_jsonl()
             continue
-        schema = read_footer(file).schema.to_arrow_schema()
+        schema = read_schema(file)
         _check(file.name, needed, schema.names)
-        for name in section.keep:
-            first, type_ = kept.setdefault(name, (file.name, schema.field(name).type))
-            if schema.field(name).type != type_:
-                raise ConfigError(
-                    f"input.keep: column {name!r} is {type_} in {first} but {schema.field(name).type} in "
-                    f"{file.name}; a kept column must have one type in all files"
-                )
+        for name in columns_to_read(section):
+            if schema.names.count(name) > 1:
+                raise ConfigError(f"input.path: {file.name} has more than one column {name!r}; rename them")
+        kept.add_parquet(file.name, schema)
     lines = [file for file in files if file.format == "jsonl"]
     found, records = _sample_keys(lines)
     if records:
         _check(lines[0].name, needed, list(found))
+    return kept.settle()
 
 
 def _check(file: str, needed: dict[str, str], present: list[str]) -> None:
@@ -97,9 +97,8 @@ def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:
 
 def _head(file: InputFile) -> Iterator[bytes]:
     """The first lines of a file that are short enough to hold."""
-    chunks = decompress(file.file) if compression(file.file) else read_range(file.file, 0, file.size)
     try:
-        for number, line in enumerate(split_lines(chunks)):
+        for number, line in enumerate(split_lines(read_file(file))):
             if number == SAMPLE_LINES:
                 return
             if line is not None:

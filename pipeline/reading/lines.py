@@ -9,6 +9,7 @@ from pipeline.errors import RowError, RowErrorCode
 from pipeline.reading.streams import LINE_CAP
 
 BIG_INTEGER = float(1 << 63)
+MAX_DEPTH = 200  # of lists and objects in each other: what writes a record back does so by recursion
 
 
 def parse_line(line: bytes | None) -> dict[str, Any]:
@@ -24,6 +25,8 @@ def parse_line(line: bytes | None) -> dict[str, Any]:
         raise _reason(line, error) from None
     if not isinstance(record, dict):
         raise RowError(RowErrorCode.NOT_AN_OBJECT, f"the line is a JSON {_json_type(record)}, not an object")
+    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
+        raise RowError(RowErrorCode.MALFORMED_JSON, f"the line is nested more than {MAX_DEPTH} deep")
     if any(type(value) is float and abs(value) >= BIG_INTEGER for value in record.values()):
         return _with_exact_integers(line, record)
     return record
@@ -37,6 +40,20 @@ def _reason(line: bytes, error: orjson.JSONDecodeError) -> RowError:
     except UnicodeDecodeError as bad:
         return RowError(RowErrorCode.INVALID_UTF8, f"not valid UTF-8 at byte {bad.start}")
     return RowError(RowErrorCode.MALFORMED_JSON, f"not valid JSON at character {error.pos}: {error.msg}")
+
+
+def _depth(value: Any) -> int:
+    """How deeply lists and objects are nested in each other."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            item
+            for parent in level
+            for item in (parent.values() if isinstance(parent, dict) else parent)
+            if isinstance(item, dict | list)
+        ]
+    return depth
 
 
 def _with_exact_integers(line: bytes, record: dict[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
+from pipeline.reading.cursor import read_on
 from pipeline.reading.files import InputFile
 from pipeline.storage.urls import WatchedFile, filesystem
 
 BATCH_ROWS = 64  # decoded at a time: a page of a few bytes can stand for gigabytes of repeated text
 DECODED_CAP = 512 << 20  # bytes a shard may decode to
+MEAN_CAP = 1 << 20  # values of one column in a row, on average over a row group
+GROUP_CAP = 1 << 26  # rows of a row group: a footer can claim any number
 
 
 class Undecodable(Exception):
@@ -22,34 +26,68 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
     """The footer of a Parquet file; ConfigError names the file if it has none."""
     try:
         with _opened(file.file) as parquet:
-            return parquet.metadata
+            footer = parquet.metadata
     except Undecodable as error:
         raise ConfigError(f"input.path: {file.name}: not a Parquet file, or a damaged one") from error
+    rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+    if rows and not 0 <= min(rows) <= max(rows) <= GROUP_CAP:
+        raise ConfigError(
+            f"input.path: {file.name}: its row groups have {min(rows)} to {max(rows)} rows by its footer; "
+            f"at most {GROUP_CAP} are read: write it again with smaller ones"
+        )
+    return footer
+
+
+def read_schema(file: InputFile) -> pa.Schema:
+    """The columns of a Parquet file; ConfigError as `read_footer` gives it."""
+    try:
+        return read_footer(file).schema.to_arrow_schema()
+    except (pa.ArrowException, ValueError) as error:
+        raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
 
 
 def read_slice(
-    file: str, groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
+    file: str, etag: str, groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """`rows` rows of some row groups, after the first `skip`, with those of `columns` that the file has.
 
     Small batches that decode to `DECODED_CAP` bytes at most; Undecodable if the data is damaged or larger.
     """
+    key = file, etag, tuple(groups), tuple(columns)
+    decoded = 0
+    for batch in read_on(key, partial(_decode, file, groups, columns), skip, skip + rows):
+        decoded += batch.nbytes
+        if decoded > DECODED_CAP:
+            raise Undecodable(f"decodes to more than {DECODED_CAP >> 20} MiB in one shard")
+        rows -= len(batch)
+        yield batch
+    if rows:
+        raise Undecodable(f"{rows} rows fewer than its footer says")
+
+
+def _decode(file: str, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     with _opened(file) as parquet:
         present = [name for name in columns if name in parquet.schema_arrow.names]
-        decoded = 0
+        for group in groups:
+            _check_lengths(parquet.metadata.row_group(group), present)
         for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=present):
-            if skip >= len(batch):
-                skip -= len(batch)
-                continue
-            batch = batch.slice(skip, rows)
-            skip, rows = 0, rows - len(batch)
-            decoded += batch.nbytes
-            if decoded > DECODED_CAP:
-                raise Undecodable(f"decodes to more than {DECODED_CAP >> 20} MiB in one shard")
-            yield batch
-            if rows == 0:
-                return
-    raise Undecodable(f"{rows} rows fewer than its footer says")
+            # "a" also selects a column named "a.b"; dictionaries are decoded, so that types don't vary
+            arrays = {name: batch[name] for name in present}
+            yield pa.RecordBatch.from_pydict({
+                name: array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+                for name, array in arrays.items()
+            }) if present else batch  # fmt: skip
+
+
+def _check_lengths(group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
+    """One row of a few bytes may stand for a list of billions of values."""
+    for number in range(group.num_columns):
+        column = group.column(number)
+        if (
+            column.path_in_schema.partition(".")[0] in columns
+            and column.num_values > MEAN_CAP * group.num_rows
+        ):
+            raise Undecodable(f"its rows have more than {MEAN_CAP} values each")
 
 
 @contextmanager

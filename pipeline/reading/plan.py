@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import check_columns
-from pipeline.reading.files import Format, InputFile, compression, expand
+from pipeline.reading.files import Format, InputFile, expand
 from pipeline.reading.parquet import read_footer
-from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, decompress, read_range
+from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
 
 FILES_KEY = b"mixtray.files"
 
@@ -39,6 +39,7 @@ class Shard:
     end: int  # exclusive
     skip: int = 0  # parquet: rows of the first row group that belong to earlier shards
     broken: bool = False  # jsonl: its last row stands for all that could not be decompressed
+    kept: str = ""  # types of the job's kept columns, the same in all shards, see kept.py
 
 
 @dataclass(frozen=True)
@@ -102,29 +103,28 @@ def make_plan(section: InputSection) -> Plan:
     Reads JSONL files once from end to end, and of Parquet files the footers.
     """
     files = expand(section)
-    check_columns(files, section)
+    kept = check_columns(files, section)
     shards: list[Shard] = []
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
         for cut in cuts(file, section.shard_rows):
-            shards.append(_shard(file, len(shards), first_row, **cut))
+            shards.append(_shard(file, kept, len(shards), first_row, **cut))
             first_row += cut["rows"]
     return Plan(tuple(shards), tuple(files))
 
 
-def _shard(file: InputFile, ordinal: int, first_row: int, **cut: Any) -> Shard:
+def _shard(file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
     extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
     digest = hashlib.sha256(f"{file.name}|{file.etag}|{extent}".encode()).hexdigest()
     return Shard(
         ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
-        format=file.format, first_row=first_row, **cut,
+        format=file.format, first_row=first_row, kept=kept, **cut,
     )  # fmt: skip
 
 
 def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
-    chunks = decompress(file.file) if compression(file.file) else read_range(file.file, 0, file.size)
-    for start, end, rows, broken in cut_at_lines(chunks, shard_rows):
+    for start, end, rows, broken in cut_at_lines(read_file(file), shard_rows):
         yield {"start": start, "end": end, "rows": rows, "broken": broken}
 
 

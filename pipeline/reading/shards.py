@@ -3,17 +3,19 @@
 `read_shard` only moves bytes; `records` parses them, one record or one RowError a row.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
 from pipeline.reading.plan import Shard
-from pipeline.reading.streams import LINE_CAP, BrokenStream, read_range, split_lines
+from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.storage.urls import redact
 
 BOM = b"\xef\xbb\xbf"
@@ -42,24 +44,38 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
     return table.append_column("line" if shard.format == "jsonl" else "record", values)
 
 
-def records(table: pa.Table) -> Iterator[dict[str, Any] | RowError]:
-    """The rows of `read_shard`, each as the record it holds or as the error that it is."""
+def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any] | RowError]:
+    """The rows of `read_shard`, each as the record it holds or as the error that it is.
+
+    A record of Parquet has those of `columns` that the file has.
+    """
     lines = "line" in table.column_names
-    for code, value in zip(table["unreadable"], table["line" if lines else "record"], strict=True):
-        if code.is_valid:
-            yield _unreadable(RowErrorCode(code.as_py()))
-        elif lines:
-            try:
+    values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
+    for code, value in zip(table["unreadable"], values, strict=True):
+        try:
+            if code.is_valid:
+                yield _unreadable(RowErrorCode(code.as_py()))
+            elif lines:
                 yield parse_line(value.as_py())
-            except RowError as error:
-                yield error
-        else:
-            yield value.as_py()
+            else:
+                yield value.as_py()
+        except RowError as error:
+            yield error
+        except (ValueError, OverflowError):
+            yield RowError(RowErrorCode.WRONG_TYPE, "a value has no form in Python, as times far away have")
+
+
+def _without_others(record: pa.StructArray, columns: Container[str]) -> pa.StructArray:
+    fields = [field for field in record.type if field.name in columns]
+    arrays = [pc.struct_field(record, field.name) for field in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields) if fields else pa.array([{}] * len(record))
 
 
 def _unreadable(code: RowErrorCode) -> RowError:
     if code == RowErrorCode.LINE_TOO_LONG:
         return RowError(code, f"the row is longer than {LINE_CAP} bytes")
+    if code == RowErrorCode.INVALID_UTF8:
+        return RowError(code, "a text in this row is not valid UTF-8")
     return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
 
 
@@ -67,7 +83,7 @@ def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | N
     whole = shard.rows - shard.broken
     lines: list[bytes | None] = []
     try:
-        for line in split_lines(read_range(shard.file, shard.start, shard.end)):
+        for line in split_lines(read_range(shard.file, shard.etag, shard.start, shard.end)):
             lines.append(None if line is None else line.removesuffix(b"\r"))
     except BrokenStream:
         if not shard.broken:
@@ -84,9 +100,22 @@ def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | N
 def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
     groups = range(shard.start, shard.end)
     try:
-        batches = list(read_slice(shard.file, groups, shard.skip, shard.rows, columns))
+        batches = list(read_slice(shard.file, shard.etag, groups, shard.skip, shard.rows, columns))
     except Undecodable:
         return pa.nulls(shard.rows, pa.struct([])), [RowErrorCode.UNREADABLE.value] * shard.rows
+    codes = [code for batch in batches for code in _validity(batch)]
     table = pa.Table.from_batches(batches).combine_chunks()
     arrays = [column.combine_chunks() for column in table.columns]
-    return pa.StructArray.from_arrays(arrays, fields=list(table.schema)), [None] * shard.rows
+    mask = pa.array([code is not None for code in codes], pa.bool_())
+    return pa.StructArray.from_arrays(arrays, fields=list(table.schema), mask=mask), codes
+
+
+def _validity(batch: pa.RecordBatch) -> list[str | None]:
+    """A code for each row that holds what no row can, such as a text that is not UTF-8."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid as error:
+        if len(batch) > 1:
+            return [code for row in range(len(batch)) for code in _validity(batch.slice(row, 1))]
+        return [(RowErrorCode.INVALID_UTF8 if "UTF8" in str(error) else RowErrorCode.UNREADABLE).value]
+    return [None] * len(batch)

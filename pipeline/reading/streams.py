@@ -1,100 +1,39 @@
-"""Bytes in, lines out: ranges of files, gzip and zstd, and a splitter that never holds a line over its cap.
+"""Bytes in, lines out: ranges of files, and a splitter that never holds a line over its cap.
 
 Offsets are always those of the decompressed stream.
 """
 
-import zlib
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import numpy as np
-import pyarrow as pa
 
-from pipeline.errors import ConfigError
-from pipeline.reading.files import compression
-from pipeline.storage.urls import WatchedFile, filesystem, redact
+from pipeline.reading.compressed import BrokenStream, decompress
+from pipeline.reading.cursor import read_on
+from pipeline.reading.files import InputFile, compression
+from pipeline.storage.urls import filesystem
 
 CHUNK = 8 << 20  # bytes per request for a plain file
-PIECE = 1 << 16  # bytes decompressed at a time: what a break in the stream may cost at most
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG
 SHARD_BYTES = 32 << 20  # far under Ray's 128 MiB, above which it would split the block of a shard
-RATIO_CAP = 500  # of decompressed to stored bytes, once past RATIO_FREE
-RATIO_FREE = 64 << 20
 
 
-class BrokenStream(Exception):
-    """A compressed file that ends or turns to nonsense in its middle; what came before it is good."""
+def read_file(file: InputFile) -> Iterator[bytes]:
+    """A file's whole decompressed content; BrokenStream where it ends or turns to nonsense."""
+    return decompress(file.file) if compression(file.file) else _read_plain(file.file, 0, file.size)
 
 
-def read_range(file: str, start: int, end: int) -> Iterator[bytes]:
+def read_range(file: str, etag: str, start: int, end: int) -> Iterator[bytes]:
     """The bytes [start, end) of a file's decompressed content; BrokenStream where they cannot be had."""
     if compression(file) is None:
-        fs, path = filesystem(file)
-        for at in range(start, end, CHUNK):
-            yield fs.cat_file(path, start=at, end=min(at + CHUNK, end))
-        return
-    position = 0
-    for chunk in decompress(file):
-        if position + len(chunk) > start:
-            yield chunk[max(0, start - position) : end - position]
-        position += len(chunk)
-        if position >= end:
-            return
+        return _read_plain(file, start, end)
+    return read_on((file, etag), partial(decompress, file), start, end)
 
 
-def decompress(file: str) -> Iterator[bytes]:
-    """The content of a .gz or .zst file in pieces of at most 64 KiB."""
+def _read_plain(file: str, start: int, end: int) -> Iterator[bytes]:
     fs, path = filesystem(file)
-    with fs.open(path, "rb") as stored:
-        chunks = _gunzip(stored) if compression(file) == "gzip" else _unzstd(stored)
-        total = 0
-        for chunk in chunks:
-            total += len(chunk)
-            if total > RATIO_FREE and total > RATIO_CAP * max(1, stored.tell()):
-                raise ConfigError(
-                    f"{redact(file)}: grows more than {RATIO_CAP}-fold when decompressed, as a bomb does; "
-                    "if it is meant to, decompress it and give the plain file"
-                )
-            yield chunk
-
-
-def _gunzip(stored: Any) -> Iterator[bytes]:
-    decoder = zlib.decompressobj(wbits=31)
-    inside = False  # in the middle of a member
-    while data := stored.read(4 * PIECE):
-        pending = False
-        while data or pending:
-            if not inside:
-                data = data.lstrip(b"\0")  # padding between and behind members is legal
-                if not data:
-                    break
-                decoder, inside = zlib.decompressobj(wbits=31), True
-            try:
-                piece = decoder.decompress(data, PIECE)
-            except zlib.error as error:
-                raise BrokenStream(f"not gzip data: {error}") from error
-            if piece:
-                yield piece
-            data, pending = decoder.unconsumed_tail, len(piece) == PIECE
-            if decoder.eof:
-                data, pending, inside = decoder.unused_data, False, False
-    if inside:
-        raise BrokenStream("the gzip stream ends in its middle")
-
-
-def _unzstd(stored: Any) -> Iterator[bytes]:
-    source = WatchedFile(stored)
-    with pa.CompressedInputStream(pa.PythonFile(source, mode="r"), "zstd") as stream:
-        while True:
-            try:
-                chunk = stream.read(PIECE)
-            except OSError as error:
-                if source.error is not None:
-                    raise source.error from error
-                raise BrokenStream(f"not zstd data: {error}") from error
-            if not chunk:
-                return
-            yield chunk
+    for at in range(start, end, CHUNK):
+        yield fs.cat_file(path, start=at, end=min(at + CHUNK, end))
 
 
 def split_lines(chunks: Iterator[bytes], cap: int = LINE_CAP) -> Iterator[bytes | None]:

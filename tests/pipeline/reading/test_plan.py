@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reading import streams
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
+from pipeline.reading import compressed
 from pipeline.reading.columns import columns_to_read
 from pipeline.reading.plan import Plan, make_plan
 from pipeline.reading.streams import cut_at_lines
@@ -178,7 +178,7 @@ def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
 
 
 def test_bombs_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "RATIO_FREE", 1 << 20)
+    monkeypatch.setattr(compressed, "RATIO_FREE", 1 << 20)
     write(tmp_path / "bomb.jsonl.gz", gzip.compress(lines(1) + b"\n" * (4 << 20)))
     with pytest.raises(ConfigError, match=r"bomb.jsonl.gz: grows more than 500-fold"):
         make_plan(section(str(tmp_path)))

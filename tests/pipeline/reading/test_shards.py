@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.reading import parquet, streams
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.reading import parquet, streams
 from pipeline.reading.lines import parse_line
 from pipeline.reading.plan import make_plan
 from pipeline.reading.shards import read_shard, records
@@ -110,7 +110,7 @@ def test_a_line_over_the_cap_is_an_error_row_and_never_held(tmp_path: Path) -> N
     tables = [read_shard(shard, []) for shard in plan.shards]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    rows = [row for table in tables for row in records(table)]
+    rows = [row for table in tables for row in records(table, ["text"])]
     assert [type(row) for row in rows] == [dict, RowError, dict]
     assert isinstance(rows[1], RowError)
     assert rows[1].code == RowErrorCode.LINE_TOO_LONG

@@ -1,0 +1,95 @@
+"""Kept columns: their types are decided once, from all files of a job, so that all parts have the same.
+
+A column of Parquet keeps its type (a dictionary is what it stands for). JSON has no types, so that a job
+which reads any JSONL keeps text: strings as they are, everything else as JSON.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import ConfigError, RowError
+
+
+class KeptTypes:
+    """Collects the types of the columns `names` from one file after the other."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._found: dict[str, tuple[str, pa.DataType]] = dict.fromkeys(names, ("", pa.null()))
+        self._text = False
+
+    def add_jsonl(self) -> None:
+        self._text = True
+
+    def add_parquet(self, file: str, schema: pa.Schema) -> None:
+        """ConfigError if a column has another type than in an earlier file; one of nulls fits any."""
+        for name, (first, known) in self._found.items():
+            type_ = decoded_type(schema.field(name).type)
+            if pa.types.is_null(known):
+                self._found[name] = file, type_
+            elif type_ not in (known, pa.null()):
+                raise ConfigError(
+                    f"input.keep: column {name!r} is {known} in {first} but {type_} in "
+                    f"{file}; a kept column must have one type in all files"
+                )
+
+    def settle(self) -> str:
+        """The types, as `kept_columns` takes them."""
+        types = {name: pa.string() if self._text else type_ for name, (_, type_) in self._found.items()}
+        return base64.b64encode(pa.schema(types.items()).serialize()).decode()
+
+
+def decoded_type(type_: pa.DataType) -> pa.DataType:
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
+
+
+def kept_columns(table: pa.Table, types: str, records: Sequence[dict[str, Any] | RowError]) -> pa.Table:
+    """The kept columns of `read_shard`'s table; `records` are its rows. Null where a row is none."""
+    schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(types)))
+    columns = [_column(table, field, records) for field in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _column(table: pa.Table, field: pa.Field, records: Sequence[dict[str, Any] | RowError]) -> pa.Array:
+    if "record" not in table.column_names:
+        known = (record.get(field.name) if isinstance(record, dict) else None for record in records)
+        return _texts(known)
+    column = table["record"].combine_chunks()
+    if field.name not in {child.name for child in column.type}:  # nothing of the shard could be decoded
+        return pa.nulls(len(table), field.type)
+    column = pc.struct_field(column, field.name)
+    if column.type == field.type:
+        return column
+    if pa.types.is_null(column.type):
+        return pa.nulls(len(column), field.type)
+    return _texts(_values(column))
+
+
+def _values(column: pa.Array) -> Iterable[Any]:
+    for scalar in column:
+        try:
+            yield scalar.as_py()
+        except (ValueError, OverflowError):  # a time that Python cannot hold
+            yield None
+
+
+def _texts(values: Iterable[Any]) -> pa.Array:
+    return pa.array([None if value is None else as_text(value) for value in values], pa.string())
+
+
+def as_text(value: Any) -> str:
+    """A string as it is; numbers, lists and objects as JSON; anything else (a date) as Python writes it."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
+    if not isinstance(value, bool | int | float | list | tuple | dict):
+        return str(value)
+    try:
+        return orjson.dumps(value, default=as_text, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    except TypeError:  # an integer beyond 64 bits
+        return str(value)
