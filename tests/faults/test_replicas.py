@@ -176,7 +176,7 @@ class NaNFor(Replica):
         forward = engine.ranks.forward
 
         def sometimes_nan(batch: Any) -> torch.Tensor:
-            logits = forward(batch)
+            logits = forward(batch).clone()  # made in inference mode
             for row, tokens in enumerate(batch.rows):
                 if tokens.cached == 0 and len(tokens.token_ids) == 1:
                     logits[row] = float("nan")
