@@ -5,7 +5,7 @@ from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
 from pipeline.config import JobConfig
-from pipeline.report import Report
+from pipeline.reporting.report import Report
 from pipeline.run import run as run_job
 
 

@@ -9,8 +9,8 @@ from configs.demo.recipe.lessons import encode_prompt, label_prompt, reply_promp
 from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows
 from model.checkpoint import load_transformer
 from pipeline.config import JobConfig
-from pipeline.prompts import Prompt, PromptBuilder
-from pipeline.tokenization import Tokenizer
+from pipeline.text.prompts import Prompt, PromptBuilder
+from pipeline.text.tokenization import Tokenizer
 
 FOLDER = DEMO / "tiny-mixtral"
 
