@@ -3,7 +3,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.choices import ChoiceTree
 from model.engine import Engine
 from model.request import Request
 from model.sampling import SamplingParams
@@ -193,31 +192,6 @@ def test_nothing_to_do(engine):
     assert idle.step() == []
 
 
-@pytest.mark.parametrize(
-    ("prompt", "choices", "message"),
-    [
-        ([], None, "at least one token"),
-        ([5, 97], None, r"a token id must be in \[0, 97\), got 97"),
-        ([-1], None, r"a token id must be in \[0, 97\), got -1"),
-        ([5], [[3, 97]], r"a token id must be in \[0, 97\), got 97"),
-        ([5], [[97, 3]], r"a token id must be in \[0, 97\), got 97"),
-        ([5] * 97, None, "97 prompt tokens and 3 further ones exceed the context of 96"),
-        ([5] * 94, None, "94 prompt tokens and 3 further ones exceed the context of 96"),
-        ([5] * 94, [[1, 2, 3, 4]], "94 prompt tokens and 3 further ones exceed the context of 96"),
-        ([5] * 60, None, r"a row of 63 tokens exceeds kv_cache_tokens \(60\)"),
-        ([5] * 60, [[1, 2]], r"a row of 61 tokens exceeds kv_cache_tokens \(60\)"),
-    ],
-    ids=str,
-)
-def test_rows_that_can_never_run_are_refused(prompt, choices, message, engine):
-    small = engine("mixtral", max_batch_rows=3, kv_cache_tokens=60)
-    tree = None if choices is None else ChoiceTree.from_choices(choices)
-    request = Request("row", prompt, SamplingParams(max_new_tokens=4), tree)
-    with pytest.raises(ValueError, match=message):
-        small.submit(request)
-    assert small.idle
-
-
 def test_a_refused_row_leaves_nothing_behind(engine, oracle, prompts):
     params = SamplingParams(max_new_tokens=4)
     with pytest.raises(ValueError, match="at least one token"):
@@ -232,71 +206,6 @@ def test_rows_that_run_together_have_different_keys(engine):
     with pytest.raises(ValueError, match="keys that differ"):
         engine("mixtral").run([Request("a", [1]), Request("a", [2])])
     assert engine("mixtral").idle
-
-
-@pytest.fixture(scope="module")
-def broken(oracle, prompts, tmp_path_factory):
-    """The mixtral variant with NaN for the embedding of one token that prompts[0]'s generation brings up."""
-    original = oracle("mixtral")
-    token = original.generate(tuple(prompts[0]), NEW_TOKENS)[3]
-    folder = tmp_path_factory.mktemp("broken")
-    weights = original.model.state_dict()
-    embedding = weights["model.embed_tokens.weight"].clone()
-    embedding[token] = float("nan")
-    original.model.save_pretrained(folder, state_dict=weights | {"model.embed_tokens.weight": embedding})
-    engine = Engine.load(folder, threads=1, max_batch_rows=4)
-    yield engine, token
-    engine.close()
-
-
-def test_nan_logits_end_their_row_alone(broken, oracle, prompts):
-    engine, token = broken
-    rows = [*prompts, [5, token, 6]] * 2
-    completions = engine.generate(rows, SamplingParams(max_new_tokens=NEW_TOKENS))
-    harmed = 0
-    for prompt, completion in zip(rows, completions, strict=True):
-        if token in prompt:
-            expected, nan = [], True
-        else:
-            expected = oracle("mixtral").generate(tuple(prompt), NEW_TOKENS)
-            nan = token in expected[:-1]
-            expected = expected[: expected.index(token) + 1] if nan else expected
-        assert (completion.token_ids, completion.nan_logits) == (expected, nan)
-        assert completion.finish_reason == (None if nan else "length")
-        harmed += nan
-    assert 4 <= harmed < len(rows) - 4
-
-
-def test_nan_logits_of_a_choice(broken, oracle, prompts):
-    engine, token = broken
-    prompt = next(p for p in prompts if token not in p)
-    fine = ChoiceTree.from_choices([[3], [4, 5]])
-    harmed = ChoiceTree.from_choices([[3], [token, 5]])
-    first, second, third = engine.run(
-        [
-            Request("a", prompt, choices=fine),
-            Request("b", prompt, choices=harmed),
-            Request("c", prompt, choices=fine),
-        ]
-    )
-    assert (second.nan_logits, second.choice_logprobs) == (True, None)
-    assert not first.nan_logits
-    assert first.choice_logprobs == pytest.approx(third.choice_logprobs)
-    assert first.choice_logprobs[0] == pytest.approx(
-        float(oracle("mixtral").logits(prompt)[-1].log_softmax(-1)[3]), abs=1e-5
-    )
-
-
-def test_infinite_logits_are_no_results(oracle, prompts, tmp_path):
-    """As fp16 gives where a logit overflows: greedy would take the token, with NaN for its logprob."""
-    original = oracle("mixtral").model
-    head = original.state_dict()["lm_head.weight"].clone()
-    head[3] = 0
-    head[3, 0] = float("inf")
-    original.save_pretrained(tmp_path, state_dict=original.state_dict() | {"lm_head.weight": head})
-    engine = Engine.load(tmp_path, threads=1)
-    for completion in engine.generate(prompts, SamplingParams(max_new_tokens=2, logprobs=True)):
-        assert (completion.token_ids, completion.logprobs, completion.nan_logits) == ([], [], True)
 
 
 @pytest.mark.parametrize("option", ["threads", "max_batch_rows", "kv_cache_tokens"])
