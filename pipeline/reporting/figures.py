@@ -26,8 +26,8 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
     tokens = _tokens(experts)
     shown = groups or sorted(tokens.nlargest(_MOST_PANELS).index)
     even = 1 / shares.shape[1]
-    largest = float(shares.loc[shown].to_numpy().max())
-    norm = TwoSlopeNorm(vmin=0, vcenter=even, vmax=max(2 * even, largest))
+    top = max(2 * even, float(shares.loc[shown].to_numpy().max()))
+    norm = TwoSlopeNorm(vmin=0, vcenter=even, vmax=top)
 
     lines = math.ceil(len(shown) / _PANELS_A_LINE)
     columns = math.ceil(len(shown) / lines)
@@ -46,9 +46,9 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
         axis.tick_params(labelbottom=place + columns >= len(shown))  # no panel below
     figure.supxlabel("expert", fontsize=9)
     figure.supylabel("layer", fontsize=9)
-    bar = figure.colorbar(image, ax=axes, aspect=height / 0.16, ticks=[0, even, norm.vmax])
+    bar = figure.colorbar(image, ax=axes, aspect=height / 0.16, ticks=[0, even, top])
     bar.set_label("share of assignments", fontsize=9)
-    bar.ax.set_yticklabels(["0%", f"{100 * even:.3g}%\n(even)", f"{100 * norm.vmax:.3g}%"], fontsize=8)
+    bar.ax.set_yticklabels(["0%", f"{100 * even:.3g}%\n(even)", f"{100 * top:.3g}%"], fontsize=8)
     if len(shown) < len(tokens):
         figure.suptitle(f"{len(shown)} of {len(tokens)} groups", fontsize=9)
     return figure
