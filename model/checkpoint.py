@@ -6,7 +6,6 @@ Both name schemes of transformers 5 are read: experts one by one
 needs are read. Pickled weights are never opened.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.config import ModelConfig
+from model.config import ModelConfig, read_object
 from model.parallel import TensorParallel
 from model.transformer import Transformer
 from model.weights import ALL, Slices, Source, weight_sources
@@ -81,8 +80,8 @@ def weight_files(folder: str | Path) -> list[Path]:
             raise FileNotFoundError(f"{folder}: no model*.safetensors; only safetensors weights are read")
         return files
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        names = sorted(set(read_object(index)["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{index}: not an index of safetensors files") from error
     for name in names:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
@@ -107,7 +106,14 @@ def load_weights(model: Transformer, files: Iterable[Any]) -> None:
 
 def _matched(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source, Any, Slices]]:
     """Each source with the stored tensor and its slices that fill it; ValueError if they don't fit."""
-    where = {name: file for file in files for name in file.keys()}  # noqa: SIM118
+    where: dict[str, Any] = {}
+    for file in files:
+        for name in file.keys():  # noqa: SIM118
+            if name in where:
+                raise ValueError(
+                    f"{name}: stands in two of the checkpoint's files, so neither can be trusted"
+                )
+            where[name] = file
     unused = {name for name in where if not _IGNORED.fullmatch(name)}
     if model.config.tie_embeddings:
         unused.discard("lm_head.weight")

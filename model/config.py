@@ -5,6 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# What no checkpoint comes near, and what can be multiplied without leaving 64 bits: a size that is only
+# claimed must not allocate memory, nor build a million layers.
+_LARGEST = {
+    "vocab_size": 1 << 24,
+    "hidden_size": 1 << 20,
+    "intermediate_size": 1 << 20,
+    "num_hidden_layers": 1 << 10,
+    "num_attention_heads": 1 << 12,
+    "num_key_value_heads": 1 << 12,
+    "head_dim": 1 << 12,
+    "num_local_experts": 1 << 10,
+}
+_LARGEST_JSON = 64 << 20  # bytes of a config or an index
+_LARGEST_NUMBER = 1e30
+_DTYPES = ("float32", "bfloat16", "float16")
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -36,9 +52,9 @@ class ModelConfig:
         path = Path(folder) / "config.json"
         if not path.is_file():
             raise FileNotFoundError(f"{folder}: no config.json; give a folder with a checkpoint in HF format")
-        data = _read_object(path)
+        data = read_object(path)
         generation_path = path.with_name("generation_config.json")
-        generation = _read_object(generation_path) if generation_path.is_file() else {}
+        generation = read_object(generation_path) if generation_path.is_file() else {}
         return cls.from_dict(data, generation, source=str(path))
 
     @classmethod
@@ -49,11 +65,12 @@ class ModelConfig:
         _check_supported(data, source)
 
         def size(key: str, default: int | None = None) -> int:
-            value = data.get(key)
-            if value is None and default is not None:
-                return default
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{source}: {key} must be a positive integer, got {value!r}")
+            value = default if data.get(key) is None else data[key]
+            largest = _LARGEST.get(key, 1 << 31)
+            if type(value) is not int or not 1 <= value <= largest:
+                raise ValueError(
+                    f"{source}: {key} must be a positive integer up to {largest}, got {_short(value)}"
+                )
             return value
 
         mixture = data["model_type"] == "mixtral"
@@ -72,10 +89,12 @@ class ModelConfig:
             rope_theta=_rope_theta(data, source),
             sliding_window=size("sliding_window") if data.get("sliding_window") is not None else None,
             max_positions=size("max_position_embeddings"),
-            tie_embeddings=bool(data.get("tie_word_embeddings", False)),
-            dtype=str(data.get("dtype") or data.get("torch_dtype") or "float32"),
-            eos_token_ids=_eos_token_ids(data, generation or {}),
+            tie_embeddings=_flag(data, "tie_word_embeddings", source),
+            dtype=_dtype(data, source),
+            eos_token_ids=_eos_token_ids(source, data, generation or {}),
         )
+        if config.head_dim % 2:
+            raise ValueError(f"{source}: head_dim must be even, got {config.head_dim}")
         if config.num_heads % config.num_kv_heads:
             raise ValueError(
                 f"{source}: num_key_value_heads must divide num_attention_heads ({heads}), "
@@ -89,7 +108,10 @@ class ModelConfig:
         return config
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; ValueError if it holds anything else, or far more than it should."""
+    if path.stat().st_size > _LARGEST_JSON:
+        raise ValueError(f"{path}: must be at most {_LARGEST_JSON >> 20} MiB large")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -102,10 +124,10 @@ def _read_object(path: Path) -> dict[str, Any]:
 def _check_supported(data: dict[str, Any], source: str) -> None:
     kind = data.get("model_type")
     if kind not in ("mixtral", "mistral"):
-        raise ValueError(f"{source}: model_type must be mixtral or mistral, got {kind!r}")
+        raise ValueError(f"{source}: model_type must be mixtral or mistral, got {_short(kind)}")
     activation = data.get("hidden_act", "silu")
     if activation != "silu":
-        raise ValueError(f"{source}: hidden_act must be silu, got {activation!r}")
+        raise ValueError(f"{source}: hidden_act must be silu, got {_short(activation)}")
     if data.get("quantization_config"):
         raise ValueError(f"{source}: the weights are quantized; only float32, bfloat16 and float16 are read")
 
@@ -113,23 +135,49 @@ def _check_supported(data: dict[str, Any], source: str) -> None:
 def _rope_theta(data: dict[str, Any], source: str) -> float:
     """transformers 5 writes `rope_parameters`, older files `rope_theta`; the former wins."""
     rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    if not isinstance(rope, dict):
+        raise ValueError(f"{source}: rope_parameters must be an object, got {_short(rope)}")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
-        raise ValueError(f"{source}: rope_type must be default, got {kind!r}")
+        raise ValueError(f"{source}: rope_type must be default, got {_short(kind)}")
     return _number(rope if "rope_theta" in rope else data, "rope_theta", source)
 
 
 def _number(data: dict[str, Any], key: str, source: str) -> float:
     value = data.get(key)
-    if not isinstance(value, int | float) or value <= 0:
-        raise ValueError(f"{source}: {key} must be a positive number, got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LARGEST_NUMBER:
+        raise ValueError(f"{source}: {key} must be a positive number, got {_short(value)}")
     return float(value)
 
 
-def _eos_token_ids(*sources: dict[str, Any]) -> tuple[int, ...]:
+def _flag(data: dict[str, Any], key: str, source: str) -> bool:
+    value = data.get(key) or False
+    if not isinstance(value, bool):
+        raise ValueError(f"{source}: {key} must be true or false, got {_short(value)}")
+    return value
+
+
+def _dtype(data: dict[str, Any], source: str) -> str:
+    value = data.get("dtype") or data.get("torch_dtype") or "float32"
+    if value not in _DTYPES:
+        raise ValueError(f"{source}: dtype must be one of {', '.join(_DTYPES)}, got {_short(value)}")
+    return str(value)
+
+
+def _eos_token_ids(source: str, *files: dict[str, Any]) -> tuple[int, ...]:
     """The union over all files: fine-tunes add a second end-of-sequence token in one of them only."""
     ids: set[int] = set()
-    for source in sources:
-        value = source.get("eos_token_id")
-        ids.update(value if isinstance(value, list) else [] if value is None else [value])
+    for data in files:
+        value = data.get("eos_token_id")
+        given = value if isinstance(value, list) else [] if value is None else [value]
+        if any(type(token_id) is not int for token_id in given):
+            raise ValueError(
+                f"{source}: eos_token_id must be an integer or a list of them, got {_short(value)}"
+            )
+        ids.update(given)
     return tuple(sorted(ids))
+
+
+def _short(value: Any) -> str:
+    """For a message: the value may be a megabyte, or nested beyond what `repr` can follow."""
+    return type(value).__name__ if isinstance(value, list | dict) else repr(value)[:60]

@@ -42,7 +42,7 @@ def check_job(config: JobConfig) -> Job:
     checkpoint = local_checkpoint(config.model.path).resolve()
     try:
         model = check_checkpoint(checkpoint, config.model.tensor_parallel)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"model.path: {error}") from error
     tokenizer = _tokenizer(config, checkpoint)
     prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)

@@ -122,9 +122,9 @@ class Preparation:
             room = self.context - prompt_tokens + 1  # the last token is never fed back
             values["max_new_tokens"] = min(values["max_new_tokens"], room)
             SamplingParams(**{name: values[name] for name in _SAMPLING})
-        except ValueError as error:
+            return orjson.dumps(values).decode()
+        except (ValueError, TypeError) as error:  # TypeError: an integer beyond 64 bits
             names = ", ".join(sorted(given)) or "none"
             raise RowError(
                 RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
             ) from error
-        return orjson.dumps(values, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()

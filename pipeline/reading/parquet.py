@@ -71,22 +71,24 @@ def _decode(file: str, groups: Sequence[int], columns: Sequence[str]) -> Iterato
         for group in groups:
             _check_lengths(parquet.metadata.row_group(group), present)
         for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=present):
-            # "a" also selects a column named "a.b"; dictionaries are decoded, so that types don't vary
-            arrays = {name: batch[name] for name in present}
-            yield pa.RecordBatch.from_pydict({
-                name: array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-                for name, array in arrays.items()
-            }) if present else batch  # fmt: skip
+            yield _decoded(batch.select(present))  # the column "a.b" too comes with "a"
+
+
+def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What its dictionaries stand for: their own types may differ from file to file."""
+    for number, field in enumerate(batch.schema):
+        if pa.types.is_dictionary(field.type):
+            values = batch.column(number).dictionary_decode()
+            batch = batch.set_column(number, field.name, values)
+    return batch
 
 
 def _check_lengths(group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
     """One row of a few bytes may stand for a list of billions of values."""
     for number in range(group.num_columns):
-        column = group.column(number)
-        if (
-            column.path_in_schema.partition(".")[0] in columns
-            and column.num_values > MEAN_CAP * group.num_rows
-        ):
+        leaf = group.column(number)
+        name = leaf.path_in_schema.partition(".")[0]
+        if name in columns and leaf.num_values > MEAN_CAP * group.num_rows:
             raise Undecodable(f"its rows have more than {MEAN_CAP} values each")
 
 

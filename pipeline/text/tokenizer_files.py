@@ -16,6 +16,8 @@ from pipeline.errors import ConfigError
 
 InstructVersion = Literal["v1", "v2", "v3"]
 
+MAX_BYTES = 100 << 20  # of one file
+
 # A file with a version in its name says more than one without; Mixtral-8x22B-Instruct holds both.
 MODEL_FILES: dict[str, InstructVersion | None] = {
     "tokenizer.model.v3": "v3",
@@ -63,7 +65,7 @@ class TokenizerFiles:
         try:
             added_tokens = _added_tokens(config, added)
             template = _chat_template(config, contents.get("chat_template.jinja"))
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise ConfigError(
                 f"{folder}: the tokenizer's settings cannot be understood: {error!r}"
             ) from error
@@ -95,6 +97,8 @@ def _find_model(folder: Path) -> Path:
 
 def _read_bytes(path: Path) -> bytes:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB, which no tokenizer's file is")
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
@@ -105,7 +109,7 @@ def _mapping(path: Path, content: bytes | None) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: must be a JSON object, this is {type(value).__name__}")
