@@ -19,7 +19,7 @@ def plan(config: Config, overrides: Overrides = None) -> None:
 
 def _show(job: Forecast) -> None:
     console = Console()
-    table = Table(title="input", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title="input files", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading, justify in (("file", "left"), ("shards", "right"), ("rows", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for file in job.files:
@@ -30,8 +30,11 @@ def _show(job: Forecast) -> None:
         console.print(_histogram(job))
     if job.errors:
         found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
-        console.print(f"errors among the {job.sampled:,} rows looked at: {found}")
-    console.print(f"to run: {job.shards_missing:,} shards, {job.rows_missing:,} rows, into {job.output}")
+        console.print(f"errors among the {job.sampled:,} rows looked at: {found}", soft_wrap=True)
+    missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
+    console.print(
+        f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True
+    )
 
 
 def _histogram(job: Forecast) -> Table:

@@ -14,8 +14,17 @@ def run(config: Config, overrides: Overrides = None) -> None:
 
     Run the same command again after a kill or a failure: it does only what is missing.
 
-    Exit codes: 0 done; 2 bad configuration or input; 3 more error rows than errors.max_error_rate
-    (everything is published all the same); 75 interrupted, run it again; 1 the machine failed.
+    Exit codes:
+
+    0 - done
+
+    1 - the machine failed: run it again
+
+    2 - bad configuration or input: nothing was computed
+
+    3 - more error rows than errors.max_error_rate: everything is published all the same
+
+    75 - interrupted: run it again
     """
     with exit_codes():
         show(run_job(JobConfig.load(config, overrides)))
@@ -25,4 +34,4 @@ def show(report: Report) -> None:
     table = Table(title=report.job, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in report.facts():
         table.add_row(name, value)
-    Console().print(table)
+    Console().print(table, soft_wrap=True)

@@ -5,11 +5,12 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from pipeline.durable.publishing import ShardSummary
 
 _SECONDS_BETWEEN_LINES = 10.0
+_STARTING = "starting Ray and loading the model"
 
 
 class JobProgress:
@@ -17,9 +18,10 @@ class JobProgress:
 
     def __init__(self, rows: int, done: int) -> None:
         self._rows, self._done_before = rows, done
-        self._done = self._errors = self._tokens = 0
-        self._started = time.monotonic()
-        self._last_line = self._started
+        self._done = self._errors = 0
+        self._rows_since = self._tokens_since = 0  # since the first commit: before it, the model loads
+        self._first: float | None = None
+        self._last_line = time.monotonic()
         console = Console(stderr=True)
         self._bar = None
         if console.is_terminal:
@@ -28,15 +30,16 @@ class JobProgress:
                 BarColumn(),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f} rows"),
                 TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
                 console=console,
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=rows, completed=done, rate="loading the model")
+            self._task = self._bar.add_task("", total=rows, completed=done, rate=_STARTING)
 
     def __enter__(self) -> Self:
         if self._bar:
             self._bar.start()
+        else:
+            print(f"{self._done_before:,} of {self._rows:,} rows, {_STARTING}", file=sys.stderr, flush=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,20 +49,24 @@ class JobProgress:
     def add(self, summary: ShardSummary) -> None:
         self._done += summary.rows
         self._errors += sum(summary.errors.values())
-        self._tokens += summary.prompt_tokens + summary.generated_tokens
+        if self._first is None:
+            self._first = time.monotonic()
+        else:
+            self._rows_since += summary.rows
+            self._tokens_since += summary.prompt_tokens + summary.generated_tokens
         if self._bar:
-            self._bar.update(
-                self._task, completed=self._done_before + self._done, rate=self._rate(), refresh=True
-            )
+            completed = self._done_before + self._done
+            self._bar.update(self._task, completed=completed, rate=self._rate(), refresh=True)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            print(self._line(), file=sys.stderr, flush=True)
+            done = self._done_before + self._done
+            print(f"{done:,} of {self._rows:,} rows, {self._rate()}", file=sys.stderr, flush=True)
 
     def _rate(self) -> str:
-        seconds = max(time.monotonic() - self._started, 1e-9)
-        return f"{self._errors:,} errors, {self._tokens / seconds:,.0f} tokens/s"
-
-    def _line(self) -> str:
-        done = self._done_before + self._done
-        left = (time.monotonic() - self._started) * (self._rows - done) / max(self._done, 1)
-        return f"{done:,} of {self._rows:,} rows, {self._rate()}, about {left:,.0f} s left"
+        """Errors and, once two shards are committed, tokens/s and time left."""
+        errors = f"{self._errors:,} errors"
+        if self._first is None or not self._rows_since:
+            return errors
+        seconds = max(time.monotonic() - self._first, 1e-9)
+        left = seconds * (self._rows - self._done_before - self._done) / self._rows_since
+        return f"{errors}, {self._tokens_since / seconds:,.0f} tokens/s, about {left:,.0f} s left"

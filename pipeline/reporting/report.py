@@ -47,14 +47,19 @@ class Report:
             ("rows", f"{self.rows:,} of {self.rows_planned:,}"),
             ("ok", f"{self.rows_by_status['ok']:,}"),
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
-            *((f"  {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
-            ("prompt tokens", f"{self.prompt_tokens:,}"),
-            ("generated tokens", f"{self.generated_tokens:,}"),
-            ("this run", f"{self.rows_this_run:,} rows, {self.tokens_per_second:,.0f} tokens/s"),
-            ("results", self.output),
+            *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
         if self.label_accuracy is not None:
-            facts.insert(2, ("accuracy on known labels", f"{self.label_accuracy:.2%}"))
+            facts.append(("accuracy on known labels", f"{self.label_accuracy:.2%}"))
+        facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
+        if self.task == "generate":
+            facts.append(("generated tokens", f"{self.generated_tokens:,}"))
+        if self.rows_this_run:
+            speed = f"{self.seconds:,.0f} s with loading, {self.tokens_per_second:,.0f} tokens/s"
+            facts.append(("this run", f"{self.rows_this_run:,} rows in {speed}"))
+        else:
+            facts.append(("this run", "nothing was missing"))
+        facts.append(("results", self.output))
         return facts
 
     def to_json(self) -> bytes:

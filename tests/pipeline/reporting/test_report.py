@@ -71,7 +71,7 @@ def test_facts_say_how_many_rows_and_which_errors() -> None:
     facts = {name.strip(): value for name, value in report(rows=1_234_567).facts()}
     assert facts["rows"] == "1,234,567 of 10"
     assert facts["state"] == "done"
-    assert facts["EMPTY_LINE"] == "2"
+    assert facts["errors EMPTY_LINE"] == "2"
     assert facts["results"] == "place/out"
 
 
