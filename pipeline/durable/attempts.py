@@ -10,7 +10,7 @@ One such row costs at most max_attempts + log2(rows) deaths.
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 from pipeline.durable.protocol import Create, Read, Steps
@@ -55,7 +55,8 @@ def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
 
     `number` is the first that may be free: another run of the job may have taken it meanwhile.
     """
-    data = json.dumps(asdict(attempt)).encode()
+    piece = {"first": attempt.piece.first, "end": attempt.piece.end}
+    data = json.dumps({"piece": piece, "process": attempt.process, "alone": attempt.alone}).encode()
     while not (yield Create(marker_path(shard, number), data)):
         number += 1
     return number + 1

@@ -1,7 +1,4 @@
-import dataclasses
 import json
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +6,9 @@ import pytest
 
 from pipeline.config import JobConfig
 from pipeline.durable.protocol import (
-    PLAN,
     SPEC,
     SUCCESS,
-    Create,
-    List,
-    Read,
     RouterTable,
-    Steps,
     execute,
     finalize,
     part_path,
@@ -142,89 +134,3 @@ def test_success_lists_every_part_as_it_is_stored(store: Store) -> None:
     assert success["rows"] == 40
     assert [part["path"] for part in success["parts"]] == [part_path(shard) for shard in SHARDS]
     assert execute(finalize(THE_PLAN, {"rows_by_status": {}}), store) == success
-
-
-class Folder:
-    """An in-memory store that checks after every operation what a reader may rely on."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-
-    def apply(self, operation: Create | Read | List) -> Any:
-        before = dict(self.files)
-        result: Any
-        if isinstance(operation, Create):
-            result = operation.path not in self.files
-            self.files.setdefault(operation.path, operation.data)
-        elif isinstance(operation, Read):
-            result = self.files.get(operation.path)
-        else:
-            result = sorted(path for path in self.files if path.startswith(operation.prefix + "/"))
-        self.check(before)
-        return result
-
-    def check(self, before: dict[str, bytes]) -> None:
-        assert all(self.files[path] == data for path, data in before.items()), "a file changed"
-        shards = []
-        for path, data in self.files.items():
-            if path.startswith("generations/"):
-                shard, attempt, table = json.loads(data)
-                shards.append(shard)
-                assert path.endswith(f"{shard}.parquet")
-                assert self.files[table["path"]] == f"table {shard} {attempt}".encode(), "a torn pair"
-        assert len(shards) == len(set(shards)), "a shard is doubled"
-        if SUCCESS in self.files:
-            assert len(shards) == len(SHARDS), "success before the end"
-
-
-def run_job(name: str) -> Steps[None]:
-    """A whole run as the driver does it, its sampled rows different in each attempt."""
-    assert (yield from start(SPEC_OF_JOB, lambda: PLAN_BYTES)) == PLAN_BYTES
-    for shard in (yield from remaining(THE_PLAN)):
-
-        def make_part(table: RouterTable | None, shard: Shard = shard) -> bytes:
-            assert table is not None
-            return json.dumps([shard.id, name, dataclasses.asdict(table)]).encode()
-
-        yield from publish(shard, f"table {shard.id} {name}".encode(), name, make_part)
-    yield from finalize(THE_PLAN, {"by": name})
-
-
-def simulate(seed: int) -> tuple[Folder, int]:
-    """Two runs at once whose steps interleave and which crash, some answers lost; each starts anew."""
-    dice = random.Random(seed)
-    folder = Folder()
-    crashes = 0
-    runs: list[tuple[Steps[None], Any] | None] = [None, None]
-    done = 0
-    names: Iterator[str] = (f"run-{number}" for number in range(10**6))
-    while done < 2:
-        index = dice.randrange(2)
-        steps, result = runs[index] or (run_job(next(names)), None)
-        try:
-            operation = steps.send(result)
-        except StopIteration:
-            runs[index] = None
-            done += 1
-            continue
-        fate = dice.random()
-        if crashes < 12 and fate < 0.08:  # killed before the operation, or after it with the answer lost
-            if fate < 0.04:
-                folder.apply(operation)
-            runs[index] = None
-            crashes += 1
-        else:
-            runs[index] = (steps, folder.apply(operation))
-    return folder, crashes
-
-
-def test_no_schedule_of_two_crashing_runs_loses_or_doubles_a_shard() -> None:
-    crashes = 0
-    for seed in range(2000):
-        try:
-            folder, crashed = simulate(seed)
-        except Exception as error:
-            raise AssertionError(f"seed {seed} breaks the protocol") from error
-        crashes += crashed
-        assert {SPEC, PLAN, SUCCESS, *map(part_path, SHARDS)} <= folder.files.keys(), f"seed {seed}"
-    assert crashes > 2000

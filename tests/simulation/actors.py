@@ -1,0 +1,98 @@
+"""Who acts in a simulated world: runs, their processes, and what each does step by step.
+
+All of them run the generators of `pipeline.durable`, looked up by name at every call, so that mutants can
+take their places.
+"""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from pipeline.durable import protocol
+from pipeline.durable.protocol import Create, Operation, RouterTable, Steps
+from pipeline.reading.plan import Plan, Shard
+from tests.simulation.small_jobs import PLANS, Job, part_bytes, router_bytes
+
+Rows = dict[int, str]  # by number in the shard: an error code, or "" for a result
+
+
+class Run:
+    """One `jobs run`: a driver, replicas that its cluster keeps alive, and shards on their way."""
+
+    def __init__(self, name: str, job: Job, own_plan: bytes) -> None:
+        self.name = name
+        self.job = job
+        self.own_plan = own_plan  # what it would plan itself
+        self.alive = True
+        self.plan: Plan | None = None
+        self.waiting: list[Shard] = []  # for a replica
+        self.uncommitted: set[str] = set()  # shards, by id
+        self.published: dict[str, str | None] = {}
+
+
+class Process:
+    """A driver, a replica, or a task that publishes; it dies with all that is under way in it."""
+
+    __slots__ = ("alive", "inside", "kind", "name", "rows", "run", "shards", "waiting_to_be_alone")
+
+    def __init__(self, kind: str, name: str, run: Run) -> None:
+        self.kind = kind
+        self.name = name
+        self.run: Run | None = run  # None: its run believes it dead
+        self.alive = True
+        self.shards: list[Shard] = []  # in flight
+        self.rows: Rows = {}  # to publish
+        self.inside = 0  # shards that run beside each other in a replica; -1: one runs alone
+        self.waiting_to_be_alone = 0
+
+
+class Actor:
+    """A coroutine of a process: its steps so far, and what becomes of its end."""
+
+    __slots__ = ("process", "result", "steps", "then", "trial", "unanswered")
+
+    def __init__(
+        self, process: Process | None, steps: Generator[Any, Any, Any], then: Callable[[Any], None]
+    ) -> None:
+        self.process = process
+        self.steps = steps
+        self.then = then
+        self.result: Any = None
+        self.unanswered: Any = None  # a step to take again
+        self.trial: Trial | None = None
+
+
+class Trial:
+    """A replica's try of a shard."""
+
+    __slots__ = ("alone", "began", "entered", "excused", "next_stand", "ran", "shard", "stand", "waits_alone")
+
+    def __init__(self, shard: Shard, began: int) -> None:
+        self.shard = shard
+        self.began = began
+        self.entered = self.alone = self.waits_alone = False
+        self.ran: list[int] = []
+        self.excused: list[int] | None = None  # rows that it may quarantine, by what it has read
+        self.stand: Any = None
+        self.next_stand: Any = None
+
+
+def begin(run: Run) -> Generator[Operation, Any, list[Shard]]:
+    run.plan = PLANS[(yield from protocol.start(run.job.spec, lambda: run.own_plan))]
+    return (yield from protocol.remaining(run.plan))
+
+
+def commit(shard: Shard, rows: Rows, attempt: str) -> Steps[protocol.Published]:
+    def make_part(table: RouterTable | None) -> bytes:
+        return part_bytes(shard, rows, attempt, table)
+
+    return protocol.publish(shard, router_bytes(shard, attempt), attempt, make_part)
+
+
+def end(run: Run) -> Steps[dict[str, Any]]:
+    assert run.plan is not None
+    return protocol.finalize(run.plan, {"by": run.name}, run.published)
+
+
+def late(request: Create) -> Generator[Operation, Any, None]:
+    """A request whose sender is dead, still on its way."""
+    yield request

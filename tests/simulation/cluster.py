@@ -1,0 +1,203 @@
+"""What Ray does for a run: gives shards to replicas, their rows to publishers, and replaces what died."""
+
+import random
+from collections import defaultdict
+
+from pipeline.durable import trying
+from pipeline.durable.protocol import Published
+from pipeline.reading.plan import Shard
+from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
+from tests.simulation.evidence import Evidence
+from tests.simulation.invariant import require
+from tests.simulation.small_jobs import CRASHED, Job
+
+IN_FLIGHT = 2  # shards of a replica
+MOST_REPLICAS = 2  # of a run
+
+
+class Cluster:
+    def __init__(self, dice: random.Random, max_attempts: int, poison: set[int]) -> None:
+        self.dice = dice
+        self.chance = dice.random
+        self.max_attempts = max_attempts
+        self.poison = poison
+        self.actors: list[Actor] = []
+        self.asleep: list[Actor] = []
+        self.runs: list[Run] = []
+        self.runs_alive = 0
+        self.hasty = 0.0  # chance that a driver ends its run before its shards
+        self.runs_left = 0  # that the user will still start
+        self.evidence = Evidence()
+        self.now = self.crashes = self._names = 0
+        self.poison_deaths: dict[str, int] = defaultdict(int)  # by shard
+        self.trace: list[str] | None = None
+
+    def note(self, who: str, what: str) -> None:
+        if self.trace is not None:
+            self.trace.append(f"{self.now:5} {who:14} {what}")
+
+    def name(self, kind: str) -> str:
+        self._names += 1
+        return f"{kind}-{self._names}"
+
+    def spawn(self, kind: str, run: Run) -> Process:
+        return Process(kind, self.name(kind), run)
+
+    # -- a run's way
+
+    def start_run(self, job: Job) -> None:
+        self.runs_left -= 1
+        run = Run(self.name("run"), job, job.plans[int(self.chance() * 2)])
+        self.runs.append(run)
+        self.runs_alive += 1
+        driver = self.spawn("driver", run)
+        self.note(run.name, f"starts with {driver.name}")
+
+        def started(missing: list[Shard]) -> None:
+            run.waiting = list(missing)
+            run.uncommitted = {shard.id for shard in missing}
+            if not missing or self.chance() < self.hasty:  # by mistake: it must be refused
+                self.finalize(run)
+                return
+            for _ in range(min(1 + int(self.chance() * MOST_REPLICAS), len(missing))):
+                self.start_replica(run)
+
+        self.actors.append(Actor(driver, begin(run), started))
+
+    def end_run(self, run: Run) -> None:
+        run.alive = False
+        self.runs_alive -= 1
+
+    def start_replica(self, run: Run) -> None:
+        self.fill(self.spawn("replica", run))
+
+    def fill(self, replica: Process) -> None:
+        run = replica.run
+        while run is not None and run.waiting and len(replica.shards) < IN_FLIGHT:
+            shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
+            replica.shards.append(shard)
+            trial = Trial(shard, self.now)
+            steps = trying.try_shard(shard, replica.name, self.max_attempts)
+
+            def tried(bad: set[int], trial: Trial = trial) -> None:
+                self.leave(replica, trial)
+                if trial.stand is not None:
+                    trial.stand.left = self.now
+                if bad:
+                    self.evidence.quarantines(trial.shard, self.excused(trial))
+                rows = dict.fromkeys(bad, CRASHED) | dict.fromkeys(trial.ran, "")
+                replica.shards.remove(trial.shard)
+                if replica.run is not None:
+                    self.publish(replica.run, trial.shard, rows)
+                self.fill(replica)
+
+            actor = Actor(replica, steps, tried)
+            actor.trial = trial
+            self.actors.append(actor)
+
+    def publish(self, run: Run, shard: Shard, rows: Rows) -> None:
+        publisher = self.spawn("publisher", run)
+        publisher.shards, publisher.rows = [shard], rows
+
+        def published(part: Published) -> None:
+            if publisher.run is None:
+                return
+            run.published[part.path] = part.sha256
+            run.uncommitted.discard(shard.id)
+            if not run.uncommitted:
+                self.finalize(run)
+
+        self.actors.append(Actor(publisher, commit(shard, rows, publisher.name), published))
+
+    def finalize(self, run: Run) -> None:
+        def finished(success: object) -> None:
+            self.end_run(run)
+
+        self.actors.append(Actor(self.spawn("driver", run), end(run), finished))
+
+    def refused(self, actor: Actor, error: Exception, holder: Job | None) -> None:
+        """A run ended with an error, which only one of another job deserves, or one that ended too early."""
+        run = actor.process.run if actor.process is not None else None
+        deserved = run is not None and (run.job is not holder or run.uncommitted)
+        require(deserved, f"a run is refused: {error}")
+        assert run is not None
+        self.end_run(run)
+
+    # -- the turnstile of a replica
+
+    def may_enter(self, replica: Process, trial: Trial, alone: bool) -> bool:
+        self.excused(trial)
+        if trial.entered:  # it comes back: others may go first
+            self.leave(replica, trial)
+            return False
+        if not alone:
+            if replica.inside < 0 or replica.waiting_to_be_alone:
+                return False
+            replica.inside += 1
+        elif replica.inside == 0:
+            replica.inside = -1
+            replica.waiting_to_be_alone -= trial.waits_alone
+            trial.waits_alone = False
+        else:
+            replica.waiting_to_be_alone += not trial.waits_alone
+            trial.waits_alone = True
+            return False
+        trial.entered, trial.alone = True, alone
+        return True
+
+    def excused(self, trial: Trial) -> list[int]:
+        """The rows that a try may quarantine, settled once it has read the attempts."""
+        if trial.excused is None:
+            trial.excused = self.evidence.excused(trial.shard, trial.began)
+        return trial.excused
+
+    def leave(self, replica: Process, trial: Trial) -> None:
+        if trial.entered:
+            replica.inside = 0 if trial.alone else replica.inside - 1
+            trial.entered = False
+
+    # -- deaths
+
+    def neighbours_are_innocent(self, replica: Process) -> None:
+        """A row killed this replica, which is no cause to blame a row that another shard stands at."""
+        for actor in self.actors + self.asleep:
+            if actor.process is replica and actor.trial is not None and actor.trial.stand is not None:
+                actor.trial.stand.left = self.now
+
+    def kill(self, process: Process) -> None:
+        """End a process; its run, if it still knows it, puts another in its place."""
+        process.alive = False
+        self._sweep()
+        run = process.run
+        if run is None or not run.alive:
+            return
+        if process.kind == "driver":
+            self.kill_run(run)
+        else:
+            self.give_up(process)
+
+    def give_up(self, process: Process) -> None:
+        """A run believes a replica or a publisher dead: another takes its place."""
+        run, process.run = process.run, None
+        assert run is not None
+        if process.kind == "publisher" and self.chance() < 0.5:  # else its rows are lost too
+            self.publish(run, process.shards[0], process.rows)
+            return
+        run.waiting += process.shards
+        self.start_replica(run)
+
+    def kill_run(self, run: Run) -> None:
+        self.note(run.name, "is killed with all its processes")
+        self.end_run(run)
+        victims = {a.process for a in self.actors + self.asleep if a.process is not None}
+        for process in victims:
+            if process.run is run:
+                process.alive = False
+                self.crashes += 1
+        self._sweep()
+        if self.runs_left > 0:
+            self.start_run(run.job)
+
+    def _sweep(self) -> None:
+        self.actors = [a for a in self.actors if a.process is None or a.process.alive]
+        self.asleep = [a for a in self.asleep if a.process is None or a.process.alive]

@@ -1,0 +1,126 @@
+"""What a reader of the output may rely on, at any moment and at the end, without the protocol's code.
+
+At any moment, of the files that can be listed:
+- none ever changes, and a part is complete from the moment it can be seen;
+- each part is that of a shard of the one plan, under the one name that the shard's part has; its rows are
+  the planned ones, each once, and the router table that it names is there with the named content;
+- a row that kills its process is in a part as WORKER_CRASH only, and another row is so only where the
+  schedule gave cause: two processes had taken it up alone, and neither was seen to get past it. Either it
+  was killed there (the machine failed twice in that one place), or it still stood there, which only another
+  run at the same time, or a process that its run believed dead, can do. The store tells no more than that
+  about a process, so no protocol can promise more without asking the process itself;
+- _SUCCESS is there only if every part is, and it names the content of each.
+
+After an undisturbed run every row is there and so is _SUCCESS.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+
+from pipeline.reading.plan import Plan, Shard
+from tests.simulation.hostile_store import Change, HostileStore
+from tests.simulation.small_jobs import CRASHED, JOBS, PLANS, Job
+
+_JOB_OF = {job.spec["checkpoint"]: job for job in JOBS}
+
+
+class ViolationError(AssertionError):
+    """The reader was let down."""
+
+
+def require(condition: object, message: str) -> None:
+    if not condition:
+        raise ViolationError(message)
+
+
+class Reader:
+    """`poison` are the rows that kill; `had_cause(shard, row)` says whether the schedule excuses a row."""
+
+    def __init__(self, store: HostileStore, poison: set[int], had_cause: Callable[[str, int], bool]) -> None:
+        self._files = store.files
+        self._poison = poison
+        self._had_cause = had_cause
+        self.job: Job | None = None
+        self.plan: Plan | None = None
+        self.crashed_rows: set[int] = set()
+
+    def look(self, change: Change) -> None:
+        """After an operation that changed something: all promises must still hold."""
+        path = change.path
+        require(change.before is None, f"{path} changed after it could be read")
+        if path.startswith("generations/"):
+            self._check_part(path)
+        elif path == "_job/spec.json":
+            self.job = _JOB_OF[json.loads(self._files[path])["checkpoint"]]
+        elif path == "_job/plan-000.parquet":
+            self.plan = PLANS[self._files[path]]
+            require(self.job and self._files[path] in self.job.plans, "the plan is another job's")
+        elif path == "_SUCCESS":
+            self._check_success()
+
+    def _check_part(self, path: str) -> None:
+        require(self.plan is not None, f"{path} is there before the plan")
+        shard = next((shard for shard in self.shards() if path == _name(shard)), None)
+        require(shard is not None, f"{path} is no shard's part")
+        assert shard is not None
+        try:
+            rows, table = json.loads(self._files[path])
+        except ValueError:
+            raise ViolationError(f"{path} is incomplete") from None
+        planned = range(shard.first_row, shard.first_row + shard.rows)
+        require(sorted(row for row, _ in rows) == list(planned), f"{path} holds {rows}, not {planned}")
+        name, sha256 = table
+        require(name in self._files, f"{path} names a router table that is not there")
+        require(_sha256(self._files[name]) == sha256, f"{path} names another router table than {name}")
+        for row, status in rows:
+            crashed = status == CRASHED
+            require(crashed or row not in self._poison, f"row {row} came out alive")
+            if crashed and row not in self._poison:
+                cause = self._had_cause(shard.id, row - shard.first_row)
+                require(cause, f"innocent row {row} was quarantined without cause")
+            if crashed:
+                self.crashed_rows.add(row)
+
+    def _check_success(self) -> None:
+        parts = {part["path"]: part["sha256"] for part in json.loads(self._files["_SUCCESS"])["parts"]}
+        missing = [shard.id for shard in self.shards() if _name(shard) not in self._files]
+        require(not missing, f"_SUCCESS is there before shards {missing}")
+        require(parts.keys() == {_name(shard) for shard in self.shards()}, "_SUCCESS names other parts")
+        for path, sha256 in parts.items():
+            require(_sha256(self._files[path]) == sha256, f"_SUCCESS has a wrong sha256 of {path}")
+
+    def look_at_the_end(self) -> None:
+        """After a run that nothing disturbed, with a look at everything again."""
+        assert self.plan is not None
+        rows: list[int] = []
+        for shard in self.shards():
+            require(_name(shard) in self._files, f"shard {shard.id} is missing at the end")
+            rows += [row for row, _ in json.loads(self._files[_name(shard)])[0]]
+        require(sorted(rows) == list(range(self.plan.rows)), f"rows {sorted(rows)}")
+        require(self._poison & set(rows) <= self.crashed_rows, "a row that kills is not quarantined")
+        parts = [path for path in self._files if path.startswith("generations/")]
+        require(len(parts) == len(self.shards()), f"parts {parts}")
+        require("_SUCCESS" in self._files, "no _SUCCESS at the end")
+        self._check_success()
+
+    def shards(self) -> tuple[Shard, ...]:
+        return self.plan.shards if self.plan is not None else ()
+
+
+def most_deaths(max_attempts: int, rows: int) -> int:
+    """What one row that kills may cost an otherwise undisturbed run.
+
+    max_attempts - 1 tries beside others, a death a halving, and one more since it must die alone twice; a
+    shard of one row has no halving, but its first deaths were not alone.
+    """
+    return max(2, max_attempts) + max(1, math.ceil(math.log2(rows)))
+
+
+def _name(shard: Shard) -> str:
+    return f"generations/part-{shard.ordinal:06d}-{shard.id}.parquet"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

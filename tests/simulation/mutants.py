@@ -1,0 +1,259 @@
+"""The protocol with one thing wrong at a time; the simulation must notice each.
+
+A mutant takes the place of one function or method for as long as the patch lasts.
+"""
+
+import json
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import pytest
+
+from pipeline.durable import attempts, protocol, trying
+from pipeline.durable.attempts import Attempt, Piece
+from pipeline.durable.protocol import Create, List, Published, Read, RouterTable, Steps
+from pipeline.durable.spec import require_same, spec_bytes
+from pipeline.reading.plan import Plan, Shard
+from tests.simulation.hostile_store import HostileStore
+
+Mutant = Callable[[pytest.MonkeyPatch], None]
+MakePart = Callable[[RouterTable | None], bytes]
+MUTANTS: list[Mutant] = []
+publish, start = protocol.publish, protocol.start
+try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone
+
+
+def mutant(change: Mutant) -> Mutant:
+    MUTANTS.append(change)
+    return change
+
+
+# -- the store, and what is committed
+
+
+@mutant
+def create_overwrites(patch: pytest.MonkeyPatch) -> None:
+    def create(self: HostileStore, path: str, data: bytes) -> bool:
+        self.write(path, data)
+        return True
+
+    patch.setattr(HostileStore, "create", create)
+
+
+@mutant
+def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+        answer = None
+        steps = publish(shard, table, attempt, make_part)
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                result: Published = stop.value
+                return result
+            if step.path.startswith("generations/"):  # type: ignore[union-attr]
+                step = Create(step.path.replace(".parquet", f"-{attempt}.parquet"), step.data)  # type: ignore[union-attr]
+            answer = yield step
+
+    patch.setattr(protocol, "publish", broken)
+
+
+@mutant
+def part_comes_before_its_router_table(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+        held: list[Create] = []
+        answer: Any = None
+        steps = publish(shard, table, attempt, make_part)
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                yield held[0]
+                result: Published = stop.value
+                return result
+            if isinstance(step, Create) and not held:
+                held.append(step)
+                answer = True
+            else:
+                answer = yield step
+
+    patch.setattr(protocol, "publish", broken)
+
+
+@mutant
+def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+        path = protocol.router_path(shard, "any")
+        yield Create(path, table)
+        created = yield Create(
+            protocol.part_path(shard), make_part(RouterTable(path, protocol._sha256(table)))
+        )
+        return Published(protocol.part_path(shard), None if created else "")
+
+    patch.setattr(protocol, "publish", broken)
+
+
+@mutant
+def what_exists_is_a_failure_to_be_mended_by_another_name(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+        published = yield from publish(shard, table, attempt, make_part)
+        if published.sha256 is None:
+            held = yield Read(published.path)
+            yield Create(published.path.replace(".parquet", "-1.parquet"), held)
+        return published
+
+    patch.setattr(protocol, "publish", broken)
+
+
+@mutant
+def done_marker_comes_before_the_part(patch: pytest.MonkeyPatch) -> None:
+    def publish_after_marker(
+        shard: Shard, table: bytes, attempt: str, make_part: MakePart
+    ) -> Steps[Published]:
+        yield Create(f"_job/done/{shard.id}", b"")
+        return (yield from publish(shard, table, attempt, make_part))
+
+    def trusting(plan: Plan) -> Steps[list[Shard]]:
+        done = yield List("_job/done")
+        return [shard for shard in plan.shards if f"_job/done/{shard.id}" not in done]
+
+    patch.setattr(protocol, "publish", publish_after_marker)
+    patch.setattr(protocol, "remaining", trusting)
+
+
+@mutant
+def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
+    def broken(plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None]) -> Steps[Any]:
+        parts = []
+        for path in (yield List("generations")):
+            parts.append({"path": path, "sha256": protocol._sha256((yield Read(path)))})
+        yield Create(protocol.SUCCESS, json.dumps({"parts": parts}).encode())
+
+    patch.setattr(protocol, "finalize", broken)
+
+
+# -- who begins a job
+
+
+@mutant
+def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
+    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
+        yield from start(spec, make_plan)
+        return make_plan()
+
+    patch.setattr(protocol, "start", broken)
+
+
+@mutant
+def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) -> None:
+    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
+        stored = yield Read(protocol.SPEC)
+        if stored is not None:
+            require_same(stored, spec)
+        else:
+            yield Create(protocol.SPEC, spec_bytes(spec))
+        return (yield from protocol._first_wins(protocol.PLAN, make_plan()))
+
+    patch.setattr(protocol, "start", broken)
+
+
+# -- attempts
+
+
+@mutant
+def attempts_are_counted_after_the_try(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+        held: list[Create] = []
+        answer: Any = None
+        steps = try_shard(shard, process, max_attempts)
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                bad: set[int] = stop.value
+                return bad
+            if isinstance(step, Create):
+                held.append(step)
+                answer = True
+            else:
+                answer = yield step
+                if isinstance(step, trying.Run):
+                    yield held.pop()
+
+    patch.setattr(trying, "try_shard", broken)
+
+
+@mutant
+def bisection_forgets_the_other_half(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trying, "pieces_to_run_alone", lambda *given: pieces_to_run_alone(*given)[:2])
+
+
+@mutant
+def bisection_never_halves(patch: pytest.MonkeyPatch) -> None:
+    def broken(died: list[Attempt], rows: int, max_attempts: int) -> list[Piece]:
+        pieces = pieces_to_run_alone(died, rows, max_attempts)
+        return [Piece(0, rows)] if pieces else []
+
+    patch.setattr(trying, "pieces_to_run_alone", broken)
+
+
+@mutant
+def one_death_is_enough_for_quarantine(patch: pytest.MonkeyPatch) -> None:
+    def hasty(tried: list[Attempt]) -> set[int]:
+        return {died.piece.first for died in attempts.deaths(tried) if died.alone and len(died.piece) == 1}
+
+    patch.setattr(trying, "quarantined", hasty)
+    patch.setattr(attempts, "quarantined", hasty)
+
+
+@mutant
+def a_row_beside_others_is_blamed_as_if_alone(patch: pytest.MonkeyPatch) -> None:
+    def unjust(tried: list[Attempt]) -> set[int]:
+        blamed = [died.piece.first for died in attempts.deaths(tried) if len(died.piece) == 1]
+        return {row for row in blamed if blamed.count(row) > 1}
+
+    patch.setattr(trying, "quarantined", unjust)
+    patch.setattr(attempts, "quarantined", unjust)
+
+
+@mutant
+def who_went_on_counts_as_dead(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "deaths", lambda tried: [attempt for attempt in tried if len(attempt.piece)])
+
+
+@mutant
+def a_process_does_not_say_that_it_is_through(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+        answer: Any = None
+        steps = try_shard(shard, process, max_attempts)
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                bad: set[int] = stop.value
+                return bad
+            through = isinstance(step, Create) and b'"end": 0}' in step.data
+            answer = True if through else (yield step)
+
+    patch.setattr(trying, "try_shard", broken)
+
+
+@mutant
+def a_suspected_shard_leaves_between_its_pieces(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+        answer: Any = None
+        alone = False
+        steps = try_shard(shard, process, max_attempts)
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                bad: set[int] = stop.value
+                return bad
+            answer = yield step
+            if isinstance(step, trying.Enter):
+                alone = step.alone
+            elif isinstance(step, trying.Run) and alone:
+                yield trying.Enter(alone=True)
+
+    patch.setattr(trying, "try_shard", broken)

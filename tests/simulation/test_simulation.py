@@ -1,0 +1,31 @@
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.campaign import FailedScheduleError, simulate
+from tests.simulation.mutants import MUTANTS, Mutant
+
+SCHEDULES = 6_000
+SCHEDULES_FOR_A_MUTANT = 3_000
+
+
+def test_no_schedule_breaks_a_promise() -> None:
+    tally = simulate(SCHEDULES, first_seed=0)
+    disturbances = (tally.crashes, tally.lost_answers, tally.poison_deaths)
+    assert min(disturbances) > SCHEDULES // 4, "a calm simulation shows nothing"
+    assert min(tally.late_requests, tally.lost_contacts) > SCHEDULES // 100
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_the_simulation_catches(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    with pytest.raises(FailedScheduleError, match="replay it with"):
+        simulate(SCHEDULES_FOR_A_MUTANT, first_seed=0)
+
+
+def test_one_schedule_is_printed_step_by_step() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--schedules", "1", "--seed", "7"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "Create(_job/spec.json" in printed
+    assert printed.endswith("seed 7: no violation\n")

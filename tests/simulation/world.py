@@ -1,0 +1,220 @@
+"""One schedule: a seed decides who acts next, who dies, whose answer is lost and what arrives late.
+
+A step is one operation on the store, or the running of one piece of a shard. Disturbances end after a while,
+the user starts killed runs again, and when all have ended one last run goes undisturbed.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.durable.protocol import Create
+from pipeline.durable.trying import Enter, Run
+from pipeline.errors import ConfigError
+from tests.simulation.actors import Actor, Process, late
+from tests.simulation.cluster import Cluster
+from tests.simulation.evidence import FOLDER as ATTEMPTS
+from tests.simulation.hostile_store import HostileStore, Operation
+from tests.simulation.invariant import Reader, ViolationError, most_deaths, require
+from tests.simulation.small_jobs import JOBS
+
+HAZARDS = (0.0, 0.02, 0.05, 0.1, 0.2)  # chance of a disturbance at a step
+MOST_STEPS = 10_000  # of a schedule: far more than any needs
+
+
+@dataclass
+class Tally:
+    schedules: int = 0
+    steps: int = 0
+    crashes: int = 0  # of processes, by the schedule
+    lost_answers: int = 0  # of operations that took effect, and were tried again
+    late_requests: int = 0  # that arrived after their sender's death
+    lost_contacts: int = 0  # with a process that went on
+    poison_rows: int = 0
+    poison_deaths: int = 0
+    innocents_quarantined: int = 0  # with cause, see `invariant`
+
+    def add(self, other: "Tally") -> None:
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+class World:
+    def __init__(self, seed: int, trace: list[str] | None = None) -> None:
+        dice = random.Random(seed)
+        self.chance = dice.random
+        self.job = JOBS[int(self.chance() * len(JOBS))]
+        number = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2)[int(self.chance() * 10)]  # of rows that kill
+        self.poison = {int(self.chance() * self.job.rows) for _ in range(number)}
+        self.max_attempts = 1 + int(self.chance() * 3)
+        self.hazard = HAZARDS[int(self.chance() * len(HAZARDS))]
+        self.disturbances_left = int(self.chance() * 16)
+        self.store = HostileStore()
+        self.cluster = Cluster(dice, self.max_attempts, self.poison)
+        self.cluster.trace = trace
+        self.reader = Reader(self.store, self.poison, self.cluster.evidence.had_cause)
+        self.tally = Tally(schedules=1, poison_rows=len(self.poison))
+
+    def play(self) -> Tally:
+        """Go through the schedule; ViolationError if the reader was let down."""
+        cluster = self.cluster
+        cluster.note("world", f"poison {self.poison}, max_attempts {self.max_attempts}, hazard {self.hazard}")
+        calm = self.hazard == 0
+        cluster.hasty = 0.0 if calm else 0.02
+        cluster.runs_left = 1 if calm else 1 + int(self.chance() * 4)
+        cluster.start_run(self.job)
+        if cluster.runs_left and self.chance() < 0.5:
+            other = self.chance() < 0.05  # somebody's mistake: another job in this folder
+            cluster.start_run(JOBS[int(self.chance() * len(JOBS))] if other else self.job)
+        self._go_on(until_all_is_quiet=False)
+        if calm and len(self.poison) == 1:
+            self._check_deaths()
+        self.hazard = 0.0
+        if self.chance() < 0.5:  # else what is late comes while the last run is at work
+            self._go_on(until_all_is_quiet=True)
+        cluster.note("world", "is calm for the last run")
+        cluster.hasty = 0.0
+        cluster.start_run(self.reader.job or self.job)
+        self._go_on(until_all_is_quiet=True)
+        self.reader.look_at_the_end()
+        self.tally.steps = cluster.now
+        self.tally.crashes = cluster.crashes
+        self.tally.poison_deaths = sum(cluster.poison_deaths.values())
+        self.tally.innocents_quarantined = len(self.reader.crashed_rows - self.poison)
+        return self.tally
+
+    def _check_deaths(self) -> None:
+        for shard in self.reader.shards():
+            deaths = self.cluster.poison_deaths.get(shard.id, 0)
+            allowed = most_deaths(self.max_attempts, shard.rows)
+            require(deaths <= allowed, f"one row killed {deaths} processes, more than {allowed}")
+
+    def _go_on(self, until_all_is_quiet: bool) -> None:
+        """Until all runs have ended, or until nothing is under way and nothing late either."""
+        cluster, chance, step = self.cluster, self.chance, self._step
+        while (cluster.actors or cluster.asleep) and (until_all_is_quiet or cluster.runs_alive):
+            actors, asleep = cluster.actors, cluster.asleep
+            if asleep and (not actors or chance() < 0.03):
+                actors.append(asleep.pop(int(chance() * len(asleep))))
+            step(actors[int(chance() * len(actors))])
+            cluster.now += 1
+            if cluster.now > MOST_STEPS:
+                raise ViolationError("the runs do not end")
+
+    def _step(self, actor: Actor) -> None:
+        step = actor.unanswered
+        if step is not None:
+            actor.unanswered = None
+        else:
+            try:
+                step = actor.steps.send(actor.result)
+            except StopIteration as stop:
+                self.cluster.actors.remove(actor)
+                self._note(actor, "ends")
+                actor.then(stop.value)
+                return
+            except (ConfigError, ValueError) as error:
+                self.cluster.actors.remove(actor)
+                self._note(actor, f"ends: {error}")
+                self.cluster.refused(actor, error, self.reader.job)
+                return
+            actor.result = None
+            if type(step) is Create and actor.trial is not None and step.path.startswith(ATTEMPTS):
+                assert actor.process is not None
+                trial = actor.trial
+                trial.next_stand = self.cluster.evidence.takes_up(actor.process, trial.shard, step)
+        if type(step) is Enter:
+            self._enter(actor, step)
+        elif type(step) is Run:
+            self._run(actor, step)
+        elif self.hazard and self.disturbances_left and self.chance() < self.hazard:
+            self._disturb(actor, step)
+        else:
+            self._apply(actor, step)
+
+    def _apply(self, actor: Actor, operation: Operation) -> None:
+        actor.result = self.store.apply(operation)
+        trial = actor.trial
+        if trial is not None and self.store.change is not None:  # now the store knows how far it is
+            if trial.stand is not None and trial.stand is not trial.next_stand:
+                trial.stand.left = self.cluster.now
+            trial.stand = trial.next_stand
+        if self.cluster.trace is not None:
+            self._note(actor, f"{_text(operation)} -> {_text(actor.result)}")
+        if self.store.change is not None:
+            self.reader.look(self.store.change)
+
+    def _enter(self, actor: Actor, step: Enter) -> None:
+        assert actor.process is not None
+        assert actor.trial is not None
+        if self.cluster.may_enter(actor.process, actor.trial, step.alone):
+            self._note(actor, f"enters {'alone' if step.alone else 'beside'} with {actor.trial.shard.id}")
+        else:
+            actor.unanswered = step
+
+    def _run(self, actor: Actor, step: Run) -> None:
+        assert actor.process is not None
+        assert actor.trial is not None
+        shard = actor.trial.shard
+        rows = range(step.piece.first, step.piece.end)
+        if any(shard.first_row + row in self.poison for row in rows):
+            self.cluster.poison_deaths[shard.id] += 1
+            self._note(actor, f"dies of rows {rows} of {shard.id}")
+            self.cluster.neighbours_are_innocent(actor.process)
+            self.cluster.kill(actor.process)
+        elif self.hazard and self.disturbances_left and self.chance() < self.hazard:
+            self.disturbances_left -= 1
+            self._kill(actor, actor.process, f"while it runs {rows} of {shard.id}")
+        else:
+            self._note(actor, f"runs rows {rows} of {shard.id}")
+            actor.trial.ran += rows
+
+    def _disturb(self, actor: Actor, operation: Operation) -> None:
+        self.disturbances_left -= 1
+        cluster, process, fate = self.cluster, actor.process, int(self.chance() * 10)
+        if process is None or fate <= 1:
+            self._note(actor, f"falls asleep before {_text(operation)}")
+            actor.unanswered = operation
+            cluster.actors.remove(actor)
+            cluster.asleep.append(actor)
+        elif fate == 2:
+            self._kill(actor, process, f"before {_text(operation)}")
+        elif fate == 3:
+            self._apply(actor, operation)
+            self._kill(actor, process, "before it has the answer")
+        elif fate == 4 and type(operation) is Create:
+            self.tally.late_requests += 1
+            self._kill(actor, process, f"{_text(operation)} still on its way")
+            cluster.asleep.append(Actor(None, late(operation), lambda answer: None))
+        elif fate <= 6:
+            self.tally.lost_answers += 1
+            self._apply(actor, operation)
+            self._note(actor, "gets no answer and tries again")
+            actor.unanswered = operation
+        elif fate == 7 and process.run is not None and process.kind != "driver":
+            self.tally.lost_contacts += 1
+            self._note(actor, "loses contact with its run and goes on")
+            actor.unanswered = operation
+            cluster.give_up(process)
+        elif fate == 8 and process.run is not None:
+            for run in list(cluster.runs) if self.chance() < 0.3 else [process.run]:
+                if run.alive:
+                    cluster.kill_run(run)
+        else:
+            self._kill(actor, process, f"before {_text(operation)}")
+
+    def _kill(self, actor: Actor, process: Process, why: str) -> None:
+        self._note(actor, f"is killed {why}")
+        self.cluster.crashes += 1
+        self.cluster.kill(process)
+
+    def _note(self, actor: Actor, what: str) -> None:
+        if self.cluster.trace is not None:
+            self.cluster.note(actor.process.name if actor.process else "late request", what)
+
+
+def _text(thing: Any) -> str:
+    if isinstance(thing, (Create,)):
+        return f"Create({thing.path}, {_text(thing.data)})"
+    text = repr(thing)
+    return text if len(text) < 120 else text[:117] + "..."
