@@ -10,8 +10,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
-from model.choices import ChoiceTree
-from model.transformer import left_pad
+from model.choices import NO_CHOICES, ChoiceTree
 
 
 class Phase(IntEnum):
@@ -25,12 +24,12 @@ class Row:
     start: int  # first place of its segment in the cache
     cached: int  # tokens that the segment already holds
     token_ids: list[int]  # new tokens
-    tree: ChoiceTree | None = None  # scored behind the new tokens
+    tree: ChoiceTree = NO_CHOICES  # scored behind the new tokens
 
     @property
     def length(self) -> int:
         """New places in the cache."""
-        return len(self.token_ids) + (len(self.tree) if self.tree else 0)
+        return len(self.token_ids) + len(self.tree.token_ids)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Batch:
 
     @classmethod
     def of(cls, phase: Phase, rows: list[Row]) -> "Batch":
-        token_ids, mask = left_pad([row.token_ids + (row.tree.token_ids if row.tree else []) for row in rows])
+        token_ids, mask = left_pad([row.token_ids + row.tree.token_ids for row in rows])
         positions, _ = left_pad([_positions(row) for row in rows])
         return cls(phase, rows, token_ids, mask, positions)
 
@@ -59,12 +58,21 @@ class Batch:
         wanted, end = [], 0
         for row in self.rows:
             end += row.length
-            first = end - 1 - (len(row.tree) if row.tree else 0)
+            first = end - 1 - len(row.tree.token_ids)
             wanted.append(torch.arange(first, end))
         return torch.cat(wanted)
 
 
 def _positions(row: Row) -> list[int]:
     end = row.cached + len(row.token_ids)
-    tree = [end + depth for depth in row.tree.depths] if row.tree else []
-    return [*range(row.cached, end), *tree]
+    return [*range(row.cached, end), *(end + depth for depth in row.tree.depths)]
+
+
+def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
+    shape = len(rows), max(map(len, rows), default=0)
+    pads = [shape[1] - len(row) for row in rows]
+    padded = [[0] * pad + row for pad, row in zip(pads, rows, strict=True)]
+    token_ids = torch.tensor(padded, dtype=torch.int64)
+    mask = torch.arange(shape[1]) >= torch.tensor(pads, dtype=torch.int64)[:, None]
+    return token_ids.view(shape).to(device), mask.to(device)

@@ -40,9 +40,6 @@ class ChoiceTree:
         ]
         return cls([prefix[-1] for prefix in nodes], [len(prefix) - 1 for prefix in nodes], ancestors, steps)
 
-    def __len__(self) -> int:
-        return len(self.token_ids)
-
     @property
     def depth(self) -> int:
         return max(self.depths, default=-1) + 1
@@ -57,3 +54,6 @@ class ChoiceTree:
         return [
             float(sum(token_logprobs[node + 1, token] for node, token in choice)) for choice in self.steps
         ]
+
+
+NO_CHOICES = ChoiceTree([], [], torch.zeros(0, 0, dtype=torch.bool), [])

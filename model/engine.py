@@ -6,7 +6,6 @@
 It knows token ids only. `submit` rows at any time, call `step` until `idle`.
 """
 
-from collections.abc import Sequence as Rows
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from model.batch import Batch, Phase, Row
 from model.checkpoint import check_checkpoint
-from model.choices import ChoiceTree
+from model.choices import NO_CHOICES, ChoiceTree
 from model.config import ModelConfig
 from model.executor import ExecutorOptions
 from model.memory import cache_tokens, compute_dtype, default_device
@@ -95,17 +94,17 @@ class Engine:
         running = list(self.scheduler.running.values())
         return self._run(Phase.DECODE, running) if running else []
 
-    def generate(self, prompts: Rows[list[int]], params: SamplingParams | None = None) -> list[Completion]:
+    def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
         params = params or SamplingParams()
         return self.run([Request(str(i), prompt, params) for i, prompt in enumerate(prompts)])
 
-    def score(self, prompts: Rows[list[int]], choices: list[list[int]]) -> list[Completion]:
+    def score(self, prompts: list[list[int]], choices: list[list[int]]) -> list[Completion]:
         """The log-probability of every choice behind every prompt, from one forward pass a prompt."""
         tree = ChoiceTree.from_choices(choices)
         return self.run([Request(str(i), prompt, choices=tree) for i, prompt in enumerate(prompts)])
 
-    def run(self, requests: Rows[Request]) -> list[Completion]:
+    def run(self, requests: list[Request]) -> list[Completion]:
         """Run requests with distinct keys to their end; completions in the order of the requests.
 
         ValueError if any of them can't run; then none is queued.
@@ -131,7 +130,7 @@ class Engine:
         generating, completions, at = [], [], 0
         for sequence, row in zip(sequences, rows, strict=True):
             sequence.cached += len(row.token_ids)
-            predictions = slice(at, at + 1 + (len(row.tree) if row.tree else 0))
+            predictions = slice(at, at + 1 + len(row.tree.token_ids))
             at = predictions.stop
             if not bool(finite[predictions].all()):
                 completions.append(self._finish(sequence, None, nan_logits=True))
@@ -192,5 +191,5 @@ class Engine:
 def _new_tokens(phase: Phase, sequence: Sequence) -> Row:
     if phase is Phase.PREFILL:
         request = sequence.request
-        return Row(sequence.slot, sequence.start, 0, request.prompt_token_ids, request.choices)
+        return Row(sequence.slot, sequence.start, 0, request.prompt_token_ids, request.choices or NO_CHOICES)
     return Row(sequence.slot, sequence.start, sequence.cached, sequence.token_ids[-1:])

@@ -4,11 +4,14 @@ A row owns one contiguous segment of places, so that attention reads a plain sli
 n new tokens of a row, S its tokens so far, H query heads, G key/value heads, hd head dimension.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from model.batch import Batch, Row
+from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.parallel import TensorParallel
 
@@ -28,10 +31,11 @@ class CachedAttention:
     """Attention of a batch's new tokens to all tokens of their rows; stores the new keys and values first."""
 
     def __init__(self, cache: KVCache, batch: Batch) -> None:
+        device = cache.keys[0].device
         self.cache = cache
-        self.rows = batch.rows
-        self.places = batch.cache_places().to(cache.keys[0].device)  # [N]
+        self.places = batch.cache_places().to(device)  # [N]
         self.lengths = [row.length for row in batch.rows]
+        self.reads = [_reads(row, cache.sliding_window, device) for row in batch.rows]
 
     def __call__(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor
@@ -40,53 +44,57 @@ class CachedAttention:
         values = self.cache.values[layer].index_copy_(0, self.places, v)
         return torch.cat(
             [
-                self._attend_row(row, queries, keys, values)
-                for row, queries in zip(self.rows, q.split(self.lengths), strict=True)
+                _attend(new, keys[read.places], values[read.places], read)
+                for queries, reads in zip(q.split(self.lengths), self.reads, strict=True)
+                for new, read in zip(queries.split([read.queries for read in reads]), reads, strict=True)
             ]
         )
 
-    def _attend_row(self, row: Row, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        trunk = row.cached + len(row.token_ids)
-        window = self.cache.sliding_window
 
-        def attend(
-            queries: Tensor, first: int, end: int, mask: Tensor | None, causal: bool = False
-        ) -> Tensor:
-            k, v = (x[row.start + first : row.start + end] for x in (keys, values))
-            return _attend(queries, k, v, mask, causal)
+@dataclass(frozen=True)
+class Read:
+    """Which places of the cache some of a row's new tokens attend to: all, causally, or by a mask."""
 
-        if row.length == 1:
-            return attend(q, max(0, trunk - window) if window else 0, trunk, None)
-        new = q[: len(row.token_ids)]
-        if row.cached == 0 and (window is None or trunk <= window):
-            attended = attend(new, 0, trunk, None, causal=True)
-        else:
-            attended = attend(new, 0, trunk, _visible(row.cached, trunk, window, q.device))
-        if not row.tree:
-            return attended
-        mask = _tree_visible(row, trunk, window).to(q.device)
-        return torch.cat((attended, attend(q[len(row.token_ids) :], 0, trunk + len(row.tree), mask)))
+    queries: int
+    places: slice
+    causal: bool = False
+    mask: Tensor | None = None  # [queries, places] bool
 
 
-def _visible(cached: int, trunk: int, window: int | None, device: torch.device) -> Tensor:
+def _reads(row: Row, window: int | None, device: torch.device) -> list[Read]:
+    """What a row's new tokens read: first those of the row itself, then the nodes of its tree."""
+    new, trunk = len(row.token_ids), row.cached + len(row.token_ids)
+    end, nodes = row.start + trunk, len(row.tree.token_ids)
+    if new == 1:
+        reads = [Read(1, slice(max(row.start, end - (window or trunk)), end))]
+    elif row.cached == 0 and trunk <= (window or trunk):
+        reads = [Read(new, slice(row.start, end), causal=True)]
+    else:
+        reads = [Read(new, slice(row.start, end), mask=_visible(row.cached, trunk, window).to(device))]
+    if nodes:
+        mask = _tree_visible(row.tree, trunk, window).to(device)
+        reads.append(Read(nodes, slice(row.start, end + nodes), mask=mask))
+    return reads
+
+
+def _visible(cached: int, trunk: int, window: int | None) -> Tensor:
     """[n, S] bool: each new token sees those up to itself, or the last `window` of them."""
-    place = torch.arange(trunk, device=device)
+    place = torch.arange(trunk)
     distance = place[cached:, None] - place[None, :]
     return (distance >= 0) & (distance < (window or trunk))
 
 
-def _tree_visible(row: Row, trunk: int, window: int | None) -> Tensor:
+def _tree_visible(tree: ChoiceTree, trunk: int, window: int | None) -> Tensor:
     """[t, S + t] bool: a node of the tree sees the row's tokens and its own ancestors, within the window."""
-    assert row.tree is not None
-    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(row.tree.depths)))
+    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths)))
     distance = place[trunk:, None] - place[None, :]
-    seen = torch.cat((torch.ones(len(row.tree), trunk, dtype=torch.bool), row.tree.ancestors), dim=1)
+    seen = torch.cat((torch.ones(len(tree.depths), trunk, dtype=torch.bool), tree.ancestors), dim=1)
     return seen & (distance < (window or int(place.max()) + 1))
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, read: Read) -> Tensor:
     """q [n, H, hd], k and v [S, G, hd] -> [n, H, hd]"""
-    if len(q) == 1 and mask is None:
+    if len(q) == 1 and read.mask is None:
         grouped = q.view(1, k.shape[1], -1, q.shape[2])  # [1, G, H / G, hd]: heads of a group share one read
         attended = F.scaled_dot_product_attention(grouped, k.transpose(0, 1)[None], v.transpose(0, 1)[None])
         return attended.reshape(q.shape)
@@ -94,8 +102,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) 
         q.transpose(0, 1)[None],
         k.transpose(0, 1)[None],
         v.transpose(0, 1)[None],
-        attn_mask=mask,
-        is_causal=causal,
+        attn_mask=read.mask,
+        is_causal=read.causal,
         enable_gqa=True,
     )  # [1, H, n, hd]
     return attended[0].transpose(0, 1)

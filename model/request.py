@@ -24,7 +24,7 @@ class Request:
     def cache_tokens(self) -> int:
         """Places in the cache that the row may need at most; its last token is never fed back."""
         if self.choices is not None:
-            return len(self.prompt_token_ids) + len(self.choices)
+            return len(self.prompt_token_ids) + len(self.choices.token_ids)
         return len(self.prompt_token_ids) + self.params.max_new_tokens - 1
 
     def check(self, config: ModelConfig, cache_tokens: int) -> None:

@@ -4,7 +4,6 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 [B, T] with its mask; from the embedding on, only the N real tokens are computed.
 """
 
-import torch
 from torch import Tensor, nn
 
 from model.attention import Attend, Attention, PaddedAttention
@@ -74,13 +73,3 @@ class Transformer(nn.Module):
         padded = logits.new_zeros(*mask.shape, self.config.vocab_size)
         padded[mask] = logits
         return padded
-
-
-def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
-    shape = len(rows), max(map(len, rows), default=0)
-    pads = [shape[1] - len(row) for row in rows]
-    padded = [[0] * pad + row for pad, row in zip(pads, rows, strict=True)]
-    token_ids = torch.tensor(padded, dtype=torch.int64)
-    mask = torch.arange(shape[1]) >= torch.tensor(pads, dtype=torch.int64)[:, None]
-    return token_ids.view(shape).to(device), mask.to(device)

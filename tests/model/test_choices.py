@@ -96,20 +96,20 @@ def prefix_of(tree, node):
 @given(CHOICE_SETS)
 def test_a_node_for_every_proper_prefix(choices):
     tree = ChoiceTree.from_choices(choices)
-    prefixes = [prefix_of(tree, node) for node in range(len(tree))]
+    prefixes = [prefix_of(tree, node) for node in range(len(tree.token_ids))]
     expected = {tuple(choice[:length]) for choice in choices for length in range(1, len(choice))}
     assert set(prefixes) == expected
-    assert len(prefixes) == len(expected) == len(tree.depths) == len(tree)
+    assert len(prefixes) == len(expected) == len(tree.depths) == len(tree.token_ids)
     assert [len(prefix) - 1 for prefix in prefixes] == tree.depths
-    assert all(tree.ancestors[node, node] for node in range(len(tree)))
+    assert all(tree.ancestors[node, node] for node in range(len(tree.token_ids)))
     assert tree.depth == max(map(len, choices)) - 1
 
 
 @given(CHOICE_SETS, st.integers(0, 1000))
 def test_logprobs_add_up_along_each_choice(choices, seed):
     tree = ChoiceTree.from_choices(choices)
-    logits = torch.randn(1 + len(tree), 3, generator=torch.Generator().manual_seed(seed))
-    after = {(): 0} | {prefix_of(tree, node): node + 1 for node in range(len(tree))}
+    logits = torch.randn(1 + len(tree.token_ids), 3, generator=torch.Generator().manual_seed(seed))
+    after = {(): 0} | {prefix_of(tree, node): node + 1 for node in range(len(tree.token_ids))}
     expected = [
         sum(
             float(logits[after[tuple(choice[:i])]].double().log_softmax(-1)[token])

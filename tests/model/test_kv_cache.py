@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from model.batch import Batch, Phase, Row
+from model.batch import Batch, Phase, Row, left_pad
 from model.choices import ChoiceTree
 from model.executor import Executor, ExecutorOptions
 from model.parallel import TensorParallel
-from model.transformer import left_pad
 
 VARIANTS = ["mixtral", "one-kv-head", "wide-heads", "window", "dense-window"]
 PLACES = 400
@@ -88,7 +87,7 @@ def test_a_tree_of_choices(executor, cached, prompts):
     if cached:
         executor.forward(Batch.of(Phase.PREFILL, [Row(0, 11, 0, prompt[:cached])]))
     rows = [Row(0, 11, cached, prompt[cached:], tree), Row(1, 100, 0, [5], tree)]
-    logits = executor.forward(Batch.of(Phase.PREFILL, rows)).split(1 + len(tree))
+    logits = executor.forward(Batch.of(Phase.PREFILL, rows)).split(1 + len(tree.token_ids))
     for row, trunk in enumerate((prompt, [5])):
         for node, prefix in enumerate([[], *prefixes]):
             expected = uncached(executor, trunk + prefix)[-1]

@@ -91,7 +91,7 @@ def test_children_end_when_their_parent_is_killed(checkpoint):
         ({}, 3, r"must divide the model's attention heads \(4\), got 3"),
         ({"intermediate_size": 49}, 2, r"must divide the model's intermediate_size \(49\), got 2"),
         (
-            {"num_attention_heads": 6, "num_key_value_heads": 3},
+            {"num_attention_heads": 6, "num_key_value_heads": 3, "head_dim": 8},
             2,
             r"KV heads \(3\) or be a multiple of them, got 2",
         ),

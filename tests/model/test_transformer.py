@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from model.batch import left_pad
 from model.checkpoint import load_transformer
-from model.transformer import left_pad
 
 VARIANTS = [
     "mixtral",
