@@ -21,6 +21,7 @@ from pipeline.reading.columns import check_columns
 from pipeline.reading.files import Format, InputFile, expand
 from pipeline.reading.parquet import read_footer
 from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
+from pipeline.storage.urls import redact
 
 FILES_KEY = b"mixtray.files"
 
@@ -102,6 +103,14 @@ def make_plan(section: InputSection) -> Plan:
 
     Reads JSONL files once from end to end, and of Parquet files the footers.
     """
+    try:
+        return _make_plan(section)
+    except PermissionError as error:
+        where = f"{redact(str(error.filename))}: " if error.filename else ""
+        raise ConfigError(f"input.path: {where}no permission to read it") from error
+
+
+def _make_plan(section: InputSection) -> Plan:
     files = expand(section)
     kept = check_columns(files, section)
     shards: list[Shard] = []

@@ -57,7 +57,11 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":
         """Read the tokenizer of the checkpoint in `folder`; ConfigError if it has none we can read."""
-        return cls(Path(folder), TokenizerFiles.read(Path(folder)))
+        files = TokenizerFiles.read(Path(folder))
+        try:
+            return cls(Path(folder), files)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{files.model_path}: it has pieces that are not UTF-8") from error
 
     def fingerprint(self) -> str:
         """The sha256 of the tokenizer's files: two equal ones give equal ids."""

@@ -1,0 +1,94 @@
+"""A hostile input and what must come of it: a code for every row, or the sentence of a ConfigError."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.job import check_job
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import Plan, make_plan
+from pipeline.reading.shards import read_shard
+
+OK = "ok"
+TINY = Path("configs/demo/tiny-mixtral")
+
+
+@dataclass(frozen=True)
+class Case:
+    """`make(folder)` writes `folder`/in, perhaps `folder`/model, and may give sections of the job.
+
+    rows     what becomes of each row, in order: OK or an error code
+    refused  or else: a pattern that the ConfigError's message matches
+    columns  values of some columns of the prepared rows (`keep.x` for a kept one), as strings
+    types    Arrow types of some columns, which every shard must have
+    """
+
+    make: Callable[[Path], dict[str, Any] | None]
+    rows: list[str] | None = None
+    refused: str | None = None
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+
+
+def run_case(case: Case, folder: Path) -> dict[str, Any]:
+    """Plan, read and prepare as a job does; what came of it, as JSON can say it."""
+    (folder / "in").mkdir(parents=True)
+    sections = case.make(folder) or {}
+    model = folder / "model" if (folder / "model").exists() else TINY
+    given = {"path": str(folder / "in"), "prompt": {"column": "text"}, "chat": False}
+    data = {
+        "job": "hostile",
+        "task": "generate",
+        "model": {"path": str(model)},
+        "output": {"path": str(folder / "out"), "include": ["prompt"]},
+        **sections,
+        "input": given | sections.get("input", {}),
+    }
+    try:
+        config = JobConfig.model_validate(data)
+        job = check_job(config)
+        plan = Plan.from_parquet(make_plan(config.input).to_parquet())
+        tables = [
+            job.preparation(carry_shard(shard, read_shard(shard, job.columns))) for shard in plan.shards
+        ]
+    except ConfigError as error:
+        return {"refused": str(error)}
+    for table in tables:  # as a part is published: what cannot be written is no good either
+        pq.write_table(table, pa.BufferOutputStream())
+    rows = [code or OK for table in tables for code in table["error_code"].to_pylist()]
+    columns = {name: [_text(value) for table in tables for value in table[name]] for name in case.columns}
+    types = {name: sorted({str(table.schema.field(name).type) for table in tables}) for name in case.types}
+    return {"rows": rows, "columns": columns, "types": types}
+
+
+def _text(value: pa.Scalar) -> str | None:
+    return pc.cast(value, pa.string()).as_py() if value.is_valid else None
+
+
+def write_model(folder: Path, **config: Any) -> Path:
+    """A copy of the demo's checkpoint in `folder`/model, with keys of its config.json replaced."""
+    shutil.copytree(TINY, folder / "model")
+    path = folder / "model" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
+    write_lines(folder, b'{"text": "a"}')
+    return folder / "model"
+
+
+def write_lines(folder: Path, *lines: bytes, name: str = "a.jsonl") -> None:
+    (folder / "in" / name).write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def write_table(
+    folder: Path, columns: dict[str, Any] | pa.Table, name: str = "a.parquet", **how: Any
+) -> None:
+    table = columns if isinstance(columns, pa.Table) else pa.table(columns)
+    pq.write_table(table, folder / "in" / name, **how)

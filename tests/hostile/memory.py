@@ -1,0 +1,57 @@
+"""Peak memory of planning and reading files of two sizes: `python -m tests.hostile.memory [MB MB]`.
+
+Each in a process of its own. By default 100 MB and 2 GB, which takes a minute or two.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipeline.config import InputSection
+from pipeline.reading.plan import make_plan
+from pipeline.reading.shards import read_shard, records
+
+BLOCK = b"".join(json.dumps({"id": n, "text": "word " * (n % 97)}).encode() + b"\n" for n in range(3800))
+
+
+def write(path: Path, megabytes: int) -> None:
+    """A JSONL file of that size; blocks of about 1 MB, one after the other."""
+    with open(path, "wb") as file:
+        while file.tell() < megabytes * 10**6:
+            file.write(BLOCK)
+
+
+def read(path: str) -> None:
+    """Plan, read and parse one shard after the other, then print rows and peak memory in bytes."""
+    section = InputSection.model_validate({"path": path, "prompt": {"column": "text"}})
+    rows = 0
+    for shard in make_plan(section).shards:
+        rows += sum(isinstance(record, dict) for record in records(read_shard(shard, ["text"]), ["text"]))
+    print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+
+
+def peak(megabytes: int) -> tuple[int, int]:
+    """Rows and peak memory of a process that reads a file of that size."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        write(path, megabytes)
+        command = [sys.executable, "-m", "tests.hostile.memory", "read", str(path)]
+        rows, memory = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()
+    return int(rows), int(memory)
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == ["read"]:
+        read(arguments[1])
+        return
+    sizes = [int(size) for size in arguments] or [100, 2000]
+    for size in sizes:
+        rows, memory = peak(size)
+        print(f"{size:>6} MB  {rows:>12,} rows  peak {memory / 1e6:8.1f} MB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,14 @@
+import pytest
+
+from tests.hostile.memory import peak
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [(20, 200), pytest.param(100, 2000, marks=pytest.mark.slow)],
+)
+def test_memory_of_reading_does_not_grow_with_the_file(small: int, large: int) -> None:
+    rows, memory = peak(small)
+    more_rows, more_memory = peak(large)
+    assert more_rows == pytest.approx(rows * large / small, rel=0.1)
+    assert more_memory <= 1.2 * memory
