@@ -1,10 +1,11 @@
 """Waiting out an object store's bad moments: what is worth another try, how long, and what to say of it."""
 
 import errno
+import io
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,39 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
         wait = min(2 * wait, 10.0)
 
 
+class PatientFile(io.RawIOBase):
+    """A stored file, open for reading, each of whose reads is made patiently."""
+
+    def __init__(self, stored: Any, url: str) -> None:
+        self._stored = stored
+        self._url = url
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stored.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stored.tell())
+
+    def read(self, size: int | None = -1) -> bytes:
+        start = self.tell()
+
+        def read_on() -> bytes:
+            self._stored.seek(start)
+            return bytes(self._stored.read(-1 if size is None else size))
+
+        return patiently(read_on, self._url)
+
+    def close(self) -> None:
+        self._stored.close()
+        super().close()
+
+
 def describe(error: BaseException) -> str:
     """An exception without its message: what a server or a client puts there may hold credentials."""
     status = _status(error)
@@ -43,13 +77,12 @@ def describe(error: BaseException) -> str:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
+    status: Any = getattr(error, "code", None)  # not its cause's: aiohttp calls an answer cut short a 400
     for candidate in (error, error.__cause__):
         response = getattr(candidate, "response", None)
         metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-        status = metadata.get("HTTPStatusCode") or getattr(candidate, "code", None)
-        if status is not None and str(status).isdigit():
-            return int(status)
-    return None
+        status = metadata.get("HTTPStatusCode") or status
+    return int(status) if str(status).isdigit() else None
 
 
 def _transient(error: Exception) -> bool:

@@ -11,13 +11,16 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pipeline.errors import ConfigError
-from pipeline.storage.patience import describe, patiently
+from pipeline.storage.patience import PatientFile, describe, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic
+# S3 takes up to 5 GiB in one request, all or nothing. s3fs would send 100 MiB and more in pieces, and when
+# the answer to the last is lost the upload may be unknown by then: the retry fails though all is committed.
+_ONE_REQUEST = {"chunksize": 5 * 2**30}
 _memory_lock = threading.Lock()  # memory:// looks before it writes; a lock makes that one step
 
 
@@ -154,6 +157,7 @@ class ObjectStore(Store):
         super().__init__(root.rstrip("/"))
         self._fs, self._path = filesystem(self.root)
         self._in_memory = root.startswith("memory://")
+        self._put_options = _ONE_REQUEST if root.startswith(("s3://", "s3a://")) else {}
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
         return ObjectStore, (self.root,)
@@ -161,7 +165,7 @@ class ObjectStore(Store):
     def create(self, path: str, data: bytes) -> bool:
         def put() -> bool:
             with _memory_lock if self._in_memory else contextlib.nullcontext():
-                self._fs.pipe_file(self._full(path), data, mode="create")
+                self._fs.pipe_file(self._full(path), data, mode="create", **self._put_options)
             return True
 
         try:
@@ -170,14 +174,14 @@ class ObjectStore(Store):
             return False
 
     def replace(self, path: str, data: bytes) -> None:
-        patiently(lambda: self._fs.pipe_file(self._full(path), data), self.url(path))
+        patiently(lambda: self._fs.pipe_file(self._full(path), data, **self._put_options), self.url(path))
 
     def read(self, path: str) -> bytes:
         return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
 
     def open_file(self, path: str) -> BinaryIO:
-        file: BinaryIO = patiently(lambda: self._fs.open(self._full(path), "rb"), self.url(path))
-        return file
+        stored = patiently(lambda: self._fs.open(self._full(path), "rb"), self.url(path))
+        return cast(BinaryIO, PatientFile(stored, self.url(path)))
 
     def exists(self, path: str) -> bool:
         try:
