@@ -5,7 +5,8 @@ tells the rows that a process set out to run. One that the same process followed
 any other counts as a death. The first tries run the whole shard beside others; after max_attempts - 1 deaths
 its rows are run alone, in halves, so that the next death says in which half the cause is. A row that died
 alone twice (once might have been the machine) is quarantined: it becomes an error row and the others go on.
-One such row costs at most max_attempts + log2(rows) deaths.
+One such row costs at most max_attempts + log2(rows) deaths, rounded up (with max_attempts 2 at least, and one
+more in a shard of a single row).
 """
 
 import json

@@ -1,0 +1,131 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.durable.attempts import (
+    Attempt,
+    Piece,
+    count_attempt,
+    deaths,
+    marker_path,
+    pieces_to_run_alone,
+    quarantined,
+    read_attempts,
+)
+from pipeline.durable.protocol import execute
+from pipeline.durable.trying import Enter, Run, try_shard
+from pipeline.reading.plan import Shard
+from pipeline.storage.store import Store
+
+SHARD = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 8, 0, 80)
+
+
+def alone(first: int, end: int, process: str) -> Attempt:
+    return Attempt(Piece(first, end), process, alone=True)
+
+
+def beside(rows: int, process: str) -> Attempt:
+    return Attempt(Piece(0, rows), process, alone=False)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[int, list[Attempt]]:
+    """A shard's rows and any attempts at it, by few processes in any order."""
+    rows = draw(st.integers(1, 12))
+    attempts = []
+    for _ in range(draw(st.integers(0, 12))):
+        first = draw(st.integers(0, rows - 1))
+        piece = Piece(first, draw(st.sampled_from([first + 1, rows, min(rows, first + 2)])))
+        attempts.append(Attempt(piece, draw(st.sampled_from("abcdef")), draw(st.booleans())))
+    return rows, attempts
+
+
+@given(histories(), st.integers(1, 5))
+def test_pieces_hold_every_row_once_but_those_quarantined(
+    history: tuple[int, list[Attempt]], max_attempts: int
+) -> None:
+    rows, attempts = history
+    bad = quarantined(attempts)
+    pieces = pieces_to_run_alone(attempts, rows, max_attempts)
+    suspected = len({attempt.process for attempt in attempts}) >= max(1, max_attempts - 1)
+    if suspected and len(bad) < rows:
+        assert sorted(row for piece in pieces for row in range(piece.first, piece.end)) == sorted(
+            set(range(rows)) - bad
+        )
+    else:
+        assert pieces == []
+
+
+def die_until_done(rows: int, poison: set[int], max_attempts: int) -> tuple[int, set[int], set[int]]:
+    """One process after the other tries a shard: deaths, rows quarantined, rows that came out."""
+    shard = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, rows, 0, 80)
+    markers: dict[str, bytes] = {}
+    for died in range(200):
+        steps = try_shard(shard, f"process-{died}", max_attempts)
+        ran: set[int] = set()
+        answer: object = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                return died, stop.value, ran
+            if isinstance(step, Run):
+                tried = set(range(step.piece.first, step.piece.end))
+                if tried & poison:
+                    break
+                ran |= tried
+            elif hasattr(step, "data"):
+                markers[step.path] = step.data
+                answer = True
+            elif not isinstance(step, Enter):
+                answer = markers.get(step.path)  # type: ignore[union-attr]
+    raise AssertionError("the shard never ends")
+
+
+@given(st.data(), st.integers(1, 300), st.integers(1, 6))
+def test_one_row_that_kills_costs_few_deaths_and_only_itself(
+    data: st.DataObject, rows: int, max_attempts: int
+) -> None:
+    poison = data.draw(st.integers(0, rows - 1))
+    died, bad, ran = die_until_done(rows, {poison}, max_attempts)
+    assert bad == {poison}
+    assert ran == set(range(rows)) - bad
+    # a shard of one row is first tried beside others, which says nothing of the row
+    assert died <= max(2, max_attempts) + max(1, math.ceil(math.log2(rows)))
+
+
+@given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=6))
+def test_many_rows_that_kill_are_all_found(rows: int, chosen: set[int]) -> None:
+    poison = {row for row in chosen if row < rows}
+    _, bad, ran = die_until_done(rows, poison, max_attempts=3)
+    assert bad == poison
+    assert ran == set(range(rows)) - poison
+
+
+def test_a_process_is_blamed_for_its_last_attempt_only() -> None:
+    attempts = [beside(8, "a"), beside(8, "b"), alone(0, 4, "c"), alone(4, 5, "c"), alone(4, 5, "d")]
+    assert [died.piece for died in deaths(attempts)] == [Piece(0, 8), Piece(0, 8), Piece(4, 5), Piece(4, 5)]
+    assert quarantined(attempts) == {4}
+    assert quarantined([*attempts, alone(0, 0, "d")]) == set(), "d was through before it died"
+
+
+def test_a_row_that_died_beside_others_is_not_blamed() -> None:
+    assert quarantined([beside(1, "a"), beside(1, "b"), beside(1, "c"), alone(0, 1, "d")]) == set()
+
+
+def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    first, second = beside(8, "a"), beside(8, "b")
+    assert execute(count_attempt(SHARD, first, 0), store) == 1
+    assert execute(count_attempt(SHARD, second, 0), store) == 2, "another run had taken 0 meanwhile"
+    assert execute(read_attempts(SHARD), store) == [first, second]
+    assert json.loads(store.read(marker_path(SHARD, 1)))["process"] == "b"
+
+
+def test_a_broken_model_is_not_taken_for_bad_rows() -> None:
+    with pytest.raises(RuntimeError, match="9 rows of shard feed"):
+        die_until_done(12, set(range(12)), max_attempts=1)
