@@ -5,10 +5,12 @@ shards: opened anew for each, a file would be decompressed hundreds of times. So
 open, and goes on in it if its next shard lies further on.
 """
 
+import atexit
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 _last: dict[Hashable, "_Cursor"] = {}  # one at most
+atexit.register(_last.clear)  # while there is still all that closing it takes
 
 
 class _Cursor:
@@ -24,12 +26,12 @@ class _Cursor:
         """What lies in [start, end), from `position` on; less where the pieces come to an end."""
         while self.position < end:
             if self._used == len(self._piece):
-                self._piece, self._used = next(self._pieces, None), 0
-                if self._piece is None:
+                piece = next(self._pieces, None)
+                if piece is None:
                     return
-            take = min(
-                len(self._piece) - self._used, (start if self.position < start else end) - self.position
-            )
+                self._piece, self._used = piece, 0
+            until = start if self.position < start else end
+            take = min(len(self._piece) - self._used, until - self.position)
             begin, self._used = self._used, self._used + take
             self.position += take
             if self.position > start and take:
