@@ -31,6 +31,8 @@ def _show(job: Forecast) -> None:
     if job.errors:
         found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
         console.print(f"errors among the {job.sampled:,} rows looked at: {found}", soft_wrap=True)
+    if job.new_files:
+        console.print(f"not part of this job, which began before they came: {', '.join(job.new_files)}")
     missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
     console.print(
         f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True

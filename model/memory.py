@@ -39,7 +39,8 @@ def cache_tokens(
         budget = int(0.85 * (free - weights))
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        budget = min(free // (2 * tensor_parallel), _CPU_CACHE_BYTES)
+        one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
+        budget = min(free // (2 * tensor_parallel), max(_CPU_CACHE_BYTES, one_context))
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
     return max(min(fitting, slots * config.max_positions), 1)
 

@@ -8,6 +8,7 @@ collective.
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import tempfile
@@ -109,7 +110,8 @@ def _arrival(rank: int, store: Path) -> Path:
 
 
 def _join(rank: int, size: int, store: Path, options: ExecutorOptions) -> None:
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     if options.device.type == "cuda":
         torch.cuda.set_device(options.device)
     _arrival(rank, store).touch()

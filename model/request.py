@@ -21,11 +21,16 @@ class Request:
     should_stop: Callable[[int], bool] | None = None
 
     @property
+    def prefill_tokens(self) -> int:
+        """Tokens that its prefill computes."""
+        return len(self.prompt_token_ids) + (len(self.choices.token_ids) if self.choices is not None else 0)
+
+    @property
     def cache_tokens(self) -> int:
         """Places in the cache that the row may need at most; its last token is never fed back."""
         if self.choices is not None:
-            return len(self.prompt_token_ids) + len(self.choices.token_ids)
-        return len(self.prompt_token_ids) + self.params.max_new_tokens - 1
+            return self.prefill_tokens
+        return self.prefill_tokens + self.params.max_new_tokens - 1
 
     def check(self, config: ModelConfig, cache_tokens: int) -> None:
         """ValueError if not even an empty engine with a cache of this size could run the row."""

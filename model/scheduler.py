@@ -71,7 +71,7 @@ class Scheduler:
         waiting, tokens = self._buckets[bucket], 0
         while waiting and self.free_slots:
             request = waiting[0][1]
-            tokens += len(request.prompt_token_ids)
+            tokens += request.prefill_tokens
             if admitted and tokens > self.prefill_tokens:
                 break
             start = self.segments.allocate(request.cache_tokens)

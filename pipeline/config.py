@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.errors import ConfigError
 
@@ -16,12 +24,22 @@ Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
+NOT_BUILT = {"score", "classify", "tag", "embed", "int8", "nf4", "fp8", "flash", "shard"}
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _distinct(values: list[str]) -> list[str]:
+    doubled = sorted({value for value in values if values.count(value) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(doubled)} stands there twice")
+    return values
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -55,7 +73,7 @@ class InputSection(Section):
     prompt: PromptSource
     chat: bool | Auto = "auto"
     id_column: str | None = None
-    keep: list[str] = []
+    keep: Annotated[list[str], AfterValidator(_distinct)] = []
     group_by: str | None = None
     shard_rows: PositiveInt = 2048
 
@@ -71,6 +89,10 @@ class LabelSection(Section):
     def _names_stand_for_themselves(cls, data: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
         if isinstance(choices, list):
+            for choice in choices:
+                if not isinstance(choice, str | int) or isinstance(choice, bool):
+                    hint = " (YAML reads yes, no, on, off so)" if isinstance(choice, bool) else ""
+                    raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
             if len(set(map(str, choices))) != len(choices):
                 raise ValueError(f"choices must differ from each other, got {choices}")
             return {**data, "choices": {str(choice): str(choice) for choice in choices}}
@@ -86,12 +108,12 @@ class LabelSection(Section):
 
 
 class GenerationSection(Section):
-    max_new_tokens: PositiveInt = 128
+    max_new_tokens: PositiveInt = 128  # or fewer, where the context ends before
     temperature: Annotated[float, Field(ge=0.0)] = 0.0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
+    top_k: Annotated[int, Field(ge=0, lt=2**31)] = 0
     stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = []
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     ignore_eos: bool = False
     logprobs: bool = False
 
@@ -102,19 +124,21 @@ class EngineSection(Section):
     max_batch_rows: PositiveInt | Auto = "auto"
     kv_cache_tokens: PositiveInt | Auto = "auto"
     deterministic: Literal["none"] = "none"
-    progress_deadline_s: Annotated[float, Field(gt=0)] = (
-        300.0  # without a step for so long, a replica is dead
-    )
+    # A replica that made no step for so many seconds counts as dead and is started anew.
+    progress_deadline_s: Annotated[float, Field(gt=0)] = 300.0
 
 
 class RouterSection(Section):
     statistics: bool = True
     per_row: bool = True
+    trace_fraction: Annotated[float, Field(ge=0.0, le=0.0)] = 0.0
 
 
 class OutputSection(Section):
     path: str
-    include: list[Literal["prompt", "token_ids", "prompt_token_ids"]] = []
+    include: Annotated[
+        list[Literal["prompt", "token_ids", "prompt_token_ids"]], AfterValidator(_distinct)
+    ] = []
 
 
 class ErrorsSection(Section):
@@ -162,7 +186,8 @@ class JobConfig(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigError(f"{path}: " + "; ".join(map(_describe, error.errors()))) from error
+            sentences = dict.fromkeys(map(_describe, error.errors()))
+            raise ConfigError(f"{path}: " + "; ".join(sentences)) from error
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
@@ -181,8 +206,14 @@ def _apply(data: dict[str, Any], override: str) -> None:
 
 
 def _describe(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    """One validation error as a sentence; of a union's branches only the key itself is named."""
+    given = error["input"]
+    where = ".".join(str(part) for part in error["loc"] if part not in ("constrained-int", "literal['auto']"))
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = "unknown key"
+    elif isinstance(given, str) and given in NOT_BUILT:
+        what = f"{given} is not built yet; {what[0].lower()}{what[1:]}"
+    elif isinstance(given, str | int | float | None) and error["type"] != "missing":
+        what = f"{what}, got {given!r}"
     return f"{where}: {what}" if where else what

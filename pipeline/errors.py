@@ -19,7 +19,13 @@ class ConfigError(JobError):
 
 
 class TooManyErrors(JobError):
+    """`report` is the job's, as `pipeline.run.run` would have returned it."""
+
     exit_code = 3
+
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class Interrupted(JobError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.config import JobConfig
-from pipeline.durable.protocol import execute, remaining
+from pipeline.durable.protocol import begun, execute, remaining
 from pipeline.job import Job, check_job
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Plan, Shard, make_plan
@@ -29,6 +29,7 @@ class Forecast:
     files: list[FileForecast]
     shards: int
     rows: int
+    new_files: list[str]  # came after the job had begun, and are no part of it
     shards_missing: int
     rows_missing: int
     output: str
@@ -42,7 +43,11 @@ def forecast(config: JobConfig) -> Forecast:
     """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
     job = check_job(config)
     store = Store.open(config.output.path)
-    plan = make_plan(config.input)
+    stored = execute(begun(job.spec), store)
+    if stored is None:
+        plan, new_files = make_plan(config.input), list[str]()
+    else:
+        plan, new_files = Plan.from_parquet(stored).check(config.input)
     missing = execute(remaining(plan), store)
     lengths, errors = _prepare(job, _sample(plan))
     counted = len(lengths) + errors.total()
@@ -50,6 +55,7 @@ def forecast(config: JobConfig) -> Forecast:
         files=_files(plan),
         shards=len(plan.shards),
         rows=plan.rows,
+        new_files=new_files,
         shards_missing=len(missing),
         rows_missing=sum(shard.rows for shard in missing),
         output=store.url(),

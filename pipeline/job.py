@@ -43,14 +43,19 @@ def check_job(config: JobConfig) -> Job:
     try:
         model = check_checkpoint(checkpoint, config.model.tensor_parallel)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"model.path: {error}") from error
+        raise ConfigError(f"model: {error}") from error
     tokenizer = _tokenizer(config, checkpoint)
     prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
     task = make_task(config, tokenizer, prompts.chat)
-    context = min(model.max_positions, _cache_limit(config))
+    context = model.max_positions
     room = context - task.depth if isinstance(task, Label) else context
     if room < 1:
         raise ConfigError(f"label.choices: the longest takes {context - room} tokens, the context {context}")
+    cache, needed = config.engine.kv_cache_tokens, task.cache_tokens(context)
+    if isinstance(cache, int) and cache < needed:
+        raise ConfigError(
+            f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
+        )
     fingerprint = tokenizer.fingerprint() if tokenizer else "none"
     return Job(
         config=config,
@@ -85,8 +90,3 @@ def _tokenizer(config: JobConfig, checkpoint: Path) -> Tokenizer | None:
         if ids_only:
             return None
         raise
-
-
-def _cache_limit(config: JobConfig) -> int:
-    limit = config.engine.kv_cache_tokens
-    return limit if isinstance(limit, int) else 1 << 62

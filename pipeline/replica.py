@@ -14,16 +14,15 @@ from model.engine import Engine
 from pipeline.config import JobConfig
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
-from pipeline.errors import RowErrorCode
+from pipeline.errors import JobError, RowErrorCode
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
-from pipeline.reporting.routing_tables import sum_by_group, to_parquet
+from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
 from pipeline.storage.store import Store
 from pipeline.tasks import Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
 
-ROUTER_COLUMN = "_router"
 _ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
 
 
@@ -43,6 +42,12 @@ class Replica:
         engine = self.load_engine(options)
         self._routed = bool(engine.config.num_experts) and config.router.statistics
         self._task = make_task(config, options.tokenizer, options.chat)
+        needed = self._task.cache_tokens(engine.config.max_positions)
+        if engine.cache_tokens < needed:
+            raise JobError(
+                f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "
+                f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
+            )
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, Watchdog(config.engine.progress_deadline_s))
         self._shards = ShardRunner(options.store, config.errors.max_attempts, self._run_row)
@@ -79,10 +84,7 @@ class Replica:
             return Outcome(row["error_code"], row["error_message"])
         key = f"{row['file']}#{row['row']}"
         request, finish = self._task.start(key, row["prompt_token_ids"], row["params"])
-        try:
-            completion = await self._engine.run(request)
-        except ValueError as error:  # the cache turned out smaller than the context
-            return Outcome(RowErrorCode.PROMPT_TOO_LONG.value, str(error))
+        completion = await self._engine.run(request)
         if completion.nan_logits:
             return Outcome(
                 RowErrorCode.NAN_LOGITS.value,

@@ -8,6 +8,8 @@ import pyarrow as pa
 from model.config import ModelConfig
 from model.routing import RowRouting
 from pipeline.config import JobConfig
+from pipeline.reading.datasource import SHARD_COLUMN
+from pipeline.reporting.routing_tables import ROUTER_COLUMN
 from pipeline.tasks import Outcome
 
 _COLUMNS: list[tuple[str, pa.DataType]] = [
@@ -33,7 +35,8 @@ _INCLUDED: dict[str, list[tuple[str, pa.DataType]]] = {
 _LOGPROBS = ("token_logprobs", pa.list_(pa.float64()))
 _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
 _RESERVED = frozenset(
-    [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns] + _ROUTING
+    [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns]
+    + [*_ROUTING, SHARD_COLUMN, ROUTER_COLUMN]
 )
 
 
@@ -52,7 +55,7 @@ class Results:
         self._columns = [column for column in _COLUMNS if column[0] not in config.input.keep]
         for name in config.output.include:
             self._columns += _INCLUDED[name]
-        if config.generation.logprobs:
+        if config.task == "generate":  # also where the job asks for none: a row may
             self._columns.append(_LOGPROBS)
         self._routed = bool(model.num_experts and config.router.statistics and config.router.per_row)
 

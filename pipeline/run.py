@@ -17,7 +17,7 @@ from pipeline.cluster import Resources, as_job_error, connect, plan_resources
 from pipeline.config import JobConfig
 from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.protocol import execute, finalize, part_path, remaining, start
-from pipeline.durable.publishing import Publishing, ShardSummary
+from pipeline.durable.publishing import Publishing
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.job import Job, check_job
 from pipeline.reading.datasource import ShardDatasource
@@ -25,6 +25,7 @@ from pipeline.reading.plan import Plan, Shard, make_plan
 from pipeline.replica import Replica, ReplicaOptions
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ def _finish(
             raise TooManyErrors(
                 f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
                 f"({report.errors_by_code}), more than errors.max_error_rate "
-                f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}"
+                f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
+                report,
             )
         execute(finalize(plan, {"rows_by_status": report.rows_by_status}), store)
     return report

@@ -40,11 +40,17 @@ class Task(Protocol):
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         """The request of one row, and what turns its completion into the row's outcome."""
 
+    def cache_tokens(self, context: int) -> int:
+        """Places that the longest row may need in the cache, in a model with that context."""
+
 
 class Generate:
     def __init__(self, tokenizer: Tokenizer | None, chat: bool) -> None:
         self._tokenizer = tokenizer
         self._chat = chat
+
+    def cache_tokens(self, context: int) -> int:
+        return context
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         values = orjson.loads(params or "{}")
@@ -80,6 +86,9 @@ class Label:
     def depth(self) -> int:
         """Tokens behind the prompt that the longest choice needs room for."""
         return self._tree.depth
+
+    def cache_tokens(self, context: int) -> int:
+        return context - self._tree.depth + len(self._tree.token_ids)
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         return Request(key, prompt_token_ids, choices=self._tree), self._finish

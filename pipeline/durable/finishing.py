@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable.protocol import RouterTable
-from pipeline.durable.publishing import ShardSummary, read_footer
+from pipeline.durable.publishing import read_footer
 from pipeline.reporting.routing_tables import (
     Sums,
     experts_table,
@@ -22,6 +22,7 @@ from pipeline.reporting.routing_tables import (
     merge,
     pairs_table,
 )
+from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
 _READERS = 16  # at once; an object store's answers take their time

@@ -111,15 +111,22 @@ def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[byte
     ConfigError if the folder is another job's. `make_plan` is called only where there is no plan yet, and
     before anything is written: input that cannot be planned leaves no trace.
     """
-    stored_spec = yield Read(SPEC)
-    if stored_spec is not None:
-        require_same(stored_spec, spec)
-    stored_plan: bytes | None = yield Read(PLAN)
-    if stored_spec is not None and stored_plan is not None:
+    stored_plan = yield from begun(spec)
+    if stored_plan is not None:
         return stored_plan
     plan = make_plan()
     require_same((yield from _first_wins(SPEC, spec_bytes(spec))), spec)
     return (yield from _first_wins(PLAN, plan))
+
+
+def begun(spec: Mapping[str, Any]) -> Steps[bytes | None]:
+    """The plan of a job that has begun here, or None; ConfigError if the folder is another job's."""
+    stored_spec = yield Read(SPEC)
+    if stored_spec is None:
+        return None
+    require_same(stored_spec, spec)
+    stored_plan: bytes | None = yield Read(PLAN)
+    return stored_plan
 
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:

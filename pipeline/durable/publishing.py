@@ -6,51 +6,20 @@ holds without reading its rows.
 
 import json
 import uuid
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.durable.protocol import RouterTable, execute, publish
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
-from pipeline.replica import ROUTER_COLUMN
+from pipeline.reporting.routing_tables import ROUTER_COLUMN
+from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
 _ROUTER_KEY = b"mixtray.router"
 _SUMMARY_KEY = b"mixtray.summary"
-
-
-@dataclass(frozen=True)
-class ShardSummary:
-    """What one part holds. `known` counts rows with a known label, `right` those that were given it."""
-
-    rows: int
-    errors: dict[str, int]  # by code
-    prompt_tokens: int
-    generated_tokens: int
-    known: int
-    right: int
-
-    @classmethod
-    def of(cls, table: pa.Table, known_column: str | None) -> "ShardSummary":
-        errors = Counter(code for code in table["error_code"].to_pylist() if code is not None)
-        labels = pc.filter(table["label"], pc.equal(table["status"], "ok"))
-        known = right = 0
-        if known_column is not None:
-            answers = pc.filter(table[known_column], pc.equal(table["status"], "ok"))
-            known = len(answers) - answers.null_count
-            right = pc.sum(pc.equal(labels, pc.cast(answers, pa.string()))).as_py() or 0
-        return cls(
-            rows=len(table),
-            errors=dict(errors),
-            prompt_tokens=pc.sum(table["prompt_tokens"]).as_py() or 0,
-            generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0,
-            known=known,
-            right=right,
-        )
 
 
 @dataclass(frozen=True)

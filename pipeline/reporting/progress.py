@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from pipeline.durable.publishing import ShardSummary
+from pipeline.reporting.summary import ShardSummary
 
 _SECONDS_BETWEEN_LINES = 10.0
 _STARTING = "starting Ray and loading the model"

@@ -11,8 +11,8 @@ import orjson
 import pandas as pd
 
 from pipeline.config import JobConfig
-from pipeline.durable.publishing import ShardSummary
 from pipeline.reporting.figures import routing_heatmap
+from pipeline.reporting.summary import ShardSummary
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from model.routing import Counts, RowRouting
 
+ROUTER_COLUMN = "_router"  # in which a block of finished rows carries its shard's sums
 PHASES = ("prefill", "decode")
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
 _NAMES = [field.name for field in fields(RowRouting)]

@@ -27,7 +27,6 @@ class Detokenizer:
         self._drop_space = drop_leading_space
         self._certain: list[str] = []  # text that no stop string can still take back
         self._held = ""  # the longest end of the text that may begin a stop string
-        self.tokens_kept = 0  # of the ids added, how many belong to the completion
         self.stopped = False
 
     @property
@@ -40,7 +39,6 @@ class Detokenizer:
         """Take the next token; True once a stop string is complete, and nothing is added from then on."""
         if self.stopped:
             return True
-        self.tokens_kept += 1
         data = self._tokenizer.piece_bytes(token_id)
         if data and self._drop_space:
             self._drop_space = False

@@ -85,7 +85,7 @@ class PromptBuilder:
 
     def _check_vocabulary(self) -> None:
         """A tokenizer may know more ids than the model has embeddings for: then it is not the model's."""
-        if self._tokenizer is None or self._source.token_ids is not None:
+        if self._tokenizer is None:
             return
         top = self._tokenizer.piece_count - 1
         with suppress(RowError):  # a chat template may want more than one message

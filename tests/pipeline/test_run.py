@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from pipeline.config import JobConfig
-from pipeline.errors import TooManyErrors
 from pipeline.reading.plan import Plan
 from pipeline.run import run
 from pipeline.text.tokenization import Tokenizer
@@ -128,77 +127,6 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
         assert row.label_prob == pytest.approx(expected[row.label], abs=1e-5)
     assert report.label_accuracy == pytest.approx((table["label"] == "yes").mean())
     assert table["prompt"][0] == "Answer.\nIt came broken."
-
-
-BAD_ROWS: dict[str, str] = {
-    '{"text": "broken': "MALFORMED_JSON",
-    "": "EMPTY_LINE",
-    "[1, 2]": "NOT_AN_OBJECT",
-    '{"text": null}': "NULL_PROMPT",
-    '{"text": "  "}': "EMPTY_PROMPT",
-    '{"text": 5}': "WRONG_TYPE",
-    '{"other": "x"}': "MISSING_COLUMN",
-    json.dumps({"text": "word " * 300}): "PROMPT_TOO_LONG",
-    '{"text": "x", "temperature": -1}': "BAD_PARAMETER",
-    '{"text": "x", "max_new_tokens": "9"}': "BAD_PARAMETER",
-}
-
-
-def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeConfig) -> None:
-    good = {"text": "Hello there", "keep me": "ü"}
-    config = make_config(
-        [good, *BAD_ROWS, good],
-        prompt={"column": "text"},
-        input={"keep": ["keep me"]},
-        generation={"max_new_tokens": 3},
-    )
-    with pytest.raises(TooManyErrors, match="max_error_rate"):
-        run(config)
-    table = generations(config)
-    assert list(table["row"]) == list(range(len(BAD_ROWS) + 2))
-    assert list(table["error_code"][1:-1]) == list(BAD_ROWS.values())
-    assert (table["status"][1:-1] == "error").all()
-    assert table["error_message"][1:-1].str.len().gt(10).all()
-    assert list(table["status"].iloc[[0, -1]]) == ["ok", "ok"]
-    assert list(table["token_ids"].iloc[0]) == list(table["token_ids"].iloc[-1])
-    assert table["keep me"].iloc[0] == "ü"
-    assert not (Path(config.output.path) / "_SUCCESS").exists()
-    assert json.loads((Path(config.output.path) / "report.json").read_text())["error_rate"] > 0.5
-
-
-def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: Any) -> None:
-    ids = prompts(1)[0] + [77]
-    full = checkpoint.generate(ids, 12)
-    rows = [
-        {"ids": ids},
-        {"ids": ids, "max_new_tokens": 3},
-        {"ids": ids, "temperature": 1.5, "seed": 4},
-        {"ids": ids, "max_new_tokens": None, "stop": None},
-    ]
-    config = make_config(rows, generation={"max_new_tokens": 12})
-    run(config)
-    tokens = [list(row) for row in generations(config)["token_ids"]]
-    assert tokens[0] == tokens[3] == full
-    assert tokens[1] == full[:3]
-    assert tokens[2] != full
-
-
-def test_stop_strings_cut_text_and_ids(make_config: MakeConfig, checkpoint: Any) -> None:
-    row = {"ids": prompts(3)[2]}
-    plain = make_config([row], generation={"max_new_tokens": 12})
-    run(plain)
-    text = generations(plain)["text"][0]
-    stop = text[4:7]
-    stopped = make_config(
-        [row],
-        generation={"max_new_tokens": 12, "stop": [stop]},
-        output={"path": plain.output.path + "-2", "include": ["token_ids"]},
-    )
-    run(stopped)
-    result = generations(stopped).iloc[0]
-    assert result["text"] == text[: text.index(stop)]
-    assert result["finish_reason"] == "stop"
-    assert result["generated_tokens"] < 12
 
 
 def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, tmp_path: Path) -> None:

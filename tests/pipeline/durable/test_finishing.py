@@ -14,8 +14,8 @@ from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Shard
-from pipeline.replica import ROUTER_COLUMN
 from pipeline.reporting.routing_tables import (
+    ROUTER_COLUMN,
     experts_table,
     layers_table,
     pairs_table,

@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.durable.publishing import Publishing, ShardSummary, read_footer
+from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.reading.datasource import SHARD_COLUMN, carry_shard
 from pipeline.reading.plan import Shard
-from pipeline.replica import ROUTER_COLUMN
+from pipeline.reporting.routing_tables import ROUTER_COLUMN
+from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
 COLUMNS = {

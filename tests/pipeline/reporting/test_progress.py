@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline.durable.publishing import ShardSummary
 from pipeline.reporting import progress
 from pipeline.reporting.progress import JobProgress
+from pipeline.reporting.summary import ShardSummary
 
 SHARD = ShardSummary(
     rows=100, errors={"EMPTY_LINE": 2}, prompt_tokens=900, generated_tokens=100, known=0, right=0

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.config import JobConfig
-from pipeline.durable.publishing import ShardSummary
 from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.reporting.summary import ShardSummary
 
 CONFIG = JobConfig.model_validate(
     {

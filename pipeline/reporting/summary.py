@@ -1,0 +1,39 @@
+"""What one published shard holds, in numbers that can be added up."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+@dataclass(frozen=True)
+class ShardSummary:
+    """`known` counts rows with a known label, `right` those that were given it."""
+
+    rows: int
+    errors: dict[str, int]  # by code
+    prompt_tokens: int
+    generated_tokens: int
+    known: int
+    right: int
+
+    @classmethod
+    def of(cls, table: pa.Table, known_column: str | None) -> "ShardSummary":
+        """Of a shard's rows of generations; `known_column` is the one with the right labels, if any."""
+        known = right = 0
+        if known_column is not None:
+            for label, answer in zip(
+                table["label"].to_pylist(), table[known_column].to_pylist(), strict=True
+            ):
+                if label is not None and answer is not None:
+                    known += 1
+                    right += label == str(answer)
+        return cls(
+            rows=len(table),
+            errors=dict(Counter(code for code in table["error_code"].to_pylist() if code is not None)),
+            prompt_tokens=pc.sum(table["prompt_tokens"]).as_py() or 0,
+            generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0,
+            known=known,
+            right=right,
+        )
