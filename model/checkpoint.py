@@ -94,7 +94,7 @@ def weight_files(folder: str | Path) -> list[Path]:
 def _open(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{file}: not a safetensors file: {error}") from error
 
 

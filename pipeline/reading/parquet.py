@@ -40,10 +40,13 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
 
 def read_schema(file: InputFile) -> pa.Schema:
     """The columns of a Parquet file; ConfigError as `read_footer` gives it."""
+    footer = read_footer(file)
     try:
-        return read_footer(file).schema.to_arrow_schema()
-    except (pa.ArrowException, ValueError) as error:
+        schema = footer.schema.to_arrow_schema()
+        str(schema)  # names that are not UTF-8 show here
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
+    return schema
 
 
 def read_slice(
@@ -100,7 +103,7 @@ def _opened(file: str) -> Iterator[pq.ParquetFile]:
         source = WatchedFile(stored)
         try:
             yield pq.ParquetFile(pa.PythonFile(source, mode="r"), pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             if source.error is not None:
                 raise source.error from error
             raise Undecodable(type(error).__name__) from error

@@ -109,7 +109,7 @@ CHECKPOINTS = {
     "tensors that overlap": file(WEIGHTS, header(tensors((0, 8), (4, 12)), data=b"\0" * 12), NO_SAFETENSORS),
     "an empty weights file": file(WEIGHTS, b"", NO_SAFETENSORS),
     "weights that are cut": file(WEIGHTS, lambda: (TINY / WEIGHTS).read_bytes()[:-1], NO_SAFETENSORS),
-    "weights that are a folder": Case(_weights_are_a_folder, refused="model.path: "),
+    "weights that are a folder": Case(_weights_are_a_folder, refused=NO_SAFETENSORS),
     "weights twice": Case(_weights_twice, refused="stands in two of the checkpoint's files"),
     "weights of int8": weights(
         lambda tensors: tensors.update({name: tensor.to(torch.int8) for name, tensor in tensors.items()}),

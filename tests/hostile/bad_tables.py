@@ -89,6 +89,10 @@ TABLES = {
         lambda folder: (folder / "in" / "a.parquet").write_bytes(footer_only(rows=100)) and None,
         rows=["UNREADABLE"] * 100,
     ),
+    "a column's path that is not UTF-8": Case(
+        lambda folder: (folder / "in" / "a.parquet").write_bytes(footer_only(rows=2, path=b"\xff")) and None,
+        rows=["UNREADABLE"] * 2,
+    ),
     "pages of nonsense leave the kept type as it is": Case(
         damaged(_second_group_overwritten),
         rows=[OK] * 100 + ["UNREADABLE"] * 100 + [OK] * 100,

@@ -1,6 +1,7 @@
 """Peak memory of planning and reading files of two sizes: `python -m tests.hostile.memory [MB MB]`.
 
-Each in a process of its own. By default 100 MB and 2 GB, which takes a minute or two.
+Each in a process of its own. By default 100 MB and 2 GB, which takes a minute or two. Fails if the last
+takes more than 1.2 times the memory of the first.
 """
 
 import json
@@ -14,6 +15,7 @@ from pipeline.config import InputSection
 from pipeline.reading.plan import make_plan
 from pipeline.reading.shards import read_shard, records
 
+LIMIT = 1.2
 BLOCK = b"".join(json.dumps({"id": n, "text": "word " * (n % 97)}).encode() + b"\n" for n in range(3800))
 
 
@@ -48,9 +50,13 @@ def main(arguments: list[str]) -> None:
         read(arguments[1])
         return
     sizes = [int(size) for size in arguments] or [100, 2000]
+    peaks = []
     for size in sizes:
         rows, memory = peak(size)
-        print(f"{size:>6} MB  {rows:>12,} rows  peak {memory / 1e6:8.1f} MB")
+        peaks.append(memory)
+        print(f"{size:>6} MB  {rows:>12,} rows  peak {memory / 1e6:8.1f} MB", flush=True)
+    if peaks[-1] > LIMIT * peaks[0]:
+        sys.exit(f"reading the last took more than {LIMIT} times the memory of the first")
 
 
 if __name__ == "__main__":

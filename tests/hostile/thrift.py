@@ -5,8 +5,8 @@ import struct
 I32, I64, BINARY, LIST, STRUCT = 5, 6, 8, 9, 12
 
 
-def footer_only(depth: int = 0, rows: int = 0) -> bytes:
-    """A file without data: one optional int32 column `text` under `depth` groups, one row group of `rows`."""
+def footer_only(depth: int = 0, rows: int = 0, path: bytes = b"text") -> bytes:
+    """No data: an optional int32 column `text` under `depth` groups, and a row group that names it `path`."""
     groups = [_element(b"text" if n == 0 else b"x", children=1) for n in range(depth)]
     leaf = _struct(
         (1, I32, _zigzag(1)), (3, I32, _zigzag(1)), (4, BINARY, _binary(b"x" if depth else b"text"))
@@ -14,7 +14,7 @@ def footer_only(depth: int = 0, rows: int = 0) -> bytes:
     schema = [_element(b"schema", children=1), *groups, leaf]
     meta = _struct(
         (1, I32, _zigzag(1)), (2, LIST, _list(I32, [_zigzag(0)])),
-        (3, LIST, _list(BINARY, [_binary(b"text")])),
+        (3, LIST, _list(BINARY, [_binary(path)])),
         (4, I32, _zigzag(0)), (5, I64, _zigzag(rows)), (6, I64, _zigzag(0)), (7, I64, _zigzag(0)),
         (9, I64, _zigzag(4)),
     )  # fmt: skip
