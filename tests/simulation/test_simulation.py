@@ -7,7 +7,7 @@ from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.mutants import MUTANTS, Mutant
 
 SCHEDULES = 6_000
-SCHEDULES_FOR_A_MUTANT = 3_000
+SCHEDULES_FOR_A_MUTANT = 20_000
 
 
 def test_no_schedule_breaks_a_promise() -> None:
