@@ -21,7 +21,7 @@ tiny-mixtral: $(VENV)/.installed
 	$(BIN)/python -m configs.demo.recipe.examine
 
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

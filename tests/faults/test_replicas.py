@@ -77,14 +77,14 @@ class PoisonedBy(Recorded):
 def test_a_row_that_kills_its_process_is_quarantined_and_costs_only_itself(make_config: MakeConfig) -> None:
     rows = prompts(400)
     rows[123]["ids"].append(POISON)
-    config = make_config(rows, input={"shard_rows": 50}, generation={"max_new_tokens": 2})
+    config = make_config(rows, input={"shard_rows": 8}, generation={"max_new_tokens": 2})
     report = run(config, PoisonedBy)
     table = rows_of(config)
     assert list(table["row"]) == list(range(400))
     assert list(table.index[table["error_code"] == "WORKER_CRASH"]) == [123]
     assert report.rows_by_status == {"ok": 399, "error": 1}
     deaths = len(incarnations(config)) - 1
-    assert deaths <= config.errors.max_attempts + 6, "at most max_attempts + log2(rows of the shard)"
+    assert deaths <= config.errors.max_attempts + 3, "at most max_attempts + log2(rows of the shard)"
 
 
 def signal_once(config: JobConfig, rank: int, number: signal.Signals) -> tuple[threading.Thread, list[float]]:

