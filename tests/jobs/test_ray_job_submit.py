@@ -60,11 +60,14 @@ def dashboard() -> Iterator[str]:
 def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
     dashboard: str, tmp_path: Path
 ) -> None:
-    for _ in range(60):  # the job server comes up some seconds after the head
-        listed = subprocess.run(
-            ["ray", "job", "list", "--address", dashboard], env=ENVIRONMENT, capture_output=True, check=False
+    for _ in range(60):  # the job server and its agent come up some seconds after the head
+        tried = subprocess.run(
+            ["ray", "job", "submit", "--address", dashboard, "--", "true"],
+            env=ENVIRONMENT,
+            capture_output=True,
+            check=False,
         )
-        if listed.returncode == 0:
+        if tried.returncode == 0:
             break
     out = tmp_path / "out"
 

@@ -4,13 +4,12 @@ A mutant takes the place of one function or method for as long as the patch last
 """
 
 import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from pipeline.durable import attempts, protocol, trying
-from pipeline.durable.attempts import Attempt, Piece
+from pipeline.durable import protocol
 from pipeline.durable.protocol import Create, List, Published, Read, RouterTable, Steps
 from pipeline.durable.spec import require_same, spec_bytes
 from pipeline.reading.plan import Plan, Shard
@@ -20,15 +19,11 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 MakePart = Callable[[RouterTable | None], bytes]
 MUTANTS: list[Mutant] = []
 publish, start = protocol.publish, protocol.start
-try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone
 
 
 def mutant(change: Mutant) -> Mutant:
     MUTANTS.append(change)
     return change
-
-
-# -- the store, and what is committed
 
 
 @mutant
@@ -132,9 +127,6 @@ def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(protocol, "finalize", broken)
 
 
-# -- who begins a job
-
-
 @mutant
 def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
     def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
@@ -155,105 +147,3 @@ def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) ->
         return (yield from protocol._first_wins(protocol.PLAN, make_plan()))
 
     patch.setattr(protocol, "start", broken)
-
-
-# -- attempts
-
-
-@mutant
-def attempts_are_counted_after_the_try(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        held: list[Create] = []
-        answer: Any = None
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
-            if isinstance(step, Create):
-                held.append(step)
-                answer = True
-            else:
-                answer = yield step
-                if isinstance(step, trying.Run):
-                    yield held.pop()
-
-    patch.setattr(trying, "try_shard", broken)
-
-
-@mutant
-def bisection_forgets_the_other_half(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trying, "pieces_to_run_alone", lambda *given: pieces_to_run_alone(*given)[:2])
-
-
-@mutant
-def bisection_never_halves(patch: pytest.MonkeyPatch) -> None:
-    def broken(died: list[Attempt], rows: int, max_attempts: int) -> list[Piece]:
-        pieces = pieces_to_run_alone(died, rows, max_attempts)
-        return [Piece(0, rows)] if pieces else []
-
-    patch.setattr(trying, "pieces_to_run_alone", broken)
-
-
-@mutant
-def one_death_is_enough_for_quarantine(patch: pytest.MonkeyPatch) -> None:
-    def hasty(tried: list[Attempt]) -> set[int]:
-        return {died.piece.first for died in attempts.deaths(tried) if died.alone and len(died.piece) == 1}
-
-    patch.setattr(trying, "quarantined", hasty)
-    patch.setattr(attempts, "quarantined", hasty)
-
-
-@mutant
-def a_row_beside_others_is_blamed_as_if_alone(patch: pytest.MonkeyPatch) -> None:
-    def unjust(tried: list[Attempt]) -> set[int]:
-        blamed = [died.piece.first for died in attempts.deaths(tried) if len(died.piece) == 1]
-        return {row for row in blamed if blamed.count(row) > 1}
-
-    patch.setattr(trying, "quarantined", unjust)
-    patch.setattr(attempts, "quarantined", unjust)
-
-
-@mutant
-def who_went_on_counts_as_dead(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attempts, "deaths", lambda tried: [attempt for attempt in tried if len(attempt.piece)])
-
-
-@mutant
-def a_process_does_not_say_that_it_is_through(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        answer: Any = None
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
-            through = isinstance(step, Create) and b'"end": 0}' in step.data
-            answer = True if through else (yield step)
-
-    patch.setattr(trying, "try_shard", broken)
-
-
-@mutant
-def a_suspected_shard_leaves_between_its_pieces(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        answer: Any = None
-        alone = False
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
-            answer = yield step
-            if isinstance(step, trying.Enter):
-                alone = step.alone
-            elif isinstance(step, trying.Run) and alone:
-                yield trying.Enter(alone=True)
-
-    patch.setattr(trying, "try_shard", broken)

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import tests.simulation.attempt_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.mutants import MUTANTS, Mutant
 

@@ -32,6 +32,8 @@ def join_bytes(tokenizer: Tokenizer, ids: Sequence[int], drop: bool) -> bytes:
 
 def is_open(tail: bytes) -> bool:
     """Whether these bytes begin a character that further ones may complete."""
+    if len(tail) == 2 and tail[0] == 0xED and tail[1] >= 0xA0:
+        return True  # half of a surrogate: Python's incremental decoder waits for its third byte
     try:
         tail.decode()
     except UnicodeDecodeError as error:
