@@ -30,7 +30,7 @@ class ShardRunner(Generic[Row]):
     async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
         """One outcome a row, in their order; quarantined rows are errors WORKER_CRASH.
 
-        RuntimeError if so many rows of the shard killed their process that it can't be the rows.
+        JobError if so many rows of the shard killed their process that it can't be the rows.
         """
         outcomes: dict[int, Outcome] = {}
         steps = try_shard(shard, self._process, self._max_attempts)

@@ -18,6 +18,7 @@ from pipeline.durable.attempts import (
     read_attempts,
 )
 from pipeline.durable.protocol import Operation
+from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 
 # So many in one shard are not the rows' fault: the model or the machine is broken.
@@ -47,12 +48,12 @@ def try_shard(
     """Runs every row of a shard but those quarantined, and returns these, counted from its first row.
 
     Once `max_attempts` was raised, a shard may count as unsuspected again: then all its rows are run.
-    RuntimeError if so many rows killed their process that it can't be the rows.
+    JobError if so many rows killed their process that it can't be the rows.
     """
     attempts = yield from read_attempts(shard)
     bad = quarantined(attempts)
     if len(bad) > _MOST_QUARANTINED:
-        raise RuntimeError(
+        raise JobError(
             f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone: "
             "look for the cause in the model or the machine, see the logs of the replicas"
         )

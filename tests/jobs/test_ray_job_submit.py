@@ -45,7 +45,7 @@ def dashboard() -> Iterator[str]:
     head = subprocess.Popen(
         [
             str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
-            f"--port={gcs}", f"--dashboard-port={port}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}",
+            f"--port={gcs}", f"--dashboard-port={port}", f"--dashboard-agent-listen-port={free_port()}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}",
         ],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
@@ -60,7 +60,7 @@ def dashboard() -> Iterator[str]:
 def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
     dashboard: str, tmp_path: Path
 ) -> None:
-    for _ in range(60):  # the job server and its agent come up some seconds after the head
+    for _ in range(20):  # the job server and its agent come up some seconds after the head
         tried = subprocess.run(
             ["ray", "job", "submit", "--address", dashboard, "--", "true"],
             env=ENVIRONMENT,
@@ -69,6 +69,8 @@ def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
         )
         if tried.returncode == 0:
             break
+    else:
+        pytest.fail(f"the cluster takes no jobs: {tried.stderr.decode()}")
     out = tmp_path / "out"
 
     def submit() -> str:

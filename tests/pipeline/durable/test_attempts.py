@@ -18,6 +18,7 @@ from pipeline.durable.attempts import (
 )
 from pipeline.durable.protocol import execute
 from pipeline.durable.trying import Enter, Run, try_shard
+from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
 
@@ -127,5 +128,5 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
 
 
 def test_a_broken_model_is_not_taken_for_bad_rows() -> None:
-    with pytest.raises(RuntimeError, match="9 rows of shard feed"):
+    with pytest.raises(JobError, match="9 rows of shard feed"):
         die_until_done(12, set(range(12)), max_attempts=1)
