@@ -46,7 +46,8 @@ def dashboard() -> Iterator[str]:
         [
             str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
             f"--port={gcs}", f"--dashboard-port={port}",
-            f"--dashboard-agent-listen-port={free_port()}", "--dashboard-host=127.0.0.1", f"--temp-dir={folder}",
+            f"--dashboard-agent-listen-port={free_port()}", "--dashboard-host=127.0.0.1",
+            f"--temp-dir={folder}",
         ],
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
