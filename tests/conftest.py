@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import ray
 import torch
+from hypothesis import settings
 from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from transformers import MixtralConfig, MixtralForCausalLM
@@ -26,6 +27,11 @@ from pipeline.config import JobConfig
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 logging.disable_progress_bar()
+
+# The suite tries the same examples every time; `pytest --hypothesis-profile explore` tries new ones.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile("steady")
 
 
 @dataclass(frozen=True)
