@@ -46,9 +46,8 @@ class ShardRunner(Generic[Row]):
                     entry = self._turnstile.alone() if step.alone else self._turnstile.beside()
                     result = await until_done.enter_async_context(entry)
                 elif isinstance(step, Run):
-                    tried = range(step.piece.first, step.piece.end)
-                    results = await asyncio.gather(*(self._run_row(rows[row]) for row in tried))
-                    outcomes.update(zip(tried, results, strict=True))
+                    results = await asyncio.gather(*(self._run_row(rows[row]) for row in step.rows))
+                    outcomes.update(zip(step.rows, results, strict=True))
                 else:
                     result = await asyncio.to_thread(apply, step, self._store)
         crash = Outcome(

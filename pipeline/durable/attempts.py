@@ -35,7 +35,7 @@ class Piece:
 class Attempt:
     piece: Piece
     process: str  # a name that no other process ever had
-    alone: bool  # nothing else ran in the process meanwhile
+    alone: bool  # a suspected shard's piece, and nothing else ran in the process meanwhile
 
 
 def marker_path(shard: Shard, number: int) -> str:

@@ -5,7 +5,7 @@ runs on a real store (`execute`) and in a simulator that stops it between any tw
 
     _job/spec.json                          what the job is; the first run's wins
     _job/plan-000.parquet                   its shards; the first run's wins
-    _job/router/<shard>-<attempt>.parquet   a shard's router table, one an attempt
+    _job/router/<shard>-<hash>.parquet      a shard's router table, as an attempt counted it
     generations/part-<ordinal>-<shard>.parquet   its rows: creating this file is the commit
     _SUCCESS                                written last
 
@@ -101,8 +101,8 @@ def part_path(shard: Shard) -> str:
     return f"{PARTS}/part-{shard.ordinal:06d}-{shard.id}.parquet"
 
 
-def router_path(shard: Shard, attempt: str) -> str:
-    return f"_job/router/{shard.id}-{attempt}.parquet"
+def router_path(shard: Shard, sha256: str) -> str:
+    return f"_job/router/{shard.id}-{sha256[:16]}.parquet"
 
 
 def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
@@ -138,21 +138,18 @@ def remaining(plan: Plan) -> Steps[list[Shard]]:
 def publish(
     shard: Shard,
     router_table: bytes | None,
-    attempt: str,
     make_part: Callable[[RouterTable | None], bytes],
 ) -> Steps[Published]:
-    """Commit a shard's rows. `attempt` must be a name that no other attempt ever had.
+    """Commit a shard's rows.
 
-    `make_part` gets the router table's name and hash for the part's footer (None: there is no table).
+    `make_part` gets the router table's name and hash for the part's footer (None: there is no table). The
+    name follows from the content, so attempts share a table only where they counted the same.
     """
     table = None
     if router_table is not None:
-        table = RouterTable(router_path(shard, attempt), _sha256(router_table))
-        stored = yield from _first_wins(table.path, router_table)
-        if _sha256(stored) != table.sha256:
-            raise ValueError(
-                f"attempt must be a name that is used once, got {attempt!r} for shard {shard.id}"
-            )
+        sha256 = _sha256(router_table)
+        table = RouterTable(router_path(shard, sha256), sha256)
+        yield Create(table.path, router_table)
     part = make_part(table)
     created = yield Create(part_path(shard), part)
     return Published(part_path(shard), _sha256(part) if created else None)

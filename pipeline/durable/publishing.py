@@ -5,7 +5,6 @@ holds without reading its rows.
 """
 
 import json
-import uuid
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -35,7 +34,7 @@ class Publishing:
         rows = table.drop_columns([SHARD_COLUMN, ROUTER_COLUMN])
         summary = ShardSummary.of(rows, self.known_column)
         published = execute(
-            publish(shard, router_table, uuid.uuid4().hex[:12], lambda router: _part(rows, summary, router)),
+            publish(shard, router_table, lambda router: _part(rows, summary, router)),
             self.store,
         )
         return pa.table(

@@ -1,11 +1,14 @@
-"""How a process tries a shard: beside others at first, and piece by piece alone once it is suspected.
+"""How a process tries a shard: whole at first, and piece by piece alone once it is suspected.
 
 Every try is counted in the store before it begins, so that a row that kills its process is found and
 quarantined however often the process is started anew; see `attempts`. Like the protocol's, the steps are a
 generator, so the simulator kills the very code that replicas run.
+
+There are two ways. `try_shard` keeps the batches full: shards run beside each other, and what a piece gave is
+published. `try_shard_together` makes what is published a function of the shard and its quarantined rows.
 """
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +16,7 @@ from pipeline.durable.attempts import (
     Attempt,
     Piece,
     count_attempt,
+    deaths,
     pieces_to_run_alone,
     quarantined,
     read_attempts,
@@ -37,38 +41,85 @@ class Enter:
 
 @dataclass(frozen=True)
 class Run:
-    """Run these rows to their end."""
+    """Run these rows to their end, as one group; of a row that is run again, the last outcome counts."""
 
-    piece: Piece
+    rows: tuple[int, ...]  # counted from the shard's first
 
 
-def try_shard(
-    shard: Shard, process: str, max_attempts: int
-) -> Generator[Operation | Enter | Run, Any, set[int]]:
+Try = Generator[Operation | Enter | Run, Any, set[int]]
+TryShard = Callable[[Shard, str, int], Try]
+
+
+def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
     """Runs every row of a shard but those quarantined, and returns these, counted from its first row.
 
     Once `max_attempts` was raised, a shard may count as unsuspected again: then all its rows are run.
     JobError if so many rows killed their process that it can't be the rows.
     """
     attempts = yield from read_attempts(shard)
-    bad = quarantined(attempts)
+    bad = _few(quarantined(attempts), shard)
+    suspected = pieces_to_run_alone(attempts, shard.rows, max_attempts)
+    if suspected:
+        yield Enter(alone=True)
+        number = yield from _run_alone(suspected, shard, process, len(attempts))
+        yield from _say_through(shard, process, number)
+    elif len(bad) < shard.rows:
+        yield Enter(alone=False)
+        yield from count_attempt(shard, _whole(shard, process), len(attempts))
+        yield Run(tuple(range(shard.rows)))
+        return set()
+    return bad
+
+
+def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
+    """Like `try_shard`, but the last run is of all rows together that are not quarantined, and of no others.
+
+    Pieces only look for the row that kills. JobError also if the rows together killed their process
+    max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
+    """
+    attempts = yield from read_attempts(shard)
+    bad = _few(quarantined(attempts), shard)
+    together = tuple(row for row in range(shard.rows) if row not in bad)
+    if not together:
+        return bad
+    died = sum(not attempt.alone for attempt in deaths(attempts))
+    if died >= max(1, max_attempts - 1) + max_attempts:
+        raise JobError(
+            f"the rows of shard {shard.id} killed their process {died} times when they ran together, though "
+            "not in pieces: if the processes were killed from outside, raise errors.max_attempts and go on; "
+            "if not, look for the cause in the logs of the replicas, or give the job another output.path and "
+            "a smaller input.shard_rows or engine.max_batch_rows, or engine.deterministic: none"
+        )
+    yield Enter(alone=True)
+    suspected = pieces_to_run_alone(attempts, shard.rows, max_attempts)
+    number = yield from _run_alone(suspected, shard, process, len(attempts))
+    number = yield from count_attempt(shard, _whole(shard, process), number)
+    yield Run(together)
+    yield from _say_through(shard, process, number)
+    return bad
+
+
+def _few(bad: set[int], shard: Shard) -> set[int]:
     if len(bad) > _MOST_QUARANTINED:
         raise JobError(
             f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone: "
             "look for the cause in the model or the machine, see the logs of the replicas"
         )
-    number = len(attempts)
-    suspected = pieces_to_run_alone(attempts, shard.rows, max_attempts)
-    if suspected:
-        yield Enter(alone=True)
-        for piece in suspected:
-            number = yield from count_attempt(shard, Attempt(piece, process, alone=True), number)
-            yield Run(piece)
-        yield from count_attempt(shard, Attempt(Piece(0, 0), process, alone=True), number)
-    elif len(bad) < shard.rows:
-        yield Enter(alone=False)
-        whole = Piece(0, shard.rows)
-        yield from count_attempt(shard, Attempt(whole, process, alone=False), number)
-        yield Run(whole)
-        return set()
     return bad
+
+
+def _whole(shard: Shard, process: str) -> Attempt:
+    return Attempt(Piece(0, shard.rows), process, alone=False)
+
+
+def _run_alone(
+    pieces: list[Piece], shard: Shard, process: str, number: int
+) -> Generator[Operation | Run, Any, int]:
+    for piece in pieces:
+        number = yield from count_attempt(shard, Attempt(piece, process, alone=True), number)
+        yield Run(tuple(range(piece.first, piece.end)))
+    return number
+
+
+def _say_through(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
+    yield from count_attempt(shard, Attempt(Piece(0, 0), process, alone=True), number)

@@ -9,7 +9,8 @@ import sys
 import time
 
 from tests.simulation.campaign import FailedScheduleError, simulate
-from tests.simulation.world import Tally, World
+from tests.simulation.tally import Tally
+from tests.simulation.world import World
 
 _A_CHUNK = 50_000  # schedules between signs of life
 

@@ -12,7 +12,7 @@ from pipeline.durable.protocol import Create, Operation, RouterTable, Steps
 from pipeline.reading.plan import Plan, Shard
 from tests.simulation.small_jobs import PLANS, Job, part_bytes, router_bytes
 
-Rows = dict[int, str]  # by number in the shard: an error code, or "" for a result
+Rows = dict[int, str]  # by number in the shard: an error code, or with whom the row ran
 
 
 class Run:
@@ -64,13 +64,17 @@ class Actor:
 class Trial:
     """A replica's try of a shard."""
 
-    __slots__ = ("alone", "began", "entered", "excused", "next_stand", "ran", "shard", "stand", "waits_alone")
+    __slots__ = (
+        "alone", "began", "entered", "excused", "max_attempts", "next_stand", "ran", "shard", "stand",
+        "waits_alone",
+    )  # fmt: skip
 
-    def __init__(self, shard: Shard, began: int) -> None:
+    def __init__(self, shard: Shard, began: int, max_attempts: int) -> None:
         self.shard = shard
         self.began = began
+        self.max_attempts = max_attempts
         self.entered = self.alone = self.waits_alone = False
-        self.ran: list[int] = []
+        self.ran: Rows = {}
         self.excused: list[int] | None = None  # rows that it may quarantine, by what it has read
         self.stand: Any = None
         self.next_stand: Any = None
@@ -81,11 +85,15 @@ def begin(run: Run) -> Generator[Operation, Any, list[Shard]]:
     return (yield from protocol.remaining(run.plan))
 
 
-def commit(shard: Shard, rows: Rows, attempt: str) -> Steps[protocol.Published]:
-    def make_part(table: RouterTable | None) -> bytes:
-        return part_bytes(shard, rows, attempt, table)
+def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[protocol.Published]:
+    """`seen` is shown the part before it is created."""
 
-    return protocol.publish(shard, router_bytes(shard, attempt), attempt, make_part)
+    def make_part(table: RouterTable | None) -> bytes:
+        part = part_bytes(shard, rows, table)
+        seen(part)
+        return part
+
+    return protocol.publish(shard, router_bytes(shard, rows), make_part)
 
 
 def end(run: Run) -> Steps[dict[str, Any]]:

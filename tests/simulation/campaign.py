@@ -1,6 +1,7 @@
 """Many schedules, one after the other, and what to say of the first that breaks a promise."""
 
-from tests.simulation.world import Tally, World
+from tests.simulation.tally import Tally
+from tests.simulation.world import World
 
 
 class FailedScheduleError(AssertionError):

@@ -16,11 +16,19 @@ MOST_REPLICAS = 2  # of a run
 
 
 class Cluster:
-    def __init__(self, dice: random.Random, max_attempts: int, poison: set[int]) -> None:
+    """`together`: a part must depend on its shard and the quarantined rows alone. Then the rows of a `pair`
+    in one shard may kill their process whenever they run together.
+    """
+
+    def __init__(
+        self, dice: random.Random, max_attempts: int, poison: set[int], together: bool, pair: set[int]
+    ) -> None:
         self.dice = dice
         self.chance = dice.random
         self.max_attempts = max_attempts
         self.poison = poison
+        self.together = together
+        self.pair = pair
         self.actors: list[Actor] = []
         self.asleep: list[Actor] = []
         self.runs: list[Run] = []
@@ -30,6 +38,9 @@ class Cluster:
         self.evidence = Evidence()
         self.now = self.crashes = self._names = 0
         self.poison_deaths: dict[str, int] = defaultdict(int)  # by shard
+        self.pair_deaths = self.given_up = 0
+        self.pair_given_up = False
+        self.parts: dict[tuple[str, frozenset[int]], bytes] = {}  # by shard and rows quarantined
         self.trace: list[str] | None = None
 
     def note(self, who: str, what: str) -> None:
@@ -76,8 +87,9 @@ class Cluster:
         while run is not None and run.waiting and len(replica.shards) < IN_FLIGHT:
             shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
             replica.shards.append(shard)
-            trial = Trial(shard, self.now)
-            steps = trying.try_shard(shard, replica.name, self.max_attempts)
+            trial = Trial(shard, self.now, self.max_attempts)
+            try_shard = trying.try_shard_together if self.together else trying.try_shard
+            steps = try_shard(shard, replica.name, self.max_attempts)
 
             def tried(bad: set[int], trial: Trial = trial) -> None:
                 self.leave(replica, trial)
@@ -85,7 +97,7 @@ class Cluster:
                     trial.stand.left = self.now
                 if bad:
                     self.evidence.quarantines(trial.shard, self.excused(trial))
-                rows = dict.fromkeys(bad, CRASHED) | dict.fromkeys(trial.ran, "")
+                rows = trial.ran | dict.fromkeys(bad, CRASHED)
                 replica.shards.remove(trial.shard)
                 if replica.run is not None:
                     self.publish(replica.run, trial.shard, rows)
@@ -107,7 +119,13 @@ class Cluster:
             if not run.uncommitted:
                 self.finalize(run)
 
-        self.actors.append(Actor(publisher, commit(shard, rows, publisher.name), published))
+        def seen(part: bytes) -> None:
+            if self.together:
+                bad = frozenset(row for row, said in rows.items() if said == CRASHED)
+                first = self.parts.setdefault((shard.id, bad), part)
+                require(part == first, f"two attempts at {shard.id} give {part!r} and {first!r}")
+
+        self.actors.append(Actor(publisher, commit(shard, rows, seen), published))
 
     def finalize(self, run: Run) -> None:
         def finished(success: object) -> None:
@@ -122,6 +140,20 @@ class Cluster:
         require(deserved, f"a run is refused: {error}")
         assert run is not None
         self.end_run(run)
+
+    def gives_up(self, trial: Trial, run: Run | None) -> None:
+        """A try ended its run, since the whole shard seems to kill; the user does what the message says."""
+        stood = self.evidence.stood_at_the_whole(trial.shard, trial.began)
+        deserved = stood >= trial.max_attempts or trial.max_attempts < self.max_attempts
+        require(deserved, f"{trial.shard.id} is given up after {stood} deaths")
+        self.given_up += 1
+        shard = trial.shard
+        if self.pair and self.pair <= set(range(shard.first_row, shard.first_row + shard.rows)):
+            self.pair_given_up = True
+        else:
+            self.max_attempts += 1
+        if run is not None and run.alive:
+            self.kill_run(run)
 
     # -- the turnstile of a replica
 

@@ -1,6 +1,6 @@
-"""What the world knows of rows run alone: who took them up, and who got past them.
+"""What the world knows of rows run alone, and of whole shards: who took them up, and who got past them.
 
-A process takes a row up when it tells the store so, and is past it once the store knows what comes next.
+A process takes one up when it tells the store so, and is past it once the store knows what comes next.
 """
 
 import json
@@ -14,10 +14,11 @@ from tests.simulation.actors import Process
 
 NEVER = 1 << 60
 FOLDER = "_job/attempts/"
+WHOLE = -1  # in the place of a row
 
 
 class Stand:
-    """A process at a row that it took up alone, until `left`."""
+    """A process at a row that it took up alone, or at a whole shard, until `left`."""
 
     __slots__ = ("left", "process")
 
@@ -35,19 +36,27 @@ class Evidence:
         """The stand that begins when a process sets out to create a marker."""
         said: dict[str, Any] = json.loads(marker.data)
         first, end = said["piece"]["first"], said["piece"]["end"]
-        if not said["alone"] or end - first != 1:
+        if end == 0 or (said["alone"] and end - first != 1):
             return None
         stand = Stand(process)
-        self._stands[shard.id].append((first, stand))
+        self._stands[shard.id].append((first if said["alone"] else WHOLE, stand))
         return stand
 
     def excused(self, shard: Shard, began: int) -> list[int]:
         """Rows that a process may hold for killers which looked at the attempts from `began` until now."""
+        processes = self._standing(shard, began)
+        return [row for row, stood in processes.items() if len(stood) > 1 and row != WHOLE]
+
+    def stood_at_the_whole(self, shard: Shard, began: int) -> int:
+        """Processes that may be held for killed by the whole shard, as in `excused`."""
+        return len(self._standing(shard, began)[WHOLE])
+
+    def _standing(self, shard: Shard, began: int) -> dict[int, set[Process]]:
         processes: dict[int, set[Process]] = defaultdict(set)
         for row, stand in self._stands.get(shard.id, ()):
             if stand.left >= began:
                 processes[row].add(stand.process)
-        return [row for row, stood in processes.items() if len(stood) > 1]
+        return processes
 
     def quarantines(self, shard: Shard, rows: Iterable[int]) -> None:
         self._causes.update((shard.id, row) for row in rows)

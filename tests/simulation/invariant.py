@@ -105,6 +105,13 @@ class Reader:
         require("_SUCCESS" in self._files, "no _SUCCESS at the end")
         self._check_success()
 
+    def look_at_a_job_given_up(self, pair: set[int]) -> None:
+        """Two rows kill whenever they run together: where both are left, their shard can't be published."""
+        for shard in self.shards():
+            planned = set(range(shard.first_row, shard.first_row + shard.rows))
+            if pair <= planned and _name(shard) in self._files:
+                require(pair & self.crashed_rows, f"rows {pair} came out of {shard.id} alive")
+
     def shards(self) -> tuple[Shard, ...]:
         return self.plan.shards if self.plan is not None else ()
 

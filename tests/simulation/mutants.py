@@ -5,6 +5,7 @@ A mutant takes the place of one function or method for as long as the patch last
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any
 
 import pytest
@@ -37,9 +38,12 @@ def create_overwrites(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+    names = count()
+
+    def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         answer = None
-        steps = publish(shard, table, attempt, make_part)
+        attempt = next(names)
+        steps = publish(shard, table, make_part)
         while True:
             try:
                 step = steps.send(answer)
@@ -55,10 +59,10 @@ def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def part_comes_before_its_router_table(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+    def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         held: list[Create] = []
         answer: Any = None
-        steps = publish(shard, table, attempt, make_part)
+        steps = publish(shard, table, make_part)
         while True:
             try:
                 step = steps.send(answer)
@@ -77,7 +81,7 @@ def part_comes_before_its_router_table(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
+    def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         path = protocol.router_path(shard, "any")
         yield Create(path, table)
         created = yield Create(
@@ -90,8 +94,8 @@ def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def what_exists_is_a_failure_to_be_mended_by_another_name(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, table: bytes, attempt: str, make_part: MakePart) -> Steps[Published]:
-        published = yield from publish(shard, table, attempt, make_part)
+    def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
+        published = yield from publish(shard, table, make_part)
         if published.sha256 is None:
             held = yield Read(published.path)
             yield Create(published.path.replace(".parquet", "-1.parquet"), held)
@@ -102,11 +106,9 @@ def what_exists_is_a_failure_to_be_mended_by_another_name(patch: pytest.MonkeyPa
 
 @mutant
 def done_marker_comes_before_the_part(patch: pytest.MonkeyPatch) -> None:
-    def publish_after_marker(
-        shard: Shard, table: bytes, attempt: str, make_part: MakePart
-    ) -> Steps[Published]:
+    def publish_after_marker(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         yield Create(f"_job/done/{shard.id}", b"")
-        return (yield from publish(shard, table, attempt, make_part))
+        return (yield from publish(shard, table, make_part))
 
     def trusting(plan: Plan) -> Steps[list[Shard]]:
         done = yield List("_job/done")

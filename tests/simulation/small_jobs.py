@@ -56,11 +56,11 @@ def _make_jobs(number: int) -> tuple[list[Job], dict[bytes, Plan]]:
 JOBS, PLANS = _make_jobs(64)  # PLANS: what the bytes of a stored plan say
 
 
-def part_bytes(shard: Shard, rows: dict[int, str], attempt: str, table: RouterTable | None) -> bytes:
-    """A part: the rows by their number in the input, each an error code or what this attempt sampled."""
-    sampled = {shard.first_row + row: status or f"by {attempt}" for row, status in rows.items()}
-    return json.dumps([list(sampled.items()), [table.path, table.sha256] if table else None]).encode()
+def part_bytes(shard: Shard, rows: dict[int, str], table: RouterTable | None) -> bytes:
+    """A part: the rows by their number in the input, each an error code or what it gave."""
+    said = [[shard.first_row + row, rows[row]] for row in sorted(rows)]
+    return json.dumps([said, [table.path, table.sha256] if table else None]).encode()
 
 
-def router_bytes(shard: Shard, attempt: str) -> bytes:
-    return f"what was routed in shard {shard.id} by {attempt}".encode()
+def router_bytes(shard: Shard, rows: dict[int, str]) -> bytes:
+    return f"what was routed in shard {shard.id}: {sorted(rows.items())}".encode()

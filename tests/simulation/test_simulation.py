@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-import tests.simulation.attempt_mutants  # noqa: F401
+import tests.simulation.attempt_mutants
+import tests.simulation.together_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.mutants import MUTANTS, Mutant
 

@@ -5,38 +5,21 @@ the user starts killed runs again, and when all have ended one last run goes und
 """
 
 import random
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.durable.protocol import Create
 from pipeline.durable.trying import Enter, Run
-from pipeline.errors import ConfigError
+from pipeline.errors import JobError
 from tests.simulation.actors import Actor, Process, late
 from tests.simulation.cluster import Cluster
 from tests.simulation.evidence import FOLDER as ATTEMPTS
 from tests.simulation.hostile_store import HostileStore, Operation
 from tests.simulation.invariant import Reader, ViolationError, most_deaths, require
-from tests.simulation.small_jobs import JOBS
+from tests.simulation.small_jobs import JOBS, PLANS
+from tests.simulation.tally import Tally
 
 HAZARDS = (0.0, 0.02, 0.05, 0.1, 0.2)  # chance of a disturbance at a step
 MOST_STEPS = 10_000  # of a schedule: far more than any needs
-
-
-@dataclass
-class Tally:
-    schedules: int = 0
-    steps: int = 0
-    crashes: int = 0  # of processes, by the schedule
-    lost_answers: int = 0  # of operations that took effect, and were tried again
-    late_requests: int = 0  # that arrived after their sender's death
-    lost_contacts: int = 0  # with a process that went on
-    poison_rows: int = 0
-    poison_deaths: int = 0
-    innocents_quarantined: int = 0  # with cause, see `invariant`
-
-    def add(self, other: "Tally") -> None:
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
 
 class World:
@@ -50,15 +33,28 @@ class World:
         self.hazard = HAZARDS[int(self.chance() * len(HAZARDS))]
         self.disturbances_left = int(self.chance() * 16)
         self.store = HostileStore()
-        self.cluster = Cluster(dice, self.max_attempts, self.poison)
+        self.together = self.chance() < 0.3
+        self.pair = self._pair() if self.together and self.chance() < 0.2 else set()
+        self.cluster = Cluster(dice, self.max_attempts, self.poison, self.together, self.pair)
         self.cluster.trace = trace
         self.reader = Reader(self.store, self.poison, self.cluster.evidence.had_cause)
         self.tally = Tally(schedules=1, poison_rows=len(self.poison))
 
+    def _pair(self) -> set[int]:
+        """Two rows that kill their process whenever they run together, in one shard of the first plan."""
+        shards = [shard for shard in PLANS[self.job.plans[0]].shards if shard.rows > 1]
+        shard = shards[int(self.chance() * len(shards))]
+        other = 1 + int(self.chance() * (shard.rows - 1))
+        return {shard.first_row, shard.first_row + other}
+
     def play(self) -> Tally:
         """Go through the schedule; ViolationError if the reader was let down."""
         cluster = self.cluster
-        cluster.note("world", f"poison {self.poison}, max_attempts {self.max_attempts}, hazard {self.hazard}")
+        cluster.note(
+            "world",
+            f"poison {self.poison}, pair {self.pair}, together {self.together}, "
+            f"max_attempts {self.max_attempts}, hazard {self.hazard}",
+        )
         calm = self.hazard == 0
         cluster.hasty = 0.0 if calm else 0.02
         cluster.runs_left = 1 if calm else 1 + int(self.chance() * 4)
@@ -67,27 +63,44 @@ class World:
             other = self.chance() < 0.05  # somebody's mistake: another job in this folder
             cluster.start_run(JOBS[int(self.chance() * len(JOBS))] if other else self.job)
         self._go_on(until_all_is_quiet=False)
-        if calm and len(self.poison) == 1:
+        if calm:
             self._check_deaths()
         self.hazard = 0.0
         if self.chance() < 0.5:  # else what is late comes while the last run is at work
             self._go_on(until_all_is_quiet=True)
         cluster.note("world", "is calm for the last run")
         cluster.hasty = 0.0
-        cluster.start_run(self.reader.job or self.job)
-        self._go_on(until_all_is_quiet=True)
-        self.reader.look_at_the_end()
+        self._last_run()
         self.tally.steps = cluster.now
         self.tally.crashes = cluster.crashes
         self.tally.poison_deaths = sum(cluster.poison_deaths.values())
+        self.tally.given_up = cluster.given_up
         self.tally.innocents_quarantined = len(self.reader.crashed_rows - self.poison)
         return self.tally
 
+    def _last_run(self) -> None:
+        """It must reach its end, or give up the pair's shard; after another's the user starts a new one."""
+        cluster = self.cluster
+        given_up = -1
+        while cluster.given_up > given_up and not cluster.pair_given_up:
+            given_up = cluster.given_up
+            cluster.start_run(self.reader.job or self.job)
+            self._go_on(until_all_is_quiet=True)
+        if cluster.pair_given_up:
+            self.reader.look_at_a_job_given_up(self.pair)
+        else:
+            self.reader.look_at_the_end()
+
     def _check_deaths(self) -> None:
         for shard in self.reader.shards():
-            deaths = self.cluster.poison_deaths.get(shard.id, 0)
             allowed = most_deaths(self.max_attempts, shard.rows)
-            require(deaths <= allowed, f"one row killed {deaths} processes, more than {allowed}")
+            if self.pair:
+                deaths, allowed = self.cluster.pair_deaths, allowed * (1 + self.max_attempts)
+            elif len(self.poison) == 1:
+                deaths = self.cluster.poison_deaths.get(shard.id, 0)
+            else:
+                return
+            require(deaths <= allowed, f"rows of {shard.id} killed {deaths} processes, more than {allowed}")
 
     def _go_on(self, until_all_is_quiet: bool) -> None:
         """Until all runs have ended, or until nothing is under way and nothing late either."""
@@ -113,10 +126,13 @@ class World:
                 self._note(actor, "ends")
                 actor.then(stop.value)
                 return
-            except (ConfigError, ValueError) as error:
+            except (JobError, ValueError) as error:
                 self.cluster.actors.remove(actor)
                 self._note(actor, f"ends: {error}")
-                self.cluster.refused(actor, error, self.reader.job)
+                if actor.trial is not None and actor.process is not None:
+                    self.cluster.gives_up(actor.trial, actor.process.run)
+                else:
+                    self.cluster.refused(actor, error, self.reader.job)
                 return
             actor.result = None
             if type(step) is Create and actor.trial is not None and step.path.startswith(ATTEMPTS):
@@ -156,8 +172,13 @@ class World:
         assert actor.process is not None
         assert actor.trial is not None
         shard = actor.trial.shard
-        rows = range(step.piece.first, step.piece.end)
-        if any(shard.first_row + row in self.poison for row in rows):
+        rows = step.rows
+        numbers = {shard.first_row + row for row in rows}
+        if self.pair and self.pair <= numbers:
+            self.cluster.pair_deaths += 1
+            self._note(actor, f"dies of rows {rows} of {shard.id} together")
+            self.cluster.kill(actor.process)
+        elif numbers & self.poison:
             self.cluster.poison_deaths[shard.id] += 1
             self._note(actor, f"dies of rows {rows} of {shard.id}")
             self.cluster.neighbours_are_innocent(actor.process)
@@ -167,7 +188,11 @@ class World:
             self._kill(actor, actor.process, f"while it runs {rows} of {shard.id}")
         else:
             self._note(actor, f"runs rows {rows} of {shard.id}")
-            actor.trial.ran += rows
+            if self.together:
+                said = f"with rows {rows}, {actor.process.inside} inside"
+            else:
+                said = f"by {actor.process.name}"
+            actor.trial.ran.update(dict.fromkeys(rows, said))
 
     def _disturb(self, actor: Actor, operation: Operation) -> None:
         self.disturbances_left -= 1

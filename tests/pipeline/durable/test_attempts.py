@@ -17,7 +17,7 @@ from pipeline.durable.attempts import (
     read_attempts,
 )
 from pipeline.durable.protocol import execute
-from pipeline.durable.trying import Enter, Run, try_shard
+from pipeline.durable.trying import Enter, Run, TryShard, try_shard, try_shard_together
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
@@ -61,12 +61,17 @@ def test_pieces_hold_every_row_once_but_those_quarantined(
         assert pieces == []
 
 
-def die_until_done(rows: int, poison: set[int], max_attempts: int) -> tuple[int, set[int], set[int]]:
-    """One process after the other tries a shard: deaths, rows quarantined, rows that came out."""
+def die_until_done(
+    rows: int, poison: set[int], max_attempts: int, way: TryShard = try_shard, heavy: int = 1_000
+) -> tuple[int, set[int], set[int]]:
+    """One process after the other tries a shard: deaths, rows quarantined, rows of its last run.
+
+    A process dies of each of `poison`, and of so many rows at once as `heavy` says.
+    """
     shard = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, rows, 0, 80)
     markers: dict[str, bytes] = {}
     for died in range(200):
-        steps = try_shard(shard, f"process-{died}", max_attempts)
+        steps = way(shard, f"process-{died}", max_attempts)
         ran: set[int] = set()
         answer: object = None
         while True:
@@ -75,10 +80,9 @@ def die_until_done(rows: int, poison: set[int], max_attempts: int) -> tuple[int,
             except StopIteration as stop:
                 return died, stop.value, ran
             if isinstance(step, Run):
-                tried = set(range(step.piece.first, step.piece.end))
-                if tried & poison:
+                if poison.intersection(step.rows) or len(step.rows) >= heavy:
                     break
-                ran |= tried
+                ran = set(step.rows) if way is try_shard_together else ran | set(step.rows)
             elif hasattr(step, "data"):
                 markers[step.path] = step.data
                 answer = True
@@ -87,24 +91,38 @@ def die_until_done(rows: int, poison: set[int], max_attempts: int) -> tuple[int,
     raise AssertionError("the shard never ends")
 
 
-@given(st.data(), st.integers(1, 300), st.integers(1, 6))
+WAYS = st.sampled_from([try_shard, try_shard_together])
+
+
+@given(st.data(), st.integers(1, 300), st.integers(1, 6), WAYS)
 def test_one_row_that_kills_costs_few_deaths_and_only_itself(
-    data: st.DataObject, rows: int, max_attempts: int
+    data: st.DataObject, rows: int, max_attempts: int, way: TryShard
 ) -> None:
     poison = data.draw(st.integers(0, rows - 1))
-    died, bad, ran = die_until_done(rows, {poison}, max_attempts)
+    died, bad, ran = die_until_done(rows, {poison}, max_attempts, way)
     assert bad == {poison}
     assert ran == set(range(rows)) - bad
     # a shard of one row is first tried beside others, which says nothing of the row
     assert died <= max(2, max_attempts) + max(1, math.ceil(math.log2(rows)))
 
 
-@given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=6))
-def test_many_rows_that_kill_are_all_found(rows: int, chosen: set[int]) -> None:
+@given(st.integers(1, 40), st.sets(st.integers(0, 39), max_size=6), WAYS)
+def test_many_rows_that_kill_are_all_found(rows: int, chosen: set[int], way: TryShard) -> None:
     poison = {row for row in chosen if row < rows}
-    _, bad, ran = die_until_done(rows, poison, max_attempts=3)
+    _, bad, ran = die_until_done(rows, poison, 3, way)
     assert bad == poison
     assert ran == set(range(rows)) - poison
+
+
+@given(st.integers(2, 40), st.integers(1, 4))
+def test_rows_that_kill_together_only_are_published_in_pieces_or_given_up(
+    rows: int, max_attempts: int
+) -> None:
+    _, bad, ran = die_until_done(rows, set(), max_attempts, try_shard, heavy=rows)
+    assert bad == set()
+    assert ran == set(range(rows))
+    with pytest.raises(JobError, match=r"raise errors\.max_attempts"):
+        die_until_done(rows, set(), max_attempts, try_shard_together, heavy=rows)
 
 
 def test_a_process_is_blamed_for_its_last_attempt_only() -> None:

@@ -1,0 +1,68 @@
+"""Equal bytes of all attempts at a shard, with one thing wrong at a time; see `mutants`."""
+
+from collections.abc import Generator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from pipeline.durable import protocol, trying
+from pipeline.durable.attempts import deaths
+from pipeline.reading.plan import Shard
+from tests.simulation.mutants import mutant
+
+try_shard_together = trying.try_shard_together
+
+
+@mutant
+def pieces_are_published(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+        steps = try_shard_together(shard, process, max_attempts)
+        answer: Any = None
+        pieces = 0
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                bad: set[int] = stop.value
+                return bad
+            run = isinstance(step, trying.Run)
+            if run and pieces and (0 in step.rows) and (shard.rows - 1 in step.rows):
+                answer = None
+            else:
+                pieces += run
+                answer = yield step
+
+    patch.setattr(trying, "try_shard_together", broken)
+
+
+@mutant
+def a_shard_that_should_run_alone_runs_beside_others(patch: pytest.MonkeyPatch) -> None:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+        steps = try_shard_together(shard, process, max_attempts)
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as stop:
+                bad: set[int] = stop.value
+                return bad
+            answer = yield trying.Enter(alone=False) if isinstance(step, trying.Enter) else step
+
+    patch.setattr(trying, "try_shard_together", broken)
+
+
+@mutant
+def a_shard_is_never_given_up(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trying, "deaths", lambda attempts: [])
+
+
+@mutant
+def a_shard_is_given_up_as_soon_as_it_is_suspected(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trying, "deaths", lambda attempts: deaths(attempts) * 9)
+
+
+@mutant
+def router_tables_are_named_after_their_attempts(patch: pytest.MonkeyPatch) -> None:
+    names = count()
+    patch.setattr(protocol, "router_path", lambda shard, sha256: f"_job/router/{next(names)}.parquet")
