@@ -19,10 +19,11 @@ from pydantic import (
 )
 
 from pipeline.errors import ConfigError
+from pipeline.storage.urls import redact, without_credentials
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
-
+Location = Annotated[str, AfterValidator(without_credentials)]
 
 NOT_BUILT = {"score", "classify", "tag", "embed", "int8", "nf4", "fp8", "flash", "shard"}
 
@@ -43,7 +44,7 @@ class Section(BaseModel):
 
 
 class ModelSection(Section):
-    path: str
+    path: Location
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none"] = "none"
     tensor_parallel: PositiveInt = 1
@@ -68,7 +69,7 @@ class PromptSource(Section):
 
 
 class InputSection(Section):
-    path: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    path: Annotated[list[Location], BeforeValidator(_as_list), Field(min_length=1)]
     format: Literal["auto", "jsonl", "parquet"] = "auto"
     prompt: PromptSource
     chat: bool | Auto = "auto"
@@ -135,7 +136,7 @@ class RouterSection(Section):
 
 
 class OutputSection(Section):
-    path: str
+    path: Location
     include: Annotated[
         list[Literal["prompt", "token_ids", "prompt_token_ids"]], AfterValidator(_distinct)
     ] = []
@@ -178,7 +179,7 @@ class JobConfig(Section):
         except OSError as error:
             raise ConfigError(f"{path}: cannot read the job file: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid YAML: {error}") from error
+            raise ConfigError(f"{path}: not valid YAML{_place(error)}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a job file is a mapping of sections, this is {type(data).__name__}")
         for override in overrides or []:
@@ -187,27 +188,34 @@ class JobConfig(Section):
             return cls.model_validate(data)
         except ValidationError as error:
             sentences = dict.fromkeys(map(_describe, error.errors()))
-            raise ConfigError(f"{path}: " + "; ".join(sentences)) from error
+            raise ConfigError(f"{path}: " + "; ".join(sentences)) from None
+
+
+def _place(error: Exception) -> str:
+    """Where the YAML goes wrong, without the line itself, which PyYAML would quote."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return ""
+    return f": line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
 
 
 def _apply(data: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     *sections, key = dotted.split(".")
     if not equals or not key:
-        raise ConfigError(f"--set {override}: write it as section.key=value")
+        raise ConfigError(f"--set {redact(override)}: write it as section.key=value")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"--set {override}: {section} is not a section")
+            raise ConfigError(f"--set {dotted}: {section} is not a section")
     try:
         data[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML") from error
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {dotted}: the value is not valid YAML") from None
 
 
 def _describe(error: Any) -> str:
     """One validation error as a sentence; of a union's branches only the key itself is named."""
-    given = error["input"]
+    given = redact(error["input"]) if isinstance(error["input"], str) else error["input"]
     where = ".".join(str(part) for part in error["loc"] if part not in ("constrained-int", "literal['auto']"))
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":

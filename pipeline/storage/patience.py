@@ -18,6 +18,8 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
     """Call until it works, fails for good, or the deadline is over (TimeoutError); waits grow and jitter.
 
     An answer of 412, "precondition failed", is raised as FileExistsError whatever the client made of it.
+    What a client or a server says of a failure is told by `describe` only, and not chained to what is raised:
+    Ray writes chains of exceptions to its logs.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
     wait = 0.2
@@ -26,12 +28,14 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
             return call()
         except Exception as error:
             if _status(error) == 412:
-                raise FileExistsError(errno.EEXIST, "exists already", url) from error
+                raise FileExistsError(errno.EEXIST, "exists already", url) from None
             if not _transient(error):
+                if _of_storage(error):
+                    raise _plain(error, url) from None
                 raise
             if time.monotonic() + wait > deadline:
                 what = f"no success within {DEADLINE_SECONDS:.0f} s ({describe(error)})"
-                raise TimeoutError(f"{url}: {what}") from error
+                raise TimeoutError(f"{url}: {what}") from None
         time.sleep(random.uniform(wait / 2, wait))
         wait = min(2 * wait, 10.0)
 
@@ -71,18 +75,36 @@ class PatientFile(io.RawIOBase):
 
 def describe(error: BaseException) -> str:
     """An exception without its message: what a server or a client puts there may hold credentials."""
-    status = _status(error)
-    return type(error).__name__ + (f", HTTP {status}" if status else "")
+    status, code = _status(error), _code(error)
+    answer = f", HTTP {status}" + (f" {code}" if code else "") if status else ""
+    return type(error).__name__ + answer
+
+
+def _plain(error: Exception, url: str) -> OSError:
+    """An error of the same kind, as far as callers tell kinds apart, in words that hold no secret."""
+    kinds = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
+    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+    return kind(number, describe(error), url)
 
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
     status: Any = getattr(error, "code", None)  # not its cause's: aiohttp calls an answer cut short a 400
-    for candidate in (error, error.__cause__):
-        response = getattr(candidate, "response", None)
-        metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-        status = metadata.get("HTTPStatusCode") or status
+    for response in _responses(error):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or status
     return int(status) if str(status).isdigit() else None
+
+
+def _code(error: BaseException) -> str | None:
+    """S3's word for what is wrong, such as AccessDenied; only if it is a word."""
+    codes = [str(response.get("Error", {}).get("Code")) for response in _responses(error)]
+    return next((code for code in codes if code.isalpha()), None)
+
+
+def _responses(error: BaseException) -> list[dict[str, Any]]:
+    responses = (getattr(candidate, "response", None) for candidate in (error, error.__cause__))
+    return [response for response in responses if isinstance(response, dict)]
 
 
 def _transient(error: Exception) -> bool:
@@ -93,4 +115,8 @@ def _transient(error: Exception) -> bool:
         return False
     if isinstance(error, OSError):  # timeouts and lost connections are OSErrors too
         return error.errno not in HOPELESS
-    return type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES
+    return _of_storage(error)
+
+
+def _of_storage(error: Exception) -> bool:
+    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES

@@ -207,7 +207,7 @@ class ObjectStore(Store):
             raise ConfigError(
                 f"output.path: {self.url()}: cannot write there ({describe(error)}); "
                 "check that the bucket exists and that the credentials may put and list"
-            ) from error
+            ) from None
         _expect_refusal(self, (True, answers[1]))
 
     def _full(self, path: str) -> str:

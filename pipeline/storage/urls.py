@@ -1,9 +1,13 @@
-"""Local paths and fsspec URLs under one roof: open one, print one without its secrets."""
+"""Local paths and fsspec URLs under one roof: open one, refuse one with secrets, print one without them."""
 
 import re
 from typing import Any
 
 import fsspec
+
+# A secret key may hold slashes; `host:9000/` is no user and password.
+_USER = re.compile(r"(?<=://)(?:[^\s/@]*|[^\s/@:]*:(?!\d+/)[^\s@]*)@")
+_QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -12,9 +16,19 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, str(path)
 
 
-def redact(url: str) -> str:
-    """`url` as messages may show it: without user, password and query."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url.partition("?")[0])
+def redact(text: str) -> str:
+    """A URL, or a sentence with URLs in it, as messages may show it: without user, password and query."""
+    return _QUERY.sub(r"\1", _USER.sub("", text))
+
+
+def without_credentials(path: str) -> str:
+    """`path` as it is; ValueError for a URL with a user, a password or a query, which may be a signature."""
+    if redact(path) != path:
+        raise ValueError(
+            "credentials do not belong in a job file, nor does a URL with ?...=, which may be signed: "
+            "give the plain URL, and the credentials in the environment (AWS_..., GOOGLE_...)"
+        )
+    return path
 
 
 class WatchedFile:

@@ -95,3 +95,54 @@ def test_files_that_are_no_job(tmp_path: Path, text: str) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the job file"):
         JobConfig.load(tmp_path / "none.yaml")
+
+
+SECRETS = [
+    "s3://canary-key:canary-secret@bucket/x",
+    "s3://canary-key:cana/ry+canary-secret@bucket/x",
+    "https://canary-user@host/x.jsonl",
+    "https://host/x.jsonl?X-Amz-Signature=canary-secret",
+]
+
+
+@pytest.mark.parametrize("key", ["model.path", "input.path", "output.path"])
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_url_with_credentials_is_refused_and_not_repeated(tmp_path: Path, key: str, url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, LABEL, f"{key}={url}")
+    assert "credentials do not belong in a job file" in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {**LABEL, "input": {**LABEL["input"], "storage_options": {"secret": "canary"}}},
+        {**LABEL, "storage_options": {"secret": "canary"}},
+        yaml.safe_dump(LABEL) + "secret: [canary",
+    ],
+)
+def test_a_secret_has_no_place_in_a_job_file_and_is_not_repeated(tmp_path: Path, data: Any) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key|not valid YAML: line \d+") as raised:
+        load(tmp_path, data)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("override", ["secret={canary", "job.secret=canary", "s3://a:canary@b"])
+def test_an_override_that_fails_is_named_without_its_value(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="--set") as raised:
+        load(tmp_path, LABEL, override)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data/part-?.jsonl",
+        "s3://b/day=?/part-?.jsonl",
+        "http://127.0.0.1:9000/b/a@b.jsonl",
+        "s3://b/a:b@c.jsonl",
+    ],
+)
+def test_plain_paths_and_globs_stay_as_they_are(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, LABEL, f"input.path={url}").input.path == [url]
