@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import Interrupted, JobError
+from pipeline.storage.urls import redact
 
 Config = Annotated[Path, typer.Argument(help="The job file (YAML).", show_default=False)]
 Overrides = Annotated[
@@ -30,3 +31,6 @@ def exit_codes() -> Iterator[None]:
     except JobError as error:
         print(f"{'interrupted' if isinstance(error, Interrupted) else 'error'}: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        print(f"error: {redact(str(error))}; mend the cause and run the same command again", file=sys.stderr)
+        raise typer.Exit(1) from error

@@ -12,6 +12,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
+from pipeline.storage.urls import redact
 
 _OS_ERRORS = (
     "OSError",
@@ -37,7 +38,12 @@ def connect() -> None:
     """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way."""
     if not ray.is_initialized():
         local = not os.environ.get("RAY_ADDRESS")
-        ray.init(logging_level=logging.ERROR, include_dashboard=False if local else None)
+        # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
+        ray.init(
+            "local" if local else None,
+            logging_level=logging.ERROR,
+            include_dashboard=False if local else None,
+        )
     context = DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows that are committed
     context.print_on_execution_start = False
@@ -78,7 +84,7 @@ def plan_resources(config: JobConfig) -> Resources:
 
 def as_job_error(error: RayError) -> JobError:
     """What failed, for the user; exceptions that may quote a row are named only."""
-    kind, _, message = _raised_in_task(str(error)).partition(": ")
+    kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
     if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
         return ConfigError(message)
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS

@@ -7,7 +7,11 @@ JobError            ends the job with an exit code and one sentence for the user
 RowError            never ends a job: the row is published with status "error", a code and a message
 """
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 
 
 class JobError(Exception):
@@ -59,3 +63,20 @@ class RowError(Exception):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+
+
+@contextmanager
+def quoting_no_row(shard: str) -> Iterator[None]:
+    """Let no unexpected exception's message out of a task: libraries like to quote the value that failed.
+
+    Ray writes what a task raises to its logs. So what is raised instead, a JobError, tells the kind, the
+    places and the shard. Storage and memory errors pass: their words are about files.
+    """
+    try:
+        yield
+    except (JobError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)[1:]
+        places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-6:])
+        raise JobError(f"{type(error).__name__} in shard {shard}, raised at {places}") from None

@@ -8,9 +8,10 @@ import pyarrow as pa
 
 from model.sampling import SamplingParams
 from pipeline.config import GenerationSection, JobConfig
-from pipeline.errors import RowError, RowErrorCode
+from pipeline.errors import RowError, RowErrorCode, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.kept import as_text, kept_columns
+from pipeline.reading.plan import Shard
 from pipeline.reading.shards import records
 from pipeline.text.prompts import PromptBuilder
 
@@ -50,6 +51,10 @@ class Preparation:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         shard = carried_shard(table)
+        with quoting_no_row(shard.id):
+            return self._prepare_shard(shard, table)
+
+    def _prepare_shard(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
         parsed = list(records(table, self._columns()))
         prepared = [

@@ -14,8 +14,9 @@ from model.engine import Engine
 from pipeline.config import JobConfig
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
-from pipeline.errors import JobError, RowErrorCode
+from pipeline.errors import JobError, RowErrorCode, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
+from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
@@ -69,15 +70,20 @@ class Replica:
 
         Two columns come along for publishing: the shard, and in the first row its router sums.
         """
+        shard = carried_shard(prepared)
+        with quoting_no_row(shard.id):
+            yield await self._run_shard(shard, prepared)
+
+    async def _run_shard(self, shard: Shard, prepared: pa.Table) -> pa.Table:
         rows = prepared.select(_ROW_COLUMNS).to_pylist()
-        outcomes = await self._shards.run(carried_shard(prepared), rows)
+        outcomes = await self._shards.run(shard, rows)
         table = self._results.table(prepared, outcomes)
         groups = prepared["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
         sums = to_parquet(sum_by_group(routed)) if self._routed else None
         table = table.append_column(SHARD_COLUMN, prepared[SHARD_COLUMN])
         router = pa.array([sums] + [None] * (len(table) - 1), pa.large_binary())
-        yield table.append_column(ROUTER_COLUMN, router)
+        return table.append_column(ROUTER_COLUMN, router)
 
     async def _run_row(self, row: dict[str, Any]) -> Outcome:
         if row["prompt_token_ids"] is None:

@@ -12,7 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable.protocol import RouterTable, execute, publish
+from pipeline.errors import quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
+from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
@@ -30,6 +32,10 @@ class Publishing:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         shard = carried_shard(table)
+        with quoting_no_row(shard.id):
+            return self._publish(shard, table)
+
+    def _publish(self, shard: Shard, table: pa.Table) -> pa.Table:
         router_table = table[ROUTER_COLUMN][0].as_py()
         rows = table.drop_columns([SHARD_COLUMN, ROUTER_COLUMN])
         summary = ShardSummary.of(rows, self.known_column)

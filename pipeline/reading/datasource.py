@@ -13,6 +13,7 @@ import pyarrow as pa
 from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
+from pipeline.errors import quoting_no_row
 from pipeline.reading.plan import Shard
 from pipeline.reading.shards import read_shard
 
@@ -47,7 +48,9 @@ class ShardDatasource(Datasource):  # type: ignore[misc]
 
 
 def _read(shard: Shard, columns: list[str]) -> Iterator[pa.Table]:
-    yield carry_shard(shard, read_shard(shard, columns))
+    with quoting_no_row(shard.id):
+        table = carry_shard(shard, read_shard(shard, columns))
+    yield table
 
 
 def carry_shard(shard: Shard, table: pa.Table) -> pa.Table:

@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 
 FATES = ("refused", "lost request", "lost answer", "cut answer", "late")
 _UNAVAILABLE = b"<Error><Code>ServiceUnavailable</Code><Message>Please try again.</Message></Error>"
+_DENIED = (
+    b"<Error><Code>SignatureDoesNotMatch</Code><Message>canary-server: the signature is wrong</Message>"
+    b"<AWSAccessKeyId>canary-server</AWSAccessKeyId></Error>"
+)
 _HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "content-length"}
 
-Fate = Callable[[str, str], str | None]  # of a request, by method and path; None: it passes
+Fate = Callable[[str, str], str | None]  # of a request, by method and path; None: it passes. Also "denied"
 
 
 def seeded(seed: int, chance: float) -> Fate:
@@ -65,6 +69,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.between.met[str(fate)] += 1
         if fate == "refused":
             self._answer(503, [], _UNAVAILABLE, len(_UNAVAILABLE))
+        elif fate == "denied":
+            self._answer(403, [], _DENIED, len(_DENIED))
         elif fate == "lost request":
             self._reset()
         else:

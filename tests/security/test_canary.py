@@ -1,0 +1,155 @@
+"""Canaries: strings put where prompts and secrets are, and looked for wherever they must never be.
+
+A whole job runs as a process on an S3 server, through a denied write and a killed replica. What it prints,
+what Ray logs, and all that it stores but the generations must be free of every canary.
+"""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import psutil
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.pipeline.storage.bad_network import BadNetwork
+
+ROOT = Path(__file__).parents[2]
+CANARY = "canary"  # every planted string has it
+PROMPT = "canary-prompt-7e1f"
+ROWS: list[dict[str, Any] | str] = [
+    *({"text": f"{PROMPT} {n}", "note": f"canary-kept-{n}", "zero": 1, "name": n} for n in range(60)),
+    {"text": PROMPT, "note": "canary-kept", "zero": 0, "name": "divides by zero"},
+    {"text": {"canary-key": PROMPT}, "note": "canary-kept", "zero": "canary", "name": "wrong type"},
+    {"text": PROMPT, "note": ["canary-kept"], "zero": 1, "name": {"canary": PROMPT}},
+    {"text": PROMPT, "temperature": PROMPT, "zero": 1, "name": "bad parameter"},
+    {"text": None, "note": "canary-kept", "zero": 1, "name": "null"},
+    {"text": PROMPT * 400, "zero": 1, "name": "too long"},
+    {"note": PROMPT, "name": "no text"},
+    f'{{"text": "{PROMPT}", "name": "malformed"',
+    f'["{PROMPT}"]',
+    f'"{PROMPT} \xff',
+]
+CODES = {
+    "TEMPLATE_FAILED", "WRONG_TYPE", "BAD_PARAMETER", "NULL_PROMPT", "PROMPT_TOO_LONG", "MISSING_COLUMN",
+    "MALFORMED_JSON", "NOT_AN_OBJECT", "INVALID_UTF8",
+}  # fmt: skip
+
+
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """Ray's temporary folder of one run alone, short enough for its sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="rc", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in ROWS]
+    fsspec.filesystem("s3").pipe_file(f"{s3_url}/in/rows.jsonl", "\n".join(lines).encode("latin-1"))
+    job = {
+        "job": "watched",
+        "task": "generate",
+        "model": {"path": str(checkpoint.folder)},
+        "input": {
+            "path": f"{s3_url}/in/*.jsonl",
+            "prompt": {"template": "{{ text }}{{ 1 // zero }}"},
+            "id_column": "name",
+            "keep": ["note"],
+            "shard_rows": 4,
+        },
+        "generation": {"max_new_tokens": 12, "ignore_eos": True},
+        "engine": {"max_batch_rows": 2},
+        "output": {"path": f"{s3_url}/out", "include": ["prompt"]},
+        "errors": {"max_error_rate": 1.0},
+    }
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(job))
+    return path
+
+
+def start(job_file: Path, ray_folder: Path, endpoint: str) -> "subprocess.Popen[str]":
+    secrets = {"AWS_SESSION_TOKEN": "canary-token", "HF_TOKEN": "canary-variable"}
+    own = {"AWS_ENDPOINT_URL": endpoint, "RAY_TMPDIR": str(ray_folder)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobs", "run", str(job_file)],
+        cwd=ROOT,
+        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | secrets | own,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def replica_of(process: "subprocess.Popen[str]") -> psutil.Process | None:
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if "MapWorker(MapBatches(Replica))" in " ".join(child.cmdline()):
+            return child
+    return None
+
+
+def leaks_in(ray_folder: Path) -> list[str]:
+    files = [path for path in ray_folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(path.name.startswith("worker-") for path in files), "Ray's logs are there"
+    return [str(path) for path in files if CANARY.encode() in path.read_bytes()]
+
+
+def test_prompts_and_secrets_are_seen_in_the_generations_only(
+    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str
+) -> None:
+    s3 = fsspec.filesystem("s3", use_listings_cache=False)
+    out = f"{s3_url}/out"
+
+    def parts() -> int:
+        return len(s3.glob(f"{out}/generations/*"))
+
+    def fate(method: str, path: str) -> str | None:
+        return "denied" if method == "PUT" and "/generations/" in path and parts() >= 2 else None
+
+    with BadNetwork(s3_endpoint, fate) as network:
+        denied = start(job_file, ray_folder, network.url)
+        told, _ = denied.communicate(timeout=200)
+    assert denied.returncode == 1, told
+    assert "HTTP 403 SignatureDoesNotMatch" in told
+    assert CANARY not in told
+
+    killed = start(job_file, ray_folder, s3_endpoint)
+    seen = parts()
+    while (replica := replica_of(killed)) is None or parts() == seen:
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.02)
+    replica.send_signal(signal.SIGKILL)
+    told, _ = killed.communicate(timeout=200)
+    assert killed.returncode == 0, told
+    assert CANARY not in told
+
+    assert leaks_in(ray_folder) == []
+    table = pd.read_parquet(f"{out}/generations")
+    assert len(table) == len(ROWS)
+    assert set(table["error_code"].dropna()) == CODES
+    assert not table["error_message"].dropna().str.contains(CANARY).any()
+    assert table["prompt"].str.contains(PROMPT).sum() >= 60, "the canaries were there to be leaked"
+
+    for path in s3.find(out):
+        data = s3.cat_file(path)
+        if path.endswith(".parquet"):
+            parquet = pq.ParquetFile(io.BytesIO(data))
+            stored = repr(parquet.metadata.metadata)
+            if "/generations/" not in path:
+                stored += repr(parquet.read().to_pylist())
+        else:
+            stored = data.decode()
+        assert CANARY not in stored, path
