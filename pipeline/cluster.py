@@ -37,7 +37,7 @@ class Resources:
 def connect() -> None:
     """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way."""
     if not ray.is_initialized():
-        local = not os.environ.get("RAY_ADDRESS")
+        local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         ray.init(
             "local" if local else None,
@@ -57,8 +57,8 @@ def connect() -> None:
 def plan_resources(config: JobConfig) -> Resources:
     """Share the cluster out among the replicas.
 
-    On GPUs a replica takes `tensor_parallel` of one node. On CPUs all replicas together ask Ray for half of
-    the cores, so that reading and publishing always find room, and compute with all of them.
+    On GPUs a replica takes `tensor_parallel` of one node, and at most one core. On CPUs replicas compute with
+    all cores. Either way they ask Ray for half of them together at most: reading and publishing need room.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     ranks = config.model.tensor_parallel
@@ -73,7 +73,7 @@ def plan_resources(config: JobConfig) -> Resources:
         replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else room
         if replicas > room:
             raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
-        return Resources(replicas, num_cpus=1, num_gpus=ranks, threads=1)
+        return Resources(replicas, min(1, cpus / 2 / replicas), num_gpus=ranks, threads=1)
     replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
     threads = max(1, int(cpus) // (replicas * ranks))
     if isinstance(config.engine.threads, int):

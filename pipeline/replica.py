@@ -4,6 +4,7 @@ Several shards are in flight at once. One thread runs the engine for all of them
 full across their borders; a shard's call only waits for its own rows.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,7 @@ class ReplicaOptions:
     chat: bool
     threads: int
     store: Store
+    gate: Any  # the handle of a `pipeline.stopping.Gate`
 
 
 class Replica:
@@ -52,6 +54,9 @@ class Replica:
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, Watchdog(config.engine.progress_deadline_s))
         self._shards = ShardRunner(options.store, config.errors.max_attempts, self._run_row)
+        self._gate = options.gate
+        self._gate_closed: asyncio.Future[None] | None = None
+        self._never = asyncio.Event()
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
         config = options.config
@@ -75,8 +80,7 @@ class Replica:
             yield await self._run_shard(shard, prepared)
 
     async def _run_shard(self, shard: Shard, prepared: pa.Table) -> pa.Table:
-        rows = prepared.select(_ROW_COLUMNS).to_pylist()
-        outcomes = await self._shards.run(shard, rows)
+        outcomes = await self._run_or_give_up(shard, prepared)
         table = self._results.table(prepared, outcomes)
         groups = prepared["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
@@ -84,6 +88,22 @@ class Replica:
         table = table.append_column(SHARD_COLUMN, prepared[SHARD_COLUMN])
         router = pa.array([sums] + [None] * (len(table) - 1), pa.large_binary())
         return table.append_column(ROUTER_COLUMN, router)
+
+    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
+        """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""
+        if await self._gate.begin.remote():
+            rows = prepared.select(_ROW_COLUMNS).to_pylist()
+            running = asyncio.create_task(self._shards.run(shard, rows))
+            if self._gate_closed is None:
+                self._gate_closed = asyncio.ensure_future(self._gate.closed.remote())
+            await asyncio.wait({running, self._gate_closed}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and await self._gate.commit.remote():
+                return running.result()
+            running.cancel()
+            await self._shards.give_up(shard)
+            await self._gate.give_up.remote()
+        await self._never.wait()
+        raise AssertionError("nobody sets this event")
 
     async def _run_row(self, row: dict[str, Any]) -> Outcome:
         if row["prompt_token_ids"] is None:

@@ -2,12 +2,9 @@
 
 import json
 import logging
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy
@@ -26,6 +23,7 @@ from pipeline.replica import Replica, ReplicaOptions
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.summary import ShardSummary
+from pipeline.stopping import open_gate, stopping_on_signals
 from pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -60,18 +58,20 @@ def run(config: JobConfig, replica: type[Replica] = Replica) -> Report:
         if missing:
             connect()
             done = plan.rows - sum(shard.rows for shard in missing)
-            with _stopping_on_sigterm(), JobProgress(plan.rows, done) as progress:
-                for summary in _run_shards(job, store, missing, replica):
+            gate = open_gate()
+            progress = JobProgress(plan.rows, done)
+            with stopping_on_signals(gate, lambda: len(new)), progress:
+                for summary in _run_shards(job, store, missing, replica, gate):
                     new.append(summary)
                     progress.add(summary)
-    except (Interrupted, KeyboardInterrupt) as stop:
+    except Interrupted as stop:
         _finish(job, store, plan, new, "interrupted", time.monotonic() - started)
         raise Interrupted("stopped before the end; run the same command again to go on") from stop
     return _finish(job, store, plan, new, "done", time.monotonic() - started)
 
 
 def _run_shards(
-    job: Job, store: Store, shards: list[Shard], replica: type[Replica]
+    job: Job, store: Store, shards: list[Shard], replica: type[Replica], gate: Any
 ) -> Iterator[ShardSummary]:
     """Commit every shard, in any order; yields a summary as each one is committed."""
     resources = plan_resources(job.config)
@@ -80,12 +80,13 @@ def _run_shards(
         prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow")
         finished = prepared.map_batches(
             replica,
-            fn_constructor_args=(_replica_options(job, store, resources),),
+            fn_constructor_args=(_replica_options(job, store, resources, gate),),
             batch_size=None,
             batch_format="pyarrow",
             compute=_replica_pool(resources, job.config),
             num_cpus=resources.num_cpus,
-            num_gpus=resources.num_gpus,
+            # as `num_gpus` it would need a batch_size, and with one Ray Data merges shards into batches
+            ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
             max_task_retries=-1,  # the replica counts attempts itself, durably
         )
         published = finished.map_batches(
@@ -99,8 +100,10 @@ def _run_shards(
         raise as_job_error(error) from error
 
 
-def _replica_options(job: Job, store: Store, resources: Resources) -> ReplicaOptions:
-    return ReplicaOptions(job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, store)
+def _replica_options(job: Job, store: Store, resources: Resources, gate: Any) -> ReplicaOptions:
+    return ReplicaOptions(
+        job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, store, gate
+    )
 
 
 def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
@@ -134,23 +137,3 @@ def _finish(
             )
         execute(finalize(plan, {"rows_by_status": report.rows_by_status}), store)
     return report
-
-
-@contextmanager
-def _stopping_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into Interrupted; handlers can be set in a process' main thread only.
-
-    Entered after ray.init, which sets a handler of its own.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise Interrupted("SIGTERM")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

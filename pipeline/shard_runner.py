@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
-from pipeline.durable.protocol import apply
-from pipeline.durable.trying import Enter, Run, try_shard
+from pipeline.durable.protocol import apply, execute
+from pipeline.durable.trying import Enter, Run, give_up, try_shard
 from pipeline.errors import RowErrorCode
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
@@ -54,6 +54,10 @@ class ShardRunner(Generic[Row]):
             RowErrorCode.WORKER_CRASH.value, "running this row alone killed the process of the model, twice"
         )
         return [crash if row in bad else outcomes[row] for row in range(len(rows))]
+
+    async def give_up(self, shard: Shard) -> None:
+        """Note that `run` was cancelled: should this process end now, the shard is not to blame."""
+        await asyncio.to_thread(execute, give_up(shard, self._process), self._store)
 
 
 class Turnstile:

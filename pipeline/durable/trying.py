@@ -21,7 +21,7 @@ from pipeline.durable.attempts import (
     quarantined,
     read_attempts,
 )
-from pipeline.durable.protocol import Operation
+from pipeline.durable.protocol import Operation, Steps
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 
@@ -97,6 +97,13 @@ def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
     yield Run(together)
     yield from _say_through(shard, process, number)
     return bad
+
+
+def give_up(shard: Shard, process: str) -> Steps[None]:
+    """Note that a process which goes on leaves its try of this shard: its end will not count as a death."""
+    attempts = yield from read_attempts(shard)
+    if any(attempt.process == process for attempt in attempts):
+        yield from _say_through(shard, process, len(attempts))
 
 
 def _few(bad: set[int], shard: Shard) -> set[int]:

@@ -1,66 +1,19 @@
 """The command line as a user meets it: real processes, exit codes, kills and second runs."""
 
 import json
-import os
-import random
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
+from tests.jobs.running_job import RunningJob
 
 ROOT = Path(__file__).parents[2]
 ROWS = 200
-
-
-@pytest.fixture
-def job_file(tmp_path: Path, checkpoint: Any) -> Path:
-    """A job of ROWS rows in small shards, over the random checkpoint."""
-    dice = random.Random(3)
-    rows = [{"ids": [dice.randrange(3, 32_000) for _ in range(dice.randrange(1, 40))]} for _ in range(ROWS)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    job = {
-        "job": "cli",
-        "task": "generate",
-        "model": {"path": str(checkpoint.folder)},
-        "input": {"path": str(tmp_path / "rows.jsonl"), "prompt": {"token_ids": "ids"}, "shard_rows": 8},
-        "generation": {"max_new_tokens": 24, "ignore_eos": True},
-        "engine": {"max_batch_rows": 4},
-        "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
-    }
-    path = tmp_path / "job.yaml"
-    path.write_text(yaml.safe_dump(job))
-    return path
-
-
-def start(job_file: Path, *overrides: str) -> "subprocess.Popen[str]":
-    """The command in a process group of its own, so that a test can kill all of it."""
-    sets = [part for override in overrides for part in ("--set", override)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "jobs", "run", str(job_file), *sets],
-        cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
@@ -70,19 +23,18 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
         return list((out / "generations").glob("*.parquet"))
 
     for at_least in (0, 2):
-        process = start(job_file)
-        wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists(), process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        job = RunningJob(job_file)
+        job.wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists())
+        job.process.send_signal(signal.SIGKILL)
+        job.process.communicate()
         if parts():
             seen = pd.read_parquet(out / "generations")  # whole shards only, at any time
             assert len(seen) == 8 * len(parts())
     before = {part: part.read_bytes() for part in parts()}
     assert 2 <= len(before) < ROWS // 8
 
-    process = start(job_file)
-    output, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
+    job = RunningJob(job_file)
+    output, _ = job.end()
     table = pd.read_parquet(out / "generations")
     assert sorted(table["row"]) == list(range(ROWS))
     assert table["id"].is_unique
@@ -91,31 +43,9 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
     assert f"{ROWS} of {ROWS}" in output
 
 
-def test_sigterm_ends_with_75_and_the_next_run_goes_on(job_file: Path) -> None:
-    out = job_file.parent / "out"
-    process = start(job_file)
-    wait_for(lambda: any((out / "generations").glob("*.parquet")), process)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 75, errors
-    assert "run the same command again" in errors
-    report = json.loads((out / "report.json").read_text())
-    assert report["state"] == "interrupted"
-    assert 0 < report["rows"] < ROWS
-
-    process = start(job_file)
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
-    assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(ROWS))
-    report = json.loads((out / "report.json").read_text())
-    assert report["rows"] == ROWS
-    assert report["rows_this_run"] < ROWS
-
-
 def test_rows_go_to_s3_as_to_a_folder(job_file: Path, s3_url: str) -> None:
-    process = start(job_file, f"output.path={s3_url}", "input.shard_rows=50", "generation.max_new_tokens=2")
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
+    job = RunningJob(job_file, f"output.path={s3_url}", "input.shard_rows=50", "generation.max_new_tokens=2")
+    _, errors = job.end()
     assert sorted(pd.read_parquet(f"{s3_url}/generations")["row"]) == list(range(ROWS))
     assert len(pd.read_parquet(f"{s3_url}/router/experts.parquet")) > 0
     assert "canary-secret" not in errors

@@ -1,0 +1,131 @@
+"""A job that is asked to stop: what is under way is finished or given up, and the next run goes on."""
+
+import asyncio
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.durable.attempts import deaths, read_attempts
+from pipeline.durable.protocol import PLAN, execute
+from pipeline.reading.plan import Plan
+from pipeline.stopping import Gate
+from pipeline.storage.store import Store
+from tests.jobs.running_job import RunningJob
+from tests.pipeline.storage.bad_network import BadNetwork
+
+
+def blamed_shards(url: str) -> list[str]:
+    """Shards at which a process seems to have died."""
+    store = Store.open(url)
+    plan = Plan.from_parquet(store.read(PLAN))
+    committed = {path.rpartition("-")[2].partition(".")[0] for path in store.list("generations")}
+    open_shards = [shard for shard in plan.shards if shard.id not in committed]
+    return [shard.id for shard in open_shards if deaths(execute(read_attempts(shard), store))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_it_ends_with_75_blames_no_shard_and_the_next_run_goes_on(
+    job_file: Path, number: signal.Signals
+) -> None:
+    out = job_file.parent / "out"
+    job = RunningJob(job_file)
+    job.wait_for(lambda: any((out / "generations").glob("*.parquet")))
+    job.process.send_signal(number)
+    begin = time.monotonic()
+    _, errors = job.end(exit_code=75)
+    assert time.monotonic() - begin < 60
+    assert "run the same command again" in errors
+    report = json.loads((out / "report.json").read_text())
+    assert report["state"] == "interrupted"
+    assert 0 < report["rows"] < 200
+    assert report["rows"] == len(pd.read_parquet(out / "generations"))
+    attempted = {path.name.partition("-")[0] for path in (out / "_job/attempts").iterdir()}
+    assert len(attempted) > report["rows"] / 8, "some shard was begun and not finished"
+    assert blamed_shards(str(out)) == []
+
+    RunningJob(job_file).end()
+    assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(200))
+    report = json.loads((out / "report.json").read_text())
+    assert report["rows"] == 200
+    assert report["rows_this_run"] < 200
+
+
+class SlowCommits:
+    """The fate of requests on a network where creating a part takes its time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.begun = threading.Event()
+
+    def __call__(self, method: str, path: str) -> None:
+        if method in ("PUT", "POST") and "generations/part" in path:
+            self.begun.set()
+            time.sleep(self.seconds)
+
+
+def test_the_commits_under_way_are_finished_first(
+    job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = SlowCommits(3.0)
+    with BadNetwork(s3_endpoint, commits) as network, monkeypatch.context() as inside:
+        inside.setenv("AWS_ENDPOINT_URL", network.url)
+        job = RunningJob(job_file, f"output.path={s3_url}")
+        job.wait_for(commits.begun.is_set)
+        job.process.send_signal(signal.SIGTERM)
+        job.end(exit_code=75)
+    store = Store.open(s3_url)
+    report = json.loads(store.read("report.json"))
+    assert report["state"] == "interrupted"
+    assert report["rows"] > 0, "the first commit was under way when the signal came"
+    time.sleep(commits.seconds)  # a commit that was sent off in vain would have arrived by now
+    assert report["rows"] == 8 * len(store.list("generations"))
+    assert blamed_shards(s3_url) == []
+
+
+def test_a_second_signal_is_not_kept_waiting(
+    job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = SlowCommits(60.0)
+    with BadNetwork(s3_endpoint, commits) as network, monkeypatch.context() as inside:
+        inside.setenv("AWS_ENDPOINT_URL", network.url)
+        job = RunningJob(job_file, f"output.path={s3_url}")
+        job.wait_for(commits.begun.is_set)
+        job.process.send_signal(signal.SIGTERM)
+        assert job.process.stderr is not None
+        while "stopping" not in job.process.stderr.readline():
+            pass
+        job.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        job.end(exit_code=75)
+        assert time.monotonic() - begin < 15, "the commits under way would have taken 20 s more"
+
+
+def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() -> None:
+    async def story() -> None:
+        gate = Gate()
+        assert [await gate.begin() for _ in range(3)] == [True] * 3
+        assert await gate.commit()
+        closing = asyncio.create_task(gate.close(seconds=60))
+        await gate.closed()
+        assert not await gate.begin()
+        assert not await gate.commit()
+        assert not closing.done()
+        await gate.give_up()
+        await gate.give_up()
+        assert await closing == 1
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
+    async def story() -> None:
+        gate = Gate()
+        await gate.begin()
+        assert await gate.close(seconds=0.01) == 0
+
+    asyncio.run(asyncio.wait_for(story(), 10))
