@@ -7,7 +7,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from model.batch import left_pad
-from model.checkpoint import check_checkpoint, load_transformer, save_weights, weight_files
+from model.checkpoint import check_checkpoint, load_transformer, save_weights
+from model.weight_files import weight_files
 
 PROMPT = [5, 17, 80, 3, 96, 0, 41]
 

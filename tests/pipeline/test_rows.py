@@ -1,31 +1,22 @@
 """Rows of whole jobs: bad ones, ones with settings of their own, and where their text ends."""
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from pipeline.config import JobConfig
 from pipeline.errors import TooManyErrors
 from pipeline.run import run
+from tests.published import generations
+from tests.random_prompts import random_prompts
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 MakeConfig = Callable[..., JobConfig]
 EXPERTS, LAYERS = 4, 3
-
-
-def prompts(count: int) -> list[list[int]]:
-    dice = random.Random(7)
-    return [[1] + [dice.randrange(3, 32_000) for _ in range(dice.randrange(0, 40))] for _ in range(count)]
-
-
-def generations(config: JobConfig) -> pd.DataFrame:
-    return pd.read_parquet(Path(config.output.path) / "generations").sort_values("row", ignore_index=True)
 
 
 BAD_ROWS: dict[str, str] = {
@@ -65,7 +56,7 @@ def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeCo
 
 
 def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: Any) -> None:
-    ids = prompts(1)[0] + [77]
+    ids = random_prompts(1)[0] + [77]
     full = checkpoint.generate(ids, 12)
     rows = [
         {"ids": ids},
@@ -82,7 +73,7 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
 
 
 def test_stop_strings_cut_text_and_ids(make_config: MakeConfig, checkpoint: Any) -> None:
-    row = {"ids": prompts(3)[2]}
+    row = {"ids": random_prompts(3)[2]}
     plain = make_config([row], generation={"max_new_tokens": 12})
     run(plain)
     text = generations(plain)["text"][0]

@@ -1,7 +1,6 @@
 """Whole jobs on Ray, from a file of prompts to published tables, with transformers as the oracle."""
 
 import json
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from pipeline.config import JobConfig
 from pipeline.reading.plan import Plan
 from pipeline.run import run
 from pipeline.text.tokenization import Tokenizer
+from tests.published import generations
+from tests.random_prompts import random_prompts
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -22,20 +23,11 @@ MakeConfig = Callable[..., JobConfig]
 EXPERTS, LAYERS = 4, 3
 
 
-def prompts(count: int) -> list[list[int]]:
-    dice = random.Random(7)
-    return [[1] + [dice.randrange(3, 32_000) for _ in range(dice.randrange(0, 40))] for _ in range(count)]
-
-
-def generations(config: JobConfig) -> pd.DataFrame:
-    return pd.read_parquet(Path(config.output.path) / "generations").sort_values("row", ignore_index=True)
-
-
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_greedy_tokens_are_those_of_transformers(
     make_config: MakeConfig, checkpoint: Any, ranks: int
 ) -> None:
-    rows = prompts(30)
+    rows = random_prompts(30)
     config = make_config(
         [{"ids": row} for row in rows],
         model={"path": str(checkpoint.folder), "tensor_parallel": ranks},
@@ -54,7 +46,7 @@ def test_greedy_tokens_are_those_of_transformers(
 
 
 def test_router_statistics_are_those_of_transformers(make_config: MakeConfig, checkpoint: Any) -> None:
-    rows = prompts(20)
+    rows = random_prompts(20)
     groups = ["ab"[i % 2] for i in range(20)]
     config = make_config(
         [{"ids": row, "kind": group} for row, group in zip(rows, groups, strict=True)],
@@ -130,7 +122,7 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
 
 
 def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, tmp_path: Path) -> None:
-    rows = [{"ids": prompt} for prompt in prompts(20)]
+    rows = [{"ids": prompt} for prompt in random_prompts(20)]
 
     def sampled(folder: str, shard_rows: int, batch: int, seed: int) -> list[list[int]]:
         config = make_config(
@@ -149,7 +141,7 @@ def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, t
 
 
 def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_config: MakeConfig) -> None:
-    config = make_config([{"ids": row} for row in prompts(30)], generation={"max_new_tokens": 2})
+    config = make_config([{"ids": row} for row in random_prompts(30)], generation={"max_new_tokens": 2})
     run(config)
     out = Path(config.output.path)
     plan = Plan.from_parquet((out / "_job/plan-000.parquet").read_bytes())
