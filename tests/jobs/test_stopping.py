@@ -71,7 +71,7 @@ class SlowCommits:
 def test_the_commits_under_way_are_finished_first(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits = SlowCommits(3.0)
+    commits = SlowCommits(1.0)
     with BadNetwork(s3_endpoint, commits) as network, monkeypatch.context() as inside:
         inside.setenv("AWS_ENDPOINT_URL", network.url)
         job = RunningJob(job_file, f"output.path={s3_url}")
