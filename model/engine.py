@@ -16,21 +16,22 @@ from model.checkpoint import check_checkpoint
 from model.choices import NO_CHOICES, ChoiceTree
 from model.config import ModelConfig
 from model.executor import ExecutorOptions
-from model.memory import cache_tokens, compute_dtype, default_device
+from model.memory import cache_tokens, compute_dtype, default_device, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
-from model.sampling import SamplingParams, sample, stream_of
+from model.sampling import SamplingParams, sample
 from model.scheduler import Scheduler, Sequence
 
 _PREFILL_TOKENS = 4096
 
 
 class Engine:
-    def __init__(self, ranks: Ranks, config: ModelConfig, slots: int, cache_tokens: int) -> None:
+    def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
         self.config = config
         self.ranks = ranks
-        self.cache_tokens = cache_tokens
-        self.scheduler = Scheduler(slots, cache_tokens, _PREFILL_TOKENS)
+        self.max_batch_rows = options.slots
+        self.cache_tokens = options.pages * options.page_size
+        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
 
     @classmethod
     def load(
@@ -49,7 +50,7 @@ class Engine:
         Args:
             dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
-            max_batch_rows: rows that decode together; None: 64 on a CPU, 256 on a GPU.
+            max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
 
         Raises:
@@ -64,18 +65,21 @@ class Engine:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         config = check_checkpoint(folder, tensor_parallel)
         device = default_device()
-        slots = max_batch_rows or (256 if device.type == "cuda" else 64)
+        slots = max_batch_rows or (256 if device.type == "cuda" else 128)
         torch_dtype = compute_dtype(dtype, config, device)
+        tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
+        size = page_size(device)
         options = ExecutorOptions(
             folder=Path(folder),
             dtype=torch_dtype,
             device=device,
             threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
             slots=slots,
-            cache_tokens=kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel),
+            pages=-(-tokens // size),
+            page_size=size,
             statistics=statistics,
         )
-        return cls(Ranks(options, tensor_parallel), config, slots, options.cache_tokens)
+        return cls(Ranks(options, tensor_parallel), config, options)
 
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
@@ -87,12 +91,12 @@ class Engine:
         return self.scheduler.idle
 
     def step(self) -> list[Completion]:
-        """Prefill waiting rows that fit or, where none does, decode one token of every running row."""
-        admitted = self.scheduler.admit()
-        if admitted:
-            return self._run(Phase.PREFILL, admitted)
-        running = list(self.scheduler.running.values())
-        return self._run(Phase.DECODE, running) if running else []
+        """Decode one token of every running row, and prefill waiting rows that fit beside them."""
+        decoding, admitted = self.scheduler.next_step()
+        if not decoding and not admitted:
+            return []
+        rows = [_decode(sequence) for sequence in decoding] + [_prefill(sequence) for sequence in admitted]
+        return self._finish_step(decoding + admitted, rows, self.ranks.forward(Batch.of(rows)))
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -123,16 +127,16 @@ class Engine:
     def close(self) -> None:
         self.ranks.close()
 
-    def _run(self, phase: Phase, sequences: list[Sequence]) -> list[Completion]:
-        rows = [_new_tokens(phase, sequence) for sequence in sequences]
-        logits = self.ranks.forward(Batch.of(phase, rows))  # [M, V]
-        finite = logits.isfinite().all(-1)
+    def _finish_step(
+        self, sequences: list[Sequence], rows: list[Row], logits: Tensor
+    ) -> list[Completion]:  # logits [M, V]
+        finite = logits.sum(-1, dtype=torch.float32).isfinite().tolist()
         generating, completions, at = [], [], 0
         for sequence, row in zip(sequences, rows, strict=True):
             sequence.cached += len(row.token_ids)
             predictions = slice(at, at + 1 + len(row.tree.token_ids))
             at = predictions.stop
-            if not bool(finite[predictions].all()):
+            if not all(finite[predictions]):
                 completions.append(self._finish(sequence, None, nan_logits=True))
             elif sequence.request.choices is not None:
                 scores = sequence.request.choices.logprobs(logits[predictions])
@@ -140,14 +144,16 @@ class Engine:
             else:
                 generating.append((sequence, predictions.start))
         if generating:
-            completions += self._append_tokens([s for s, _ in generating], logits[[i for _, i in generating]])
+            if len(generating) < len(logits):
+                logits = logits[[i for _, i in generating]]
+            completions += self._append_tokens([sequence for sequence, _ in generating], logits)
         return completions
 
     def _append_tokens(self, sequences: list[Sequence], logits: Tensor) -> list[Completion]:
         tokens, logprobs = sample(
             logits,
             [sequence.request.params for sequence in sequences],
-            [stream_of(sequence.request.params.seed, sequence.request.key) for sequence in sequences],
+            [sequence.stream for sequence in sequences],
             [len(sequence.token_ids) for sequence in sequences],
         )
         completions = []
@@ -188,8 +194,11 @@ class Engine:
         )
 
 
-def _new_tokens(phase: Phase, sequence: Sequence) -> Row:
-    if phase is Phase.PREFILL:
-        request = sequence.request
-        return Row(sequence.slot, sequence.start, 0, request.prompt_token_ids, request.choices or NO_CHOICES)
-    return Row(sequence.slot, sequence.start, sequence.cached, sequence.token_ids[-1:])
+def _prefill(sequence: Sequence) -> Row:
+    request = sequence.request
+    tree = request.choices or NO_CHOICES
+    return Row(Phase.PREFILL, sequence.slot, 0, request.prompt_token_ids, sequence.pages, tree)
+
+
+def _decode(sequence: Sequence) -> Row:
+    return Row(Phase.DECODE, sequence.slot, sequence.cached, sequence.token_ids[-1:], sequence.pages)

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from model.batch import Batch
+from model.cached_attention import CachedAttention
 from model.checkpoint import load_transformer
-from model.kv_cache import CachedAttention, KVCache
+from model.kv_cache import KVCache
+from model.linear import can_pack
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
 
@@ -24,7 +26,8 @@ class ExecutorOptions:
     device: torch.device
     threads: int
     slots: int
-    cache_tokens: int
+    pages: int
+    page_size: int
     statistics: bool
 
 
@@ -33,8 +36,10 @@ class Executor:
         torch.set_num_threads(options.threads)
         self.device = options.device
         self.model = load_transformer(options.folder, options.dtype, options.device, tp)
+        if can_pack(options.dtype, options.device):
+            self.model.pack()
         config = self.model.config
-        self.cache = KVCache(config, options.cache_tokens, tp, options.dtype, options.device)
+        self.cache = KVCache(config, options.pages, options.page_size, tp, options.dtype, options.device)
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.slots, options.device)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
+from model.linear import Linear, packed, plain
 from model.parallel import TensorParallel
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
@@ -28,6 +29,12 @@ class Experts(nn.Module):
         self.gate = nn.Parameter(torch.empty(E, D), requires_grad=False)
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
+        self._packed_w13: list[Linear] | None = None
+
+    def pack(self) -> None:
+        """Lay w13 out for the CPU; it is no parameter any more."""
+        self._packed_w13 = [packed(weight) for weight in self.w13]
+        del self.w13
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
         router_logits = F.linear(x, self.gate)  # [N, E]
@@ -39,15 +46,14 @@ class Experts(nn.Module):
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
         sizes = chosen.flatten().bincount(minlength=len(self.gate)).tolist()
-        outputs = [
-            swiglu(x[assigned], self.w13[expert], self.w2[expert])
-            for expert, assigned in enumerate(tokens.split(sizes))
-            if len(assigned)
-        ]
-        if not outputs:
-            return torch.zeros_like(x)
-        weighted = torch.cat(outputs) * weights.flatten()[order, None]  # [N * K, D] fp32
-        mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, weighted)
+        w13 = self._packed_w13 or [plain(weight) for weight in self.w13]
+        outputs = torch.empty(len(tokens), x.shape[1], dtype=x.dtype, device=x.device)
+        parts = zip(x[tokens].split(sizes), outputs.split(sizes), w13, self.w2, strict=True)
+        for assigned, output, first, w2 in parts:
+            if len(assigned):
+                torch.mm(swish_product(first(assigned)), w2.T, out=output)
+        outputs = outputs.float() * weights.flatten()[order, None]  # [N * K, D] fp32
+        mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
         return self.tp.all_reduce(mixed.to(x.dtype))
 
 
@@ -65,5 +71,9 @@ class FeedForward(nn.Module):
 
 
 def swiglu(x: Tensor, w13: Tensor, w2: Tensor) -> Tensor:  # [N, D] -> [N, D]
-    gate, up = F.linear(x, w13).chunk(2, dim=-1)
-    return F.linear(F.silu(gate) * up, w2)
+    return F.linear(swish_product(F.linear(x, w13)), w2)
+
+
+def swish_product(gate_up: Tensor) -> Tensor:  # [N, 2 F] -> [N, F]
+    gate, up = gate_up.chunk(2, dim=-1)
+    return F.silu(gate) * up

@@ -8,6 +8,8 @@ from model.config import ModelConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
+_PAGE_TOKENS = 32
+_GPU_PAGE_TOKENS = 256  # what flash attention's own paging asks for
 
 
 def default_device() -> torch.device:
@@ -43,6 +45,11 @@ def cache_tokens(
         budget = min(free // (2 * tensor_parallel), max(_CPU_CACHE_BYTES, one_context))
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
     return max(min(fitting, slots * config.max_positions), 1)
+
+
+def page_size(device: torch.device) -> int:
+    """Tokens of a page of the cache."""
+    return _GPU_PAGE_TOKENS if device.type == "cuda" else _PAGE_TOKENS
 
 
 def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.linear import Linear, packed
+
 
 @dataclass(frozen=True)
 class TensorParallel:
@@ -81,6 +83,12 @@ class VocabParallelEmbedding(nn.Module):
         self.rows = tp.vocabulary_share(vocab_size)
         self.tp = tp
         self.weight = nn.Parameter(torch.empty(self.rows.stop - self.rows.start, dim), requires_grad=False)
+        self._packed: Linear | None = None
+
+    def pack(self) -> None:
+        """Lay the weight out for the CPU, as a head; it is no parameter any more."""
+        self._packed = packed(self.weight)
+        del self.weight
 
     def forward(self, token_ids: Tensor) -> Tensor:  # [N] -> [N, D]
         if self.tp.size == 1:
@@ -91,4 +99,5 @@ class VocabParallelEmbedding(nn.Module):
         return self.tp.all_reduce(x.masked_fill(elsewhere[:, None], 0.0))
 
     def logits(self, x: Tensor) -> Tensor:  # [N, D] -> [N, V]
-        return self.tp.all_gather_features(F.linear(x, self.weight), self.vocab_size)
+        part = self._packed(x) if self._packed else F.linear(x, self.weight)
+        return self.tp.all_gather_features(part, self.vocab_size)

@@ -27,9 +27,12 @@ class Request:
 
     @property
     def cache_tokens(self) -> int:
-        """Places in the cache that the row may need at most; its last token is never fed back."""
-        if self.choices is not None:
-            return self.prefill_tokens
+        """Places in the cache that the row may need at most; its last token is never fed back.
+
+        0 where one pass over the prompt is all there is: nothing is read again.
+        """
+        if self.choices is not None or self.params.max_new_tokens == 1:
+            return 0
         return self.prefill_tokens + self.params.max_new_tokens - 1
 
     def check(self, config: ModelConfig, cache_tokens: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.batch import Batch
+from model.batch import Batch, Row
 from model.config import ModelConfig
 
 FIXED_POINT = 1 << 16
@@ -47,6 +47,7 @@ class RoutingRecorder:
         L, K, E = config.num_layers, config.num_experts_per_tok, config.num_experts
         self.config = config
         self.device = device
+        self.slots = slots
         self.counters = {
             "tokens": self._zeros(slots),
             "computed": self._zeros(slots),
@@ -73,59 +74,57 @@ class RoutingRecorder:
         """Add the observed step to the counters of the batch's rows."""
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
         self._step.clear()
-        self._add("computed", batch, torch.tensor([row.length for row in batch.rows]))
-        self._add("tokens", batch, torch.tensor([len(row.token_ids) for row in batch.rows]))
+        rows = batch.rows
+        places = self._tensor([row.phase * self.slots + row.slot for row in rows])  # [B]
+        lengths = self._tensor([len(row.token_ids) for row in rows])
+        self._add("computed", places, self._tensor([row.length for row in rows]))
+        self._add("tokens", places, lengths)
 
-        real, slots = self._logical_tokens(batch)
-        logits, chosen, weights = logits[real].float(), chosen[real], weights[real]  # [N, L, E] and [N, L, K]
-        probabilities = logits.softmax(-1)
+        trees = any(row.tree.token_ids for row in rows)
+        if trees:  # whose nodes are no tokens of their rows
+            real = torch.cat([torch.arange(row.length) < len(row.token_ids) for row in rows]).to(self.device)
+            logits, chosen, weights = logits[real], chosen[real], weights[real]
+        owner = places.repeat_interleave(lengths)  # [N]
+        probabilities = logits.softmax(-1, dtype=torch.float32)  # [N, L, E]
         entropy = torch.special.entr(probabilities).sum(-1)  # [N, L]
         L, K, E = self.config.num_layers, self.config.num_experts_per_tok, self.config.num_experts
-        place = slots[:, None] * L + torch.arange(L, device=self.device)  # [N, L]
-        choice = (place[..., None] * K + torch.arange(K, device=self.device)) * E + chosen  # [N, L, K]
-        self._add_at("chosen", batch, choice, torch.ones_like(choice))
-        self._add_at("gate_q", batch, choice, _fixed(weights))
+        layer = owner[:, None] * L + torch.arange(L, device=self.device)  # [N, L]
+        choice = (layer[..., None] * K + torch.arange(K, device=self.device)) * E + chosen  # [N, L, K]
+        self._add_at("chosen", choice, torch.ones_like(choice))
+        self._add_at("gate_q", choice, _fixed(weights))
         if K > 1:
-            pair = (place * E + chosen[..., 0]) * E + chosen[..., 1]  # [N, L]
-            self._add_at("pairs", batch, pair, torch.ones_like(pair))
-        self._add_tokens("prob_q", batch, slots, _fixed(probabilities))
-        self._add_tokens("entropy_q", batch, slots, _fixed(entropy))
-        self._add_repeats(batch, chosen, slots)
+            pair = (layer * E + chosen[..., 0]) * E + chosen[..., 1]  # [N, L]
+            self._add_at("pairs", pair, torch.ones_like(pair))
+        self._add("prob_q", owner, _fixed(probabilities))
+        self._add("entropy_q", owner, _fixed(entropy))
+        self._add_repeats(rows, chosen, owner, lengths)
 
-    def _logical_tokens(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Which of the N computed tokens belong to their row (a tree's nodes don't), and their slots."""
-        real = torch.cat([torch.arange(row.length) < len(row.token_ids) for row in batch.rows])
-        slots = torch.tensor([row.slot for row in batch.rows])
-        lengths = torch.tensor([len(row.token_ids) for row in batch.rows])
-        return real.to(self.device), slots.repeat_interleave(lengths).to(self.device)
-
-    def _add_repeats(self, batch: Batch, chosen: Tensor, slots: Tensor) -> None:
+    def _add_repeats(self, rows: list[Row], chosen: Tensor, owner: Tensor, lengths: Tensor) -> None:
+        ends = lengths.cumsum(0)
+        starts = ends - lengths
+        slots = self._tensor([row.slot for row in rows])
         before = chosen.roll(1, dims=0)
+        before[starts] = self.latest[slots]
         paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
-        lengths = torch.tensor([len(row.token_ids) for row in batch.rows])
-        ends = lengths.cumsum(0).to(self.device)
-        starts = ends - lengths.to(self.device)
-        row_slots = torch.tensor([row.slot for row in batch.rows], device=self.device)
-        before[starts] = self.latest[row_slots]
-        paired[starts] = torch.tensor([row.cached > 0 for row in batch.rows], device=self.device)
-        self.latest[row_slots] = chosen[ends - 1]
+        paired[starts] = self._tensor([row.cached for row in rows]) > 0
+        self.latest[slots] = chosen[ends - 1]
 
         same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [N, L]
         any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1) & paired[:, None]
-        self._add_tokens("next_pairs", batch, slots, paired.long())
-        self._add_tokens("repeat_first", batch, slots, same_first.long())
-        self._add_tokens("repeat_any", batch, slots, any_common.long())
+        self._add("next_pairs", owner, paired.long())
+        self._add("repeat_first", owner, same_first.long())
+        self._add("repeat_any", owner, any_common.long())
 
-    def _add_at(self, name: str, batch: Batch, places: Tensor, values: Tensor) -> None:
-        """Places are indices into the counter of the batch's phase, laid flat."""
-        self.counters[name][batch.phase].view(-1).index_add_(0, places.flatten(), values.flatten())
+    def _tensor(self, values: list[int]) -> Tensor:
+        return torch.tensor(values, device=self.device)
 
-    def _add_tokens(self, name: str, batch: Batch, slots: Tensor, values: Tensor) -> None:
-        self.counters[name][batch.phase].index_add_(0, slots, values)
+    def _add(self, name: str, places: Tensor, values: Tensor) -> None:
+        """Values of rows or tokens, each to the counters at its place: phase and slot."""
+        self.counters[name].flatten(0, 1).index_add_(0, places, values)
 
-    def _add(self, name: str, batch: Batch, values: Tensor) -> None:  # [B]
-        slots = torch.tensor([row.slot for row in batch.rows], device=self.device)
-        self.counters[name][batch.phase].index_add_(0, slots, values.to(self.device))
+    def _add_at(self, name: str, places: Tensor, values: Tensor) -> None:
+        """Places are indices into the counter laid flat."""
+        self.counters[name].view(-1).index_add_(0, places.flatten(), values.flatten())
 
     def take(self, slot: int) -> RowRouting:
         """The counts of the row in `slot`, which start again at zero."""

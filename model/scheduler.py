@@ -1,13 +1,19 @@
-"""Which waiting rows are prefilled next, and which places of the cache they get.
+"""Which waiting rows are prefilled next, and which pages of the cache rows have.
 
-Rows are admitted only while their worst case fits, so nothing is ever preempted. Rows prefilled together are
-of similar length. The row that has waited longest chooses the length: no row starves.
+Rows are admitted only while the worst case of all that run fits, so nothing is ever preempted. Rows prefilled
+together are of similar length. The row that has waited longest chooses the length; where it does not fit yet,
+a bounded number of others may go before it: no row starves.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from model.pages import Growth, PageAllocator, worst_case
 from model.request import Request
+from model.sampling import stream_of
+
+MAX_OVERTAKING = 64
 
 
 @dataclass
@@ -16,42 +22,23 @@ class Sequence:
 
     request: Request
     slot: int
-    start: int  # first place of its segment in the cache
-    cached: int = 0
+    stream: int  # of random numbers
+    cached: int = 0  # tokens that the model has seen
+    pages: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)  # generated
     logprobs: list[float] = field(default_factory=list)
 
 
-class SegmentAllocator:
-    """Contiguous segments of the cache, first fit."""
-
-    def __init__(self, places: int) -> None:
-        self.places = places
-        self._taken: dict[int, int] = {}  # start -> end
-
-    def allocate(self, length: int) -> int | None:
-        start = 0
-        for taken_start, taken_end in sorted(self._taken.items()):
-            if taken_start - start >= length:
-                break
-            start = taken_end
-        if self.places - start < length:
-            return None
-        self._taken[start] = start + length
-        return start
-
-    def free(self, start: int) -> None:
-        del self._taken[start]
-
-
 class Scheduler:
-    def __init__(self, slots: int, cache_places: int, prefill_tokens: int) -> None:
+    def __init__(self, slots: int, pages: int, page_size: int, prefill_tokens: int) -> None:
         self.prefill_tokens = prefill_tokens
-        self.segments = SegmentAllocator(cache_places)
+        self.page_size = page_size
+        self.pages = PageAllocator(pages)
         self.free_slots = list(reversed(range(slots)))
         self.running: dict[int, Sequence] = {}  # by slot
         self._buckets: dict[int, deque[tuple[int, Request]]] = {}
         self._arrivals = 0
+        self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
 
     def add(self, request: Request) -> None:
         bucket = _bucket(len(request.prompt_token_ids))
@@ -62,33 +49,71 @@ class Scheduler:
     def idle(self) -> bool:
         return not self.running and not self._buckets
 
-    def admit(self) -> list[Sequence]:
-        """Rows to prefill together now, from the bucket whose first row has waited longest."""
-        admitted: list[Sequence] = []
-        if not self._buckets:
-            return admitted
-        bucket = min(self._buckets, key=lambda bucket: self._buckets[bucket][0][0])
+    @property
+    def waiting(self) -> int:
+        """Rows that are not admitted yet."""
+        return sum(map(len, self._buckets.values()))
+
+    def next_step(self) -> tuple[list[Sequence], list[Sequence]]:
+        """Rows that decode a token now, and rows to prefill beside them, all with pages for it."""
+        decoding = list(self.running.values())
+        growth = [self._growth(sequence.request, sequence.cached + 1) for sequence in decoding]
+        admitted = self._admit([one for one in growth if one is not None])
+        for sequence in decoding:
+            self._make_room(sequence, sequence.cached + 1)
+        for sequence in admitted:
+            if sequence.request.cache_tokens:
+                self._make_room(sequence, len(sequence.request.prompt_token_ids))
+        return decoding, admitted
+
+    def release(self, sequence: Sequence) -> None:
+        del self.running[sequence.slot]
+        self.pages.give(sequence.pages)
+        self.free_slots.append(sequence.slot)
+
+    def _admit(self, growth: list[Growth]) -> list[Sequence]:
+        """Waiting rows of one bucket that fit beside the running ones, which will have grown so."""
+        for bucket in self._eligible():
+            admitted = self._admit_from(bucket, growth)
+            if admitted:
+                return admitted
+        return []
+
+    def _eligible(self) -> Iterator[int]:
+        """Buckets, the one whose first row has waited longest first; alone, if it was overtaken too often."""
+        order = sorted(self._buckets, key=lambda bucket: self._buckets[bucket][0][0])
+        return iter(order if self._overtaken < MAX_OVERTAKING else order[:1])
+
+    def _admit_from(self, bucket: int, growth: list[Growth]) -> list[Sequence]:
         waiting, tokens = self._buckets[bucket], 0
-        while waiting and self.free_slots:
+        oldest = min(queue[0][0] for queue in self._buckets.values())
+        first = waiting[0][0] == oldest
+        admitted: list[Sequence] = []
+        while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
             request = waiting[0][1]
             tokens += request.prefill_tokens
             if admitted and tokens > self.prefill_tokens:
                 break
-            start = self.segments.allocate(request.cache_tokens)
-            if start is None:
-                break
+            grown = self._growth(request, len(request.prompt_token_ids))
+            if grown is not None:
+                if worst_case([*growth, grown], self.page_size) > self.pages.pages:
+                    break
+                growth.append(grown)
             waiting.popleft()
-            sequence = Sequence(request, self.free_slots.pop(), start)
+            self._overtaken = 0 if first else self._overtaken + 1
+            sequence = Sequence(request, self.free_slots.pop(), stream_of(request.params.seed, request.key))
             self.running[sequence.slot] = sequence
             admitted.append(sequence)
         if not waiting:
             del self._buckets[bucket]
         return admitted
 
-    def release(self, sequence: Sequence) -> None:
-        del self.running[sequence.slot]
-        self.segments.free(sequence.start)
-        self.free_slots.append(sequence.slot)
+    @staticmethod
+    def _growth(request: Request, kept: int) -> Growth | None:
+        return Growth(kept, request.cache_tokens - kept) if request.cache_tokens else None
+
+    def _make_room(self, sequence: Sequence, tokens: int) -> None:
+        sequence.pages += self.pages.take(-(-tokens // self.page_size) - len(sequence.pages))
 
 
 def _bucket(length: int) -> int:

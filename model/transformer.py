@@ -47,6 +47,14 @@ class Transformer(nn.Module):
             else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         )
 
+    def pack(self) -> None:
+        """Lay out for the CPU what gains by it. Nothing can be loaded or saved afterwards."""
+        for block in self.blocks:
+            if isinstance(block.feed_forward, Experts):
+                block.feed_forward.pack()
+        if self.head is not self.embedding:
+            self.head.pack()
+
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None
     ) -> Tensor:

@@ -9,7 +9,7 @@ from model.executor import Executor, ExecutorOptions
 from model.parallel import TensorParallel
 
 VARIANTS = ["mixtral", "one-kv-head", "wide-heads", "window", "dense-window"]
-PLACES = 400
+PAGES, PAGE_SIZE = 90, 4
 
 
 @pytest.fixture(params=VARIANTS)
@@ -20,12 +20,13 @@ def executor(request, checkpoint):
         device=torch.device("cpu"),
         threads=1,
         slots=8,
-        cache_tokens=PLACES,
+        pages=PAGES,
+        page_size=PAGE_SIZE,
         statistics=False,
     )
     executor = Executor(options, TensorParallel())
     for places in executor.cache.keys + executor.cache.values:
-        places.fill_(1e4)  # what others left there must never be read
+        places.fill_(float("nan"))  # what others left there must never be read
     return executor
 
 
@@ -33,38 +34,59 @@ def uncached(executor, token_ids):
     return executor.model(*left_pad([token_ids]))[0]
 
 
-def segments(prompts, room):
-    """Starts that leave gaps and are in no order."""
-    starts, at = [0] * len(prompts), 7
-    for row in reversed(range(len(prompts))):
-        starts[row] = at
-        at += len(prompts[row]) + room + 3
-    assert at <= PLACES
-    return starts
+def scattered(lengths, spread):
+    """Pages for rows of these lengths, in no order; a larger spread leaves more of others' in between."""
+    order = torch.randperm(PAGES // spread, generator=torch.Generator().manual_seed(5)) * spread
+    free = iter(order.tolist())
+    return [[next(free) for _ in range(-(-length // PAGE_SIZE))] for length in lengths]
 
 
-def test_cached_equals_uncached(executor, prompts):
+@pytest.mark.parametrize("spread", [1, 3])
+def test_cached_equals_uncached(executor, spread, prompts):
     """Every position of every row: a part at prefill, the rest token by token, all rows together."""
-    room = 9
+    room = 9 if spread == 1 else 3
+    prompts = prompts if spread == 1 else prompts[:5]
     generator = torch.Generator().manual_seed(5)
     rows = [prompt + torch.randint(0, 97, (room,), generator=generator).tolist() for prompt in prompts]
     expected = [uncached(executor, row) for row in rows]
-    starts = segments(prompts, room)
+    pages = scattered(map(len, rows), spread)
 
-    prefill = [
-        Row(slot, start, 0, prompt) for slot, (start, prompt) in enumerate(zip(starts, prompts, strict=True))
-    ]
-    logits = executor.forward(Batch.of(Phase.PREFILL, prefill))
+    prefill = [Row(Phase.PREFILL, slot, 0, prompt, pages[slot]) for slot, prompt in enumerate(prompts)]
+    logits = executor.forward(Batch.of(prefill))
     for step in range(room):
         for row, prompt in enumerate(prompts):
             torch.testing.assert_close(logits[row], expected[row][len(prompt) + step - 1], atol=1e-4, rtol=0)
         decode = [
-            Row(slot, starts[slot], len(prompt) + step, [rows[slot][len(prompt) + step]])
+            Row(Phase.DECODE, slot, len(prompt) + step, [rows[slot][len(prompt) + step]], pages[slot])
             for slot, prompt in enumerate(prompts)
         ]
-        logits = executor.forward(Batch.of(Phase.DECODE, decode))
+        logits = executor.forward(Batch.of(decode))
     for row in range(len(prompts)):
         torch.testing.assert_close(logits[row], expected[row][-1], atol=1e-4, rtol=0)
+
+
+def test_rows_of_both_phases_in_one_batch(executor, prompts):
+    """Decoding rows, a prompt, a prompt that is not kept, a tree, and a single token behind them all."""
+    tree = ChoiceTree.from_choices([[3, 4, 5], [3, 6]])
+    first, second, third, fourth, fifth, sixth = prompts[:6]
+    pages = scattered([len(first) + 1, len(second) + 1, len(third), len(sixth)], 1)
+    executor.forward(
+        Batch.of([Row(Phase.PREFILL, 0, 0, first, pages[0]), Row(Phase.PREFILL, 1, 0, second, pages[1])])
+    )
+    for i, token in enumerate(sixth[:-1]):
+        executor.forward(Batch.of([Row(Phase.DECODE, 5, i, [token], pages[3])]))
+    rows = [
+        Row(Phase.DECODE, 0, len(first), [7], pages[0]),
+        Row(Phase.DECODE, 1, len(second), [8], pages[1]),
+        Row(Phase.PREFILL, 2, 0, third, pages[2]),
+        Row(Phase.PREFILL, 3, 0, fourth),
+        Row(Phase.PREFILL, 4, 0, fifth, tree=tree),
+        Row(Phase.DECODE, 5, len(sixth) - 1, sixth[-1:], pages[3]),
+    ]
+    logits = executor.forward(Batch.of(rows))
+    trunks = [[*first, 7], [*second, 8], third, fourth, fifth, [*fifth, 3], [*fifth, 3, 4], sixth]
+    for got, trunk in zip(logits, trunks, strict=True):
+        torch.testing.assert_close(got, uncached(executor, trunk)[-1], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("chunk", [2, 7, 20])
@@ -72,9 +94,10 @@ def test_prompts_may_come_in_chunks(executor, chunk, prompts):
     """New tokens behind cached ones, with a window that ends before the chunk, within it or never."""
     prompt = max(prompts, key=len)
     expected = uncached(executor, prompt)
+    (pages,) = scattered([len(prompt)], 1)
     for cached in range(0, len(prompt), chunk):
-        row = Row(0, 11, cached, prompt[cached : cached + chunk])
-        (logits,) = executor.forward(Batch.of(Phase.PREFILL, [row]))
+        row = Row(Phase.PREFILL, 0, cached, prompt[cached : cached + chunk], pages)
+        (logits,) = executor.forward(Batch.of([row]))
         torch.testing.assert_close(logits, expected[cached + row.length - 1], atol=1e-4, rtol=0)
 
 
@@ -84,10 +107,14 @@ def test_a_tree_of_choices(executor, cached, prompts):
     prompt = max(prompts, key=len)
     tree = ChoiceTree.from_choices([[3, 4, 5, 6, 7, 8, 9], [3, 4, 50, 51], [60, 61]])
     prefixes = [[3], [3, 4], [3, 4, 5], [3, 4, 5, 6], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7, 8], [3, 4, 50], [60]]
+    pages = scattered([len(prompt)], 1)[0] if cached else []
     if cached:
-        executor.forward(Batch.of(Phase.PREFILL, [Row(0, 11, 0, prompt[:cached])]))
-    rows = [Row(0, 11, cached, prompt[cached:], tree), Row(1, 100, 0, [5], tree)]
-    logits = executor.forward(Batch.of(Phase.PREFILL, rows)).split(1 + len(tree.token_ids))
+        executor.forward(Batch.of([Row(Phase.PREFILL, 0, 0, prompt[:cached], pages)]))
+    rows = [
+        Row(Phase.PREFILL, 0, cached, prompt[cached:], pages, tree),
+        Row(Phase.PREFILL, 1, 0, [5], tree=tree),
+    ]
+    logits = executor.forward(Batch.of(rows)).split(1 + len(tree.token_ids))
     for row, trunk in enumerate((prompt, [5])):
         for node, prefix in enumerate([[], *prefixes]):
             expected = uncached(executor, trunk + prefix)[-1]
@@ -95,16 +122,21 @@ def test_a_tree_of_choices(executor, cached, prompts):
 
 
 def test_prompts_of_one_token_with_and_without_an_empty_tree(executor):
-    rows = [Row(0, 0, 0, [5]), Row(1, 50, 0, [5], ChoiceTree.from_choices([[1], [2]]))]
-    logits = executor.forward(Batch.of(Phase.PREFILL, rows))
+    rows = [
+        Row(Phase.PREFILL, 0, 0, [5], [3]),
+        Row(Phase.PREFILL, 1, 0, [5]),
+        Row(Phase.PREFILL, 2, 0, [5], tree=ChoiceTree.from_choices([[1], [2]])),
+    ]
+    logits = executor.forward(Batch.of(rows))
     expected = uncached(executor, [5])
-    torch.testing.assert_close(logits, expected.expand(2, -1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits, expected.expand(3, -1), atol=1e-5, rtol=0)
 
 
 def test_one_new_token_at_a_time_from_the_first(executor):
     """No prefill at all: every token, the first too, takes the decode path, past the window's end."""
     row = torch.randint(0, 97, (15,), generator=torch.Generator().manual_seed(6)).tolist()
     expected = uncached(executor, row)
+    (pages,) = scattered([len(row)], 1)
     for cached, token in enumerate(row):
-        (logits,) = executor.forward(Batch.of(Phase.DECODE, [Row(0, 30, cached, [token])]))
+        (logits,) = executor.forward(Batch.of([Row(Phase.DECODE, 0, cached, [token], pages)]))
         torch.testing.assert_close(logits, expected[cached], atol=1e-4, rtol=0)

@@ -23,7 +23,7 @@ def test_weight_bytes_count_every_parameter(variant, checkpoint):
 @pytest.mark.parametrize("variant", ["mixtral", "wide-heads", "one-kv-head"])
 def test_bytes_per_token_are_what_the_cache_takes(variant, tensor_parallel, checkpoint):
     config = ModelConfig.from_folder(checkpoint(variant))
-    cache = KVCache(config, 10, TensorParallel(0, tensor_parallel), FLOAT, CPU)
+    cache = KVCache(config, 5, 2, TensorParallel(0, tensor_parallel), FLOAT, CPU)
     held = sum(tensor.numel() * 4 for tensor in cache.keys + cache.values)
     assert bytes_per_token(config, FLOAT, tensor_parallel) * 10 == held
 

@@ -16,8 +16,7 @@ from model.sampling import SamplingParams
         ([5] * 97, None, "97 prompt tokens and 3 further ones exceed the context of 96"),
         ([5] * 94, None, "94 prompt tokens and 3 further ones exceed the context of 96"),
         ([5] * 94, [[1, 2, 3, 4]], "94 prompt tokens and 3 further ones exceed the context of 96"),
-        ([5] * 60, None, r"a row of 63 tokens exceeds kv_cache_tokens \(60\)"),
-        ([5] * 60, [[1, 2]], r"a row of 61 tokens exceeds kv_cache_tokens \(60\)"),
+        ([5] * 62, None, r"a row of 65 tokens exceeds kv_cache_tokens \(64\)"),
     ],
     ids=str,
 )

@@ -1,114 +1,123 @@
-from itertools import pairwise
+"""Admission: nothing is preempted, nobody starves, and the cache is well used."""
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.workloads import lognormal
+from model.pages import Growth, PageAllocator, worst_case
 from model.request import Request
 from model.sampling import SamplingParams
-from model.scheduler import Scheduler, SegmentAllocator
+from model.scheduler import MAX_OVERTAKING, Scheduler
 
-CACHE, PREFILL = 64, 24
-
-
-def overlap(segments):
-    ordered = sorted(segments)
-    return any(end > start for (_, end), (start, _) in pairwise(ordered))
+PAGES, PAGE_SIZE, PREFILL = 16, 4, 24
 
 
-@given(st.lists(st.one_of(st.integers(1, 20), st.integers(-9, -1)), max_size=60))
-def test_segments_are_found_wherever_there_is_room(operations):
-    """Positive: allocate that length. Negative: free one of the taken segments."""
-    allocator, taken = SegmentAllocator(CACHE), {}
-    for operation in operations:
-        if operation < 0:
-            if taken:
-                start = sorted(taken)[operation % len(taken)]
-                allocator.free(start)
-                del taken[start]
-            continue
-        places = "".join(
-            "x" if any(start <= place < end for start, end in taken.items()) else "."
-            for place in range(CACHE)
-        )
-        start = allocator.allocate(operation)
-        assert start == (places.index("." * operation) if "." * operation in places else None)
-        if start is not None:
-            taken[start] = start + operation
-            assert start + operation <= CACHE
-            assert not overlap(taken.items())
-    for start in taken:
-        allocator.free(start)
-    assert allocator.allocate(CACHE) == 0
+def request(key, prompt, new_tokens):
+    return Request(key, [0] * prompt, SamplingParams(max_new_tokens=new_tokens))
 
 
-ROWS = st.tuples(
-    st.integers(1, 50), st.integers(1, 15)
-)  # prompt tokens, new tokens: together within the cache
+def step(scheduler):
+    """What the engine does with a step, without a model; the rows prefilled, and those that have ended."""
+    decoding, admitted = scheduler.next_step()
+    for sequence in (*decoding, *admitted):
+        sequence.cached += 1 if sequence in decoding else len(sequence.request.prompt_token_ids)
+        sequence.token_ids.append(0)
+        if sequence.request.cache_tokens:
+            assert len(sequence.pages) == -(-sequence.cached // scheduler.page_size)
+    ended = [s for s in (*decoding, *admitted) if len(s.token_ids) == s.request.params.max_new_tokens]
+    for sequence in ended:
+        scheduler.release(sequence)
+    return admitted, ended
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), max_size=6), st.integers(1, 5))
+def test_the_worst_case_is_that_of_every_moment(rows, page_size):
+    moments = [sum(-(-(kept + t) // page_size) for kept, further in rows if further >= t) for t in range(21)]
+    assert worst_case([Growth(*row) for row in rows], page_size) == max(moments)
+
+
+def test_the_lowest_pages_go_first():
+    allocator = PageAllocator(5)
+    first = allocator.take(3)
+    allocator.give([first[1]])
+    assert (first, allocator.take(2), allocator.free) == ([0, 1, 2], [1, 3], 1)
+
+
+ROWS = st.tuples(st.integers(1, 50), st.integers(1, 15))  # prompt tokens, new tokens: within the cache
 
 
 @settings(max_examples=25, deadline=None)
 @given(rows=st.lists(ROWS, max_size=12), slots=st.integers(1, 5), data=st.data())
 def test_rows_of_any_size_all_run_once(rows, slots, data):
-    scheduler = Scheduler(slots, CACHE, PREFILL)
-    requests = {
-        str(i): Request(str(i), [0] * prompt, SamplingParams(max_new_tokens=new))
-        for i, (prompt, new) in enumerate(rows)
-    }
-    unsent, waiting, running, finished = list(requests), [], {}, []
+    """Rows come and end at any time; those that run always get their pages."""
+    scheduler = Scheduler(slots, PAGES, PAGE_SIZE, PREFILL)
+    unsent = [request(str(i), *row) for i, row in enumerate(rows)]
+    waiting, finished = [], []
     while unsent or not scheduler.idle:
         for _ in range(data.draw(st.integers(0, 4)) if unsent else 0):
             if unsent:
-                waiting.append(unsent.pop(0))
-                scheduler.add(requests[waiting[-1]])
-        admitted = scheduler.admit()
-        for sequence in admitted:
-            key = sequence.request.key
-            assert key not in running
-            if sequence is admitted[0]:
-                assert key == waiting[0], "the row that has waited longest comes first"
-            waiting.remove(key)
-            running[key] = sequence
-        assert admitted or running or not waiting, "an empty engine must take the next row"
+                waiting.append(unsent[0].key)
+                scheduler.add(unsent.pop(0))
+        admitted, ended = step(scheduler)
+        finished += [sequence.request.key for sequence in ended]
+        waiting = [key for key in waiting if key not in {s.request.key for s in admitted}]
+        running = [*scheduler.running.values()]
+        assert admitted or ended or running or not waiting, "an empty engine must take the next row"
 
         lengths = [len(sequence.request.prompt_token_ids) for sequence in admitted]
         assert max(lengths, default=0) < 2 * min(lengths, default=1)
         assert len(lengths) <= 1 or sum(lengths) <= PREFILL
-        segments = [(s.start, s.start + s.request.cache_tokens) for s in running.values()]
-        assert not overlap(segments)
-        assert all(0 <= start < end <= CACHE for start, end in segments)
-        taken = [sequence.slot for sequence in running.values()]
-        assert sorted(set(taken)) == sorted(taken)
-        assert set(taken) <= set(range(slots))
-        assert scheduler.running == {sequence.slot: sequence for sequence in running.values()}
-
-        if running and (not admitted or data.draw(st.booleans())):
-            for key in data.draw(st.sets(st.sampled_from(sorted(running)), min_size=1)):
-                scheduler.release(running.pop(key))
-                finished.append(key)
-    assert sorted(finished) == sorted(requests)
+        taken = [page for sequence in running for page in sequence.pages]
+        assert len(taken) == len(set(taken)) == PAGES - scheduler.pages.free
+        assert {sequence.slot for sequence in running} == set(scheduler.running) <= {*range(slots)}
+        if running and data.draw(st.booleans()):
+            early = data.draw(st.sampled_from(running))
+            scheduler.release(early)
+            finished.append(early.request.key)
+    assert sorted(finished) == sorted(str(i) for i in range(len(rows)))
     assert sorted(scheduler.free_slots) == [*range(slots)]
-    assert scheduler.segments.allocate(CACHE) == 0
+    assert scheduler.pages.take(PAGES) == [*range(PAGES)]
 
 
-def test_short_rows_do_not_overtake_a_long_one_for_ever():
-    """The long row waits until its segment is free; what came after it waits too, of whatever length."""
-    scheduler = Scheduler(4, CACHE, PREFILL)
-
-    def add(key, prompt):
-        scheduler.add(Request(key, [0] * prompt, SamplingParams(max_new_tokens=1)))
-
-    add("first", 10)
-    (first,) = scheduler.admit()
-    add("long", 60)
-    for i in range(20):
-        add(f"short {i}", 2)
-    assert scheduler.admit() == []
-    scheduler.release(first)
-    assert [sequence.request.key for sequence in scheduler.admit()] == ["long"]
+def test_a_row_that_does_not_fit_is_overtaken_by_a_bounded_number():
+    """Short rows use what a long one can't, but they can't keep it waiting for ever."""
+    scheduler = Scheduler(4, PAGES, PAGE_SIZE, PREFILL)
+    scheduler.add(request("first", 10, 2))
+    step(scheduler)
+    scheduler.add(request("long", PAGES * PAGE_SIZE - 3, 4))
+    before = []
+    for i in range(3 * MAX_OVERTAKING):
+        scheduler.add(request(f"short {i}", 2, 2 + i % 3))
+    while "long" not in before:
+        before += [sequence.request.key for sequence in step(scheduler)[0]]
+    assert MAX_OVERTAKING / 2 < len(before) <= MAX_OVERTAKING + 1
+    while not scheduler.idle:
+        before += [sequence.request.key for sequence in step(scheduler)[0]]
+    assert len(before) == 1 + 3 * MAX_OVERTAKING
 
 
 def test_a_prompt_beyond_the_prefill_budget_goes_alone():
-    scheduler = Scheduler(4, CACHE, prefill_tokens=8)
+    scheduler = Scheduler(4, PAGES, PAGE_SIZE, prefill_tokens=8)
     for key in "abc":
-        scheduler.add(Request(key, [0] * 9, SamplingParams(max_new_tokens=1)))
-    assert [len(scheduler.admit()) for _ in range(4)] == [1, 1, 1, 0]
+        scheduler.add(request(key, 9, 1))
+    assert [len(step(scheduler)[0]) for _ in range(4)] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("tokens", [2048, 8192])
+def test_live_tokens_fill_the_cache_on_a_lognormal_workload(tokens):
+    """Of the cache, and of the pages taken, while rows still wait; slots are not what limits."""
+    scheduler = Scheduler(256, tokens // 32, 32, 4096)
+    for row in lognormal(1000, rows=600).requests():
+        scheduler.add(row)
+    of_cache, of_pages = [], []
+    while not scheduler.idle:
+        step(scheduler)
+        if scheduler.waiting:
+            live = sum(sequence.cached for sequence in scheduler.running.values())
+            of_cache.append(live / tokens)
+            of_pages.append(live / (tokens - scheduler.pages.free * 32))
+    assert len(of_cache) > 50
+    assert np.mean(of_cache) > 0.7
+    assert np.mean(of_pages) > 0.8

@@ -27,9 +27,8 @@ def sharded(request, checkpoint):
 
 def test_logits_equal_unsharded(sharded, oracle, prompts):
     variant, engine = sharded
-    starts = torch.tensor([0, *map(len, prompts)]).cumsum(0).tolist()
-    rows = [Row(slot % 3, starts[slot], 0, prompt) for slot, prompt in enumerate(prompts)]
-    logits = engine.ranks.forward(Batch.of(Phase.PREFILL, rows))
+    rows = [Row(Phase.PREFILL, slot % 3, 0, prompt) for slot, prompt in enumerate(prompts)]
+    logits = engine.ranks.forward(Batch.of(rows))
     expected = torch.stack([oracle(variant).logits(prompt)[-1] for prompt in prompts])
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     if engine.ranks.local.routing:
@@ -67,6 +66,8 @@ def test_each_rank_holds_its_part_of_the_weights(sharded):
     variant, engine = sharded
     size = len(engine.ranks.process_ids)
     held = {name: p.numel() for name, p in engine.ranks.local.model.named_parameters()}
-    feed_forward = [n for name, n in held.items() if name.endswith((".w13", ".w2"))]
-    assert sum(feed_forward) == 3 * 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
+    w2 = [n for name, n in held.items() if name.endswith(".w2")]
+    assert sum(w2) == 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
+    keys = engine.ranks.local.cache.keys[0]
+    assert keys.shape[2] == max(1, {"one-kv-head": 1}.get(variant, 2) // size)
     assert held["embedding.weight"] == -(-97 // size) * 32
