@@ -1,0 +1,19 @@
+"""python -m tests.chaos.driver JOB.yaml: `python -m jobs run` with the fake replica in the model's place."""
+
+from pathlib import Path
+
+import typer
+
+from jobs.arguments import exit_codes
+from pipeline.config import JobConfig
+from pipeline.run import run
+from tests.chaos.replica import FakeReplica
+
+
+def main(config: Path) -> None:
+    with exit_codes():
+        run(JobConfig.load(config), FakeReplica)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,24 @@
+"""Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the nursery forks that."""
+
+import json
+import os
+import socket
+import sys
+
+NURSERY = "CHAOS_NURSERY"  # the path of its socket
+
+
+def ask(argv: list[str], environment: dict[str, str], outputs: tuple[int, int], wait: bool) -> socket.socket:
+    """Have the nursery run `argv`; with `wait`, its id and later its exit code can be read, a line each."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(environment[NURSERY])
+    socket.send_fds(connection, [b"."], outputs)
+    connection.sendall(json.dumps({"argv": argv, "environment": environment, "wait": wait}).encode())
+    connection.shutdown(socket.SHUT_WR)
+    return connection
+
+
+if __name__ == "__main__":
+    for_setup = ("--serialized-runtime-env-context=", "--language=")
+    argv = [argument for argument in sys.argv[1:] if not argument.startswith(for_setup)]
+    ask(argv, dict(os.environ), (1, 2), wait=False)

@@ -1,0 +1,102 @@
+"""A Ray cluster on one machine: a head that stays, and worker nodes that are killed; and its nursery."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ray.cluster_utils import Cluster
+
+from tests.chaos.launcher import NURSERY, ask
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))
+# GPUs are claimed, not used: so every node counts how many replicas it can hold, as on real machines.
+SIZE: dict[str, Any] = {"num_cpus": 4, "num_gpus": 6, "object_store_memory": 100 << 20}
+LEAN = {"include_dashboard": False, "include_log_monitor": False}
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    # Only what the jobs need is started: every process costs seconds of the machine.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
+    "RAY_enable_metrics_collection": "0",
+}
+
+
+class Nodes:
+    def __init__(self, folder: Path, workers: int) -> None:
+        folder.mkdir(parents=True)
+        socket = folder / "nursery"
+        # In a folder of its own, or others' ray.init() would find this cluster and join it.
+        os.environ.update(ENVIRONMENT | {NURSERY: str(socket), "RAY_TMPDIR": str(folder.parent)})
+        self.nursery = subprocess.Popen(
+            [sys.executable, "-m", "tests.chaos.nursery", str(socket)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+        )
+        self._cluster = Cluster(shutdown_at_exit=False)
+        self._add()  # the head
+        self._workers = [self._add() for _ in range(workers)]
+        self._thread = ThreadPoolExecutor(1)  # nodes are replaced in the background
+        while not socket.exists():
+            time.sleep(0.05)
+
+    def _add(self) -> Any:
+        while True:
+            try:
+                return self._cluster.add_node(**SIZE, **LEAN, setup_worker_path=LAUNCHER)
+            except Exception as error:  # Ray's own: on a busy machine a node may start too slowly for it
+                print(f"a node did not start and is tried again: {error}", file=sys.stderr)
+
+    def raylets(self) -> list[int]:
+        """Of worker nodes; the head's stays."""
+        return [node.all_processes["raylet"][0].process.pid for node in self._workers]
+
+    def replace(self, raylet: int) -> None:
+        """Take away the node whose raylet was killed, and add one anew."""
+        [dead] = [n for n in self._workers if n.all_processes["raylet"][0].process.pid == raylet]
+        self._workers.remove(dead)
+
+        def change() -> None:
+            self._cluster.remove_node(dead, allow_graceful=False)
+            self._workers.append(self._add())
+
+        self._thread.submit(change).add_done_callback(lambda done: done.result())
+
+    def start_driver(self, module: str, config: Path, log: Path) -> "Driver":
+        """The same command every time, as a user would run it again."""
+        return Driver([module, str(config)], {**os.environ, "RAY_ADDRESS": self._cluster.address}, log)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        self._cluster.shutdown()
+        self.nursery.kill()
+        self.nursery.wait()
+
+
+class Driver:
+    """One run of a job in a process of its own."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
+        with open(log, "ab") as output:
+            outputs = output.fileno(), output.fileno()
+            connection = ask(["-m", *command], environment, outputs, wait=True)
+        self._answers = connection.makefile("rb")
+        self.pid = int(self._answers.readline())
+        self._connection = connection
+        self._connection.setblocking(False)
+
+    def poll(self) -> int | None:
+        """The exit code (negative: the signal that killed it); None while it runs."""
+        try:
+            line = self._answers.readline()
+        except BlockingIOError:
+            return None
+        return int(line) if line else None
