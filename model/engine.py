@@ -16,7 +16,7 @@ from model.checkpoint import check_checkpoint
 from model.choices import NO_CHOICES, ChoiceTree
 from model.config import ModelConfig
 from model.executor import ExecutorOptions
-from model.memory import cache_tokens, compute_dtype, default_device, page_size
+from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
 from model.sampling import SamplingParams, sample
@@ -89,6 +89,12 @@ class Engine:
     @property
     def idle(self) -> bool:
         return self.scheduler.idle
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """What the bits of its results depend on, beside the checkpoint, the options and the batches."""
+        executor = self.ranks.local
+        return machine(executor.device, executor.cache.keys[0].dtype)
 
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and prefill waiting rows that fit beside them."""

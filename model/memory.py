@@ -1,6 +1,8 @@
 """What the machine offers: device, number type, and how many tokens its memory can hold."""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,24 @@ _GPU_PAGE_TOKENS = 256  # what flash attention's own paging asks for
 
 def default_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def machine(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
+    """What the bits of a result depend on, beside the model and the batch: equal for machines that agree."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{_cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {"device": name, "torch": torch.__version__, "dtype": str(dtype).removeprefix("torch.")}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()
 
 
 def compute_dtype(dtype: str, config: ModelConfig, device: torch.device) -> torch.dtype:

@@ -25,7 +25,7 @@ Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
 Location = Annotated[str, AfterValidator(without_credentials)]
 
-NOT_BUILT = {"score", "classify", "tag", "embed", "int8", "nf4", "fp8", "flash", "shard"}
+NOT_BUILT = {"score", "classify", "tag", "embed", "int8", "nf4", "fp8", "flash"}
 
 
 def _as_list(value: object) -> object:
@@ -124,7 +124,11 @@ class EngineSection(Section):
     threads: PositiveInt | Auto = "auto"
     max_batch_rows: PositiveInt | Auto = "auto"
     kv_cache_tokens: PositiveInt | Auto = "auto"
-    deterministic: Literal["none"] = "none"
+    # shard: the file of a shard gets the same bytes whatever was killed and however many replicas there are,
+    # since each shard runs alone in its replica. It costs speed: slots stay empty while a shard's last rows
+    # run, so make shards large. `auto` is then 1 thread, 128 rows, and 65,536 tokens or the longest row's; a
+    # second run may change neither these nor tensor_parallel nor the kind of machine.
+    deterministic: Literal["none", "shard"] = "none"
     # A replica that made no step for so many seconds counts as dead and is started anew.
     progress_deadline_s: Annotated[float, Field(gt=0)] = 300.0
 

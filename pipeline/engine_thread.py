@@ -18,15 +18,20 @@ class EngineThread:
     def __init__(self, engine: Engine, watchdog: Watchdog) -> None:
         self._engine = engine
         self._watchdog = watchdog
-        self._inbox: queue.SimpleQueue[tuple[Request, asyncio.Future[Completion]]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[list[tuple[Request, asyncio.Future[Completion]]]] = queue.SimpleQueue()
         self._waiting: dict[str, asyncio.Future[Completion]] = {}
         threading.Thread(target=self._serve, name="engine", daemon=True).start()
 
-    def run(self, request: Request) -> "asyncio.Future[Completion]":
-        """The request's completion; ValueError if the engine is too small for it."""
-        future = asyncio.get_running_loop().create_future()
-        self._inbox.put((request, future))
-        return future
+    def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
+        """The requests' completions; ValueError for those that the engine is too small for.
+
+        All are submitted between two steps, so what the engine does with a group that it runs alone does not
+        depend on when it came.
+        """
+        loop = asyncio.get_running_loop()
+        group = [(request, loop.create_future()) for request in requests]
+        self._inbox.put(group)
+        return [future for _, future in group]
 
     def _serve(self) -> None:
         try:
@@ -45,15 +50,16 @@ class EngineThread:
         """Submit what has come; wait for something, but not for ever, if there is nothing to run."""
         while self._engine.idle or not self._inbox.empty():
             try:
-                request, future = self._inbox.get(timeout=_IDLE_SECONDS)
+                group = self._inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
-            try:
-                self._engine.submit(request)
-            except ValueError as error:
-                _resolve(future, error)
-            else:
-                self._waiting[request.key] = future
+            for request, future in group:
+                try:
+                    self._engine.submit(request)
+                except ValueError as error:
+                    _resolve(future, error)
+                else:
+                    self._waiting[request.key] = future
 
 
 def _resolve(future: "asyncio.Future[Completion]", result: Completion | Exception) -> None:

@@ -7,6 +7,7 @@ from model.checkpoint import check_checkpoint
 from model.config import ModelConfig
 from pipeline.checkpoints import checkpoint_fingerprint, local_checkpoint
 from pipeline.config import JobConfig
+from pipeline.determinism import with_fixed_sizes
 from pipeline.durable.spec import make_spec
 from pipeline.errors import ConfigError
 from pipeline.preparation import Preparation
@@ -51,6 +52,7 @@ def check_job(config: JobConfig) -> Job:
     room = context - task.depth if isinstance(task, Label) else context
     if room < 1:
         raise ConfigError(f"label.choices: the longest takes {context - room} tokens, the context {context}")
+    config = with_fixed_sizes(config, model, task)
     cache, needed = config.engine.kv_cache_tokens, task.cache_tokens(context)
     if isinstance(cache, int) and cache < needed:
         raise ConfigError(

@@ -5,14 +5,18 @@ full across their borders; a shard's call only waits for its own rows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from model.engine import Engine
+from model.request import Completion
 from pipeline.config import JobConfig
+from pipeline.determinism import require_same_machine
+from pipeline.durable.protocol import execute
+from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
 from pipeline.errors import JobError, RowErrorCode, quoting_no_row
@@ -22,7 +26,7 @@ from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_pa
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
 from pipeline.storage.store import Store
-from pipeline.tasks import Outcome, make_task
+from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
 
 _ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
@@ -53,7 +57,11 @@ class Replica:
             )
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, Watchdog(config.engine.progress_deadline_s))
-        self._shards = ShardRunner(options.store, config.errors.max_attempts, self._run_row)
+        deterministic = config.engine.deterministic == "shard"
+        if deterministic:
+            execute(require_same_machine(engine), options.store)
+        way = try_shard_together if deterministic else try_shard
+        self._shards = ShardRunner(options.store, way, config.errors.max_attempts, self._run_rows)
         self._gate = options.gate
         self._gate_closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
@@ -105,18 +113,29 @@ class Replica:
         await self._never.wait()
         raise AssertionError("nobody sets this event")
 
-    async def _run_row(self, row: dict[str, Any]) -> Outcome:
-        if row["prompt_token_ids"] is None:
-            return Outcome(row["error_code"], row["error_message"])
-        key = f"{row['file']}#{row['row']}"
-        request, finish = self._task.start(key, row["prompt_token_ids"], row["params"])
-        completion = await self._engine.run(request)
-        if completion.nan_logits:
-            return Outcome(
-                RowErrorCode.NAN_LOGITS.value,
-                "the model gave NaN: check the checkpoint, or set model.dtype: float32",
-            )
-        return finish(completion)
+    async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        started = [
+            self._task.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"])
+            for row in rows
+            if row["prompt_token_ids"] is not None
+        ]
+        completions = await asyncio.gather(*self._engine.run([request for request, _ in started]))
+        outcomes = map(_outcome, completions, (finish for _, finish in started))
+        return [
+            Outcome(row["error_code"], row["error_message"])
+            if row["prompt_token_ids"] is None
+            else next(outcomes)
+            for row in rows
+        ]
+
+
+def _outcome(completion: Completion, finish: Finish) -> Outcome:
+    if completion.nan_logits:
+        return Outcome(
+            RowErrorCode.NAN_LOGITS.value,
+            "the model gave NaN: check the checkpoint, or set model.dtype: float32",
+        )
+    return finish(completion)
 
 
 def _number(value: int | str) -> int | None:

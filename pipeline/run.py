@@ -109,6 +109,8 @@ def _replica_options(job: Job, store: Store, resources: Resources, gate: Any) ->
 def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
     """Replicas that each hold several shards, so that a batch never drains at a shard's end."""
     in_flight = min(16, max(2, -(-256 // config.input.shard_rows)))
+    if config.engine.deterministic == "shard":
+        in_flight = 2  # one runs, the next is at hand
     return ActorPoolStrategy(
         size=resources.replicas,
         max_concurrent_calls_per_actor=in_flight,

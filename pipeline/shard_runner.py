@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
 from pipeline.durable.protocol import apply, execute
-from pipeline.durable.trying import Enter, Run, give_up, try_shard
+from pipeline.durable.trying import Enter, Run, TryShard, give_up
 from pipeline.errors import RowErrorCode
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
@@ -20,20 +20,27 @@ Row = TypeVar("Row")
 
 
 class ShardRunner(Generic[Row]):
-    def __init__(self, store: Store, max_attempts: int, run_row: Callable[[Row], Awaitable[Outcome]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        try_shard: TryShard,
+        max_attempts: int,
+        run_rows: Callable[[Sequence[Row]], Awaitable[list[Outcome]]],
+    ) -> None:
         self._store = store
+        self._try_shard = try_shard
         self._max_attempts = max_attempts
-        self._run_row = run_row
+        self._run_rows = run_rows
         self._process = uuid.uuid4().hex
         self._turnstile = Turnstile()
 
     async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
         """One outcome a row, in their order; quarantined rows are errors WORKER_CRASH.
 
-        JobError if so many rows of the shard killed their process that it can't be the rows.
+        JobError if the shard killed so many processes that it can't be its rows.
         """
         outcomes: dict[int, Outcome] = {}
-        steps = try_shard(shard, self._process, self._max_attempts)
+        steps = self._try_shard(shard, self._process, self._max_attempts)
         result: Any = None
         async with AsyncExitStack() as until_done:
             while True:
@@ -46,7 +53,7 @@ class ShardRunner(Generic[Row]):
                     entry = self._turnstile.alone() if step.alone else self._turnstile.beside()
                     result = await until_done.enter_async_context(entry)
                 elif isinstance(step, Run):
-                    results = await asyncio.gather(*(self._run_row(rows[row]) for row in step.rows))
+                    results = await self._run_rows([rows[row] for row in step.rows])
                     outcomes.update(zip(step.rows, results, strict=True))
                 else:
                     result = await asyncio.to_thread(apply, step, self._store)

@@ -15,22 +15,26 @@ FORMAT_VERSION = 1  # of what is written to the output folder; another one canno
 FREE = (
     "job",
     "model.path",
-    "model.tensor_parallel",
-    "model.attention",
     "engine.replicas",
-    "engine.threads",
-    "engine.max_batch_rows",
-    "engine.kv_cache_tokens",
     "engine.progress_deadline_s",
     "output.path",
     "errors",
+)
+# What moves a result's last bits only; with engine.deterministic: shard these count too.
+FREE_BUT_FOR_BITS = (
+    "model.tensor_parallel",
+    "model.attention",
+    "engine.threads",
+    "engine.max_batch_rows",
+    "engine.kv_cache_tokens",
 )
 
 
 def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
     """The spec of a job, as JSON keeps it."""
     data = config.model_dump(mode="json")
-    for key in FREE:
+    free = FREE if config.engine.deterministic == "shard" else FREE + FREE_BUT_FOR_BITS
+    for key in free:
         *sections, last = key.split(".")
         section = data
         for name in sections:

@@ -1,0 +1,97 @@
+"""`engine.deterministic: shard`: the same bytes in every generations file, whatever happened on the way."""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError, Interrupted
+from pipeline.run import run
+from tests.faults.test_replicas import Recorded, incarnations, prompts
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+MakeConfig = Callable[..., JobConfig]
+
+
+def changed(config: JobConfig, out: str, **sections: Any) -> JobConfig:
+    """The same job over the same file, in another output folder."""
+    data = config.model_dump(exclude_unset=True)
+    data["output"]["path"] = str(Path(config.output.path).parent / out)
+    for name, section in sections.items():
+        data[name] = data.get(name, {}) | section
+    return JobConfig.model_validate(data)
+
+
+def parts(config: JobConfig) -> dict[str, str]:
+    paths = Path(config.output.path).glob("generations/*.parquet")
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def once(happened: Callable[[], bool], act: Callable[[], None]) -> None:
+    def wait_and_act() -> None:
+        while not happened():
+            time.sleep(0.01)
+        act()
+
+    threading.Thread(target=wait_and_act, daemon=True).start()
+
+
+@pytest.mark.timeout(600)
+def test_replicas_kills_and_resumes_change_no_byte(make_config: MakeConfig) -> None:
+    calm = make_config(
+        prompts(100),
+        input={"shard_rows": 10},
+        generation={"max_new_tokens": 12, "temperature": 1.0, "top_p": 0.95, "logprobs": True},
+        engine={"deterministic": "shard", "replicas": 1, "max_batch_rows": 6},
+    )
+    run(calm)
+    expected = parts(calm)
+    assert len(expected) == 10
+
+    stopped = changed(calm, "stopped")
+    once(lambda: len(parts(stopped)) > 1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted):
+        run(stopped, Recorded)
+    before, started = len(parts(stopped)), len(incarnations(stopped))
+    assert 2 <= before < 10
+
+    # Four replicas, the first of which is killed at work. Its shard is tried in pieces then, as one death is
+    # enough for that; they must leave no trace.
+    resumed = changed(stopped, "stopped", engine={"replicas": 4}, errors={"max_attempts": 1})
+    once(
+        lambda: len(incarnations(resumed)) > started and len(list_attempts(resumed)) > len(parts(resumed)),
+        lambda: os.kill(incarnations(resumed)[started]["pids"][0], signal.SIGKILL),
+    )
+    run(resumed, Recorded)
+    assert len(incarnations(resumed)) > started + 1
+    assert parts(resumed) == expected
+
+    with pytest.raises(ConfigError, match=r"engine\.max_batch_rows: was 6, is 7"):
+        run(changed(calm, "out", engine={"max_batch_rows": 7}))
+
+
+def list_attempts(config: JobConfig) -> list[Path]:
+    return list(Path(config.output.path).glob("_job/attempts/*.json"))
+
+
+def test_labels_have_the_same_bytes_from_any_number_of_replicas(make_config: MakeConfig) -> None:
+    one = make_config(
+        [{"text": f"Ticket {n} " + "is late again. " * (n % 7)} for n in range(40)],
+        task="label",
+        prompt={"template": "Answer.\n{{ text }}"},
+        label={"choices": ["yes", "no", "don't know"]},
+        engine={"deterministic": "shard", "replicas": 1, "max_batch_rows": 5},
+        output={"path": make_config([]).output.path},
+    )
+    run(one)
+    four = changed(one, "four", engine={"replicas": 4})
+    run(four)
+    assert len(parts(one)) == 5
+    assert parts(four) == parts(one)

@@ -1,0 +1,55 @@
+"""The same rows as one group give the same bits, whatever the engine ran before them."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from model.choices import ChoiceTree
+from model.engine import Engine
+from model.request import Completion, Request
+from model.sampling import SamplingParams
+
+GetEngine = Callable[..., Engine]
+
+
+def group(seed: int, rows: int) -> list[Request]:
+    """Rows of all lengths, some of them to be scored, keyed by their seed."""
+    dice = random.Random(seed)
+    tree = ChoiceTree.from_choices([[3, 4, 5], [3, 4, 7], [9]])
+    requests = []
+    for row in range(rows):
+        prompt = [dice.randrange(3, 97) for _ in range(dice.randrange(1, 40))]
+        params = SamplingParams(dice.randrange(1, 12), dice.choice([0.0, 0.7, 1.3]), logprobs=True)
+        requests.append(Request(f"{seed}#{row}", prompt, params, choices=dice.choice([None, None, tree])))
+    return requests
+
+
+def bits(completions: list[Completion]) -> list[object]:
+    said: list[object] = []
+    for completion in completions:
+        assert completion.routing is not None
+        counts = {name: values.tolist() for name, values in vars(completion.routing).items()}
+        said.append((completion.token_ids, completion.logprobs, completion.choice_logprobs, counts))
+    return said
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "window"])
+def test_what_ran_before_changes_no_bit(engine: GetEngine, variant: str) -> None:
+    reused = engine(variant, max_batch_rows=5, kv_cache_tokens=200)
+    first = bits(reused.run(group(0, rows=24)))
+    for seed in range(1, 5):
+        reused.run(group(seed, rows=seed * 7))
+        assert bits(reused.run(group(0, rows=24))) == first
+
+
+def test_companions_do_change_bits(engine: GetEngine) -> None:
+    """Else the test above would show nothing."""
+    reused = engine("mixtral", max_batch_rows=5, kv_cache_tokens=200)
+    together = reused.run(group(0, rows=24))
+    alone = [reused.run([request])[0] for request in group(0, rows=24)]
+    assert bits(alone) != bits(together)
+    assert [c.token_ids for c in alone] == [c.token_ids for c in together]
+    for a, b in zip(alone, together, strict=True):
+        assert np.allclose(a.logprobs or a.choice_logprobs, b.logprobs or b.choice_logprobs, atol=1e-4)
