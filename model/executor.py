@@ -47,6 +47,7 @@ class Executor:
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Tensor:
         """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`."""
+        torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         observe = self.routing.observe if self.routing else None

@@ -59,7 +59,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("output.include=[prompt, prompt]", "output.include: prompt stands there twice"),
         ("model.quantization=int8", "model.quantization: int8 is not built yet"),
         ("model.attention=flash", "model.attention: flash is not built yet"),
-        ("engine.deterministic=shard", "engine.deterministic: shard is not built yet"),
+        ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
         ("task=embed", "task: embed is not built yet"),
         (
             "router.trace_fraction=0.1",
