@@ -2,6 +2,7 @@
 
 import typer
 
+from jobs.bench import bench
 from jobs.plan import plan
 from jobs.run import run
 
@@ -13,6 +14,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(plan)
+app.add_typer(bench, name="bench")
 
 if __name__ == "__main__":
     app(prog_name="python -m jobs")

@@ -1,0 +1,123 @@
+"""One contender, one workload, one fresh process: what it took, and what came out.
+
+A process of its own makes load time and peak memory those of the contender alone, and gives every run the
+same start.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.workloads import WORKLOADS
+
+OURS = "mixtray"
+GENERATING = [OURS, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
+LABELLING = [OURS, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
+
+
+@dataclass(frozen=True)
+class Task:
+    contender: str
+    folder: str
+    workload: str
+    rows: int | None
+    threads: int
+
+
+@dataclass(frozen=True)
+class Result:
+    contender: str
+    seconds: float
+    cpu_seconds: float
+    load_seconds: float
+    peak_bytes: int
+    token_ids: list[list[int]] | None
+    choice_logprobs: list[list[float]] | None
+    breakdown: dict[str, Any] | None
+
+
+def measure(task: Task) -> Result:
+    """RuntimeError, with the last words of the process, if it fails."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(task.threads),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.contender", json.dumps(asdict(task))],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{task.contender}: {done.stderr.strip()[-2000:]}")
+    return Result(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _ours(task: Task) -> Result:
+    from benchmarks.ours import profile, run_ours
+    from model.engine import Engine
+
+    started = time.perf_counter()
+    engine = Engine.load(task.folder, threads=task.threads)
+    loaded = time.perf_counter() - started
+    workload = WORKLOADS[task.workload](engine.config.vocab_size, task.rows)
+    cpu = time.process_time()
+    run = run_ours(engine, workload)
+    cpu = time.process_time() - cpu
+    peak = _peak()
+    breakdown = asdict(profile(engine, workload))
+    scored = run.choice_logprobs is not None
+    return Result(
+        task.contender,
+        run.seconds,
+        cpu,
+        loaded,
+        peak,
+        None if scored else run.token_ids,
+        run.choice_logprobs,
+        breakdown,
+    )
+
+
+def _transformers(task: Task) -> Result:
+    from benchmarks import transformers_peer as peer
+
+    _, how, *size = task.contender.split()
+    started = time.perf_counter()
+    model = peer.load(Path(task.folder))
+    loaded = time.perf_counter() - started
+    workload = WORKLOADS[task.workload](model.config.vocab_size, task.rows)
+    token_ids = scores = None
+    cpu, started = time.process_time(), time.perf_counter()
+    if how == "static":
+        token_ids = peer.generate_static(model, workload, int(size[0]))
+    elif how == "continuous":
+        token_ids = peer.generate_continuous(model, workload)
+    elif how == "scores":
+        scores = peer.score_choices(model, workload, int(size[0]))
+    else:
+        peer.generate_labels(model, workload, int(size[0]))
+    seconds = time.perf_counter() - started
+    cpu = time.process_time() - cpu
+    return Result(task.contender, seconds, cpu, loaded, _peak(), token_ids, scores, None)
+
+
+def _peak() -> int:
+    """Bytes of this process' memory at its largest."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    given = Task(**json.loads(sys.argv[1]))
+    torch.set_num_threads(given.threads)
+    result = _ours(given) if given.contender == OURS else _transformers(given)
+    print(json.dumps(asdict(result)))

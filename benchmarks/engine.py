@@ -1,0 +1,125 @@
+"""The engine against transformers: alternating runs of the same workload, and whether they say the same."""
+
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.contender import GENERATING, LABELLING, OURS, Result, Task, measure
+from benchmarks.floors import bandwidth, floor_seconds, gemm_rate
+from benchmarks.random_checkpoint import write_checkpoint
+from benchmarks.workloads import WORKLOADS, Workload
+from model.config import ModelConfig
+
+
+def bench_engine(
+    workloads: list[str],
+    *,
+    checkpoint: Path | None = None,
+    size: str = "214m",
+    rows: int | None = None,
+    threads: int | None = None,
+    repeats: int = 3,
+    only: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """A report, ready for JSON: the machine, and for each workload what each contender took."""
+    threads = threads or torch.get_num_threads()
+    with ExitStack() as stack:
+        name = size if checkpoint is None else checkpoint.name
+        if checkpoint is None:
+            checkpoint = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="random-mixtral-")))
+            write_checkpoint(checkpoint, size)
+        config = ModelConfig.from_folder(checkpoint)
+        torch.set_num_threads(threads)
+        speed = bandwidth(), gemm_rate()
+        report: dict[str, Any] = {
+            "machine": _machine(threads) | {"bytes_a_second": speed[0], "flops": speed[1]},
+            "model": name,
+            "workloads": {},
+        }
+        for kind in workloads:
+            workload = WORKLOADS[kind](config.vocab_size, rows)
+            results: dict[str, list[Result]] = {}
+            contenders = [c for c in (LABELLING if workload.choices else GENERATING) if not only or only in c]
+            for repeat in range(repeats):
+                for contender in contenders:
+                    progress(f"{kind}, {repeat + 1} of {repeats}: {contender}")
+                    task = Task(contender, str(checkpoint), kind, rows, threads)
+                    results.setdefault(contender, []).append(measure(task))
+            floor = floor_seconds(workload, config, *speed)
+            report["workloads"][kind] = _summary(workload, results, floor)
+    return report
+
+
+def _summary(workload: Workload, results: dict[str, list[Result]], floor: float) -> dict[str, Any]:
+    output = sum(workload.new_tokens) or len(workload.prompts)
+    total = sum(map(len, workload.prompts)) + sum(workload.new_tokens)
+    ours = results.get(OURS)
+    contenders = {}
+    for name, runs in results.items():
+        seconds = median(run.seconds for run in runs)
+        contenders[name] = {
+            "seconds": seconds,
+            "all_seconds": [run.seconds for run in runs],
+            "cpu_seconds": median(run.cpu_seconds for run in runs),
+            "output_a_second": output / seconds,
+            "total_a_second": total / seconds,
+            "load_seconds": median(run.load_seconds for run in runs),
+            "peak_bytes": max(run.peak_bytes for run in runs),
+            "of_floor": floor / seconds,
+            # Runs of a round are neighbours in time, so their ratio suffers least from what else is running.
+            "times_slower_than_ours": ours
+            and median(run.seconds / own.seconds for run, own in zip(runs, ours, strict=True)),
+            "times_more_cpu_than_ours": ours
+            and median(run.cpu_seconds / own.cpu_seconds for run, own in zip(runs, ours, strict=True)),
+            "rows_equal_to_ours": ours and _equal(runs[-1], ours[-1]),
+            "breakdown": runs[-1].breakdown,
+        }
+    return {
+        "rows": len(workload.prompts),
+        "prompt_tokens": sum(map(len, workload.prompts)),
+        "new_tokens": sum(workload.new_tokens),
+        "unit": "rows" if workload.choices else "tokens",
+        "floor_seconds": floor,
+        "contenders": contenders,
+    }
+
+
+def _equal(one: Result, other: Result) -> int | None:
+    """Rows with the same tokens, or with scores within 1e-4; None where they can't be compared."""
+    if one.token_ids is not None and other.token_ids is not None:
+        return sum(a == b for a, b in zip(one.token_ids, other.token_ids, strict=True))
+    if one.choice_logprobs is not None and other.choice_logprobs is not None:
+        pairs = zip(one.choice_logprobs, other.choice_logprobs, strict=True)
+        return sum(max(abs(a - b) for a, b in zip(x, y, strict=True)) < 1e-4 for x, y in pairs)
+    return None
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    )
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_average": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip() or None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line for line in lines if line.startswith("model name")]
+    return names[0].partition(":")[2].strip() if names else platform.machine()

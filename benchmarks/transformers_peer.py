@@ -1,0 +1,117 @@
+"""transformers' Mixtral on a workload: static batches, continuous batching, and scores of choices.
+
+Batches are of rows of similar prompts, and experts are computed by transformers' own loop ("eager"), which is
+what it does best with on a CPU.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import ContinuousBatchingConfig, GenerationConfig, MixtralForCausalLM
+from transformers.generation.continuous_batching.utils import WorkloadHints
+from transformers.utils import logging
+
+from benchmarks.workloads import Workload
+
+Item = TypeVar("Item")
+_PAGE = 256  # its default
+
+
+def load(folder: Path) -> Any:
+    logging.disable_progress_bar()
+    model = MixtralForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, experts_implementation="eager", attn_implementation="sdpa"
+    )
+    model.generation_config.eos_token_id = None
+    return model.eval()
+
+
+@torch.inference_mode()
+def generate_static(model: Any, workload: Workload, rows: int) -> list[list[int]]:
+    """`generate` on batches of so many rows; each goes on until its longest row has ended."""
+    generated: dict[int, list[int]] = {}
+    for batch in _batches(workload, rows):
+        token_ids, mask = _left_padded([workload.prompts[row] for row in batch])
+        output = model.generate(
+            token_ids,
+            attention_mask=mask,
+            max_new_tokens=max(workload.new_tokens[row] for row in batch),
+            do_sample=False,
+            pad_token_id=0,
+        )
+        for row, new in zip(batch, output[:, token_ids.shape[1] :].tolist(), strict=True):
+            generated[row] = new[: workload.new_tokens[row]]
+    return [generated[row] for row in range(len(generated))]
+
+
+@torch.no_grad()
+def generate_continuous(model: Any, workload: Workload) -> list[list[int]]:
+    """Its continuous batching, each row with its own number of tokens."""
+    config = GenerationConfig(do_sample=False, max_new_tokens=max(workload.new_tokens))
+    lengths = [len(p) + n for p, n in zip(workload.prompts, workload.new_tokens, strict=True)]
+    # Left to itself it takes nearly all memory; so much is enough for all rows at once.
+    batching = ContinuousBatchingConfig(
+        num_blocks=sum(-(-length // _PAGE) for length in lengths), page_size=_PAGE
+    )
+    hints = WorkloadHints(max(map(len, workload.prompts)), max(workload.new_tokens), len(workload.prompts))
+    generated: dict[int, list[int]] = {}
+    with model.continuous_batching_context_manager(
+        config, continuous_batching_config=batching, workload_hints=hints
+    ) as manager:
+        for row, (prompt, new_tokens) in enumerate(zip(workload.prompts, workload.new_tokens, strict=True)):
+            manager.add_request(prompt, request_id=str(row), max_new_tokens=new_tokens, eos_token_id=-1)
+        while len(generated) < len(workload.prompts):
+            output = manager.get_result(timeout=1)
+            if output is None:
+                if not manager.is_running():
+                    raise RuntimeError("transformers' continuous batching has stopped before its end")
+            elif output.error is not None:
+                raise RuntimeError(f"transformers' continuous batching: {output.error}")
+            elif output.is_finished():
+                generated[int(output.request_id)] = list(output.generated_tokens)
+    return [generated[row] for row in range(len(generated))]
+
+
+@torch.inference_mode()
+def score_choices(model: Any, workload: Workload, rows: int) -> list[list[float]]:
+    """The log-probability of every choice, each behind every prompt in a row of its own."""
+    assert workload.choices is not None
+    pairs = [(row, choice) for row in range(len(workload.prompts)) for choice in range(len(workload.choices))]
+    scores = [[0.0] * len(workload.choices) for _ in workload.prompts]
+    for batch in _chunks(pairs, rows):
+        texts = [workload.prompts[row] + workload.choices[choice] for row, choice in batch]
+        token_ids, mask = _left_padded(texts)
+        longest = max(map(len, workload.choices))
+        logits = model(token_ids, attention_mask=mask, logits_to_keep=longest + 1).logits
+        logprobs = logits.log_softmax(-1)
+        for i, (row, choice) in enumerate(batch):
+            tokens = workload.choices[choice]
+            places = range(longest - len(tokens), longest)
+            scores[row][choice] = sum(float(logprobs[i, p, t]) for p, t in zip(places, tokens, strict=True))
+    return scores
+
+
+def generate_labels(model: Any, workload: Workload, rows: int) -> list[list[int]]:
+    """As many tokens as the longest choice has: what a user does who has no scores."""
+    assert workload.choices is not None
+    longest = max(map(len, workload.choices))
+    generating = Workload(workload.name, workload.prompts, [longest] * len(workload.prompts))
+    return generate_static(model, generating, rows)
+
+
+def _batches(workload: Workload, rows: int) -> list[Sequence[int]]:
+    order = sorted(range(len(workload.prompts)), key=lambda row: len(workload.prompts[row]))
+    return [*_chunks(order, rows)]
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _left_padded(rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    longest = max(map(len, rows))
+    token_ids = torch.tensor([[0] * (longest - len(row)) + row for row in rows])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows])
+    return token_ids, mask

@@ -1,0 +1,89 @@
+"""`python -m jobs bench engine`: how fast the engine is, beside transformers."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.engine import bench_engine
+from benchmarks.random_checkpoint import SIZES
+from benchmarks.workloads import WORKLOADS
+
+bench = typer.Typer(help="Measure how fast it is.", no_args_is_help=True)
+
+
+@bench.callback()
+def _commands() -> None:
+    """A command of its own for each thing to measure."""
+
+
+@bench.command()
+def engine(
+    workload: Annotated[list[str] | None, typer.Option(help=f"{', '.join(WORKLOADS)}; default: all.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A checkpoint's folder; default: random weights.")
+    ] = None,
+    size: Annotated[str, typer.Option(help=f"Of the random weights: {', '.join(SIZES)}.")] = "214m",
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows of each workload.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each contender.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
+    only: Annotated[str | None, typer.Option(help="Contenders with this in their name.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where to write the report as JSON.")] = None,
+) -> None:
+    """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
+    workloads = workload or [*WORKLOADS]
+    for name, given, known in (("workload", workloads, WORKLOADS), ("size", [size], SIZES)):
+        for value in given:
+            if value not in known:
+                print(f"error: --{name} must be one of {', '.join(known)}, got {value}", file=sys.stderr)
+                raise typer.Exit(2)
+    console = Console(stderr=True)
+    with console.status("writing the checkpoint") as status:
+        report = bench_engine(
+            workloads,
+            checkpoint=checkpoint,
+            size=size,
+            rows=rows,
+            threads=threads,
+            repeats=repeats,
+            only=only,
+            progress=status.update,
+        )
+    if output is not None:
+        output.write_text(json.dumps(report, indent=1))
+    for name, measured in report["workloads"].items():
+        _show(name, measured)
+
+
+def _show(name: str, measured: dict) -> None:  # type: ignore[type-arg]
+    table = Table(title=f"{name}: {measured['rows']} rows", title_justify="left", box=None)
+    unit = measured["unit"]
+    for heading in ("", f"{unit}/s", "all tokens/s", "seconds", "x ours", "x CPU", "of floor", "equal", "GB"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for contender, result in measured["contenders"].items():
+        table.add_row(
+            contender,
+            *(f"{result[key]:,.1f}" for key in ("output_a_second", "total_a_second", "seconds")),
+            *(
+                "" if result[key] is None else f"{result[key]:.2f}"
+                for key in ("times_slower_than_ours", "times_more_cpu_than_ours", "of_floor")
+            ),
+            "" if result["rows_equal_to_ours"] is None else str(result["rows_equal_to_ours"]),
+            f"{result['peak_bytes'] / 1e9:.2f}",
+        )
+    console = Console()
+    console.print(table)
+    for contender, result in measured["contenders"].items():
+        if result["breakdown"]:
+            console.print(f"{contender}: {_breakdown(result['breakdown'])}", soft_wrap=True)
+
+
+def _breakdown(found: dict) -> str:  # type: ignore[type-arg]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found["shares"].items())
+    occupancy = found["decode_occupancy"]
+    rows = "" if occupancy is None else f", {occupancy:.0%} of the rows decode"
+    return f"{shares}; {found['steps']} steps{rows}, {found['padding']:.0%} padding, never computed"
