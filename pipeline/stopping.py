@@ -73,10 +73,22 @@ class Gate:
 
 
 def open_gate() -> Any:
-    """The handle of a gate on this node: it lives as long as the driver's machine does."""
+    """The handle of a gate on this node: it lives as long as the driver's machine does.
+
+    Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"num_cpus": 0, "max_concurrency": 100_000, "scheduling_strategy": here}
-    return ray.remote(**options)(Gate).remote()
+    return (
+        ray.remote(Gate)
+        .options(
+            num_cpus=0,
+            max_concurrency=100_000,
+            scheduling_strategy=here,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        .remote()
+    )
 
 
 @contextmanager
