@@ -15,7 +15,7 @@ from model.batch import Batch, Phase, Row
 from model.checkpoint import check_checkpoint
 from model.choices import NO_CHOICES, ChoiceTree
 from model.config import ModelConfig
-from model.executor import ExecutorOptions
+from model.executor import BatchTooLargeError, ExecutorOptions
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
@@ -29,7 +29,7 @@ class Engine:
     def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
         self.config = config
         self.ranks = ranks
-        self.max_batch_rows = options.slots
+        self.max_batch_rows = self._most_rows = options.slots
         self.cache_tokens = options.pages * options.page_size
         self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
 
@@ -102,7 +102,7 @@ class Engine:
         if not decoding and not admitted:
             return []
         rows = [_decode(sequence) for sequence in decoding] + [_prefill(sequence) for sequence in admitted]
-        return self._finish_step(decoding + admitted, rows, self.ranks.forward(Batch.of(rows)))
+        return self._run_rows(decoding + admitted, rows)
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -132,6 +132,21 @@ class Engine:
 
     def close(self) -> None:
         self.ranks.close()
+
+    def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
+        """All at once or, where memory does not suffice for that, in halves; later steps begin with those."""
+        if len(rows) <= self._most_rows:
+            try:
+                logits = self.ranks.forward(Batch.of(rows))
+            except BatchTooLargeError:
+                self._most_rows = max(1, len(rows) // 2)
+            else:
+                return self._finish_step(sequences, rows, logits)
+            if len(rows) == 1:  # it was the row, not how many there were
+                self._most_rows = self.max_batch_rows
+                return [self._finish(sequences[0], None, out_of_memory=True)]
+        half = len(rows) // 2
+        return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
 
     def _finish_step(
         self, sequences: list[Sequence], rows: list[Row], logits: Tensor
@@ -186,6 +201,7 @@ class Engine:
         reason: str | None,
         choice_logprobs: list[float] | None = None,
         nan_logits: bool = False,
+        out_of_memory: bool = False,
     ) -> Completion:
         self.scheduler.release(sequence)
         routing = self.ranks.local.routing
@@ -197,6 +213,7 @@ class Engine:
             choice_logprobs=choice_logprobs,
             routing=routing.take(sequence.slot) if routing else None,
             nan_logits=nan_logits,
+            out_of_memory=out_of_memory,
         )
 
 

@@ -19,6 +19,10 @@ from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
 
 
+class BatchTooLargeError(Exception):
+    """The device's memory does not suffice for the step."""
+
+
 @dataclass(frozen=True)
 class ExecutorOptions:
     folder: Path
@@ -34,7 +38,7 @@ class ExecutorOptions:
 class Executor:
     def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
         torch.set_num_threads(options.threads)
-        self.device = options.device
+        self.device, self.size = options.device, tp.size
         self.model = load_transformer(options.folder, options.dtype, options.device, tp)
         if can_pack(options.dtype, options.device):
             self.model.pack()
@@ -46,12 +50,27 @@ class Executor:
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Tensor:
-        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`."""
+        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`.
+
+        BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
+        may be tried. Among several ranks it can't be: the others wait for this one in a collective.
+        """
+        try:
+            logits = self._logits(batch)
+        except torch.OutOfMemoryError as error:
+            if self.size > 1:
+                raise
+            if self.routing:
+                self.routing.forget_step()
+            raise BatchTooLargeError from error
+        if self.routing:
+            self.routing.end_step(batch)
+        return logits
+
+    def _logits(self, batch: Batch) -> Tensor:
         torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         observe = self.routing.observe if self.routing else None
         x = self.model.hidden(token_ids, positions, CachedAttention(self.cache, batch), observe)
-        if self.routing:
-            self.routing.end_step(batch)
         return self.model.head.logits(x[batch.predicting().to(self.device)])

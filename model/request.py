@@ -63,3 +63,4 @@ class Completion:
     choice_logprobs: list[float] | None  # of the request's choices, not normalised over them
     routing: RowRouting | None  # None without experts or with statistics off
     nan_logits: bool = False  # the model gave NaN or infinity; the token ids end before it
+    out_of_memory: bool = False  # memory did not suffice for the row alone; the token ids end there

@@ -70,6 +70,10 @@ class RoutingRecorder:
         assert layer == len(self._step), "layers are observed once a step, in their order"
         self._step.append((router_logits, chosen, weights))
 
+    def forget_step(self) -> None:
+        """Drop what was observed of a step that failed."""
+        self._step.clear()
+
     def end_step(self, batch: Batch) -> None:
         """Add the observed step to the counters of the batch's rows."""
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))

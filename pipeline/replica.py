@@ -135,6 +135,12 @@ def _outcome(completion: Completion, finish: Finish) -> Outcome:
             RowErrorCode.NAN_LOGITS.value,
             "the model gave NaN: check the checkpoint, or set model.dtype: float32",
         )
+    if completion.out_of_memory:
+        return Outcome(
+            RowErrorCode.OUT_OF_MEMORY.value,
+            "the device's memory did not suffice for this row alone: lower engine.kv_cache_tokens or "
+            "engine.max_batch_rows, or raise model.tensor_parallel",
+        )
     return finish(completion)
 
 

@@ -196,3 +196,34 @@ def test_nan_logits_are_an_error_of_their_row(make_config: MakeConfig) -> None:
     table = rows_of(config)
     assert list(table.index[table["error_code"] == "NAN_LOGITS"]) == short
     assert (table["error_code"].isna() == (table["status"] == "ok")).all()
+
+
+class LittleMemory(Replica):
+    """Its accelerator holds no more than 24 tokens at once."""
+
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        engine = super().load_engine(options)
+        model = engine.ranks.local.model
+        hidden = model.hidden
+
+        def bounded(token_ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+            if len(token_ids) > 24:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return hidden(token_ids, *rest)
+
+        model.hidden = bounded  # type: ignore[method-assign]
+        return engine
+
+
+def test_out_of_memory_takes_smaller_batches_and_costs_only_rows_that_fail_alone(
+    make_config: MakeConfig,
+) -> None:
+    rows = prompts(60)
+    rows[17]["ids"] = [4] * 100
+    rows[31]["ids"] = [5] * 25
+    config = make_config(rows, generation={"max_new_tokens": 3})
+    run(config, LittleMemory)
+    table = rows_of(config)
+    assert list(table["row"]) == list(range(60))
+    assert list(table.index[table["error_code"] == "OUT_OF_MEMORY"]) == [17, 31]
+    assert table["status"].value_counts().to_dict() == {"ok": 58, "error": 2}
