@@ -31,8 +31,16 @@ def _show(job: Forecast) -> None:
     if job.errors:
         found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
         console.print(f"errors among the {job.sampled:,} rows looked at: {found}", soft_wrap=True)
-    if job.new_files:
-        console.print(f"not part of this job, which began before they came: {', '.join(job.new_files)}")
+    if job.extension:
+        names = ", ".join(file.name for file in job.extension)
+        shards, rows = (sum(getattr(f, what) for f in job.extension) for what in ("shards", "rows"))
+        console.print(
+            f"not part of this job, which began before they came: {names}; run --extend would add "
+            f"{shards:,} shards, {rows:,} rows",
+            soft_wrap=True,
+        )
+    if job.not_to_be_added:
+        console.print(f"new files that can't be added: {job.not_to_be_added}", soft_wrap=True)
     missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
     console.print(
         f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True

@@ -1,5 +1,8 @@
 """`python -m jobs run`: run a job to its end."""
 
+from typing import Annotated
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -8,8 +11,12 @@ from pipeline.config import JobConfig
 from pipeline.reporting.report import Report
 from pipeline.run import run as run_job
 
+Extend = Annotated[
+    bool, typer.Option("--extend", help="Also run the input files that came after the job had begun.")
+]
 
-def run(config: Config, overrides: Overrides = None) -> None:
+
+def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> None:
     """Run a job: every input row comes out exactly once, as a result or as an error with a code.
 
     Run the same command again after a kill or a failure: it does only what is missing.
@@ -27,7 +34,7 @@ def run(config: Config, overrides: Overrides = None) -> None:
     75 - interrupted: run it again
     """
     with exit_codes():
-        show(run_job(JobConfig.load(config, overrides)))
+        show(run_job(JobConfig.load(config, overrides), extend=extend))
 
 
 def show(report: Report) -> None:

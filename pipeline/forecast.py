@@ -7,8 +7,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from pipeline.config import JobConfig
-from pipeline.durable.protocol import begun, execute, remaining
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import begun
+from pipeline.durable.protocol import remaining
+from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
+from pipeline.planned import joined
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Plan, Shard, make_plan
 from pipeline.reading.shards import read_shard
@@ -29,7 +33,8 @@ class Forecast:
     files: list[FileForecast]
     shards: int
     rows: int
-    new_files: list[str]  # came after the job had begun, and are no part of it
+    extension: list[FileForecast]  # files that came after the job had begun: --extend would add them
+    not_to_be_added: str | None  # why it can't
     shards_missing: int
     rows_missing: int
     output: str
@@ -44,10 +49,15 @@ def forecast(config: JobConfig) -> Forecast:
     job = check_job(config)
     store = Store.open(config.output.path)
     stored = execute(begun(job.spec), store)
-    if stored is None:
-        plan, new_files = make_plan(config.input), list[str]()
+    new, refused = Plan((), ()), None
+    if not stored:
+        plan = make_plan(config.input)
     else:
-        plan, new_files = Plan.from_parquet(stored).check(config.input)
+        plan, new_files = joined(stored).check(config.input)
+        try:
+            new = make_plan(config.input, plan) if new_files else new
+        except ConfigError as error:
+            refused = str(error)
     missing = execute(remaining(plan), store)
     lengths, errors = _prepare(job, _sample(plan))
     counted = len(lengths) + errors.total()
@@ -55,7 +65,8 @@ def forecast(config: JobConfig) -> Forecast:
         files=_files(plan),
         shards=len(plan.shards),
         rows=plan.rows,
-        new_files=new_files,
+        extension=_files(new),
+        not_to_be_added=refused,
         shards_missing=len(missing),
         rows_missing=sum(shard.rows for shard in missing),
         output=store.url(),

@@ -1,7 +1,6 @@
 """A job from its configuration to its report: plan, read, prepare, run the model, publish, finish."""
 
 import json
-import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,25 +11,27 @@ from ray.exceptions import RayError
 
 from pipeline.cluster import Resources, as_job_error, connect, plan_resources
 from pipeline.config import JobConfig
-from pipeline.durable.finishing import read_parts, write_router_tables
-from pipeline.durable.protocol import execute, finalize, part_path, remaining, start
+from pipeline.durable.operations import execute
+from pipeline.durable.protocol import finalize, remaining
 from pipeline.durable.publishing import Publishing
+from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.job import Job, check_job
+from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
-from pipeline.reading.plan import Plan, Shard, make_plan
+from pipeline.reading.plan import Plan, Shard
 from pipeline.replica import Replica, ReplicaOptions
 from pipeline.reporting.progress import JobProgress
-from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.stopping import open_gate, stopping_on_signals
 from pipeline.storage.store import Store
 
-logger = logging.getLogger(__name__)
 
-
-def run(config: JobConfig, replica: type[Replica] = Replica) -> Report:
+def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = False) -> Report:
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
+
+    `extend` adds the input files that came since the job began; without it they are only warned about.
 
     Raises:
         ConfigError: the job, its input, checkpoint or output folder is wrong; nothing was computed.
@@ -41,15 +42,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica) -> Report:
     job = check_job(config)
     store = Store.open(config.output.path)
     store.probe()
-    planned = execute(start(job.spec, lambda: make_plan(config.input).to_parquet()), store)
-    plan, new_files = Plan.from_parquet(planned).check(config.input)
-    if new_files:
-        logger.warning(
-            "%d input files are newer than this job's plan and are not part of it, %s for one; "
-            "to run them, give a job with them its own output.path",
-            len(new_files),
-            new_files[0],
-        )
+    plan = planned(job, store, extend)
     missing = execute(remaining(plan), store)
 
     started = time.monotonic()
@@ -122,13 +115,7 @@ def _finish(
     job: Job, store: Store, plan: Plan, new: list[ShardSummary], state: str, seconds: float
 ) -> Report:
     """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
-    missing = {part_path(shard) for shard in execute(remaining(plan), store)}
-    committed = [path for path in map(part_path, plan.shards) if path not in missing]
-    summaries, sums = read_parts(store, committed)
-    experts = write_router_tables(store, sums)
-    report = make_report(job.config, store.url(), state, plan.rows, summaries, new, seconds)
-    store.replace("report.json", report.to_json())
-    store.replace("report.html", to_html(report, experts))
+    report, parts = write_report(job, store, state, new, seconds)
     if state == "done":
         if report.error_rate > job.config.errors.max_error_rate:
             raise TooManyErrors(
@@ -137,5 +124,7 @@ def _finish(
                 f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
                 report,
             )
-        execute(finalize(plan, {"rows_by_status": report.rows_by_status}), store)
+        summaries = [{"rows_by_status": of_file.summary.rows_by_status} for of_file in parts]
+        known = {path: digest for of_file in parts for path, digest in of_file.sha256.items()}
+        execute(finalize(plan, summaries[: plan.plan_files], known), store)
     return report

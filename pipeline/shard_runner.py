@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
-from pipeline.durable.protocol import apply, execute
+from pipeline.durable.operations import apply, execute
 from pipeline.durable.trying import Enter, Run, TryShard, give_up
 from pipeline.errors import RowErrorCode
 from pipeline.reading.plan import Shard

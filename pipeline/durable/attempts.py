@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.durable.protocol import Create, Read, Steps
+from pipeline.durable.operations import Create, Read, Steps
 from pipeline.reading.plan import Shard
 
 FOLDER = "_job/attempts"

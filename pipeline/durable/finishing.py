@@ -1,12 +1,17 @@
-"""What stands in the output folder beside the rows: router tables, the report and _SUCCESS.
+"""What stands in the output folder beside the rows is computed from the committed parts alone.
 
-All of it is computed from the committed parts alone, so it is the same whichever run finishes the job.
+So it is the same whichever run finishes the job. Parts are read many at once, and added up as they come:
+what that takes of memory does not grow with their number, but for the path and the hash of each.
 """
 
 import hashlib
 import io
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -19,26 +24,57 @@ from pipeline.reporting.routing_tables import (
     experts_table,
     from_parquet,
     layers_table,
-    merge,
+    merge_into,
     pairs_table,
 )
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
 _READERS = 16  # at once; an object store's answers take their time
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
-def read_parts(store: Store, paths: Iterable[str]) -> tuple[list[ShardSummary], Sums]:
-    """The summaries of committed parts, and the sum of the router tables that they name."""
+@dataclass(frozen=True)
+class Parts:
+    """The sums over some committed parts, and what each holds."""
 
-    def read(path: str) -> tuple[ShardSummary, Sums]:
-        with store.open_file(path) as part:
-            summary, router = read_footer(part)
-        return summary, _router_sums(store, router) if router else {}
+    summary: ShardSummary
+    router: Sums
+    sha256: dict[str, str]  # by path; empty where nobody asked for it
 
+
+def read_parts(store: Store, paths: Iterable[str], hashed: bool) -> Parts:
+    """What parts and the router tables that they name come to. Hashing reads them whole, else the footers."""
+    sha256: dict[str, str] = {}
+    router: Sums = {}
+
+    def read(path: str) -> tuple[str, ShardSummary, Sums, str | None]:
+        data = store.read(path) if hashed else None
+        with store.open_file(path) if data is None else io.BytesIO(data) as part:
+            summary, table = read_footer(part)
+        sums = _router_sums(store, table) if table else {}
+        return path, summary, sums, hashlib.sha256(data).hexdigest() if data is not None else None
+
+    def summaries() -> Iterator[ShardSummary]:
+        for path, summary, sums, digest in _in_threads(read, paths):
+            merge_into(router, sums)
+            if digest is not None:
+                sha256[path] = digest
+            yield summary
+
+    return Parts(ShardSummary.total(summaries()), router, sha256)
+
+
+def _in_threads(work: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
+    """`work` of every item, in their order; no more than a few results wait to be taken."""
+    waiting: deque[Future[Result]] = deque()
+    left = iter(items)
     with ThreadPoolExecutor(_READERS) as pool:
-        parts = list(pool.map(read, paths))
-    return [summary for summary, _ in parts], merge(sums for _, sums in parts)
+        waiting.extend(pool.submit(work, item) for item in islice(left, 2 * _READERS))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(left, 1))
 
 
 def _router_sums(store: Store, router: RouterTable) -> Sums:

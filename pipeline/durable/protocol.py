@@ -1,58 +1,34 @@
-"""The steps by which a job begins, commits a shard, resumes and ends, free of Ray, clocks and I/O.
+"""The steps by which a shard is committed and a job resumes and ends, free of Ray, clocks and I/O.
 
-Each is a generator that yields operations on the store and is sent their results, so that the same code
-runs on a real store (`execute`) and in a simulator that stops it between any two operations.
+The same code runs on a real store and in a simulator that stops it between any two operations, see
+`operations`; how a job begins and is extended is in `planning`.
 
-    _job/spec.json                          what the job is; the first run's wins
-    _job/plan-000.parquet                   its shards; the first run's wins
     _job/router/<shard>-<hash>.parquet      a shard's router table, as an attempt counted it
     generations/part-<ordinal>-<shard>.parquet   its rows: creating this file is the commit
-    _SUCCESS                                written last
+    _SUCCESS                                every part of plan-000 is there; names each with its sha256
+    _SUCCESS-001                            the same for plan-001, and so on
 
 A part names its router table, so the one atomic creation picks the pair; tables that no part names are
-leftovers of attempts that lost. Nothing is ever changed or deleted.
+leftovers of attempts that lost. A job is complete when each of its plan files has its _SUCCESS: one that was
+complete and is extended is so no longer, though what _SUCCESS says of its first plan stays true. Nothing is
+ever changed or deleted.
 """
 
 import hashlib
-import json
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pipeline.durable.spec import require_same, spec_bytes
+import orjson
+
+from pipeline.durable.operations import Create, List, Read, Steps
+from pipeline.durable.planning import plan_path
 from pipeline.errors import ConfigError
 from pipeline.reading.plan import Plan, Shard
-from pipeline.storage.store import Store
 
-SPEC = "_job/spec.json"
-PLAN = "_job/plan-000.parquet"
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
-
-
-@dataclass(frozen=True)
-class Create:
-    """Create if absent; the result tells whether this operation created it."""
-
-    path: str
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Read:
-    """The bytes, or None if there is no such file."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class List:
-    """The paths of the files in a folder."""
-
-    prefix: str
-
-
-Operation = Create | Read | List
+_READABLE = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 @dataclass(frozen=True)
@@ -69,34 +45,6 @@ class Published:
     sha256: str | None  # None: another attempt had committed the shard before
 
 
-Returned = TypeVar("Returned")
-Steps = Generator[Operation, Any, Returned]
-
-
-def execute(steps: Steps[Returned], store: Store) -> Returned:
-    """Run steps on a store and return what they return; the store's exceptions pass through."""
-    result: Any = None
-    while True:
-        try:
-            operation = steps.send(result)
-        except StopIteration as stop:
-            returned: Returned = stop.value
-            return returned
-        result = apply(operation, store)
-
-
-def apply(operation: Operation, store: Store) -> Any:
-    """What a store answers to an operation; its exceptions pass through."""
-    if isinstance(operation, Create):
-        return store.create(operation.path, operation.data)
-    if isinstance(operation, List):
-        return store.list(operation.prefix)
-    try:
-        return store.read(operation.path)
-    except FileNotFoundError:
-        return None
-
-
 def part_path(shard: Shard) -> str:
     return f"{PARTS}/part-{shard.ordinal:06d}-{shard.id}.parquet"
 
@@ -105,28 +53,9 @@ def router_path(shard: Shard, sha256: str) -> str:
     return f"_job/router/{shard.id}-{sha256[:16]}.parquet"
 
 
-def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
-    """Begin or resume: the plan that the store holds (as `Plan.to_parquet` wrote it), whoever made it.
-
-    ConfigError if the folder is another job's. `make_plan` is called only where there is no plan yet, and
-    before anything is written: input that cannot be planned leaves no trace.
-    """
-    stored_plan = yield from begun(spec)
-    if stored_plan is not None:
-        return stored_plan
-    plan = make_plan()
-    require_same((yield from _first_wins(SPEC, spec_bytes(spec))), spec)
-    return (yield from _first_wins(PLAN, plan))
-
-
-def begun(spec: Mapping[str, Any]) -> Steps[bytes | None]:
-    """The plan of a job that has begun here, or None; ConfigError if the folder is another job's."""
-    stored_spec = yield Read(SPEC)
-    if stored_spec is None:
-        return None
-    require_same(stored_spec, spec)
-    stored_plan: bytes | None = yield Read(PLAN)
-    return stored_plan
+def success_path(number: int) -> str:
+    """Of the plan file with this number."""
+    return f"{SUCCESS}-{number:03d}" if number else SUCCESS
 
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:
@@ -156,46 +85,62 @@ def publish(
 
 
 def finalize(
-    plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None] | None = None
-) -> Steps[dict[str, Any]]:
-    """Write `_SUCCESS` once every shard is committed, and return what it holds.
+    plan: Plan,
+    summaries: Sequence[Mapping[str, Any]],
+    known: Mapping[str, str | None] | None = None,
+) -> Steps[None]:
+    """Write the `_SUCCESS` of every plan file once all shards of `plan` are committed.
 
-    `summary` (rows by status and the like) is put into it. Parts are hashed as the store holds them;
-    `published` may give the hashes, by path, of those that this run created itself.
+    `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
+    store holds them; `known` may give hashes, by path, of those that this run created or read itself.
     """
-    known = dict(published or {})
     committed = yield from _committed(plan)
     missing = [shard.id for shard in plan.shards if part_path(shard) not in committed]
     if missing:
         raise ValueError(f"finalize needs every shard committed, but {len(missing)} are not: {missing[:5]}")
+    by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
+    for number in reversed(range(len(by_file))):  # _SUCCESS, which everybody knows, comes last
+        if (yield Read(success_path(number))) is not None:
+            continue
+        shards, summary = by_file[number]
+        parts = yield from _hashed(shards, known or {})
+        success = {
+            **summary,
+            "format_version": 1,
+            "rows": sum(shard.rows for shard in shards),
+            "parts": parts,
+        }
+        yield Create(success_path(number), orjson.dumps(success, option=_READABLE))
+
+
+def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[list[dict[str, Any]]]:
     parts = []
-    for shard in plan.shards:
+    for shard in shards:
         path = part_path(shard)
         sha256 = known.get(path) or _sha256((yield Read(path)))
         parts.append({"path": path, "sha256": sha256, "rows": shard.rows})
-    success = {**summary, "format_version": 1, "rows": plan.rows, "parts": parts}
-    stored = yield from _first_wins(SUCCESS, json.dumps(success, indent=1, sort_keys=True).encode() + b"\n")
-    result: dict[str, Any] = json.loads(stored)
-    return result
-
-
-def _first_wins(path: str, data: bytes) -> Steps[bytes]:
-    """Create `path` and return what it holds in the end: ours, or what another wrote before."""
-    if (yield Create(path, data)):
-        return data
-    stored: bytes = yield Read(path)
-    return stored
+    return parts
 
 
 def _committed(plan: Plan) -> Steps[set[str]]:
-    paths = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
-    foreign = sorted(paths - {part_path(shard) for shard in plan.shards})
-    if foreign:
+    """The parts that are there, those of later plan files left out; ConfigError if some are of no plan."""
+    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    paths = {path for path in map(part_path, plan.shards) if path in listed}
+    strange = sorted(listed - paths)
+    if strange and (yield Read(plan_path(plan.plan_files))) is not None:
+        # Another run has extended the job meanwhile; ordinals go on where those of this plan end.
+        strange = [path for path in strange if _ordinal(path) < len(plan.shards)]
+    if strange:
         raise ConfigError(
-            f"output.path: {len(foreign)} files in it are not of this job, {foreign[0]} for one; "
+            f"output.path: {len(strange)} files in it are not of this job, {strange[0]} for one; "
             "choose an empty folder"
         )
     return paths
+
+
+def _ordinal(path: str) -> int:
+    ordinal = path.removeprefix(f"{PARTS}/part-").partition("-")[0]
+    return int(ordinal) if ordinal.isdecimal() else -1
 
 
 def _sha256(data: bytes) -> str:

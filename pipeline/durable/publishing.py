@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.durable.protocol import RouterTable, execute, publish
+from pipeline.durable.operations import execute
+from pipeline.durable.protocol import RouterTable, publish
 from pipeline.errors import quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.plan import Shard

@@ -21,7 +21,7 @@ from pipeline.durable.attempts import (
     quarantined,
     read_attempts,
 )
-from pipeline.durable.protocol import Operation, Steps
+from pipeline.durable.operations import Operation, Steps
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 

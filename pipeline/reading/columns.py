@@ -6,7 +6,7 @@ from pipeline.config import GenerationSection, InputSection
 from pipeline.errors import ConfigError, RowError
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
-from pipeline.reading.kept import KeptTypes
+from pipeline.reading.kept import KeptBefore, KeptTypes
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import read_schema
 from pipeline.reading.streams import read_file, split_lines
@@ -39,17 +39,17 @@ def columns_to_read(section: InputSection) -> list[str]:
     return list(dict.fromkeys([*required_columns(section), *GenerationSection.model_fields]))
 
 
-def check_columns(files: list[InputFile], section: InputSection) -> str:
-    """The types of the kept columns, see `KeptTypes`.
+def check_columns(files: list[InputFile], section: InputSection, before: KeptBefore | None = None) -> str:
+    """The types of the kept columns, see `KeptTypes`; `before` are those that the job has already.
 
     ConfigError if a required column is missing, or a kept one differs in type between Parquet files.
     Parquet by the schema of every file; JSONL by the first lines of the first files.
     """
     needed = required_columns(section)
-    kept = KeptTypes(section.keep)
+    kept = KeptTypes(section.keep, before)
     for file in files:
         if file.format == "jsonl":
-            kept.add_jsonl()
+            kept.add_jsonl(file.name)
             continue
         schema = read_schema(file)
         _check(file.name, needed, schema.names)

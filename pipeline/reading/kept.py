@@ -1,11 +1,13 @@
 """Kept columns: their types are decided once, from all files of a job, so that all parts have the same.
 
 A column of Parquet keeps its type (a dictionary is what it stands for). JSON has no types, so that a job
-which reads any JSONL keeps text: strings as they are, everything else as JSON.
+which reads any JSONL keeps text: strings as they are, everything else as JSON. Files that extend a
+job have to fit the types that its parts have by then.
 """
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,21 +17,41 @@ import pyarrow.compute as pc
 from pipeline.errors import ConfigError, RowError
 
 
+@dataclass(frozen=True)
+class KeptBefore:
+    """What is settled already in a job that is extended."""
+
+    types: str  # as `KeptTypes.settle` gave them
+    text: bool  # because there is JSONL in it
+
+
 class KeptTypes:
     """Collects the types of the columns `names` from one file after the other."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], before: KeptBefore | None = None) -> None:
+        self._before = before
         self._found: dict[str, tuple[str, pa.DataType]] = dict.fromkeys(names, ("", pa.null()))
-        self._text = False
+        if before:
+            self._found = {field.name: ("the files before", field.type) for field in _schema(before.types)}
+        self._text = before is not None and before.text
 
-    def add_jsonl(self) -> None:
+    def add_jsonl(self, file: str) -> None:
+        """ConfigError if the files before are of Parquet and a column is no text in them."""
+        for name, (_, known) in self._found.items():
+            if self._before and known != pa.string():
+                raise ConfigError(
+                    f"input.keep: column {name!r} is {known} in the files before but text in {file}, as is "
+                    "all that JSONL keeps; give the new files a job of their own"
+                )
         self._text = True
 
     def add_parquet(self, file: str, schema: pa.Schema) -> None:
         """ConfigError if a column has another type than in an earlier file; one of nulls fits any."""
+        if self._before and self._before.text:
+            return
         for name, (first, known) in self._found.items():
             type_ = decoded_type(schema.field(name).type)
-            if pa.types.is_null(known):
+            if pa.types.is_null(known) and not self._before:
                 self._found[name] = file, type_
             elif type_ not in (known, pa.null()):
                 raise ConfigError(
@@ -39,6 +61,8 @@ class KeptTypes:
 
     def settle(self) -> str:
         """The types, as `kept_columns` takes them."""
+        if self._before:
+            return self._before.types
         types = {name: pa.string() if self._text else type_ for name, (_, type_) in self._found.items()}
         return base64.b64encode(pa.schema(types.items()).serialize()).decode()
 
@@ -49,9 +73,13 @@ def decoded_type(type_: pa.DataType) -> pa.DataType:
 
 def kept_columns(table: pa.Table, types: str, records: Sequence[dict[str, Any] | RowError]) -> pa.Table:
     """The kept columns of `read_shard`'s table; `records` are its rows. Null where a row is none."""
-    schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(types)))
+    schema = _schema(types)
     columns = [_column(table, field, records) for field in schema]
     return pa.table(columns, schema=schema)
+
+
+def _schema(types: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(types)))
 
 
 def _column(table: pa.Table, field: pa.Field, records: Sequence[dict[str, Any] | RowError]) -> pa.Array:

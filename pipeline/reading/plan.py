@@ -1,15 +1,17 @@
 """The plan: every input file cut into shards of exact row counts, before anything is computed.
 
 A shard is the unit of work and of the commit. Its id follows from its file's name, its file's tag and its
-range, so the same input always gives the same plan.
+range, so the same input always gives the same plan. Files that come later are planned by themselves, and
+the plan of the job is all its plan files, joined.
 """
 
 import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import Format, InputFile, expand
+from pipeline.reading.kept import KeptBefore
 from pipeline.reading.parquet import read_footer
 from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
 from pipeline.storage.urls import redact
@@ -47,6 +50,17 @@ class Shard:
 class Plan:
     shards: tuple[Shard, ...]
     files: tuple[InputFile, ...]  # also those without a row
+    extensions: tuple[int, ...] = ()  # ordinals at which the plan's second file begins, its third, ...
+
+    @property
+    def plan_files(self) -> int:
+        """How many files this plan was stored in."""
+        return 1 + len(self.extensions)
+
+    def by_plan_file(self) -> list[tuple[Shard, ...]]:
+        """The shards of each of the files that this plan was stored in."""
+        bounds = pairwise((0, *self.extensions, len(self.shards)))
+        return [self.shards[first:end] for first, end in bounds]
 
     @property
     def rows(self) -> int:
@@ -71,6 +85,16 @@ class Plan:
             files=tuple(InputFile(**file) for file in files),
         )
 
+    @staticmethod
+    def join(plans: Sequence["Plan"]) -> "Plan":
+        """The plan of a job from what its plan files hold, in their order."""
+        lengths = [len(plan.shards) for plan in plans]
+        return Plan(
+            shards=tuple(shard for plan in plans for shard in plan.shards),
+            files=tuple(file for plan in plans for file in plan.files),
+            extensions=tuple(accumulate(lengths[:-1])),
+        )
+
     def check(self, section: InputSection) -> tuple["Plan", list[str]]:
         """Before a resume: the planned files must be there, unchanged; ConfigError names those that are not.
 
@@ -90,7 +114,9 @@ class Plan:
         planned = {file.name for file in self.files}
         shards = tuple(dataclasses.replace(shard, file=today[shard.name].file) for shard in self.shards)
         files = tuple(today[file.name] for file in self.files)
-        return Plan(shards, files), [name for name in today if name not in planned]
+        return dataclasses.replace(self, shards=shards, files=files), [
+            name for name in today if name not in planned
+        ]
 
 
 ARROW_TYPES: dict[Any, pa.DataType] = {
@@ -98,29 +124,39 @@ ARROW_TYPES: dict[Any, pa.DataType] = {
 }  # fmt: skip
 
 
-def make_plan(section: InputSection) -> Plan:
+def make_plan(section: InputSection, before: Plan | None = None) -> Plan:
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
-    Reads JSONL files once from end to end, and of Parquet files the footers.
+    Reads JSONL files once from end to end, and of Parquet files the footers. With the plan `before`, only
+    the files that it does not name: their ordinals go on after its own, and their kept columns must have its
+    types.
     """
     try:
-        return _make_plan(section)
+        return _make_plan(section, before or Plan((), ()))
     except PermissionError as error:
         where = f"{redact(str(error.filename))}: " if error.filename else ""
         raise ConfigError(f"input.path: {where}no permission to read it") from error
 
 
-def _make_plan(section: InputSection) -> Plan:
-    files = expand(section)
-    kept = check_columns(files, section)
+def _make_plan(section: InputSection, before: Plan) -> Plan:
+    planned = {file.name for file in before.files}
+    files = [file for file in expand(section) if file.name not in planned]
+    kept = check_columns(files, section, _kept_before(before))
     shards: list[Shard] = []
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
         for cut in cuts(file, section.shard_rows):
-            shards.append(_shard(file, kept, len(shards), first_row, **cut))
+            ordinal = len(before.shards) + len(shards)
+            shards.append(_shard(file, kept, ordinal, first_row, **cut))
             first_row += cut["rows"]
     return Plan(tuple(shards), tuple(files))
+
+
+def _kept_before(plan: Plan) -> KeptBefore | None:
+    if not plan.shards:
+        return None
+    return KeptBefore(plan.shards[0].kept, any(file.format == "jsonl" for file in plan.files))
 
 
 def _shard(file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:

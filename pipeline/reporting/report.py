@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -19,7 +18,7 @@ from pipeline.reporting.summary import ShardSummary
 class Report:
     job: str
     task: str
-    state: str  # done | interrupted
+    state: str  # done | interrupted | extended: done, but another run has added rows that are still to come
     output: str
     rows: int  # published, of this run and of earlier ones
     rows_planned: int
@@ -74,30 +73,26 @@ def make_report(
     output: str,
     state: str,
     rows_planned: int,
-    committed: Sequence[ShardSummary],
+    committed: ShardSummary,
     this_run: Sequence[ShardSummary],
     seconds: float,
 ) -> Report:
-    """`committed` are the summaries of all parts in the output, those of this run among them."""
-    errors: Counter[str] = Counter()
-    for summary in committed:
-        errors.update(summary.errors)
-    rows = sum(summary.rows for summary in committed)
-    known = sum(summary.known for summary in committed)
+    """`committed` is the sum over all parts in the output, those of this run among them."""
+    new = ShardSummary.total(this_run)
     return Report(
         job=config.job,
         task=config.task,
         state=state,
         output=output,
-        rows=rows,
+        rows=committed.rows,
         rows_planned=rows_planned,
-        rows_by_status={"ok": rows - errors.total(), "error": errors.total()},
-        errors_by_code=dict(sorted(errors.items())),
-        prompt_tokens=sum(summary.prompt_tokens for summary in committed),
-        generated_tokens=sum(summary.generated_tokens for summary in committed),
-        label_accuracy=sum(summary.right for summary in committed) / known if known else None,
-        rows_this_run=sum(summary.rows for summary in this_run),
-        tokens_this_run=sum(summary.prompt_tokens + summary.generated_tokens for summary in this_run),
+        rows_by_status=committed.rows_by_status,
+        errors_by_code=dict(sorted(committed.errors.items())),
+        prompt_tokens=committed.prompt_tokens,
+        generated_tokens=committed.generated_tokens,
+        label_accuracy=committed.right / committed.known if committed.known else None,
+        rows_this_run=new.rows,
+        tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
     )
 

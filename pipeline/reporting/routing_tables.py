@@ -32,9 +32,13 @@ def sum_by_group(rows: Iterable[tuple[str, RowRouting]]) -> Sums:
 def merge(parts: Iterable[Sums]) -> Sums:
     total: Sums = {}
     for part in parts:
-        for group, counts in part.items():
-            _add(total, group, counts)
+        merge_into(total, part)
     return total
+
+
+def merge_into(total: Sums, part: Sums) -> None:
+    for group, counts in part.items():
+        _add(total, group, counts)
 
 
 def _add(sums: Sums, group: str, counts: dict[str, Counts]) -> None:

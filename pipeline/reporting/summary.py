@@ -1,6 +1,7 @@
 """What one published shard holds, in numbers that can be added up."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -17,6 +18,25 @@ class ShardSummary:
     generated_tokens: int
     known: int
     right: int
+
+    @staticmethod
+    def total(summaries: Iterable["ShardSummary"]) -> "ShardSummary":
+        """The sum of all, however many, in the memory of one."""
+        errors: Counter[str] = Counter()
+        rows = prompt_tokens = generated_tokens = known = right = 0
+        for summary in summaries:
+            errors.update(summary.errors)
+            rows += summary.rows
+            prompt_tokens += summary.prompt_tokens
+            generated_tokens += summary.generated_tokens
+            known += summary.known
+            right += summary.right
+        return ShardSummary(rows, dict(errors), prompt_tokens, generated_tokens, known, right)
+
+    @property
+    def rows_by_status(self) -> dict[str, int]:
+        errors = sum(self.errors.values())
+        return {"ok": self.rows - errors, "error": errors}
 
     @classmethod
     def of(cls, table: pa.Table, known_column: str | None) -> "ShardSummary":

@@ -7,8 +7,9 @@ take their places.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pipeline.durable import protocol
-from pipeline.durable.protocol import Create, Operation, RouterTable, Steps
+from pipeline.durable import planning, protocol
+from pipeline.durable.operations import Create, Operation, Steps
+from pipeline.durable.protocol import RouterTable
 from pipeline.reading.plan import Plan, Shard
 from tests.simulation.small_jobs import PLANS, Job, part_bytes, router_bytes
 
@@ -18,10 +19,12 @@ Rows = dict[int, str]  # by number in the shard: an error code, or with whom the
 class Run:
     """One `jobs run`: a driver, replicas that its cluster keeps alive, and shards on their way."""
 
-    def __init__(self, name: str, job: Job, own_plan: bytes) -> None:
+    def __init__(self, name: str, job: Job, own_plan: bytes, extends: bool) -> None:
         self.name = name
         self.job = job
         self.own_plan = own_plan  # what it would plan itself
+        self.extends = extends
+        self.found: set[str] = set()  # later files that it set out to add
         self.alive = True
         self.plan: Plan | None = None
         self.waiting: list[Shard] = []  # for a replica
@@ -80,8 +83,19 @@ class Trial:
         self.next_stand: Any = None
 
 
-def begin(run: Run) -> Generator[Operation, Any, list[Shard]]:
-    run.plan = PLANS[(yield from protocol.start(run.job.spec, lambda: run.own_plan))]
+def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any, list[Shard]]:
+    """`arrived` says which later files are there at the moment."""
+
+    def plan_new_files(stored: list[bytes]) -> bytes | None:
+        before = Plan.join([PLANS[data] for data in stored])
+        new = arrived() - {shard.name for shard in before.shards}
+        run.found |= new
+        return run.job.extension(new, len(before.shards)) if new else None
+
+    stored = yield from planning.start(run.job.spec, lambda: run.own_plan)
+    if run.extends:
+        stored = yield from planning.extend(stored, plan_new_files)
+    run.plan = Plan.join([PLANS[data] for data in stored])
     return (yield from protocol.remaining(run.plan))
 
 
@@ -96,9 +110,9 @@ def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[pro
     return protocol.publish(shard, router_bytes(shard, rows), make_part)
 
 
-def end(run: Run) -> Steps[dict[str, Any]]:
+def end(run: Run) -> Steps[None]:
     assert run.plan is not None
-    return protocol.finalize(run.plan, {"by": run.name}, run.published)
+    return protocol.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
 
 
 def late(request: Create) -> Generator[Operation, Any, None]:

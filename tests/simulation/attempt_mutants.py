@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.durable import attempts, trying
 from pipeline.durable.attempts import Attempt, Piece
-from pipeline.durable.protocol import Create
+from pipeline.durable.operations import Create
 from pipeline.reading.plan import Shard
 from tests.simulation.mutants import mutant
 

@@ -35,6 +35,8 @@ class Cluster:
         self.runs_alive = 0
         self.hasty = 0.0  # chance that a driver ends its run before its shards
         self.runs_left = 0  # that the user will still start
+        self.extending = 0.0  # chance that a run extends its job
+        self.later_files = 0  # that have come so far
         self.evidence = Evidence()
         self.now = self.crashes = self._names = 0
         self.poison_deaths: dict[str, int] = defaultdict(int)  # by shard
@@ -56,15 +58,25 @@ class Cluster:
 
     # -- a run's way
 
+    def arrived(self, job: Job) -> set[str]:
+        """The later files that are there; one more may have come since somebody looked."""
+        if self.later_files < len(job.later) and self.chance() < 0.3:
+            self.later_files += 1
+        return set(list(job.later)[: self.later_files])
+
     def start_run(self, job: Job) -> None:
         self.runs_left -= 1
-        run = Run(self.name("run"), job, job.plans[int(self.chance() * 2)])
+        extends = self.extending > 0 and self.chance() < self.extending
+        run = Run(self.name("run"), job, job.plans[int(self.chance() * 2)], extends)
         self.runs.append(run)
         self.runs_alive += 1
         driver = self.spawn("driver", run)
-        self.note(run.name, f"starts with {driver.name}")
+        self.note(run.name, f"starts with {driver.name}{', to extend the job' if extends else ''}")
 
         def started(missing: list[Shard]) -> None:
+            assert run.plan is not None
+            forgotten = run.found - {shard.name for shard in run.plan.shards}
+            require(not forgotten, f"{forgotten} are in no plan after a run that extends")
             run.waiting = list(missing)
             run.uncommitted = {shard.id for shard in missing}
             if not missing or self.chance() < self.hasty:  # by mistake: it must be refused
@@ -73,7 +85,7 @@ class Cluster:
             for _ in range(min(1 + int(self.chance() * MOST_REPLICAS), len(missing))):
                 self.start_replica(run)
 
-        self.actors.append(Actor(driver, begin(run), started))
+        self.actors.append(Actor(driver, begin(run, lambda: self.arrived(job)), started))
 
     def end_run(self, run: Run) -> None:
         run.alive = False

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.durable.protocol import Create
+from pipeline.durable.operations import Create
 from pipeline.reading.plan import Shard
 from tests.simulation.actors import Process
 

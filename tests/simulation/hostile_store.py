@@ -6,7 +6,7 @@ a request arrives long after its sender died, is the schedule's doing: see `worl
 
 from typing import Any, NamedTuple
 
-from pipeline.durable.protocol import Create, List, Read
+from pipeline.durable.operations import Create, List, Read
 
 Operation = Create | Read | List
 
@@ -22,7 +22,7 @@ class HostileStore:
         self.change: Change | None = None  # what the last operation changed
 
     def apply(self, operation: Operation) -> Any:
-        """What the operation answers, as `pipeline.durable.protocol.execute` would pass it on."""
+        """What the operation answers, as `pipeline.durable.operations.execute` would pass it on."""
         self.change = None
         if isinstance(operation, Read):
             return self.files.get(operation.path)

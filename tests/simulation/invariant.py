@@ -2,26 +2,30 @@
 
 At any moment, of the files that can be listed:
 - none ever changes, and a part is complete from the moment it can be seen;
-- each part is that of a shard of the one plan, under the one name that the shard's part has; its rows are
-  the planned ones, each once, and the router table that it names is there with the named content;
+- a plan file is there only after those before it; it names no row that one of them names, and its ordinals go
+  on after theirs;
+- each part is that of a shard of the plan, under the one name that the shard's part has; its rows are the
+  planned ones, each once, and the router table that it names is there with the named content;
 - a row that kills its process is in a part as WORKER_CRASH only, and another row is so only where the
   schedule gave cause: two processes had taken it up alone, and neither was seen to get past it. Either it
   was killed there (the machine failed twice in that one place), or it still stood there, which only another
   run at the same time, or a process that its run believed dead, can do. The store tells no more than that
   about a process, so no protocol can promise more without asking the process itself;
-- _SUCCESS is there only if every part is, and it names the content of each.
+- the _SUCCESS of a plan file is there only if every part of it is, and it names the content of each and no
+  other: a job that has one for each of its plan files is complete.
 
-After an undisturbed run every row is there and so is _SUCCESS.
+After an undisturbed run every planned row is there and so is each _SUCCESS, and if it was to extend the job,
+each input file is planned.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from pipeline.reading.plan import Plan, Shard
 from tests.simulation.hostile_store import Change, HostileStore
-from tests.simulation.small_jobs import CRASHED, JOBS, PLANS, Job
+from tests.simulation.small_jobs import CRASHED, JOBS, PLAN_OF, PLANS, Job
 
 _JOB_OF = {job.spec["checkpoint"]: job for job in JOBS}
 
@@ -43,7 +47,8 @@ class Reader:
         self._poison = poison
         self._had_cause = had_cause
         self.job: Job | None = None
-        self.plan: Plan | None = None
+        self.plans: list[Plan] = []
+        self.shards: dict[str, Shard] = {}  # by the name of the part
         self.crashed_rows: set[int] = set()
 
     def look(self, change: Change) -> None:
@@ -54,15 +59,26 @@ class Reader:
             self._check_part(path)
         elif path == "_job/spec.json":
             self.job = _JOB_OF[json.loads(self._files[path])["checkpoint"]]
-        elif path == "_job/plan-000.parquet":
-            self.plan = PLANS[self._files[path]]
-            require(self.job and self._files[path] in self.job.plans, "the plan is another job's")
-        elif path == "_SUCCESS":
-            self._check_success()
+        elif path.startswith("_job/plan-"):
+            self._check_plan(path)
+        elif path.startswith("_SUCCESS"):
+            self._check_success(path)
+
+    def _check_plan(self, path: str) -> None:
+        number, data = len(self.plans), self._files[path]
+        require(path == f"_job/plan-{number:03d}.parquet", f"{path} is there as plan file {number}")
+        require(self.job and PLAN_OF[data] is self.job, f"{path} is another job's")
+        require(number or data in self.job.plans, f"{path} holds only later files")
+        before = [shard for plan in self.plans for shard in plan.shards]
+        planned = _rows(before)
+        for ordinal, shard in enumerate(PLANS[data].shards, len(before)):
+            require(shard.ordinal == ordinal, f"{path} has ordinal {shard.ordinal} where {ordinal} is next")
+            require(planned.isdisjoint(_rows([shard])), f"{path} plans rows of {shard.name} anew")
+            self.shards[_name(shard)] = shard
+        self.plans.append(PLANS[data])
 
     def _check_part(self, path: str) -> None:
-        require(self.plan is not None, f"{path} is there before the plan")
-        shard = next((shard for shard in self.shards() if path == _name(shard)), None)
+        shard = self.shards.get(path)
         require(shard is not None, f"{path} is no shard's part")
         assert shard is not None
         try:
@@ -83,37 +99,40 @@ class Reader:
             if crashed:
                 self.crashed_rows.add(row)
 
-    def _check_success(self) -> None:
-        parts = {part["path"]: part["sha256"] for part in json.loads(self._files["_SUCCESS"])["parts"]}
-        missing = [shard.id for shard in self.shards() if _name(shard) not in self._files]
-        require(not missing, f"_SUCCESS is there before shards {missing}")
-        require(parts.keys() == {_name(shard) for shard in self.shards()}, "_SUCCESS names other parts")
+    def _check_success(self, success: str) -> None:
+        number = int(success.removeprefix("_SUCCESS").removeprefix("-") or 0)
+        require(number < len(self.plans), f"{success} is there before its plan file")
+        shards = self.plans[number].shards
+        parts = {part["path"]: part["sha256"] for part in json.loads(self._files[success])["parts"]}
+        missing = [shard.id for shard in shards if _name(shard) not in self._files]
+        require(not missing, f"{success} is there before shards {missing}")
+        require(parts.keys() == {_name(shard) for shard in shards}, f"{success} names other parts")
         for path, sha256 in parts.items():
-            require(_sha256(self._files[path]) == sha256, f"_SUCCESS has a wrong sha256 of {path}")
+            require(_sha256(self._files[path]) == sha256, f"{success} has a wrong sha256 of {path}")
 
-    def look_at_the_end(self) -> None:
-        """After a run that nothing disturbed, with a look at everything again."""
-        assert self.plan is not None
+    def look_at_the_end(self, extended_by: set[str]) -> None:
+        """After a run that nothing disturbed and that found these later files: all is looked at again."""
+        assert self.job is not None
         rows: list[int] = []
-        for shard in self.shards():
-            require(_name(shard) in self._files, f"shard {shard.id} is missing at the end")
-            rows += [row for row, _ in json.loads(self._files[_name(shard)])[0]]
-        require(sorted(rows) == list(range(self.plan.rows)), f"rows {sorted(rows)}")
+        for path, shard in self.shards.items():
+            require(path in self._files, f"shard {shard.id} is missing at the end")
+            rows += [row for row, _ in json.loads(self._files[path])[0]]
+        files = extended_by | {shard.name for shard in self.shards.values()}
+        later = [row for file in self.job.later if file in files for row in self.job.later[file]]
+        require(sorted(rows) == [*range(self.job.rows), *later], f"rows {sorted(rows)}")
         require(self._poison & set(rows) <= self.crashed_rows, "a row that kills is not quarantined")
         parts = [path for path in self._files if path.startswith("generations/")]
-        require(len(parts) == len(self.shards()), f"parts {parts}")
-        require("_SUCCESS" in self._files, "no _SUCCESS at the end")
-        self._check_success()
+        require(len(parts) == len(self.shards), f"parts {parts}")
+        for number in range(len(self.plans)):
+            success = f"_SUCCESS-{number:03d}" if number else "_SUCCESS"
+            require(success in self._files, f"no {success} at the end")
+            self._check_success(success)
 
     def look_at_a_job_given_up(self, pair: set[int]) -> None:
         """Two rows kill whenever they run together: where both are left, their shard can't be published."""
-        for shard in self.shards():
-            planned = set(range(shard.first_row, shard.first_row + shard.rows))
-            if pair <= planned and _name(shard) in self._files:
+        for path, shard in self.shards.items():
+            if pair <= _rows([shard]) and path in self._files:
                 require(pair & self.crashed_rows, f"rows {pair} came out of {shard.id} alive")
-
-    def shards(self) -> tuple[Shard, ...]:
-        return self.plan.shards if self.plan is not None else ()
 
 
 def most_deaths(max_attempts: int, rows: int) -> int:
@@ -123,6 +142,10 @@ def most_deaths(max_attempts: int, rows: int) -> int:
     shard of one row has no halving, but its first deaths were not alone.
     """
     return max(2, max_attempts) + max(1, math.ceil(math.log2(rows)))
+
+
+def _rows(shards: Iterable[Shard]) -> set[int]:
+    return {row for shard in shards for row in range(shard.first_row, shard.first_row + shard.rows)}
 
 
 def _name(shard: Shard) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import protocol
-from pipeline.durable.protocol import Create, List, Published, Read, RouterTable, Steps
+from pipeline.durable import planning, protocol
+from pipeline.durable.operations import Create, List, Read, Steps, first_wins
+from pipeline.durable.protocol import Published, RouterTable
 from pipeline.durable.spec import require_same, spec_bytes
 from pipeline.reading.plan import Plan, Shard
 from tests.simulation.hostile_store import HostileStore
@@ -19,7 +20,7 @@ from tests.simulation.hostile_store import HostileStore
 Mutant = Callable[[pytest.MonkeyPatch], None]
 MakePart = Callable[[RouterTable | None], bytes]
 MUTANTS: list[Mutant] = []
-publish, start = protocol.publish, protocol.start
+publish, start = protocol.publish, planning.start
 
 
 def mutant(change: Mutant) -> Mutant:
@@ -131,21 +132,22 @@ def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
-    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
+    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
         yield from start(spec, make_plan)
-        return make_plan()
+        return [make_plan()]
 
-    patch.setattr(protocol, "start", broken)
+    patch.setattr(planning, "start", broken)
 
 
 @mutant
 def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) -> None:
-    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[bytes]:
-        stored = yield Read(protocol.SPEC)
+    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
+        stored = yield Read(planning.SPEC)
         if stored is not None:
             require_same(stored, spec)
         else:
-            yield Create(protocol.SPEC, spec_bytes(spec))
-        return (yield from protocol._first_wins(protocol.PLAN, make_plan()))
+            yield Create(planning.SPEC, spec_bytes(spec))
+        first = yield from first_wins(planning.plan_path(0), make_plan())
+        return (yield from planning._with_later_ones([first]))
 
-    patch.setattr(protocol, "start", broken)
+    patch.setattr(planning, "start", broken)

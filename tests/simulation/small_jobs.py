@@ -1,12 +1,13 @@
 """The small jobs that are simulated: their rows, the ways to cut them into shards, the bytes of their files.
 
 No Parquet here, since the protocol takes bytes as they come. Two runs of one job may cut its rows in two
-ways, as after a change of the code: the plan that is stored first must hold for both.
+ways, as after a change of the code: the plan that is stored first must hold for both. Some of a job's input
+files come later, when it has begun, and are for the runs that extend it.
 """
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,30 @@ CRASHED = "WORKER_CRASH"
 
 @dataclass(frozen=True)
 class Job:
+    number: int
     spec: dict[str, Any]
-    rows: int
+    rows: int  # of the files that are there from the beginning
     plans: tuple[bytes, ...]
+    later: dict[str, range]  # files that come later, with their rows
+
+    def extension(self, files: Iterable[str], first_ordinal: int) -> bytes:
+        """A plan file for some of the later files, one shard each, which has such bytes every time."""
+        shards = []
+        for ordinal, file in enumerate(sorted(files), first_ordinal):
+            rows = self.later[file]
+            shard_id = f"{self.number:06x}{rows.start:010x}"
+            extent = (10 * rows.start, 10 * rows.stop)
+            shards.append(
+                Shard(ordinal, shard_id, "/in", file, "etag", "jsonl", rows.start, len(rows), *extent)
+            )
+        data = _stored(shards)
+        if data not in PLANS:
+            PLANS[data], PLAN_OF[data] = Plan(tuple(shards), ()), self
+        return data
+
+
+def _stored(shards: Sequence[Shard]) -> bytes:
+    return json.dumps([[shard.id, shard.ordinal, shard.first_row, shard.rows] for shard in shards]).encode()
 
 
 def _cut(job: int, way: int, sizes: Sequence[int]) -> Plan:
@@ -45,15 +67,20 @@ def _make_jobs(number: int) -> tuple[list[Job], dict[bytes, Plan]]:
         stored = []
         for way, cut in enumerate((sizes, sizes[::-1])):
             plan = _cut(job, way, cut)
-            data = json.dumps([[shard.id, shard.first_row, shard.rows] for shard in plan.shards]).encode()
+            data = _stored(plan.shards)
             plans[data] = plan
             stored.append(data)
         spec = {"format_version": 1, "config": {}, "checkpoint": f"{job}", "tokenizer": ""}
-        jobs.append(Job(spec, sum(sizes), tuple(stored)))
+        rows, later = sum(sizes), {}
+        for file in range(2):
+            first = rows + sum(map(len, later.values()))
+            later[f"later-{file}"] = range(first, first + dice.randint(1, 3))
+        jobs.append(Job(job, spec, rows, tuple(stored), later))
     return jobs, plans
 
 
 JOBS, PLANS = _make_jobs(64)  # PLANS: what the bytes of a stored plan say
+PLAN_OF = {data: job for job in JOBS for data in job.plans}  # whose they are
 
 
 def part_bytes(shard: Shard, rows: dict[int, str], table: RouterTable | None) -> bytes:

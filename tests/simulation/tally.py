@@ -15,6 +15,7 @@ class Tally:
     poison_deaths: int = 0
     given_up: int = 0  # runs that a shard ended, since it killed whenever its rows ran together
     innocents_quarantined: int = 0  # with cause, see `invariant`
+    extensions: int = 0  # plan files after a job's first
 
     def add(self, other: "Tally") -> None:
         for name, value in vars(other).items():

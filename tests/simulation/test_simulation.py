@@ -4,6 +4,7 @@ import sys
 import pytest
 
 import tests.simulation.attempt_mutants
+import tests.simulation.extension_mutants
 import tests.simulation.together_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.mutants import MUTANTS, Mutant

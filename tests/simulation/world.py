@@ -7,7 +7,7 @@ the user starts killed runs again, and when all have ended one last run goes und
 import random
 from typing import Any
 
-from pipeline.durable.protocol import Create
+from pipeline.durable.operations import Create
 from pipeline.durable.trying import Enter, Run
 from pipeline.errors import JobError
 from tests.simulation.actors import Actor, Process, late
@@ -27,8 +27,10 @@ class World:
         dice = random.Random(seed)
         self.chance = dice.random
         self.job = JOBS[int(self.chance() * len(JOBS))]
+        extending = max(0.0, self.chance() - 0.5) * 2  # half of the jobs are never extended
+        rows = self.job.rows + sum(map(len, self.job.later.values())) * (extending > 0)
         number = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2)[int(self.chance() * 10)]  # of rows that kill
-        self.poison = {int(self.chance() * self.job.rows) for _ in range(number)}
+        self.poison = {int(self.chance() * rows) for _ in range(number)}
         self.max_attempts = 1 + int(self.chance() * 3)
         self.hazard = HAZARDS[int(self.chance() * len(HAZARDS))]
         self.disturbances_left = int(self.chance() * 16)
@@ -37,6 +39,7 @@ class World:
         self.pair = self._pair() if self.together and self.chance() < 0.2 else set()
         self.cluster = Cluster(dice, self.max_attempts, self.poison, self.together, self.pair)
         self.cluster.trace = trace
+        self.cluster.extending = extending
         self.reader = Reader(self.store, self.poison, self.cluster.evidence.had_cause)
         self.tally = Tally(schedules=1, poison_rows=len(self.poison))
 
@@ -75,6 +78,7 @@ class World:
         self.tally.crashes = cluster.crashes
         self.tally.poison_deaths = sum(cluster.poison_deaths.values())
         self.tally.given_up = cluster.given_up
+        self.tally.extensions = len(self.reader.plans) - 1
         self.tally.innocents_quarantined = len(self.reader.crashed_rows - self.poison)
         return self.tally
 
@@ -89,10 +93,10 @@ class World:
         if cluster.pair_given_up:
             self.reader.look_at_a_job_given_up(self.pair)
         else:
-            self.reader.look_at_the_end()
+            self.reader.look_at_the_end(cluster.runs[-1].found)
 
     def _check_deaths(self) -> None:
-        for shard in self.reader.shards():
+        for shard in self.reader.shards.values():
             allowed = most_deaths(self.max_attempts, shard.rows)
             if self.pair:
                 deaths, allowed = self.cluster.pair_deaths, allowed * (1 + self.max_attempts)

@@ -16,7 +16,7 @@ from pipeline.durable.attempts import (
     quarantined,
     read_attempts,
 )
-from pipeline.durable.protocol import execute
+from pipeline.durable.operations import execute
 from pipeline.durable.trying import Enter, Run, TryShard, try_shard, try_shard_together
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard

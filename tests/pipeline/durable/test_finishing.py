@@ -1,5 +1,6 @@
 """What stands beside the rows is the sum of the committed parts, and of nothing else."""
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -57,9 +58,10 @@ def shards(make_routing: MakeRouting) -> list[Routed]:
 def test_tables_are_the_sums_of_all_parts_in_any_order(place: str, shards: list[Routed]) -> None:
     store = Store.open(place)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
-    summaries, sums = read_parts(store, paths[::-1])
-    assert [summary.prompt_tokens for summary in summaries] == [12, 8, 4]
-    experts = write_router_tables(store, sums)
+    parts = read_parts(store, paths[::-1], hashed=True)
+    assert parts.summary.prompt_tokens == 12 + 8 + 4
+    assert parts.sha256 == {path: hashlib.sha256(store.read(path)).hexdigest() for path in paths}
+    experts = write_router_tables(store, parts.router)
     whole = sum_by_group(row for routed in shards for row in routed)
     for name, table in (
         ("experts", experts_table(whole)),
@@ -76,16 +78,16 @@ def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Rou
     path = publish(store, 0, shards[0])
     assert publish(store, 0, shards[1]) == path  # an attempt that came too late
     assert len(store.list("_job/router")) == 2
-    _, sums = read_parts(store, [path])
+    sums = read_parts(store, [path], hashed=False).router
     np.testing.assert_array_equal(sums["a"]["chosen"], sum_by_group(shards[0])["a"]["chosen"])
 
 
 def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Routed]) -> None:
     store = Store.open(tmp_path)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
-    summaries, sums = read_parts(store, paths[1:2])
-    assert len(summaries) == 1
-    np.testing.assert_array_equal(sums["b"]["pairs"], sum_by_group(shards[1])["b"]["pairs"])
+    parts = read_parts(store, paths[1:2], hashed=False)
+    assert parts.summary.rows == 4
+    np.testing.assert_array_equal(parts.router["b"]["pairs"], sum_by_group(shards[1])["b"]["pairs"])
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]) -> None:
@@ -93,7 +95,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     written = []
     for order in (paths, paths[::-1]):
-        write_router_tables(store, read_parts(store, order)[1])
+        write_router_tables(store, read_parts(store, order, hashed=True).router)
         written.append([store.read(path) for path in store.list("router")])
     assert written[0] == written[1]
     assert len(written[0]) == 3
@@ -107,13 +109,13 @@ def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) 
     assert table is not None
     store.replace(table.path, to_parquet(sum_by_group(shards[1])))
     with pytest.raises(RuntimeError, match="changed since its part was committed"):
-        read_parts(store, [path])
+        read_parts(store, [path], hashed=True)
 
 
 def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    summaries, sums = read_parts(store, [publish(store, 0, None), publish(store, 1, [])])
-    assert [summary.rows for summary in summaries] == [4, 4]
-    assert write_router_tables(store, sums) is None
+    parts = read_parts(store, [publish(store, 0, None), publish(store, 1, [])], hashed=False)
+    assert (parts.summary.rows, parts.sha256) == (8, {})
+    assert write_router_tables(store, parts.router) is None
     assert store.list("router") == []
-    assert read_parts(store, []) == ([], {})
+    assert read_parts(store, [], hashed=True).summary.rows == 0

@@ -1,21 +1,14 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.config import JobConfig
-from pipeline.durable.protocol import (
-    SPEC,
-    SUCCESS,
-    RouterTable,
-    execute,
-    finalize,
-    part_path,
-    publish,
-    remaining,
-    start,
-)
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import SPEC, extend, start
+from pipeline.durable.protocol import SUCCESS, RouterTable, finalize, part_path, publish, remaining
 from pipeline.durable.spec import make_spec
 from pipeline.errors import ConfigError
 from pipeline.reading.plan import Plan, Shard
@@ -54,8 +47,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_first_plan_wins(store: Store) -> None:
-    assert execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store) == PLAN_BYTES
-    assert execute(start(SPEC_OF_JOB, lambda: b"another plan"), store) == PLAN_BYTES
+    assert execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store) == [PLAN_BYTES]
+    assert execute(start(SPEC_OF_JOB, lambda: b"another plan"), store) == [PLAN_BYTES]
     assert Plan.from_parquet(PLAN_BYTES) == THE_PLAN
 
 
@@ -125,13 +118,57 @@ def test_a_part_names_the_router_table_of_its_own_attempt(store: Store) -> None:
 
 def test_success_lists_every_part_as_it_is_stored(store: Store) -> None:
     with pytest.raises(ValueError, match="4 are not"):
-        execute(finalize(THE_PLAN, {}), store)
+        execute(finalize(THE_PLAN, [{}]), store)
     hashes = {}
     for shard in SHARDS:
         published = execute(publish(shard, None, lambda table: b"rows"), store)
         hashes[published.path] = published.sha256
-    success = execute(finalize(THE_PLAN, {"rows_by_status": {"ok": 40}}, hashes), store)
-    assert success == json.loads(store.read(SUCCESS))
-    assert success["rows"] == 40
+    execute(finalize(THE_PLAN, [{"rows_by_status": {"ok": 40}}], hashes), store)
+    written = store.read(SUCCESS)
+    success = json.loads(written)
+    assert (success["rows"], success["rows_by_status"]) == (40, {"ok": 40})
+    assert {part["path"]: part["sha256"] for part in success["parts"]} == hashes
     assert [part["path"] for part in success["parts"]] == [part_path(shard) for shard in SHARDS]
-    assert execute(finalize(THE_PLAN, {"rows_by_status": {}}), store) == success
+    execute(finalize(THE_PLAN, [{"rows_by_status": {}}]), store)
+    assert store.read(SUCCESS) == written
+
+
+def test_each_plan_file_has_its_own_success(store: Store) -> None:
+    """A reader sees by their number whether an extended job is complete, and what its first plan came to."""
+    first, second = Plan(SHARDS[:3], ()), Plan(SHARDS[3:], ())
+    whole = Plan.join([first, second])
+    for shard in SHARDS[:3]:
+        execute(publish(shard, None, lambda table: b"rows"), store)
+    execute(finalize(first, [{}]), store)
+    before = store.read(SUCCESS)
+    with pytest.raises(ValueError, match="1 are not"):
+        execute(finalize(whole, [{}, {}]), store)
+    assert not store.exists("_SUCCESS-001")
+    execute(publish(SHARDS[3], None, lambda table: b"rows"), store)
+    execute(finalize(whole, [{}, {}]), store)
+    assert store.read(SUCCESS) == before
+    assert [part["rows"] for part in json.loads(store.read("_SUCCESS-001"))["parts"]] == [10]
+
+
+def test_of_two_runs_that_extend_the_second_plans_what_is_still_new(store: Store) -> None:
+    def plan_new_files(seen: list[bytes]) -> Callable[[list[bytes]], bytes | None]:
+        return lambda plans: b"".join(file for file in seen if file not in b"".join(plans)) or None
+
+    plans = execute(start(SPEC_OF_JOB, lambda: b"a"), store)
+    assert execute(extend(plans, plan_new_files([b"a", b"b"])), store) == [b"a", b"b"]
+    # The other one had read the plans before.
+    assert execute(extend(plans, plan_new_files([b"a", b"b", b"c"])), store) == [b"a", b"b", b"c"]
+    assert execute(start(SPEC_OF_JOB, lambda: b"unused"), store) == [b"a", b"b", b"c"]
+
+
+def test_parts_of_an_extension_do_not_disturb_a_run_that_does_not_know_it(store: Store) -> None:
+    execute(start(SPEC_OF_JOB, lambda: b"plan"), store)
+    store.create(part_path(SHARDS[3]), b"rows")
+    first = Plan(SHARDS[:3], ())
+    with pytest.raises(ConfigError, match="not of this job"):
+        execute(remaining(first), store)
+    execute(extend([b"plan"], lambda plans: b"more" if len(plans) == 1 else None), store)
+    assert execute(remaining(first), store) == list(SHARDS[:3])
+    store.create("generations/part-000001-feed.parquet", b"")
+    with pytest.raises(ConfigError, match="part-000001-feed"):
+        execute(remaining(first), store)

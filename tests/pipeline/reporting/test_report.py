@@ -38,7 +38,9 @@ EXPERTS = pd.DataFrame(
 
 
 def report(**changes: Any) -> Report:
-    made = make_report(CONFIG, "place/out", "done", 10, [FIRST, SECOND], [SECOND], seconds=4.0)
+    made = make_report(
+        CONFIG, "place/out", "done", 10, ShardSummary.total([FIRST, SECOND]), [SECOND], seconds=4.0
+    )
     return replace(made, **changes)
 
 
@@ -54,14 +56,14 @@ def test_counts_are_of_all_parts_and_speed_is_of_this_run() -> None:
 
 def test_accuracy_is_over_the_known_labels_alone() -> None:
     assert report().label_accuracy == pytest.approx(3 / 4)
-    without = make_report(CONFIG, "out", "done", 4, [SECOND], [SECOND], seconds=1.0)
+    without = make_report(CONFIG, "out", "done", 4, SECOND, [SECOND], seconds=1.0)
     assert without.label_accuracy is None
     assert "accuracy" not in str(without.facts())
     assert "75.00%" in dict(report().facts())["accuracy on known labels"]
 
 
 def test_a_job_without_a_row_or_a_second() -> None:
-    empty = make_report(CONFIG, "out", "done", 0, [], [], seconds=0.0)
+    empty = make_report(CONFIG, "out", "done", 0, ShardSummary.total([]), [], seconds=0.0)
     assert (empty.error_rate, empty.tokens_per_second) == (0, 0)
     assert dict(empty.facts())["rows"] == "0 of 0"
     assert b"0 of 0" in to_html(empty, None)

@@ -1,0 +1,69 @@
+"""What the protocol asks of a store, so that its steps run on a real one and in a simulator alike.
+
+Steps are a generator that yields operations and is sent their results.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Create:
+    """Create if absent; the result tells whether this operation created it."""
+
+    path: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Read:
+    """The bytes, or None if there is no such file."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class List:
+    """The paths of the files directly in a folder."""
+
+    prefix: str
+
+
+Operation = Create | Read | List
+Returned = TypeVar("Returned")
+Steps = Generator[Operation, Any, Returned]
+
+
+def execute(steps: Steps[Returned], store: Store) -> Returned:
+    """Run steps on a store and return what they return; the store's exceptions pass through."""
+    result: Any = None
+    while True:
+        try:
+            operation = steps.send(result)
+        except StopIteration as stop:
+            returned: Returned = stop.value
+            return returned
+        result = apply(operation, store)
+
+
+def apply(operation: Operation, store: Store) -> Any:
+    """What a store answers to an operation; its exceptions pass through."""
+    if isinstance(operation, Create):
+        return store.create(operation.path, operation.data)
+    if isinstance(operation, List):
+        return store.list(operation.prefix)
+    try:
+        return store.read(operation.path)
+    except FileNotFoundError:
+        return None
+
+
+def first_wins(path: str, data: bytes) -> Steps[bytes]:
+    """Create `path` and return what it holds in the end: ours, or what another wrote before."""
+    if (yield Create(path, data)):
+        return data
+    stored: bytes = yield Read(path)
+    return stored

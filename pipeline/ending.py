@@ -1,0 +1,70 @@
+"""What a run leaves for people: router tables and a report over all parts, whoever committed them."""
+
+from collections.abc import Sequence
+
+from pipeline.durable.finishing import Parts, read_parts, write_router_tables
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import begun
+from pipeline.durable.protocol import PARTS, part_path, success_path
+from pipeline.job import Job
+from pipeline.planned import joined
+from pipeline.reading.plan import Plan
+from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.reporting.routing_tables import merge
+from pipeline.reporting.summary import ShardSummary
+from pipeline.storage.store import Store
+
+
+def write_report(
+    job: Job, store: Store, state: str, new: Sequence[ShardSummary], seconds: float
+) -> tuple[Report, list[Parts]]:
+    """Write the tables and the report; returns it, and what the parts of each plan file come to.
+
+    The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
+    this one was adding up, the files here would be older than its own: then they are written again.
+    """
+    plan, committed = _look(job, store)
+    while True:
+        parts = _read(store, plan, committed, hashed=state == "done")
+        of_job = _state(state, _complete(plan, committed))
+        report = _write(job, store, plan, parts, of_job, new, seconds)
+        before = committed
+        plan, committed = _look(job, store)
+        if committed == before or not _complete(plan, committed):
+            return report, parts
+
+
+def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
+    return joined(execute(begun(job.spec), store)), set(store.list(PARTS))
+
+
+def _complete(plan: Plan, committed: set[str]) -> bool:
+    return all(part_path(shard) in committed for shard in plan.shards)
+
+
+def _state(of_run: str, complete: bool) -> str:
+    """What to say of the whole job."""
+    if complete:
+        return "done"
+    return "extended" if of_run == "done" else of_run
+
+
+def _read(store: Store, plan: Plan, committed: set[str], hashed: bool) -> list[Parts]:
+    """By plan file; hashes only of those parts that no _SUCCESS has named yet."""
+    parts = []
+    for number, shards in enumerate(plan.by_plan_file()):
+        paths = [path for path in map(part_path, shards) if path in committed]
+        parts.append(read_parts(store, paths, hashed and not store.exists(success_path(number))))
+    return parts
+
+
+def _write(
+    job: Job, store: Store, plan: Plan, parts: Sequence[Parts], state: str,
+    new: Sequence[ShardSummary], seconds: float,
+) -> Report:  # fmt: skip
+    experts = write_router_tables(store, merge(of_file.router for of_file in parts))
+    summary = ShardSummary.total(of_file.summary for of_file in parts)
+    report = make_report(job.config, store.url(), state, plan.rows, summary, new, seconds)
+    store.replace("report.json", report.to_json())
+    store.replace("report.html", to_html(report, experts))
+    return report

@@ -1,0 +1,41 @@
+"""The plan that a run follows: the first run's, with what later ones added where they were told to extend."""
+
+import logging
+from collections.abc import Sequence
+
+from pipeline.config import InputSection
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import extend, start
+from pipeline.job import Job
+from pipeline.reading.plan import Plan, make_plan
+from pipeline.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def planned(job: Job, store: Store, extending: bool) -> Plan:
+    """The job's plan, with today's paths; ConfigError if the folder is another job's or a file changed."""
+    section = job.config.input
+    stored = execute(start(job.spec, lambda: make_plan(section).to_parquet()), store)
+    if extending:
+        stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section)), store)
+    plan, new_files = joined(stored).check(section)
+    if new_files:
+        logger.warning(
+            "%d input files are newer than this job's plan and are not part of it, %s for one; "
+            "run it with --extend to add them",
+            len(new_files),
+            new_files[0],
+        )
+    return plan
+
+
+def joined(stored: Sequence[bytes]) -> Plan:
+    """The plan that plan files, as the store holds them, make up together."""
+    return Plan.join([Plan.from_parquet(data) for data in stored])
+
+
+def _plan_new_files(stored: Sequence[bytes], section: InputSection) -> bytes | None:
+    before = joined(stored)
+    _, new_files = before.check(section)
+    return make_plan(section, before).to_parquet() if new_files else None

@@ -1,0 +1,104 @@
+"""Extending a job with one thing wrong at a time; see `mutants`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from pipeline.durable import planning, protocol
+from pipeline.durable.operations import Create, Read, Steps, first_wins
+from pipeline.durable.planning import plan_path
+from pipeline.reading.plan import Plan, Shard
+from tests.simulation.mutants import mutant
+
+PlanNewFiles = Callable[[list[bytes]], bytes | None]
+extend, finalize, start = planning.extend, protocol.finalize, planning.start
+
+
+@mutant
+def who_is_second_to_extend_leaves_its_files_out(patch: pytest.MonkeyPatch) -> None:
+    def broken(stored: list[bytes], plan_new_files: PlanNewFiles) -> Steps[list[bytes]]:
+        planned = plan_new_files(stored)
+        if planned is None:
+            return stored
+        return [*stored, (yield from first_wins(plan_path(len(stored)), planned))]
+
+    patch.setattr(planning, "extend", broken)
+
+
+@mutant
+def who_is_second_to_extend_only_takes_the_next_number(patch: pytest.MonkeyPatch) -> None:
+    def broken(stored: list[bytes], plan_new_files: PlanNewFiles) -> Steps[list[bytes]]:
+        planned, number = plan_new_files(stored), len(stored)
+        if planned is not None:
+            while not (yield Create(plan_path(number), planned)):
+                number += 1
+        return (yield from planning._with_later_ones(stored))
+
+    patch.setattr(planning, "extend", broken)
+
+
+@mutant
+def an_extension_is_made_of_what_the_first_plan_does_not_name(patch: pytest.MonkeyPatch) -> None:
+    def broken(stored: list[bytes], plan_new_files: PlanNewFiles) -> Steps[list[bytes]]:
+        return (yield from extend(stored, lambda plans: plan_new_files(plans[:1])))
+
+    patch.setattr(planning, "extend", broken)
+
+
+@mutant
+def who_extends_trusts_its_own_plan(patch: pytest.MonkeyPatch) -> None:
+    def broken(stored: list[bytes], plan_new_files: PlanNewFiles) -> Steps[list[bytes]]:
+        planned = plan_new_files(stored)
+        if planned is None:
+            return stored
+        yield Create(plan_path(len(stored)), planned)
+        return [*stored, planned]
+
+    patch.setattr(planning, "extend", broken)
+
+
+@mutant
+def a_resume_knows_the_first_plan_alone(patch: pytest.MonkeyPatch) -> None:
+    def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
+        return (yield from start(spec, make_plan))[:1]
+
+    patch.setattr(planning, "start", broken)
+
+
+@mutant
+def an_extension_is_taken_for_another_job(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(protocol, "_ordinal", lambda path: -1)
+
+
+@mutant
+def success_of_one_plan_stands_for_all(patch: pytest.MonkeyPatch) -> None:
+    def broken(plan: Plan, summaries: Sequence[Any], known: Mapping[str, str | None]) -> Steps[None]:
+        done = len(plan.by_plan_file()[0])
+        yield from finalize(Plan(plan.shards[:done], ()), summaries[:1], known)
+        for number in range(1, plan.plan_files):
+            yield Create(protocol.success_path(number), b'{"parts": []}')
+
+    patch.setattr(protocol, "finalize", broken)
+
+
+@mutant
+def each_success_names_the_parts_of_all(patch: pytest.MonkeyPatch) -> None:
+    def broken(plan: Plan, summaries: Sequence[Any], known: Mapping[str, str | None]) -> Steps[None]:
+        yield from finalize(Plan(plan.shards, ()), summaries[:1], known)
+        whole = yield Read(protocol.SUCCESS)
+        for number in range(1, plan.plan_files):
+            yield Create(protocol.success_path(number), whole)
+
+    patch.setattr(protocol, "finalize", broken)
+
+
+@mutant
+def an_extension_is_not_looked_for_among_the_missing(patch: pytest.MonkeyPatch) -> None:
+    remaining = protocol.remaining
+
+    def broken(plan: Plan) -> Steps[list[Shard]]:
+        missing = yield from remaining(plan)
+        return [shard for shard in missing if shard.ordinal < len(plan.by_plan_file()[0])]
+
+    patch.setattr(protocol, "remaining", broken)
