@@ -7,7 +7,7 @@ files come later, when it has begun, and are for the runs that extend it.
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,13 @@ class Job:
         if data not in PLANS:
             PLANS[data], PLAN_OF[data] = Plan(tuple(shards), ()), self
         return data
+
+    def pair(self, chance: Callable[[], float]) -> set[int]:
+        """Two rows that may kill their process whenever they run together, in one shard of the first plan."""
+        shards = [shard for shard in PLANS[self.plans[0]].shards if shard.rows > 1]
+        shard = shards[int(chance() * len(shards))]
+        other = 1 + int(chance() * (shard.rows - 1))
+        return {shard.first_row, shard.first_row + other}
 
 
 def _stored(shards: Sequence[Shard]) -> bytes:

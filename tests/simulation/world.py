@@ -15,7 +15,7 @@ from tests.simulation.cluster import Cluster
 from tests.simulation.evidence import FOLDER as ATTEMPTS
 from tests.simulation.hostile_store import HostileStore, Operation
 from tests.simulation.invariant import Reader, ViolationError, most_deaths, require
-from tests.simulation.small_jobs import JOBS, PLANS
+from tests.simulation.small_jobs import JOBS
 from tests.simulation.tally import Tally
 
 HAZARDS = (0.0, 0.02, 0.05, 0.1, 0.2)  # chance of a disturbance at a step
@@ -36,19 +36,12 @@ class World:
         self.disturbances_left = int(self.chance() * 16)
         self.store = HostileStore()
         self.together = self.chance() < 0.3
-        self.pair = self._pair() if self.together and self.chance() < 0.2 else set()
+        self.pair = self.job.pair(self.chance) if self.together and self.chance() < 0.2 else set()
         self.cluster = Cluster(dice, self.max_attempts, self.poison, self.together, self.pair)
         self.cluster.trace = trace
         self.cluster.extending = extending
         self.reader = Reader(self.store, self.poison, self.cluster.evidence.had_cause)
         self.tally = Tally(schedules=1, poison_rows=len(self.poison))
-
-    def _pair(self) -> set[int]:
-        """Two rows that kill their process whenever they run together, in one shard of the first plan."""
-        shards = [shard for shard in PLANS[self.job.plans[0]].shards if shard.rows > 1]
-        shard = shards[int(self.chance() * len(shards))]
-        other = 1 + int(self.chance() * (shard.rows - 1))
-        return {shard.first_row, shard.first_row + other}
 
     def play(self) -> Tally:
         """Go through the schedule; ViolationError if the reader was let down."""
@@ -83,13 +76,18 @@ class World:
         return self.tally
 
     def _last_run(self) -> None:
-        """It must reach its end, or give up the pair's shard; after another's the user starts a new one."""
-        cluster = self.cluster
-        given_up = -1
-        while cluster.given_up > given_up and not cluster.pair_given_up:
+        """It must reach its end, or give up the pair's shard.
+
+        After another's the user starts a new one, and also where a plan file arrived late, behind its back.
+        """
+        cluster, ended = self.cluster, False
+        while not ended and not cluster.pair_given_up:
             given_up = cluster.given_up
             cluster.start_run(self.reader.job or self.job)
             self._go_on(until_all_is_quiet=True)
+            plan = cluster.runs[-1].plan
+            knows_all = plan is not None and plan.plan_files == len(self.reader.plans)
+            ended = cluster.given_up == given_up and knows_all
         if cluster.pair_given_up:
             self.reader.look_at_a_job_given_up(self.pair)
         else:
