@@ -29,8 +29,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 logging.disable_progress_bar()
 
 # The suite tries the same examples every time; `pytest --hypothesis-profile explore` tries new ones.
-settings.register_profile("steady", derandomize=True)
-settings.register_profile("explore", print_blob=True)
+settings.register_profile("steady", derandomize=True, deadline=None)  # a busy machine is no failure
+settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile("steady")
 
 
