@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline.durable.attempts import deaths, read_attempts
-from pipeline.durable.protocol import PLAN, execute
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import plan_path
 from pipeline.reading.plan import Plan
 from pipeline.stopping import Gate
 from pipeline.storage.store import Store
@@ -22,7 +23,7 @@ from tests.pipeline.storage.bad_network import BadNetwork
 def blamed_shards(url: str) -> list[str]:
     """Shards at which a process seems to have died."""
     store = Store.open(url)
-    plan = Plan.from_parquet(store.read(PLAN))
+    plan = Plan.from_parquet(store.read(plan_path(0)))
     committed = {path.rpartition("-")[2].partition(".")[0] for path in store.list("generations")}
     open_shards = [shard for shard in plan.shards if shard.id not in committed]
     return [shard.id for shard in open_shards if deaths(execute(read_attempts(shard), store))]
