@@ -82,12 +82,12 @@ class World:
         """
         cluster, ended = self.cluster, False
         while not ended and not cluster.pair_given_up:
-            given_up = cluster.given_up
+            given_up, plan_files = cluster.given_up, len(self.reader.plans)
             cluster.start_run(self.reader.job or self.job)
             self._go_on(until_all_is_quiet=True)
             plan = cluster.runs[-1].plan
-            knows_all = plan is not None and plan.plan_files == len(self.reader.plans)
-            ended = cluster.given_up == given_up and knows_all
+            known = max(plan_files, plan.plan_files if plan is not None else 0)
+            ended = cluster.given_up == given_up and known == len(self.reader.plans)
         if cluster.pair_given_up:
             self.reader.look_at_a_job_given_up(self.pair)
         else:
