@@ -10,7 +10,7 @@ import json
 from model.config import ModelConfig
 from model.engine import Engine
 from pipeline.config import JobConfig
-from pipeline.durable.protocol import Create, Read, Steps
+from pipeline.durable.operations import Create, Read, Steps
 from pipeline.errors import JobError
 from pipeline.tasks import Generate, Label
 

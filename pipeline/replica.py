@@ -15,7 +15,7 @@ from model.engine import Engine
 from model.request import Completion
 from pipeline.config import JobConfig
 from pipeline.determinism import require_same_machine
-from pipeline.durable.protocol import execute
+from pipeline.durable.operations import execute
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread

@@ -8,7 +8,7 @@ import pytest
 from model.engine import Engine
 from pipeline.config import JobConfig
 from pipeline.determinism import MACHINE, require_same_machine
-from pipeline.durable.protocol import execute
+from pipeline.durable.operations import execute
 from pipeline.errors import JobError
 from pipeline.job import check_job
 from pipeline.storage.store import Store
