@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo replies tiny-mixtral test check clean
+.PHONY: demo replies tiny-mixtral test check audit sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m jobs run configs/demo/job.yaml
@@ -20,13 +20,20 @@ tiny-mixtral: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m configs.demo.recipe.train
 	$(BIN)/python -m configs.demo.recipe.examine
 
-test: check
+test: check audit
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Known weaknesses of the pinned packages; says so where no service answers that knows them.
+audit: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.dependencies.audit
+
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.dependencies.sbom sbom.json
 
 clean:
 	rm -rf out .mypy_cache .pytest_cache .ruff_cache .hypothesis

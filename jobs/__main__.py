@@ -3,6 +3,7 @@
 import typer
 
 from jobs.bench import bench
+from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 
@@ -15,6 +16,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
+app.command()(doctor)
 
 if __name__ == "__main__":
     app(prog_name="python -m jobs")

@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from pipeline.cluster import Resources, as_job_error, connect, plan_resources
 from pipeline.config import JobConfig
+from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import finalize, remaining
 from pipeline.durable.publishing import Publishing
@@ -50,6 +51,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     try:
         if missing:
             connect()
+            warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
             gate = open_gate()
             progress = JobProgress(plan.rows, done)

@@ -1,26 +1,18 @@
 """`ray job submit` on a real local cluster: the demo runs, and a second submission does nothing."""
 
 import json
-import os
-import socket
 import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from tests.jobs.head import environment, ray_head, token
+
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-
-
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | {
-    "PATH": f"{BIN}:{os.environ['PATH']}",
-    "RAY_AUTH_MODE": "token",
-    "RAY_AUTH_TOKEN": uuid.uuid4().hex,
-}
+AUTH = token()
+ENVIRONMENT = environment(AUTH)
 
 
 def run(*command: str, seconds: float = 240) -> str:
@@ -31,31 +23,10 @@ def run(*command: str, seconds: float = 240) -> str:
     return done.stdout + done.stderr
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def dashboard() -> Iterator[str]:
-    """The address of a cluster's job server; stops its own processes, not other clusters'."""
-    port, gcs, folder = free_port(), free_port(), f"/tmp/ray-{uuid.uuid4().hex[:6]}"
-    head = subprocess.Popen(
-        [
-            str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
-            f"--port={gcs}", f"--dashboard-port={port}",
-            f"--dashboard-agent-listen-port={free_port()}", "--dashboard-host=127.0.0.1",
-            f"--temp-dir={folder}",
-        ],
-        env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    yield f"http://127.0.0.1:{port}"
-    head.terminate()
-    head.wait(60)
+    with ray_head(AUTH) as head:
+        yield head.dashboard
 
 
 @pytest.mark.timeout(500)

@@ -1,0 +1,27 @@
+"""`python -m jobs doctor`: is everything there that a job needs?"""
+
+import typer
+from rich.console import Console
+
+from jobs.arguments import Config, Overrides, exit_codes
+from pipeline.config import JobConfig
+from pipeline.doctor import examine
+
+STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+
+
+def doctor(config: Config, overrides: Overrides = None) -> None:
+    """Check versions, checkpoint, input, output, disks and cluster, and say what to do.
+
+    Computes nothing; writes a probe to the output folder. Exit code 2 if there is a problem.
+    """
+    with exit_codes():
+        job = JobConfig.load(config, overrides)
+    console = Console(highlight=False)
+    problems = 0
+    for finding in examine(job):
+        problems += finding.level == "problem"
+        console.print(f"{finding.level:8}", style=STYLES[finding.level], end="")
+        console.print(f"{finding.what:11}{finding.text}", markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
