@@ -54,11 +54,11 @@ def test_a_cluster_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_every_problem_is_found_at_once(tmp_path: Path, local_ray: None, s3_endpoint: str) -> None:
-    overrides = ["model.path=/nowhere", "input.keep=[price]", "output.path=s3://no-such-bucket/x"]
+    overrides = ["model.path=/nowhere", "input.group_by=price", "output.path=s3://no-such-bucket/x"]
     sets = [part for override in overrides for part in ("--set", override)]
     result = CliRunner().invoke(app, ["doctor", DEMO, *sets], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "problem checkpoint model.path: /nowhere: no such folder" in result.stdout
-    assert "problem input      input.keep: no column 'price'" in result.stdout
+    assert "problem input      input.group_by: no column 'price'" in result.stdout
     assert "problem output     output.path: s3://no-such-bucket/x: cannot write there" in result.stdout
     assert "ok      cluster" in result.stdout
