@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ CANARY = "canary-quoted-51c2"
 
 
 class Quoting(Replica):
-    async def _run_row(self, row: dict[str, Any]) -> Outcome:
+    async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         raise ValueError(f"could not convert {CANARY}")
 
 
