@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from pipeline.cluster import connect, plan_resources
 from pipeline.config import JobConfig
 from pipeline.dashboard import WHAT_TO_DO, exposed_dashboard
-from pipeline.durable.protocol import begun, execute
+from pipeline.durable.operations import execute
+from pipeline.durable.planning import begun
 from pipeline.errors import JobError
 from pipeline.job import check_job
 from pipeline.reading.columns import check_columns
@@ -101,7 +102,7 @@ def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store = Store.open(config.output.path)
     store.probe()
-    begun_before = execute(begun(check_job(config).spec), store) is not None
+    begun_before = bool(execute(begun(check_job(config).spec), store))
     state = "this job began here and will go on" if begun_before else "no job began here yet"
     yield "ok", f"{store.url()}: can be written, refuses a second creation; {state}"
 
