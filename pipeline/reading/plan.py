@@ -29,7 +29,7 @@ from pipeline.storage.urls import redact
 FILES_KEY = b"mixtray.files"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a plan may hold hundreds of thousands
 class Shard:
     ordinal: int  # position in the plan, 0-based
     id: str  # sha256(name | etag | range)[:16]
@@ -80,8 +80,10 @@ class Plan:
     def from_parquet(data: bytes) -> "Plan":
         table = pq.read_table(pa.BufferReader(data))
         files = json.loads(table.schema.metadata[FILES_KEY])
+        names = [field.name for field in dataclasses.fields(Shard) if field.name in table.column_names]
+        rows = zip(*(_shared(table[name].to_pylist()) for name in names), strict=True)
         return Plan(
-            shards=tuple(Shard(**row) for row in table.to_pylist()),
+            shards=tuple(Shard(**dict(zip(names, row, strict=True))) for row in rows),
             files=tuple(InputFile(**file) for file in files),
         )
 
@@ -112,11 +114,20 @@ class Plan:
                 "put the files back, or start a new job with another output.path"
             )
         planned = {file.name for file in self.files}
-        shards = tuple(dataclasses.replace(shard, file=today[shard.name].file) for shard in self.shards)
+        shards = tuple(
+            shard if shard.file == (file := today[shard.name].file) else dataclasses.replace(shard, file=file)
+            for shard in self.shards
+        )
         files = tuple(today[file.name] for file in self.files)
         return dataclasses.replace(self, shards=shards, files=files), [
             name for name in today if name not in planned
         ]
+
+
+def _shared(values: list[Any]) -> list[Any]:
+    """The same values, with equal ones in memory once."""
+    seen: dict[Any, Any] = {}
+    return [seen.setdefault(value, value) for value in values]
 
 
 ARROW_TYPES: dict[Any, pa.DataType] = {

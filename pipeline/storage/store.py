@@ -113,7 +113,7 @@ class LocalStore(Store):
         folder = PurePosixPath(prefix)
         try:
             with os.scandir(Path(self.root, folder)) as entries:
-                return sorted(str(folder / entry.name) for entry in entries if entry.is_file())
+                return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
         except FileNotFoundError:
             return []
 

@@ -1,0 +1,86 @@
+"""python -m tests.many_shards --shards 100000
+
+How long a run takes, and how much memory, to go on with a job of so many shards of which all but two are
+committed: to the point where the missing ones are known, to the first that it commits, and to its end, for
+which it reads every part. Makes the folder first, unless --place holds one already.
+"""
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pipeline.durable.operations import execute
+from pipeline.durable.protocol import part_path, remaining
+from pipeline.job import check_job
+from pipeline.planned import planned
+from pipeline.run import run
+from pipeline.storage.store import Store
+from tests.many_shards.folder import fill, make_config
+
+MISSING = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.many_shards", description=__doc__)
+    parser.add_argument("--shards", type=int, default=100_000)
+    parser.add_argument("--place", type=Path, help="a folder to work in, instead of a temporary one")
+    parser.add_argument("--measure", choices=MEASURES, help="only this, in the folder that is there")
+    arguments = parser.parse_args()
+    if arguments.measure:
+        MEASURES[arguments.measure](arguments.place)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.place or Path(temporary)
+        if not (place / "rows.jsonl").exists():
+            fill(place, arguments.shards, MISSING)
+        for name in MEASURES:  # in a process of its own, for its peak of memory
+            command = [sys.executable, "-m", "tests.many_shards", "--place", str(place), "--measure", name]
+            subprocess.run(command, check=True)
+
+
+def resume(place: Path) -> None:
+    """What a run does before anything is computed."""
+    config, memory = make_config(place), _peak_memory()
+    began, computed = time.perf_counter(), time.process_time()
+    job, store = check_job(config), Store.open(config.output.path)
+    store.probe()
+    plan = planned(job, store, extending=False)
+    missing = execute(remaining(plan), store)
+    _say("shards planned", len(plan.shards))
+    _say("shards missing", len(missing))
+    _say("until they are known, s", time.perf_counter() - began)
+    _say("    of it CPU time, s", time.process_time() - computed)
+    _say("    memory it took, MiB", _peak_memory() - memory)
+
+
+def whole(place: Path) -> None:
+    """A run to its end, with Ray and the demo's model."""
+    config, memory = make_config(place), _peak_memory()
+    store = Store.open(config.output.path)
+    missing = execute(remaining(planned(check_job(config), store, extending=False)), store)
+    began, computed = time.time(), time.process_time()
+    run(config)
+    ended = time.time()
+    commits = [Path(config.output.path, part_path(shard)).stat().st_mtime for shard in missing]
+    _say("until the first commit, s", min(commits) - began)
+    _say("from the last to the end, s", ended - max(commits))
+    _say("    CPU time of the driver, s", time.process_time() - computed)
+    _say("    memory it took, MiB", _peak_memory() - memory)
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _say(what: str, value: float) -> None:
+    print(f"{what:30} {value:>10,.1f}" if isinstance(value, float) else f"{what:30} {value:>10,}", flush=True)
+
+
+MEASURES = {"resume": resume, "whole": whole}
+
+if __name__ == "__main__":
+    main()

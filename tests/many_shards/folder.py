@@ -1,0 +1,73 @@
+"""An output folder in which a great many shards of one row are committed, but for the last few.
+
+The parts are copies of one that was really published, so they all name one router table; reading them takes
+what it would if each had its own.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from model.routing import RowRouting
+from pipeline.config import JobConfig
+from pipeline.durable.protocol import part_path
+from pipeline.durable.publishing import Publishing
+from pipeline.job import check_job
+from pipeline.planned import planned
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import Shard
+from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
+from pipeline.storage.store import Store
+
+CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"
+
+
+def make_config(place: Path) -> JobConfig:
+    return JobConfig.model_validate(
+        {
+            "job": "many-shards",
+            "task": "label",
+            "model": {"path": str(CHECKPOINT)},
+            "input": {"path": str(place / "rows.jsonl"), "prompt": {"column": "text"}, "shard_rows": 1},
+            "label": {"choices": ["yes", "no"]},
+            "output": {"path": str(place / "out")},
+        }
+    )
+
+
+def fill(place: Path, shards: int, missing: int) -> None:
+    """Make the job's input and output; `missing` shards at the end are not committed."""
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / "rows.jsonl").open("w") as rows:
+        rows.writelines(json.dumps({"text": f"Where is order {row}?"}) + "\n" for row in range(shards))
+    config = make_config(place)
+    store = Store.open(config.output.path)
+    plan = planned(check_job(config), store, extending=False)
+    first = store.read(_publish(store, plan.shards[0]))
+    for shard in plan.shards[1 : len(plan.shards) - missing]:
+        (place / "out" / part_path(shard)).write_bytes(first)
+
+
+def _publish(store: Store, shard: Shard) -> str:
+    """Commit a shard of one row, with a router table of the demo's size."""
+    layers, chosen, experts = 4, 2, 8
+    counts = {
+        "tokens": (), "computed": (), "next_pairs": (),
+        "chosen": (layers, chosen, experts), "gate_q": (layers, chosen, experts), "prob_q": (layers, experts),
+        "pairs": (layers, experts, experts),
+        "repeat_first": (layers,), "repeat_any": (layers,), "entropy_q": (layers,),
+    }  # fmt: skip
+    routing = RowRouting(**{name: np.ones((2, *shape), dtype=np.int64) for name, shape in counts.items()})
+    rows = pa.table(
+        {
+            "id": ["rows.jsonl#0"], "status": ["ok"], "label": ["yes"],
+            "error_code": pa.nulls(1, pa.string()),
+            "prompt_tokens": pa.array([9], pa.int32()), "generated_tokens": pa.array([0], pa.int32()),
+        }
+    )  # fmt: skip
+    table = pa.array([to_parquet(sum_by_group([("", routing)]))], pa.large_binary())
+    block = carry_shard(shard, rows).append_column(ROUTER_COLUMN, table)
+    path: str = Publishing(store, None)(block)["path"][0].as_py()
+    return path
