@@ -9,10 +9,11 @@ One such row costs at most max_attempts + log2(rows) deaths, rounded up (with ma
 more in a shard of a single row).
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+
+import orjson
 
 from pipeline.durable.operations import Create, Read, Steps
 from pipeline.reading.plan import Shard
@@ -46,7 +47,7 @@ def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
     """All attempts at a shard so far, oldest first."""
     attempts: list[Attempt] = []
     while (marker := (yield Read(marker_path(shard, len(attempts))))) is not None:
-        fields = json.loads(marker)
+        fields = orjson.loads(marker)
         attempts.append(Attempt(Piece(**fields["piece"]), fields["process"], fields["alone"]))
     return attempts
 
@@ -57,7 +58,7 @@ def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
     `number` is the first that may be free: another run of the job may have taken it meanwhile.
     """
     piece = {"first": attempt.piece.first, "end": attempt.piece.end}
-    data = json.dumps({"piece": piece, "process": attempt.process, "alone": attempt.alone}).encode()
+    data = orjson.dumps({"piece": piece, "process": attempt.process, "alone": attempt.alone})
     while not (yield Create(marker_path(shard, number), data)):
         number += 1
     return number + 1

@@ -86,7 +86,7 @@ def a_process_does_not_say_that_it_is_through(patch: pytest.MonkeyPatch) -> None
             except StopIteration as stop:
                 bad: set[int] = stop.value
                 return bad
-            through = isinstance(step, Create) and b'"end": 0}' in step.data
+            through = isinstance(step, Create) and b'"end":0}' in step.data
             answer = True if through else (yield step)
 
     patch.setattr(trying, "try_shard", broken)

@@ -3,10 +3,11 @@
 A process takes one up when it tells the store so, and is past it once the store knows what comes next.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 from pipeline.durable.operations import Create
 from pipeline.reading.plan import Shard
@@ -34,7 +35,7 @@ class Evidence:
 
     def takes_up(self, process: Process, shard: Shard, marker: Create) -> Stand | None:
         """The stand that begins when a process sets out to create a marker."""
-        said: dict[str, Any] = json.loads(marker.data)
+        said: dict[str, Any] = orjson.loads(marker.data)
         first, end = said["piece"]["first"], said["piece"]["end"]
         if end == 0 or (said["alone"] and end - first != 1):
             return None

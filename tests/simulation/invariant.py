@@ -19,9 +19,10 @@ each input file is planned.
 """
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable
+
+import orjson
 
 from pipeline.reading.plan import Plan, Shard
 from tests.simulation.hostile_store import Change, HostileStore
@@ -58,7 +59,7 @@ class Reader:
         if path.startswith("generations/"):
             self._check_part(path)
         elif path == "_job/spec.json":
-            self.job = _JOB_OF[json.loads(self._files[path])["checkpoint"]]
+            self.job = _JOB_OF[orjson.loads(self._files[path])["checkpoint"]]
         elif path.startswith("_job/plan-"):
             self._check_plan(path)
         elif path.startswith("_SUCCESS"):
@@ -82,7 +83,7 @@ class Reader:
         require(shard is not None, f"{path} is no shard's part")
         assert shard is not None
         try:
-            rows, table = json.loads(self._files[path])
+            rows, table = orjson.loads(self._files[path])
         except ValueError:
             raise ViolationError(f"{path} is incomplete") from None
         planned = range(shard.first_row, shard.first_row + shard.rows)
@@ -103,7 +104,7 @@ class Reader:
         number = int(success.removeprefix("_SUCCESS").removeprefix("-") or 0)
         require(number < len(self.plans), f"{success} is there before its plan file")
         shards = self.plans[number].shards
-        parts = {part["path"]: part["sha256"] for part in json.loads(self._files[success])["parts"]}
+        parts = {part["path"]: part["sha256"] for part in orjson.loads(self._files[success])["parts"]}
         missing = [shard.id for shard in shards if _name(shard) not in self._files]
         require(not missing, f"{success} is there before shards {missing}")
         require(parts.keys() == {_name(shard) for shard in shards}, f"{success} names other parts")
@@ -116,7 +117,7 @@ class Reader:
         rows: list[int] = []
         for path, shard in self.shards.items():
             require(path in self._files, f"shard {shard.id} is missing at the end")
-            rows += [row for row, _ in json.loads(self._files[path])[0]]
+            rows += [row for row, _ in orjson.loads(self._files[path])[0]]
         files = extended_by | {shard.name for shard in self.shards.values()}
         later = [row for file in self.job.later if file in files for row in self.job.later[file]]
         require(sorted(rows) == [*range(self.job.rows), *later], f"rows {sorted(rows)}")

@@ -5,11 +5,12 @@ ways, as after a change of the code: the plan that is stored first must hold for
 files come later, when it has begun, and are for the runs that extend it.
 """
 
-import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from pipeline.durable.protocol import RouterTable
 from pipeline.reading.plan import Plan, Shard
@@ -49,7 +50,7 @@ class Job:
 
 
 def _stored(shards: Sequence[Shard]) -> bytes:
-    return json.dumps([[shard.id, shard.ordinal, shard.first_row, shard.rows] for shard in shards]).encode()
+    return orjson.dumps([[shard.id, shard.ordinal, shard.first_row, shard.rows] for shard in shards])
 
 
 def _cut(job: int, way: int, sizes: Sequence[int]) -> Plan:
@@ -93,7 +94,7 @@ PLAN_OF = {data: job for job in JOBS for data in job.plans}  # whose they are
 def part_bytes(shard: Shard, rows: dict[int, str], table: RouterTable | None) -> bytes:
     """A part: the rows by their number in the input, each an error code or what it gave."""
     said = [[shard.first_row + row, rows[row]] for row in sorted(rows)]
-    return json.dumps([said, [table.path, table.sha256] if table else None]).encode()
+    return orjson.dumps([said, [table.path, table.sha256] if table else None])
 
 
 def router_bytes(shard: Shard, rows: dict[int, str]) -> bytes:
