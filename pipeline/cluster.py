@@ -35,15 +35,25 @@ class Resources:
 
 
 def connect() -> None:
-    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way."""
+    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way.
+
+    JobError if there is none and none can be started.
+    """
     if not ray.is_initialized():
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
-        ray.init(
-            "local" if local else None,
-            logging_level=logging.ERROR,
-            include_dashboard=False if local else None,
-        )
+        try:
+            ray.init(
+                "local" if local else None,
+                logging_level=logging.ERROR,
+                include_dashboard=False if local else None,
+            )
+        except Exception as error:  # Ray raises bare ones too
+            what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
+            raise JobError(
+                f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}; "
+                "`python -m jobs doctor` looks further"
+            ) from error
     context = DataContext.get_current()
     context.enable_progress_bars = False  # ours counts rows that are committed
     context.print_on_execution_start = False

@@ -108,6 +108,7 @@ class Replica:
             if running.done() and await self._gate.commit.remote():
                 return running.result()
             running.cancel()
+            await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
             await self._shards.give_up(shard)
             await self._gate.give_up.remote()
         await self._never.wait()

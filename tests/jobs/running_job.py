@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 
 
 class RunningJob:
-    def __init__(self, job_file: Path, *overrides: str) -> None:
+    def __init__(self, job_file: Path, *overrides: str, ray_address: str = "local") -> None:
         """Starts it; overrides are written like "engine.replicas=2"."""
         sets = [part for override in overrides for part in ("--set", override)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs", "run", str(job_file), *sets],
             cwd=ROOT,
-            env=os.environ | {"RAY_ADDRESS": "local"},  # not a cluster that another test started
+            env=os.environ | {"RAY_ADDRESS": ray_address},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -51,6 +51,12 @@ def test_rows_go_to_s3_as_to_a_folder(job_file: Path, s3_url: str) -> None:
     assert "canary-secret" not in errors
 
 
+def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:
+    _, errors = RunningJob(job_file, ray_address="nowhere://head").end(exit_code=1)
+    assert "error: Ray could not reach its cluster (RAY_ADDRESS): " in errors
+    assert "Traceback" not in errors
+
+
 WRONG: dict[str, tuple[list[str], str]] = {
     "unknown key": (["engine.relicas=2"], "engine.relicas: unknown key"),
     "unknown section": (["engin.replicas=2"], "engin: unknown key"),
