@@ -27,7 +27,7 @@ class ChaosJob:
         return self.folder / "out"
 
 
-def make_job(folder: Path, seed: int, rows: int, broken: float) -> ChaosJob:
+def make_job(folder: Path, seed: int, rows: int, broken: float, replicas: int = 1) -> ChaosJob:
     """`broken` is the share of lines that are not valid rows."""
     dice = random.Random(seed)
     (folder / "in").mkdir(parents=True)
@@ -46,7 +46,7 @@ def make_job(folder: Path, seed: int, rows: int, broken: float) -> ChaosJob:
             "shard_rows": 16,
         },
         "generation": {"max_new_tokens": NEW_TOKENS, "ignore_eos": True},
-        "engine": {"replicas": 1, "progress_deadline_s": 30},
+        "engine": {"replicas": replicas, "progress_deadline_s": 30},
         "router": {"statistics": False},
         "output": {"path": str(folder / "out"), "include": ["token_ids"]},
         # Here it is the machine that kills, hundreds of times: no row must be suspected for that.

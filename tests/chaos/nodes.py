@@ -15,7 +15,7 @@ from tests.chaos.launcher import NURSERY, ask
 ROOT = Path(__file__).parents[2]
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 # GPUs are claimed, not used: so every node counts how many replicas it can hold, as on real machines.
-SIZE: dict[str, Any] = {"num_cpus": 4, "num_gpus": 6, "object_store_memory": 100 << 20}
+SIZE: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 << 20}
 LEAN = {"include_dashboard": False, "include_log_monitor": False}
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -31,27 +31,29 @@ ENVIRONMENT = {
 
 
 class Nodes:
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, gpus: list[int]) -> None:
+        """Nodes with so many GPUs each, the head first."""
         folder.mkdir(parents=True)
         socket = folder / "nursery"
+        self._environment = dict(os.environ)
         # In a folder of its own, or others' ray.init() would find this cluster and join it.
-        os.environ.update(ENVIRONMENT | {NURSERY: str(socket), "RAY_TMPDIR": str(folder.parent)})
+        os.environ.update(ENVIRONMENT | {NURSERY: str(socket), "RAY_TMPDIR": str(folder)})
         self.nursery = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.nursery", str(socket)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
         )
         self._cluster = Cluster(shutdown_at_exit=False)
-        self._add()  # the head
-        self._workers = [self._add() for _ in range(workers)]
-        self._thread = ThreadPoolExecutor(1)  # nodes are replaced in the background
+        self.head = self._start(gpus[0])
+        self._workers = [self._start(count) for count in gpus[1:]]
+        self._thread = ThreadPoolExecutor(1)
         while not socket.exists():
             time.sleep(0.05)
 
-    def _add(self) -> Any:
+    def _start(self, gpus: int) -> Any:
         while True:
             try:
-                return self._cluster.add_node(**SIZE, **LEAN, setup_worker_path=LAUNCHER)
+                return self._cluster.add_node(**SIZE, **LEAN, num_gpus=gpus, setup_worker_path=LAUNCHER)
             except Exception as error:  # Ray's own: on a busy machine a node may start too slowly for it
                 print(f"a node did not start and is tried again: {error}", file=sys.stderr)
 
@@ -59,14 +61,21 @@ class Nodes:
         """Of worker nodes; the head's stays."""
         return [node.all_processes["raylet"][0].process.pid for node in self._workers]
 
-    def replace(self, raylet: int) -> None:
-        """Take away the node whose raylet was killed, and add one anew."""
+    def remove(self, raylet: int) -> None:
+        """End what is left of a worker node, its raylet first."""
         [dead] = [n for n in self._workers if n.all_processes["raylet"][0].process.pid == raylet]
         self._workers.remove(dead)
+        self._cluster.remove_node(dead, allow_graceful=False)
+
+    def add(self, gpus: int) -> None:
+        self._workers.append(self._start(gpus))
+
+    def replace(self, raylet: int, gpus: int) -> None:
+        """In the background: take away the node whose raylet was killed, and add one anew."""
 
         def change() -> None:
-            self._cluster.remove_node(dead, allow_graceful=False)
-            self._workers.append(self._add())
+            self.remove(raylet)
+            self.add(gpus)
 
         self._thread.submit(change).add_done_callback(lambda done: done.result())
 
@@ -79,6 +88,8 @@ class Nodes:
         self._cluster.shutdown()
         self.nursery.kill()
         self.nursery.wait()
+        os.environ.clear()
+        os.environ.update(self._environment)
 
 
 class Driver:

@@ -20,7 +20,8 @@ from tests.chaos.oracle import judge
 from tests.chaos.processes import kill, victims
 
 WEIGHTS = {"replica": 26, "worker": 28, "rank": 26, "watchdog": 6, "driver": 8, "raylet": 2}
-SECONDS_TO_APPEAR = 20.0
+SECONDS_TO_APPEAR = 45.0
+GPUS = 6  # of each node
 RUNS_OF_ONE_JOB = 200  # more are no progress
 SECONDS_OF_ONE_RUN = 300.0
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -73,7 +74,7 @@ class Soak:
 
     def run(self) -> Tally:
         began = time.monotonic()
-        nodes = Nodes(self._folder / "cluster", workers=1)
+        nodes = Nodes(self._folder / "cluster", [GPUS, GPUS])
         (self._folder / "jobs").mkdir()
         reader = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.reader", self._folder / "jobs", f"*/out/{self._parts}"],
@@ -164,7 +165,7 @@ class Soak:
                 for one in running:
                     one.killed |= one.driver.pid == pid
                 if kind == "raylet":
-                    nodes.replace(pid)
+                    nodes.replace(pid, GPUS)
         self._choose_next()
         return True
 
