@@ -26,6 +26,7 @@ from pipeline.config import JobConfig
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers would wait for the suite's other processes
 logging.disable_progress_bar()
 
 # The suite tries the same examples every time; `pytest --hypothesis-profile explore` tries new ones.

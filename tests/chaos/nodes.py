@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "RAY_prestart_worker_first_driver": "0",
     "RAY_enable_worker_prestart": "0",
     "RAY_enable_metrics_collection": "0",
+    "RAY_worker_niceness": "0",  # else workers wait for whatever else the machine does
 }
 
 

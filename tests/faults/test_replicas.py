@@ -115,7 +115,8 @@ def run_through(config: JobConfig, rank: int, number: signal.Signals) -> tuple[R
 
 
 DEADLINE = 5.0
-SLACK = 40.0  # 10 s on an idle machine, but this one runs the rest of the suite meanwhile
+# 10 s hold on an idle machine, but this one runs the rest of the suite meanwhile.
+SLACK = float(os.environ.get("RECOVERY_SLACK_S", "40"))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,7 @@ def test_a_replica_is_replaced_within_its_deadline(
         engine={"max_batch_rows": 4, "progress_deadline_s": DEADLINE},
     )
     report, seconds = run_through(config, rank, number)
+    print(f"{number.name} to rank {rank} of {ranks}: there again after {seconds:.1f} s")
     assert report.rows == 120
     assert seconds < DEADLINE + SLACK
 
@@ -196,34 +198,3 @@ def test_nan_logits_are_an_error_of_their_row(make_config: MakeConfig) -> None:
     table = rows_of(config)
     assert list(table.index[table["error_code"] == "NAN_LOGITS"]) == short
     assert (table["error_code"].isna() == (table["status"] == "ok")).all()
-
-
-class LittleMemory(Replica):
-    """Its accelerator holds no more than 24 tokens at once."""
-
-    def load_engine(self, options: ReplicaOptions) -> Engine:
-        engine = super().load_engine(options)
-        model = engine.ranks.local.model
-        hidden = model.hidden
-
-        def bounded(token_ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-            if len(token_ids) > 24:
-                raise torch.OutOfMemoryError("CUDA out of memory.")
-            return hidden(token_ids, *rest)
-
-        model.hidden = bounded  # type: ignore[method-assign]
-        return engine
-
-
-def test_out_of_memory_takes_smaller_batches_and_costs_only_rows_that_fail_alone(
-    make_config: MakeConfig,
-) -> None:
-    rows = prompts(60)
-    rows[17]["ids"] = [4] * 100
-    rows[31]["ids"] = [5] * 25
-    config = make_config(rows, generation={"max_new_tokens": 3})
-    run(config, LittleMemory)
-    table = rows_of(config)
-    assert list(table["row"]) == list(range(60))
-    assert list(table.index[table["error_code"] == "OUT_OF_MEMORY"]) == [17, 31]
-    assert table["status"].value_counts().to_dict() == {"ok": 58, "error": 2}
