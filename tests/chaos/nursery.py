@@ -12,6 +12,7 @@ import runpy
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 # Not ray.data: it draws from Ray's random ids while it is imported, and then all children would draw alike.
 PRELOADED = (
@@ -77,7 +78,8 @@ def _fork_and_tell(connection: socket.socket) -> None:
         return
     connection.sendall(f"{child}\n".encode())
     _, status = os.waitpid(child, 0)
-    connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    with suppress(BrokenPipeError):  # the soak has ended before it
+        connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 
