@@ -8,7 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from jobs.__main__ import app
 from pipeline.config import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import remaining
@@ -90,6 +93,18 @@ def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tm
     report, parts = write_report(job, store, "done", [], 0.0)
     assert (report.state, report.rows, report.rows_planned) == ("extended", 0, 13)
     assert len(parts) == 2
+
+
+def test_the_plan_command_shows_what_an_extension_would_add(config: JobConfig, tmp_path: Path) -> None:
+    planned(check_job(config), Store.open(config.output.path), extending=False)
+    add(tmp_path / "in", "tuesday.jsonl", 9)
+    job_file = tmp_path / "job.yaml"
+    job_file.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
+    shown = CliRunner().invoke(app, ["plan", str(job_file)])
+    assert shown.exit_code == 0, shown.output
+    assert "tuesday.jsonl; run --extend would add 2 shards, 9 rows" in shown.output
+    assert "to run: 2 shards, 10 rows" in shown.output
+    assert "--extend" in CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
 
 
 def test_a_changed_file_leaves_no_extension(config: JobConfig, tmp_path: Path) -> None:
