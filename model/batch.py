@@ -29,6 +29,7 @@ class Row:
     token_ids: list[int]  # new tokens
     pages: list[int] = field(default_factory=list)  # for cached and new tokens; none: nothing is kept
     tree: ChoiceTree = NO_CHOICES  # scored behind the new tokens, never kept
+    prefix: int = 0  # shared tokens before all of these
 
     @property
     def length(self) -> int:
@@ -36,7 +37,7 @@ class Row:
 
     @property
     def trunk(self) -> int:
-        """Tokens of the row itself, the new ones among them."""
+        """Tokens of the row itself behind the shared prefix, the new ones among them."""
         return self.cached + len(self.token_ids)
 
 
@@ -46,12 +47,13 @@ class Batch:
     token_ids: Tensor  # [B, T]
     mask: Tensor  # [B, T]
     positions: Tensor  # [B, T]
+    becomes_prefix: bool = False  # its one row is what later rows share
 
     @classmethod
-    def of(cls, rows: list[Row]) -> "Batch":
+    def of(cls, rows: list[Row], becomes_prefix: bool = False) -> "Batch":
         token_ids, mask = left_pad([row.token_ids + row.tree.token_ids for row in rows])
         positions, _ = left_pad([_positions(row) for row in rows])
-        return cls(rows, token_ids, mask, positions)
+        return cls(rows, token_ids, mask, positions, becomes_prefix)
 
     def predicting(self) -> Tensor:
         """[M]: the real tokens whose logits are wanted: each row's last one, and every node of its tree."""
@@ -63,7 +65,8 @@ class Batch:
 
 
 def _positions(row: Row) -> list[int]:
-    return [*range(row.cached, row.trunk), *(row.trunk + depth for depth in row.tree.depths)]
+    start, end = row.prefix + row.cached, row.prefix + row.trunk
+    return [*range(start, end), *(end + depth for depth in row.tree.depths)]
 
 
 def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:

@@ -32,6 +32,12 @@ class CachedAttention:
         self.singles = next((i for i, row in enumerate(rows) if not _single(row)), len(rows))
         self.pages = PagedReads(cache, rows[: self.singles]) if self.singles else None
         self.spans = [Span(cache, row) for row in rows[self.singles :]]
+        self.becomes_prefix = batch.becomes_prefix
+        self.sharing: Tensor | None = None  # [N] which tokens' rows have the prefix
+        if any(row.prefix for row in rows):
+            lengths = torch.tensor([row.length for row in rows])
+            shares = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
+            self.sharing = shares.nonzero()[:, 0].to(cache.device)
 
     def __call__(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor
@@ -39,15 +45,37 @@ class CachedAttention:
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         self.writes.store(keys, k)
         self.writes.store(values, v)
+        if self.becomes_prefix:
+            assert layer == len(self.cache.prefix)
+            self.cache.prefix.append((_as_heads(k).contiguous(), _as_heads(v).contiguous()))
         attended = torch.empty_like(q)
+        lse = torch.empty(q.shape[:2], dtype=torch.float32, device=q.device)
         if self.pages is not None:
-            attended[: self.singles] = self.pages.attend(q[: self.singles], keys, values)
+            ours = slice(0, self.singles)
+            attended[ours], lse[ours] = self.pages.attend(q[ours], keys, values)
         start = self.singles
         for span in self.spans:
-            new = slice(start, start + span.length)
-            attended[new] = span.attend(q[new], k[new], v[new], keys, values)
-            start = new.stop
+            ours = slice(start, start + span.length)
+            attended[ours], lse[ours] = span.attend(q[ours], k[ours], v[ours], keys, values)
+            start = ours.stop
+        if self.sharing is not None:
+            self._add_prefix(layer, q, attended, lse)
         return attended
+
+    def _add_prefix(self, layer: int, q: Tensor, attended: Tensor, lse: Tensor) -> None:
+        """Merge in the attention of all rows to their common prefix, which is read once for all of them."""
+        sharing = self.sharing if self.sharing is not None and len(self.sharing) < len(q) else slice(None)
+        shared, shared_lse = attend(_as_heads(q[sharing]), *self.cache.prefix[layer])
+        own = torch.sigmoid(lse[sharing] - shared_lse[0].T)[..., None]  # its share of all the attention
+        attended[sharing] = torch.lerp(_as_tokens(shared), attended[sharing], own.to(attended.dtype))
+
+
+def _as_heads(x: Tensor) -> Tensor:  # [n, heads, hd] -> [1, heads, n, hd]
+    return x.transpose(0, 1)[None]
+
+
+def _as_tokens(x: Tensor) -> Tensor:  # [1, heads, n, hd] -> [n, heads, hd]
+    return x[0].transpose(0, 1)
 
 
 def _single(row: Row) -> bool:
@@ -91,8 +119,8 @@ class PagedReads:
         bias = bias_of(torch.from_numpy(visible).to(cache.device), cache.keys[0].dtype)
         self.bias = bias[:, None, None]  # [C, 1, 1, P]
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Queries [rows, H, hd] and a layer's pages [pages, P, G, hd] -> [rows, H, hd]"""
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries [rows, H, hd], a layer's pages [pages, P, G, hd] -> [rows, H, hd], log-sum-exp [rows, H]"""
         if self.range is not None:
             keys, values = keys[self.range], values[self.range]
         else:
@@ -104,8 +132,8 @@ class PagedReads:
         parts, lse = attend(grouped, keys.transpose(1, 2), values.transpose(1, 2), bias=bias)
         return self._merge(parts.flatten(1, 2), lse.flatten(1, 2))
 
-    def _merge(self, parts: Tensor, lse: Tensor) -> Tensor:
-        """Parts [C, H, hd] and their log-sum-exp [C, H] -> each row's sum, weighted, [rows, H, hd]"""
+    def _merge(self, parts: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
+        """Parts [C, H, hd] and their log-sum-exp [C, H] -> the same of each row, over all its parts."""
         heads = lse.shape[1]
         highest = lse.new_full((self.rows + 1, heads), float("-inf"))
         highest.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), lse, "amax")
@@ -113,7 +141,8 @@ class PagedReads:
         total = torch.zeros_like(highest).index_add_(0, self.owner, weights)
         weighted = parts.new_zeros(self.rows + 1, *parts.shape[1:], dtype=torch.float32)
         weighted.index_add_(0, self.owner, parts * weights[..., None])
-        return (weighted / total[..., None])[: self.rows].to(parts.dtype)
+        merged = (weighted / total[..., None]).to(parts.dtype)
+        return merged[: self.rows], (highest + total.log())[: self.rows]
 
 
 class Span:
@@ -133,19 +162,13 @@ class Span:
             visible = _visible(row.cached, row.trunk, row.tree, window)
             self.bias = bias_of(visible.to(cache.device), cache.keys[0].dtype)[None, None]
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """New queries, keys and values [n, heads, hd], and the layer's pages -> [n, H, hd]"""
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """New queries, keys and values [n, heads, hd], the layer's pages -> [n, H, hd], log-sum-exp [n, H]"""
         if self.cached is not None:
             k = torch.cat((keys.flatten(0, 1)[self.cached], k))
             v = torch.cat((values.flatten(0, 1)[self.cached], v))
-        attended, _ = attend(
-            q.transpose(0, 1)[None],
-            k.transpose(0, 1)[None],
-            v.transpose(0, 1)[None],
-            causal=self.causal,
-            bias=self.bias,
-        )  # [1, H, n, hd]
-        return attended[0].transpose(0, 1)
+        attended, lse = attend(_as_heads(q), _as_heads(k), _as_heads(v), causal=self.causal, bias=self.bias)
+        return _as_tokens(attended), lse[0].T
 
 
 def _visible(cached: int, trunk: int, tree: ChoiceTree, window: int | None) -> Tensor:

@@ -50,10 +50,12 @@ class ChoiceTree:
         A choice's probability is the product of the probabilities of its tokens, each over the whole
         vocabulary.
         """
-        token_logprobs = logits.double().log_softmax(-1)
-        return [
-            float(sum(token_logprobs[node + 1, token] for node, token in choice)) for choice in self.steps
-        ]
+        nodes = [node + 1 for choice in self.steps for node, _ in choice]
+        tokens = [token for choice in self.steps for _, token in choice]
+        logits = logits.double()
+        chosen = logits[nodes, tokens] - logits.logsumexp(-1)[nodes]
+        parts = chosen.split([len(choice) for choice in self.steps])
+        return [float(part.sum()) for part in parts]
 
 
 NO_CHOICES = ChoiceTree([], [], torch.zeros(0, 0, dtype=torch.bool), [])

@@ -19,6 +19,7 @@ from model.executor import BatchTooLargeError, ExecutorOptions
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
+from model.routing import PREFIX_SLOT
 from model.sampling import SamplingParams, sample
 from model.scheduler import Scheduler, Sequence
 
@@ -80,6 +81,21 @@ class Engine:
             statistics=statistics,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
+
+    def share_prefix(self, token_ids: list[int]) -> None:
+        """Compute now what prompts of later rows begin with; those that do so attend to it without more ado.
+
+        Any rows may follow: the others are computed whole, and so are all where the model has a sliding
+        window. The engine must be idle. An earlier prefix is forgotten.
+        """
+        assert self.idle, "rows that run may have the earlier prefix"
+        self.scheduler.prefix = []
+        if not token_ids or self.config.sliding_window is not None:
+            return
+        Request("prefix", token_ids, SamplingParams(max_new_tokens=1)).check(self.config, self.cache_tokens)
+        row = Row(Phase.PREFILL, PREFIX_SLOT, 0, token_ids)
+        self.ranks.forward(Batch.of([row], becomes_prefix=True))
+        self.scheduler.prefix = token_ids
 
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
@@ -211,17 +227,18 @@ class Engine:
             logprobs=sequence.logprobs if sequence.request.params.logprobs else None,
             finish_reason=reason,
             choice_logprobs=choice_logprobs,
-            routing=routing.take(sequence.slot) if routing else None,
+            routing=routing.take(sequence.slot, bool(sequence.prefix)) if routing else None,
             nan_logits=nan_logits,
             out_of_memory=out_of_memory,
         )
 
 
 def _prefill(sequence: Sequence) -> Row:
-    request = sequence.request
-    tree = request.choices or NO_CHOICES
-    return Row(Phase.PREFILL, sequence.slot, 0, request.prompt_token_ids, sequence.pages, tree)
+    request, shared = sequence.request, sequence.prefix
+    own, tree = request.prompt_token_ids[shared:], request.choices or NO_CHOICES
+    return Row(Phase.PREFILL, sequence.slot, 0, own, sequence.pages, tree, shared)
 
 
 def _decode(sequence: Sequence) -> Row:
-    return Row(Phase.DECODE, sequence.slot, sequence.cached, sequence.token_ids[-1:], sequence.pages)
+    last = sequence.token_ids[-1:]
+    return Row(Phase.DECODE, sequence.slot, sequence.cached, last, sequence.pages, prefix=sequence.prefix)

@@ -72,5 +72,7 @@ class Executor:
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         observe = self.routing.observe if self.routing else None
+        if batch.becomes_prefix:
+            self.cache.prefix.clear()
         x = self.model.hidden(token_ids, positions, CachedAttention(self.cache, batch), observe)
         return self.model.head.logits(x[batch.predicting().to(self.device)])

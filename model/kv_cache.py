@@ -26,6 +26,8 @@ class KVCache:
         shape = (pages, page_size, kv_heads.stop - kv_heads.start, config.head_dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
+        # Of the prefix that rows share, keys and values [1, G, prefix tokens, hd] of each layer.
+        self.prefix: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
         self.device = device
         self.sliding_window = config.sliding_window

@@ -16,6 +16,7 @@ from model.batch import Batch, Row
 from model.config import ModelConfig
 
 FIXED_POINT = 1 << 16
+PREFIX_SLOT = -1  # of the prefix that rows share, behind those of the rows
 _PHASES = 2
 Counts = NDArray[np.int64]
 
@@ -25,7 +26,8 @@ class RowRouting:
     """What the router did with one row; the first axis is the phase: prefill, decode.
 
     A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` also
-    counts what was computed but is no token of the row: the choices tried behind a prompt.
+    counts what was computed but is no token of the row, the choices tried behind a prompt, and leaves out the
+    tokens of a shared prefix, which were computed for no row.
     """
 
     tokens: Counts  # [2]
@@ -47,7 +49,9 @@ class RoutingRecorder:
         L, K, E = config.num_layers, config.num_experts_per_tok, config.num_experts
         self.config = config
         self.device = device
+        slots += 1
         self.slots = slots
+        self.prefix: RowRouting | None = None
         self.counters = {
             "tokens": self._zeros(slots),
             "computed": self._zeros(slots),
@@ -79,7 +83,7 @@ class RoutingRecorder:
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
         self._step.clear()
         rows = batch.rows
-        places = self._tensor([row.phase * self.slots + row.slot for row in rows])  # [B]
+        places = self._tensor([row.phase * self.slots + row.slot % self.slots for row in rows])  # [B]
         lengths = self._tensor([len(row.token_ids) for row in rows])
         self._add("computed", places, self._tensor([row.length for row in rows]))
         self._add("tokens", places, lengths)
@@ -102,15 +106,18 @@ class RoutingRecorder:
         self._add("prob_q", owner, _fixed(probabilities))
         self._add("entropy_q", owner, _fixed(entropy))
         self._add_repeats(rows, chosen, owner, lengths)
+        if batch.becomes_prefix:
+            self.prefix = self.take(PREFIX_SLOT)
 
     def _add_repeats(self, rows: list[Row], chosen: Tensor, owner: Tensor, lengths: Tensor) -> None:
         ends = lengths.cumsum(0)
         starts = ends - lengths
         slots = self._tensor([row.slot for row in rows])
+        latest = [PREFIX_SLOT if row.prefix and not row.cached else row.slot for row in rows]
         before = chosen.roll(1, dims=0)
-        before[starts] = self.latest[slots]
+        before[starts] = self.latest[self._tensor(latest)]
         paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
-        paired[starts] = self._tensor([row.cached for row in rows]) > 0
+        paired[starts] = self._tensor([row.prefix + row.cached for row in rows]) > 0
         self.latest[slots] = chosen[ends - 1]
 
         same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [N, L]
@@ -130,12 +137,20 @@ class RoutingRecorder:
         """Places are indices into the counter laid flat."""
         self.counters[name].view(-1).index_add_(0, places.flatten(), values.flatten())
 
-    def take(self, slot: int) -> RowRouting:
-        """The counts of the row in `slot`, which start again at zero."""
+    def take(self, slot: int, has_prefix: bool = False) -> RowRouting:
+        """The counts of the row in `slot`, which start again at zero.
+
+        With the prefix, its tokens are the row's too, but were not computed for it.
+        """
         counts = {}
         for name, counter in self.counters.items():
             counts[name] = counter[:, slot].cpu().numpy().copy()
             counter[:, slot] = 0
+        if has_prefix:
+            assert self.prefix is not None
+            for name, count in counts.items():
+                if name != "computed":
+                    count += getattr(self.prefix, name)
         return RowRouting(**counts)
 
 

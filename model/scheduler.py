@@ -21,12 +21,23 @@ class Sequence:
     """A row on its way through the engine."""
 
     request: Request
-    slot: int
+    prefix: int  # tokens of its prompt that are shared, and computed already
     stream: int  # of random numbers
-    cached: int = 0  # tokens that the model has seen
+    slot: int = -1
+    cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
     token_ids: list[int] = field(default_factory=list)  # generated
     logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Those that it has to compute itself."""
+        return len(self.request.prompt_token_ids) - self.prefix
+
+    def growth(self, kept: int) -> Growth | None:
+        """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
+        most = self.request.cache_tokens
+        return Growth(kept, most - self.prefix - kept) if most else None
 
 
 class Scheduler:
@@ -36,13 +47,18 @@ class Scheduler:
         self.pages = PageAllocator(pages)
         self.free_slots = list(reversed(range(slots)))
         self.running: dict[int, Sequence] = {}  # by slot
-        self._buckets: dict[int, deque[tuple[int, Request]]] = {}
+        self.prefix: list[int] = []
+        self._buckets: dict[int, deque[tuple[int, Sequence]]] = {}
         self._arrivals = 0
         self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
 
     def add(self, request: Request) -> None:
-        bucket = _bucket(len(request.prompt_token_ids))
-        self._buckets.setdefault(bucket, deque()).append((self._arrivals, request))
+        prompt, shared = request.prompt_token_ids, len(self.prefix)
+        if len(prompt) <= shared or prompt[:shared] != self.prefix:
+            shared = 0
+        sequence = Sequence(request, shared, stream_of(request.params.seed, request.key))
+        bucket = _bucket(sequence.prompt_tokens)
+        self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
         self._arrivals += 1
 
     @property
@@ -57,13 +73,13 @@ class Scheduler:
     def next_step(self) -> tuple[list[Sequence], list[Sequence]]:
         """Rows that decode a token now, and rows to prefill beside them, all with pages for it."""
         decoding = list(self.running.values())
-        growth = [self._growth(sequence.request, sequence.cached + 1) for sequence in decoding]
+        growth = [sequence.growth(sequence.cached + 1) for sequence in decoding]
         admitted = self._admit([one for one in growth if one is not None])
         for sequence in decoding:
             self._make_room(sequence, sequence.cached + 1)
         for sequence in admitted:
             if sequence.request.cache_tokens:
-                self._make_room(sequence, len(sequence.request.prompt_token_ids))
+                self._make_room(sequence, sequence.prompt_tokens)
         return decoding, admitted
 
     def release(self, sequence: Sequence) -> None:
@@ -90,27 +106,23 @@ class Scheduler:
         first = waiting[0][0] == oldest
         admitted: list[Sequence] = []
         while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
-            request = waiting[0][1]
-            tokens += request.prefill_tokens
+            sequence = waiting[0][1]
+            tokens += sequence.request.prefill_tokens - sequence.prefix
             if admitted and tokens > self.prefill_tokens:
                 break
-            grown = self._growth(request, len(request.prompt_token_ids))
+            grown = sequence.growth(sequence.prompt_tokens)
             if grown is not None:
                 if worst_case([*growth, grown], self.page_size) > self.pages.pages:
                     break
                 growth.append(grown)
             waiting.popleft()
             self._overtaken = 0 if first else self._overtaken + 1
-            sequence = Sequence(request, self.free_slots.pop(), stream_of(request.params.seed, request.key))
+            sequence.slot = self.free_slots.pop()
             self.running[sequence.slot] = sequence
             admitted.append(sequence)
         if not waiting:
             del self._buckets[bucket]
         return admitted
-
-    @staticmethod
-    def _growth(request: Request, kept: int) -> Growth | None:
-        return Growth(kept, request.cache_tokens - kept) if request.cache_tokens else None
 
     def _make_room(self, sequence: Sequence, tokens: int) -> None:
         sequence.pages += self.pages.take(-(-tokens // self.page_size) - len(sequence.pages))
