@@ -39,6 +39,7 @@ class ReplicaOptions:
     tokenizer: Tokenizer | None
     chat: bool
     threads: int
+    prefix: list[int]  # that most prompts begin with
     store: Store
     gate: Any  # the handle of a `pipeline.stopping.Gate`
 
@@ -55,6 +56,7 @@ class Replica:
                 f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "
                 f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
             )
+        engine.share_prefix(options.prefix)
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, Watchdog(config.engine.progress_deadline_s))
         deterministic = config.engine.deterministic == "shard"

@@ -25,6 +25,7 @@ from pipeline.replica import Replica, ReplicaOptions
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
+from pipeline.shared_prefix import shared_prefix
 from pipeline.stopping import open_gate, stopping_on_signals
 from pipeline.storage.store import Store
 
@@ -56,7 +57,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             gate = open_gate()
             progress = JobProgress(plan.rows, done)
             with stopping_on_signals(gate, lambda: len(new)), progress:
-                for summary in _run_shards(job, store, missing, replica, gate):
+                prefix = shared_prefix(job, plan)
+                for summary in _run_shards(job, store, missing, replica, prefix, gate):
                     new.append(summary)
                     progress.add(summary)
     except Interrupted as stop:
@@ -66,7 +68,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
 
 def _run_shards(
-    job: Job, store: Store, shards: list[Shard], replica: type[Replica], gate: Any
+    job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
 ) -> Iterator[ShardSummary]:
     """Commit every shard, in any order; yields a summary as each one is committed."""
     resources = plan_resources(job.config)
@@ -75,7 +77,7 @@ def _run_shards(
         prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow")
         finished = prepared.map_batches(
             replica,
-            fn_constructor_args=(_replica_options(job, store, resources, gate),),
+            fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
             batch_size=None,
             batch_format="pyarrow",
             compute=_replica_pool(resources, job.config),
@@ -95,9 +97,11 @@ def _run_shards(
         raise as_job_error(error) from error
 
 
-def _replica_options(job: Job, store: Store, resources: Resources, gate: Any) -> ReplicaOptions:
+def _replica_options(
+    job: Job, store: Store, resources: Resources, prefix: list[int], gate: Any
+) -> ReplicaOptions:
     return ReplicaOptions(
-        job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, store, gate
+        job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, prefix, store, gate
     )
 
 

@@ -1,0 +1,30 @@
+"""The instruction that a job's prompts share, as tokens: replicas compute it once instead of for every row.
+
+It is taken from the job's first shard, so that every replica, and every later run of the job, has the same
+one. Rows elsewhere that begin otherwise are computed whole.
+"""
+
+from itertools import takewhile
+
+from pipeline.job import Job
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shards import read_shard
+
+_SHORTEST = 16  # tokens; computing fewer anew costs less than merging them in
+
+
+def shared_prefix(job: Job, plan: Plan) -> list[int]:
+    """What all prompts of the first shard begin with, each having more; [] where that is not worth it."""
+    if not plan.shards:
+        return []
+    shard = plan.shards[0]
+    prepared = job.preparation(carry_shard(shard, read_shard(shard, job.columns)))
+    prompts = [token_ids for token_ids in prepared["prompt_token_ids"].to_pylist() if token_ids]
+    if len(prompts) < 2:
+        return []
+    # What the first and the last in order have in common, all in between have.
+    pairs = zip(min(prompts), max(prompts), strict=False)
+    shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    shared = shared[: min(map(len, prompts)) - 1]
+    return shared if len(shared) >= _SHORTEST else []
