@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def start(job_file: Path, ray_folder: Path, endpoint: str) -> "subprocess.Popen[
 
 def replica_of(process: "subprocess.Popen[str]") -> psutil.Process | None:
     for child in psutil.Process(process.pid).children(recursive=True):
-        if "MapWorker(MapBatches(Replica))" in " ".join(child.cmdline()):
-            return child
+        with suppress(psutil.NoSuchProcess):  # it may have ended by now
+            if "MapWorker(MapBatches(Replica))" in " ".join(child.cmdline()):
+                return child
     return None
 
 
