@@ -47,11 +47,8 @@ class Experts(nn.Module):
         tokens = order // self.num_chosen
         sizes = chosen.flatten().bincount(minlength=len(self.gate)).tolist()
         w13 = self._packed_w13 or [plain(weight) for weight in self.w13]
-        outputs = torch.empty(len(tokens), x.shape[1], dtype=x.dtype, device=x.device)
-        parts = zip(x[tokens].split(sizes), outputs.split(sizes), w13, self.w2, strict=True)
-        for assigned, output, first, w2 in parts:
-            if len(assigned):
-                torch.mm(swish_product(first(assigned)), w2.T, out=output)
+        parts = zip(x[tokens].split(sizes), w13, self.w2, strict=True)
+        outputs = torch.cat([swish_product(first(part)) @ w2.T for part, first, w2 in parts if len(part)])
         outputs = outputs.float() * weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
         return self.tp.all_reduce(mixed.to(x.dtype))
