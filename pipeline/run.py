@@ -91,8 +91,10 @@ def _run_shards(
             batch_size=None,
             batch_format="pyarrow",
         )
-        for row in published.iter_rows():
-            yield ShardSummary(**json.loads(row["summary"]))
+        # iter_rows would hold a commit back until the next one is there
+        for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+            for summary in commits["summary"].to_pylist():
+                yield ShardSummary(**json.loads(summary))
     except RayError as error:
         raise as_job_error(error) from error
 

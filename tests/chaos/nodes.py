@@ -86,7 +86,7 @@ class Nodes:
 
     def close(self) -> None:
         self._thread.shutdown()
-        for node in reversed(self._cluster.list_all_nodes()):  # its shutdown would break this process' own Ray
+        for node in reversed(self._cluster.list_all_nodes()):  # its shutdown breaks this process' own Ray
             self._cluster.remove_node(node)
         self.nursery.kill()
         self.nursery.wait()
