@@ -21,7 +21,7 @@ tiny-mixtral: $(VENV)/.installed
 	$(BIN)/python -m configs.demo.recipe.examine
 
 test: check audit
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

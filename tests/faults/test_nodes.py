@@ -12,6 +12,7 @@ from tests.chaos.nodes import Driver, Nodes
 from tests.chaos.oracle import judge
 from tests.chaos.processes import kill, victims
 
+pytestmark = pytest.mark.slow  # a head that is lost can take a process of the suite along: run it alone
 MODULE = "tests.chaos.driver"  # its replicas take two GPUs each; a network's place is taken by a sum
 
 
