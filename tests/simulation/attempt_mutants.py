@@ -1,6 +1,5 @@
 """Counting attempts and looking for the poison row with one thing wrong at a time; see `mutants`."""
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -8,31 +7,28 @@ import pytest
 from pipeline.durable import attempts, trying
 from pipeline.durable.attempts import Attempt, Piece
 from pipeline.durable.operations import Create
+from pipeline.durable.trying import Try
 from pipeline.reading.plan import Shard
-from tests.simulation.mutants import mutant
+from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone
 
 
 @mutant
 def attempts_are_counted_after_the_try(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
+    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
         held: list[Create] = []
-        answer: Any = None
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
+
+        def count_late(step: Any) -> Rewritten:
             if isinstance(step, Create):
                 held.append(step)
-                answer = True
-            else:
-                answer = yield step
-                if isinstance(step, trying.Run):
-                    yield held.pop()
+                return True
+            answer = yield step
+            if isinstance(step, trying.Run):
+                yield held.pop()
+            return answer
+
+        return rewritten(try_shard(shard, process, max_attempts), count_late)
 
     patch.setattr(trying, "try_shard", broken)
 
@@ -77,37 +73,27 @@ def who_went_on_counts_as_dead(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_process_does_not_say_that_it_is_through(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        answer: Any = None
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
-            through = isinstance(step, Create) and b'"end":0}' in step.data
-            answer = True if through else (yield step)
+    def keep_silent(step: Any) -> Rewritten:
+        through = isinstance(step, Create) and b'"end":0}' in step.data
+        return True if through else (yield step)
 
-    patch.setattr(trying, "try_shard", broken)
+    patch.setattr(trying, "try_shard", lambda *given: rewritten(try_shard(*given), keep_silent))
 
 
 @mutant
 def a_suspected_shard_leaves_between_its_pieces(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        answer: Any = None
+    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
         alone = False
-        steps = try_shard(shard, process, max_attempts)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
+
+        def leave(step: Any) -> Rewritten:
+            nonlocal alone
             answer = yield step
             if isinstance(step, trying.Enter):
                 alone = step.alone
             elif isinstance(step, trying.Run) and alone:
                 yield trying.Enter(alone=True)
+            return answer
+
+        return rewritten(try_shard(shard, process, max_attempts), leave)
 
     patch.setattr(trying, "try_shard", broken)

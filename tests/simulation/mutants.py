@@ -4,7 +4,7 @@ A mutant takes the place of one function or method for as long as the patch last
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.simulation.hostile_store import HostileStore
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
 MakePart = Callable[[RouterTable | None], bytes]
+Rewritten = Generator[Any, Any, Any]
 MUTANTS: list[Mutant] = []
 publish, start = protocol.publish, planning.start
 
@@ -26,6 +27,17 @@ publish, start = protocol.publish, planning.start
 def mutant(change: Mutant) -> Mutant:
     MUTANTS.append(change)
     return change
+
+
+def rewritten(steps: Rewritten, rewrite: Callable[[Any], Rewritten]) -> Rewritten:
+    """The same steps, each rewritten: what `rewrite` yields is done for it, what it returns is the answer."""
+    answer: Any = None
+    while True:
+        try:
+            step = steps.send(answer)
+        except StopIteration as stop:
+            return stop.value
+        answer = yield from rewrite(step)
 
 
 @mutant
@@ -42,18 +54,14 @@ def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
     names = count()
 
     def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
-        answer = None
         attempt = next(names)
-        steps = publish(shard, table, make_part)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                result: Published = stop.value
-                return result
-            if step.path.startswith("generations/"):  # type: ignore[union-attr]
-                step = Create(step.path.replace(".parquet", f"-{attempt}.parquet"), step.data)  # type: ignore[union-attr]
-            answer = yield step
+
+        def rename(step: Any) -> Rewritten:
+            if step.path.startswith("generations/"):
+                step = Create(step.path.replace(".parquet", f"-{attempt}.parquet"), step.data)
+            return (yield step)
+
+        return rewritten(publish(shard, table, make_part), rename)
 
     patch.setattr(protocol, "publish", broken)
 
@@ -62,20 +70,16 @@ def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
 def part_comes_before_its_router_table(patch: pytest.MonkeyPatch) -> None:
     def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         held: list[Create] = []
-        answer: Any = None
-        steps = publish(shard, table, make_part)
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                yield held[0]
-                result: Published = stop.value
-                return result
+
+        def hold_the_first(step: Any) -> Rewritten:
             if isinstance(step, Create) and not held:
                 held.append(step)
-                answer = True
-            else:
-                answer = yield step
+                return True
+            return (yield step)
+
+        published: Published = yield from rewritten(publish(shard, table, make_part), hold_the_first)
+        yield held[0]
+        return published
 
     patch.setattr(protocol, "publish", broken)
 

@@ -1,6 +1,5 @@
 """Equal bytes of all attempts at a shard, with one thing wrong at a time; see `mutants`."""
 
-from collections.abc import Generator
 from itertools import count
 from typing import Any
 
@@ -8,48 +7,39 @@ import pytest
 
 from pipeline.durable import protocol, trying
 from pipeline.durable.attempts import deaths
+from pipeline.durable.trying import Try
 from pipeline.reading.plan import Shard
-from tests.simulation.mutants import mutant
+from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard_together = trying.try_shard_together
 
 
 @mutant
 def pieces_are_published(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        steps = try_shard_together(shard, process, max_attempts)
-        answer: Any = None
+    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
         pieces = 0
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
+
+        def skip_the_whole(step: Any) -> Rewritten:
+            nonlocal pieces
             run = isinstance(step, trying.Run)
             if run and pieces and (0 in step.rows) and (shard.rows - 1 in step.rows):
-                answer = None
-            else:
-                pieces += run
-                answer = yield step
+                return None
+            pieces += run
+            return (yield step)
+
+        return rewritten(try_shard_together(shard, process, max_attempts), skip_the_whole)
 
     patch.setattr(trying, "try_shard_together", broken)
 
 
 @mutant
 def a_shard_that_should_run_alone_runs_beside_others(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Generator[Any, Any, set[int]]:
-        steps = try_shard_together(shard, process, max_attempts)
-        answer: Any = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration as stop:
-                bad: set[int] = stop.value
-                return bad
-            answer = yield trying.Enter(alone=False) if isinstance(step, trying.Enter) else step
+    def enter_beside(step: Any) -> Rewritten:
+        return (yield trying.Enter(alone=False) if isinstance(step, trying.Enter) else step)
 
-    patch.setattr(trying, "try_shard_together", broken)
+    patch.setattr(
+        trying, "try_shard_together", lambda *given: rewritten(try_shard_together(*given), enter_beside)
+    )
 
 
 @mutant
