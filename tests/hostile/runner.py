@@ -1,7 +1,7 @@
 """Runs cases, each in a process of its own with limits on memory and time: `python -m tests.hostile.runner`.
 
 Imports once and forks, so that a case costs milliseconds. Reads names from standard input, one a line, and
-writes one JSON object a case: name, how the process ended, and the outcome if it lived to tell it.
+answers each with one JSON object: how the process ended, and the outcome if it lived to tell it.
 """
 
 import json
@@ -34,8 +34,8 @@ def run_apart(name: str, folder: Path) -> dict[str, Any]:
     seconds = round(time.monotonic() - started, 2)
     if os.WIFSIGNALED(status) or not said:
         ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no word"
-        return {"name": name, "crash": f"the process ended with {ended} after {seconds} s"}
-    return {"name": name, "seconds": seconds, **json.loads(said)}
+        return {"crash": f"the process ended with {ended} after {seconds} s"}
+    return {"seconds": seconds, **json.loads(said)}
 
 
 def _run_in_child(name: str, folder: Path, result: TextIO) -> NoReturn:
@@ -55,8 +55,8 @@ def _run_in_child(name: str, folder: Path, result: TextIO) -> NoReturn:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        for number, name in enumerate(sys.stdin.read().splitlines()):
-            print(json.dumps(run_apart(name, Path(folder) / str(number))), flush=True)
+        for number, name in enumerate(sys.stdin):
+            print(json.dumps(run_apart(name.strip(), Path(folder) / str(number))), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -11,27 +12,32 @@ import pytest
 from tests.hostile.corpus import CASES
 
 
-@pytest.fixture(scope="session")
-def outcomes(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
-    """Of all selected cases, from one child process."""
-    items = [getattr(item, "callspec", None) for item in request.session.items]
-    names = [spec.params["name"] for spec in items if spec is not None and "name" in spec.params]
-    ran = subprocess.run(
+@pytest.fixture(scope="module")
+def outcome_of() -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Runs a case by its name, all in children of one process."""
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.hostile.runner"],
-        input="\n".join(name for name in names if name in CASES),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        timeout=240,
-        check=True,
-    )
-    return {outcome["name"]: outcome for outcome in map(json.loads, ran.stdout.splitlines())}
+    ) as runner:
+        assert runner.stdin is not None
+        assert runner.stdout is not None
+        asked, answers = runner.stdin, runner.stdout
+
+        def run(name: str) -> dict[str, Any]:
+            print(name, file=asked, flush=True)
+            outcome: dict[str, Any] = json.loads(answers.readline())
+            return outcome
+
+        yield run
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_hostile_input_has_exactly_the_outcome_it_should(
-    name: str, outcomes: dict[str, dict[str, Any]]
+    name: str, outcome_of: Callable[[str], dict[str, Any]]
 ) -> None:
-    case, outcome = CASES[name], outcomes[name]
+    case, outcome = CASES[name], outcome_of(name)
     assert "crash" not in outcome, outcome["crash"]
     if case.refused is not None:
         assert re.search(case.refused, outcome.get("refused", "")), outcome

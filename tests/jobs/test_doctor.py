@@ -19,7 +19,9 @@ DEMO = str(ROOT / "configs/demo/job.yaml")
     ("dashboard_host", "auth", "sentence", "code"),
     [
         pytest.param("0.0.0.0", {}, "can run code here: start the cluster with", 2, id="open"),
-        pytest.param("127.0.0.1", {}, "no dashboard answers beyond loopback", 0, id="loopback"),
+        pytest.param(
+            "127.0.0.1", {}, "no dashboard answers beyond loopback", 0, id="loopback", marks=pytest.mark.slow
+        ),
         pytest.param("0.0.0.0", token(), "no dashboard answers beyond loopback", 0, id="token"),
     ],
 )

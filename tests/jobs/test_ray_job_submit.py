@@ -1,7 +1,8 @@
-"""`ray job submit` on a real local cluster: the demo runs, and a second submission does nothing."""
+"""`ray job` on a real local cluster: submitted, submitted again, stopped."""
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,46 +14,51 @@ from tests.jobs.head import environment, ray_head, token
 ROOT = Path(__file__).parents[2]
 AUTH = token()
 ENVIRONMENT = environment(AUTH)
+SECONDS = 240
 
 
-def run(*command: str, seconds: float = 240) -> str:
-    done = subprocess.run(
-        command, cwd=ROOT, env=ENVIRONMENT, text=True, timeout=seconds, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+class JobServer:
+    """The job server of a cluster, as `ray job` reaches it from a shell."""
+
+    def __init__(self, dashboard: str) -> None:
+        self.dashboard = dashboard
+
+    def ray_job(self, call: str, *arguments: str) -> str:
+        done = subprocess.run(
+            ["ray", "job", call, "--address", self.dashboard, *arguments],
+            cwd=ROOT, env=ENVIRONMENT, text=True, timeout=SECONDS, capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def submit(self, job_file: Path, out: Path, *options: str) -> str:
+        return self.ray_job(
+            "submit", *options, "--working-dir", ".", "--",
+            "python", "-m", "jobs", "run", str(job_file), "--set", f"output.path={out}",
+        )  # fmt: skip
 
 
-@pytest.fixture
-def dashboard() -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[JobServer]:
     with ray_head(AUTH) as head:
-        yield head.dashboard
+        server = JobServer(head.dashboard)
+        for _ in range(20):  # the job server and its agent come up some seconds after the head
+            try:
+                server.ray_job("submit", "--", "true")
+                break
+            except AssertionError as error:
+                failure = error
+        else:
+            pytest.fail(f"the cluster takes no jobs: {failure}")
+        yield server
 
 
 @pytest.mark.timeout(500)
 def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
-    dashboard: str, tmp_path: Path
+    server: JobServer, tmp_path: Path
 ) -> None:
-    for _ in range(20):  # the job server and its agent come up some seconds after the head
-        tried = subprocess.run(
-            ["ray", "job", "submit", "--address", dashboard, "--", "true"],
-            env=ENVIRONMENT,
-            capture_output=True,
-            check=False,
-        )
-        if tried.returncode == 0:
-            break
-    else:
-        pytest.fail(f"the cluster takes no jobs: {tried.stderr.decode()}")
-    out = tmp_path / "out"
-
-    def submit() -> str:
-        return run(
-            "ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--",
-            "python", "-m", "jobs", "run", "configs/demo/job.yaml", "--set", f"output.path={out}",
-        )  # fmt: skip
-
-    assert "succeeded" in submit()
+    out, demo = tmp_path / "out", Path("configs/demo/job.yaml")
+    assert "succeeded" in server.submit(demo, out)
     table = pd.read_parquet(out / "generations")
     lines = sum(path.read_bytes().count(b"\n") for path in (ROOT / "configs/demo/tickets").glob("*.jsonl"))
     assert len(table) == lines
@@ -60,6 +66,35 @@ def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
     assert (ok["label"] == ok["queue"]).mean() > 0.95
     before = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
 
-    assert "succeeded" in submit()
+    assert "succeeded" in server.submit(demo, out)
     assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == before
     assert json.loads((out / "report.json").read_text())["rows_this_run"] == 0
+
+
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize(
+    "patience", [pytest.param(None, id="for-3-s"), pytest.param(60, id="for-60-s", marks=pytest.mark.slow)]
+)
+def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_rest(
+    server: JobServer, job_file: Path, tmp_path: Path, patience: int | None
+) -> None:
+    out, first = tmp_path / "out", f"stopped-{patience}"
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(patience)} if patience else {}
+    options = ["--no-wait", "--submission-id", first]
+    server.submit(job_file, out, *options, "--runtime-env-json", json.dumps({"env_vars": variables}))
+    deadline = time.monotonic() + SECONDS
+    while not list(out.glob("generations/*.parquet")):
+        assert time.monotonic() < deadline, server.ray_job("logs", first)
+        time.sleep(0.05)
+    assert "was stopped" in server.ray_job("stop", first)
+    committed = len(pd.read_parquet(out / "generations"))
+    assert 0 < committed < 200
+    assert not (out / "_SUCCESS").exists()
+    if patience:  # else Ray may kill it before the report is written
+        report = json.loads((out / "report.json").read_text())
+        assert (report["state"], report["rows"]) == ("interrupted", committed)
+
+    assert "succeeded" in server.submit(job_file, out)
+    assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(200))
+    report = json.loads((out / "report.json").read_text())
+    assert 0 < report["rows_this_run"] < report["rows"] == 200

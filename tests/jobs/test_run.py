@@ -43,14 +43,6 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
     assert f"{ROWS} of {ROWS}" in output
 
 
-def test_rows_go_to_s3_as_to_a_folder(job_file: Path, s3_url: str) -> None:
-    job = RunningJob(job_file, f"output.path={s3_url}", "input.shard_rows=50", "generation.max_new_tokens=2")
-    _, errors = job.end()
-    assert sorted(pd.read_parquet(f"{s3_url}/generations")["row"]) == list(range(ROWS))
-    assert len(pd.read_parquet(f"{s3_url}/router/experts.parquet")) > 0
-    assert "canary-secret" not in errors
-
-
 def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:
     _, errors = RunningJob(job_file, ray_address="nowhere://head").end(exit_code=1)
     assert "error: Ray could not reach its cluster (RAY_ADDRESS): " in errors

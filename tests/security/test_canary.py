@@ -145,6 +145,7 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
     assert set(table["error_code"].dropna()) == CODES
     assert not table["error_message"].dropna().str.contains(CANARY).any()
     assert table["prompt"].str.contains(PROMPT).sum() >= 60, "the canaries were there to be leaked"
+    assert len(pd.read_parquet(f"{out}/router/experts.parquet")) > 0
 
     for path in s3.find(out):
         data = s3.cat_file(path)
