@@ -19,8 +19,9 @@ import torch
 from benchmarks.workloads import WORKLOADS
 
 OURS = "mixtray"
-GENERATING = [OURS, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
-LABELLING = [OURS, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
+INT8 = f"{OURS} int8"
+GENERATING = [OURS, INT8, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
+LABELLING = [OURS, INT8, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def _ours(task: Task) -> Result:
     from model.engine import Engine
 
     started = time.perf_counter()
-    engine = Engine.load(task.folder, threads=task.threads)
+    quantization = "int8" if task.contender == INT8 else "none"
+    engine = Engine.load(task.folder, threads=task.threads, quantization=quantization)
     loaded = time.perf_counter() - started
     workload = WORKLOADS[task.workload](engine.config.vocab_size, task.rows)
     cpu = time.process_time()
@@ -119,5 +121,5 @@ def _peak() -> int:
 if __name__ == "__main__":
     given = Task(**json.loads(sys.argv[1]))
     torch.set_num_threads(given.threads)
-    result = _ours(given) if given.contender == OURS else _transformers(given)
+    result = _ours(given) if given.contender in (OURS, INT8) else _transformers(given)
     print(json.dumps(asdict(result)))

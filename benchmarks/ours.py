@@ -25,8 +25,10 @@ class Run:
 
 
 def run_ours(engine: Engine, workload: Workload) -> Run:
+    """The instruction that prompts share is computed within the time."""
     requests = workload.requests()
     started = time.perf_counter()
+    engine.share_prefix(workload.instruction)
     completions = engine.run(requests)
     seconds = time.perf_counter() - started
     scores = [c.choice_logprobs for c in completions if c.choice_logprobs is not None]

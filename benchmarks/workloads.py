@@ -4,13 +4,13 @@ A workload depends on its name, its number of rows and the model's vocabulary al
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from model.choices import ChoiceTree
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 _SEED = 20240108
 
@@ -21,6 +21,7 @@ class Workload:
     prompts: list[list[int]]
     new_tokens: list[int]  # of each row; 0 where choices are scored
     choices: list[list[int]] | None = None
+    instruction: list[int] = field(default_factory=list)  # with which all prompts begin
 
     def requests(self) -> list[Request]:
         tree = None if self.choices is None else ChoiceTree.from_choices(self.choices)
@@ -62,7 +63,7 @@ def label(vocab_size: int, rows: int | None = None) -> Workload:
     instruction = _tokens(rng, vocab_size, 400)
     prompts = [instruction + _tokens(rng, vocab_size, 40) for _ in range(rows)]
     choices = [_tokens(rng, vocab_size, 1 + i % 4) for i in range(8)]
-    return Workload("label", prompts, [0] * rows, choices)
+    return Workload("label", prompts, [0] * rows, choices, instruction)
 
 
 def _tokens(rng: np.random.Generator, vocab_size: int, length: int) -> list[int]:

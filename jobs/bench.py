@@ -9,9 +9,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.agreement import agreement as measure_agreement
 from benchmarks.engine import bench_engine
 from benchmarks.random_checkpoint import SIZES
 from benchmarks.workloads import WORKLOADS
+from jobs.arguments import Config, Overrides, exit_codes
+from pipeline.config import JobConfig
 
 bench = typer.Typer(help="Measure how fast it is.", no_args_is_help=True)
 
@@ -57,6 +60,23 @@ def engine(
         output.write_text(json.dumps(report, indent=1))
     for name, measured in report["workloads"].items():
         _show(name, measured)
+
+
+@bench.command()
+def agreement(
+    config: Config,
+    overrides: Overrides = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
+) -> None:
+    """How often a job's rows come out of model.quantization int8 as they come out of float32."""
+    with exit_codes():
+        found = measure_agreement(JobConfig.load(config, overrides), threads)
+    what = "label" if found.mean_difference is not None else "tokens"
+    print(f"{found.same:,} of {found.rows:,} rows have the same {what} ({found.same / found.rows:.2%})")
+    if found.mean_difference is not None:
+        print(f"the probability of the label differs by {found.mean_difference:.4f} on average")
+    if found.mean_same_tokens is not None:
+        print(f"of a row's tokens, {found.mean_same_tokens:.1%} come before the first that differs")
 
 
 def _show(name: str, measured: dict) -> None:  # type: ignore[type-arg]

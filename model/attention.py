@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from model.config import ModelConfig
 from model.layers import rotate
+from model.linear import Layout, Linear
 from model.parallel import TensorParallel
 
 # (layer, queries [N, H, hd], keys [N, G, hd], values [N, G, hd]) -> [N, H, hd]
@@ -28,14 +29,18 @@ class Attention(nn.Module):
         self.num_heads = heads.stop - heads.start
         self.num_kv_heads = kv_heads.stop - kv_heads.start
         rows = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
-        self.wqkv = nn.Parameter(torch.empty(rows, config.dim), requires_grad=False)
-        self.wo = nn.Parameter(torch.empty(config.dim, self.num_heads * self.head_dim), requires_grad=False)
+        self.wqkv = Linear(rows, config.dim)
+        self.wo = Linear(config.dim, self.num_heads * self.head_dim)
+
+    def lay_out(self, layout: Layout) -> None:
+        self.wqkv.lay_out(layout)
+        self.wo.lay_out(layout)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend) -> Tensor:  # [N, D] -> [N, D]
-        qkv = F.linear(x, self.wqkv).unflatten(-1, (-1, self.head_dim))  # [N, H + 2 G, hd]
+        qkv = self.wqkv(x).unflatten(-1, (-1, self.head_dim))  # [N, H + 2 G, hd]
         q, k, v = qkv.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
         attended = attend(self.layer, rotate(q, rope), rotate(k, rope), v)  # [N, H, hd]
-        return self.tp.all_reduce(F.linear(attended.flatten(1), self.wo))
+        return self.tp.all_reduce(self.wo(attended.flatten(1)))
 
 
 class PaddedAttention:

@@ -20,7 +20,8 @@ from model.memory import cache_tokens, compute_dtype, default_device, machine, p
 from model.ranks import Ranks
 from model.request import Completion, Request
 from model.routing import PREFIX_SLOT
-from model.sampling import SamplingParams, sample
+from model.sampling import sample
+from model.sampling_params import SamplingParams
 from model.scheduler import Scheduler, Sequence
 
 _PREFILL_TOKENS = 4096
@@ -44,6 +45,7 @@ class Engine:
         threads: int | None = None,
         max_batch_rows: int | None = None,
         kv_cache_tokens: int | None = None,
+        quantization: str = "none",
         statistics: bool = True,
     ) -> "Engine":
         """Load a checkpoint folder.
@@ -53,6 +55,7 @@ class Engine:
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
+            quantization: none, or int8 on a CPU: see `model.linear.int8`.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
@@ -78,6 +81,7 @@ class Engine:
             slots=slots,
             pages=-(-tokens // size),
             page_size=size,
+            quantization=quantization,
             statistics=statistics,
         )
         return cls(Ranks(options, tensor_parallel), config, options)

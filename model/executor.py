@@ -14,7 +14,7 @@ from model.batch import Batch
 from model.cached_attention import CachedAttention
 from model.checkpoint import load_transformer
 from model.kv_cache import KVCache
-from model.linear import can_pack
+from model.linear import layouts
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
 
@@ -32,6 +32,7 @@ class ExecutorOptions:
     slots: int
     pages: int
     page_size: int
+    quantization: str
     statistics: bool
 
 
@@ -40,8 +41,9 @@ class Executor:
         torch.set_num_threads(options.threads)
         self.device, self.size = options.device, tp.size
         self.model = load_transformer(options.folder, options.dtype, options.device, tp)
-        if can_pack(options.dtype, options.device):
-            self.model.pack()
+        laid_out = layouts(options.dtype, options.device, options.quantization)
+        if laid_out is not None:
+            self.model.lay_out(*laid_out)
         config = self.model.config
         self.cache = KVCache(config, options.pages, options.page_size, tp, options.dtype, options.device)
         self.routing = None

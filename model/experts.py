@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.linear import Linear, packed, plain
+from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
@@ -29,12 +29,11 @@ class Experts(nn.Module):
         self.gate = nn.Parameter(torch.empty(E, D), requires_grad=False)
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
-        self._packed_w13: list[Linear] | None = None
+        self._laid_out: tuple[list[Multiply], list[Multiply]] | None = None  # of w13 and w2
 
-    def pack(self) -> None:
-        """Lay w13 out for the CPU; it is no parameter any more."""
-        self._packed_w13 = [packed(weight) for weight in self.w13]
-        del self.w13
+    def lay_out(self, wide: Layout, narrow: Layout) -> None:
+        self._laid_out = [wide(weight) for weight in self.w13], [narrow(weight) for weight in self.w2]
+        del self.w13, self.w2
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
         router_logits = F.linear(x, self.gate)  # [N, E]
@@ -46,9 +45,9 @@ class Experts(nn.Module):
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
         sizes = chosen.flatten().bincount(minlength=len(self.gate)).tolist()
-        w13 = self._packed_w13 or [plain(weight) for weight in self.w13]
-        parts = zip(x[tokens].split(sizes), w13, self.w2, strict=True)
-        outputs = torch.cat([swish_product(first(part)) @ w2.T for part, first, w2 in parts if len(part)])
+        laid_out = self._laid_out or ([*map(plain, self.w13)], [*map(plain, self.w2)])
+        experts = zip(x[tokens].split(sizes), *laid_out, strict=True)
+        outputs = torch.cat([w2(swish_product(w13(part))) for part, w13, w2 in experts if len(part)])
         outputs = outputs.float() * weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
         return self.tp.all_reduce(mixed.to(x.dtype))
@@ -60,15 +59,15 @@ class FeedForward(nn.Module):
         self.tp = tp
         share = tp.share(config.ffn_dim, "intermediate_size")
         D, F_ = config.dim, share.stop - share.start
-        self.w13 = nn.Parameter(torch.empty(2 * F_, D), requires_grad=False)
-        self.w2 = nn.Parameter(torch.empty(D, F_), requires_grad=False)
+        self.w13 = Linear(2 * F_, D)  # w1 above w3
+        self.w2 = Linear(D, F_)
+
+    def lay_out(self, wide: Layout, narrow: Layout) -> None:
+        self.w13.lay_out(wide)
+        self.w2.lay_out(narrow)
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
-        return self.tp.all_reduce(swiglu(x, self.w13, self.w2))
-
-
-def swiglu(x: Tensor, w13: Tensor, w2: Tensor) -> Tensor:  # [N, D] -> [N, D]
-    return F.linear(swish_product(F.linear(x, w13)), w2)
+        return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
 
 
 def swish_product(gate_up: Tensor) -> Tensor:  # [N, 2 F] -> [N, F]

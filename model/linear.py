@@ -1,28 +1,58 @@
-"""How a weight multiplies rows: as it lies, or laid out for the CPU.
+"""How a weight multiplies rows: as it lies, laid out for the CPU, or in 8 bits.
 
 n rows, I input and O output features.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 _TYPICAL_ROWS = 32
 
-Linear = Callable[[Tensor], Tensor]  # [n, I] -> [n, O]
+Multiply = Callable[[Tensor], Tensor]  # [n, I] -> [n, O]
+Layout = Callable[[Tensor], Multiply]  # of a weight [O, I]
 
 
-def plain(weight: Tensor) -> Linear:  # [O, I]
+class Linear(nn.Module):
+    """x W^T; the weight is a parameter until it is laid out."""
+
+    def __init__(self, outputs: int, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, inputs), requires_grad=False)
+        self._multiply: Multiply | None = None
+
+    def lay_out(self, layout: Layout) -> None:
+        self._multiply = layout(self.weight)
+        del self.weight
+
+    def forward(self, x: Tensor) -> Tensor:  # [n, I] -> [n, O]
+        return self._multiply(x) if self._multiply else F.linear(x, self.weight)
+
+
+def layouts(dtype: torch.dtype, device: torch.device, quantization: str) -> tuple[Layout, Layout] | None:
+    """For weights with many more outputs than inputs, and for the others; None: all stay as they are.
+
+    ValueError if the weights can't be quantized so for this device and type.
+    """
+    on_cpu = device.type == "cpu" and dtype is torch.float32
+    if quantization == "int8":
+        if not on_cpu:
+            raise ValueError(
+                f"quantization int8 computes in float32 on a CPU, got {dtype} on {device.type}: "
+                "set quantization to none, or dtype to float32"
+            )
+        return int8, int8
+    return (packed, plain) if on_cpu and torch.backends.mkldnn.is_available() else None
+
+
+def plain(weight: Tensor) -> Multiply:
     return lambda x: F.linear(x, weight)
 
 
-def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
-    return device.type == "cpu" and dtype is torch.float32 and torch.backends.mkldnn.is_available()
-
-
-def packed(weight: Tensor) -> Linear:  # [O, I] fp32 on a CPU
+def packed(weight: Tensor) -> Multiply:
     """A copy of the weight in oneDNN's own layout, which pays where few rows meet a wide output.
 
     The operators are those that torch's compiler emits for a frozen linear layer.
@@ -30,3 +60,30 @@ def packed(weight: Tensor) -> Linear:  # [O, I] fp32 on a CPU
     operators = torch.ops.mkldnn
     laid_out = operators._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
     return lambda x: operators._linear_pointwise(x, laid_out, None, "none", [], "")
+
+
+def int8(weight: Tensor) -> Multiply:
+    """Weights in 8 bits with a scale an output, rows in 7 bits with a scale a row.
+
+    Each row is scaled by itself, so what it gives does not depend on the others. FBGEMM adds pairs of
+    products in 16 bits, which rows of 8 bits would overflow. torch means to drop its quantized tensors, by
+    which alone FBGEMM is reached; oneDNN's operators for plain ones take three times as long for few rows.
+    """
+    scales = _largest(weight) / 127
+    zeros = torch.zeros(len(weight), dtype=torch.int64)
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
+        quantized = torch.quantize_per_channel(weight, scales[:, 0].double(), zeros, 0, torch.qint8)
+    operators = torch.ops.quantized
+    laid_out = operators.linear_prepack(quantized, None)
+
+    def multiply(x: Tensor) -> Tensor:
+        scale = _largest(x)
+        y = operators.linear_with_input_q_dq_qweight_dq_output_fp32(x / scale, 1 / 63, 64, laid_out)
+        product: Tensor = y * scale
+        return product
+
+    return multiply
+
+
+def _largest(x: Tensor) -> Tensor:  # [n, I] -> [n, 1]
+    return x.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)

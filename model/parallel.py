@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.linear import Linear, packed
+from model.linear import Layout, Multiply
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,11 @@ class VocabParallelEmbedding(nn.Module):
         self.rows = tp.vocabulary_share(vocab_size)
         self.tp = tp
         self.weight = nn.Parameter(torch.empty(self.rows.stop - self.rows.start, dim), requires_grad=False)
-        self._packed: Linear | None = None
+        self._multiply: Multiply | None = None
 
-    def pack(self) -> None:
-        """Lay the weight out for the CPU, as a head; it is no parameter any more."""
-        self._packed = packed(self.weight)
+    def lay_out(self, layout: Layout) -> None:
+        """As a head, which can't embed any more."""
+        self._multiply = layout(self.weight)
         del self.weight
 
     def forward(self, token_ids: Tensor) -> Tensor:  # [N] -> [N, D]
@@ -99,5 +99,5 @@ class VocabParallelEmbedding(nn.Module):
         return self.tp.all_reduce(x.masked_fill(elsewhere[:, None], 0.0))
 
     def logits(self, x: Tensor) -> Tensor:  # [N, D] -> [N, V]
-        part = self._packed(x) if self._packed else F.linear(x, self.weight)
+        part = self._multiply(x) if self._multiply else F.linear(x, self.weight)
         return self.tp.all_gather_features(part, self.vocab_size)

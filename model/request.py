@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from model.choices import ChoiceTree
 from model.config import ModelConfig
-from model.routing import RowRouting
-from model.sampling import SamplingParams
+from model.row_routing import RowRouting
+from model.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,18 @@
 """Which experts the router chose, counted row by row while the batch is computed.
 
 N real tokens of a step, L layers, E experts, K chosen per token. Counts are kept apart for prefill and
-decode. Sums of probabilities are in fixed point, round(x * 2^16), so that adding them up is exact and the
-order does not matter.
+decode.
 """
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model.batch import Batch, Row
 from model.config import ModelConfig
+from model.row_routing import FIXED_POINT, RowRouting
 
-FIXED_POINT = 1 << 16
 PREFIX_SLOT = -1  # of the prefix that rows share, behind those of the rows
 _PHASES = 2
-Counts = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class RowRouting:
-    """What the router did with one row; the first axis is the phase: prefill, decode.
-
-    A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` also
-    counts what was computed but is no token of the row, the choices tried behind a prompt, and leaves out the
-    tokens of a shared prefix, which were computed for no row.
-    """
-
-    tokens: Counts  # [2]
-    computed: Counts  # [2]
-    chosen: Counts  # [2, L, K, E] how often an expert was a token's k-th choice
-    gate_q: Counts  # [2, L, K, E] gate weights of those choices
-    prob_q: Counts  # [2, L, E] router probabilities of all tokens
-    pairs: Counts  # [2, L, E, E] first choice, second choice
-    next_pairs: Counts  # [2] pairs of consecutive tokens
-    repeat_first: Counts  # [2, L] pairs with the same first choice
-    repeat_any: Counts  # [2, L] pairs with any choice in common
-    entropy_q: Counts  # [2, L] entropy of the router's probabilities, in nats
 
 
 class RoutingRecorder:

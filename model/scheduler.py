@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from model.pages import Growth, PageAllocator, worst_case
 from model.request import Request
-from model.sampling import stream_of
+from model.sampling_params import stream_of
 
 MAX_OVERTAKING = 64
 

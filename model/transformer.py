@@ -10,6 +10,7 @@ from model.attention import Attend, Attention, PaddedAttention
 from model.config import ModelConfig
 from model.experts import Experts, FeedForward, RoutingObserver
 from model.layers import RMSNorm, RoPE
+from model.linear import Layout
 from model.parallel import TensorParallel, VocabParallelEmbedding
 
 
@@ -47,13 +48,17 @@ class Transformer(nn.Module):
             else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         )
 
-    def pack(self) -> None:
-        """Lay out for the CPU what gains by it. Nothing can be loaded or saved afterwards."""
+    def lay_out(self, wide: Layout, narrow: Layout) -> None:
+        """Lay out weights with many more outputs than inputs, and the others; they are parameters no more.
+
+        Embeddings, norms and routers stay as they are, and so does a head that is the embedding.
+        """
         for block in self.blocks:
-            if isinstance(block.feed_forward, Experts):
-                block.feed_forward.pack()
+            assert isinstance(block, Block)
+            block.attention.lay_out(narrow)
+            block.feed_forward.lay_out(wide, narrow)
         if self.head is not self.embedding:
-            self.head.pack()
+            self.head.lay_out(wide)
 
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None

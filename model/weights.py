@@ -54,11 +54,11 @@ def _attention(prefix: str, attention: Attention, config: ModelConfig) -> Iterat
     hd, D = config.head_dim, config.dim
     heads = _scaled(attention.tp.share(config.num_heads, "attention heads"), hd)
     kv_heads = _scaled(attention.tp.kv_share(config.num_kv_heads), hd)
-    q, k, v = attention.wqkv.split([part.stop - part.start for part in (heads, kv_heads, kv_heads)])
+    q, k, v = attention.wqkv.weight.split([part.stop - part.start for part in (heads, kv_heads, kv_heads)])
     yield Source(prefix + "q_proj.weight", (config.num_heads * hd, D), (heads, ALL), q)
     yield Source(prefix + "k_proj.weight", (config.num_kv_heads * hd, D), (kv_heads, ALL), k)
     yield Source(prefix + "v_proj.weight", (config.num_kv_heads * hd, D), (kv_heads, ALL), v)
-    yield Source(prefix + "o_proj.weight", (D, config.num_heads * hd), (ALL, heads), attention.wo)
+    yield Source(prefix + "o_proj.weight", (D, config.num_heads * hd), (ALL, heads), attention.wo.weight)
 
 
 def _scaled(heads: slice, head_dim: int) -> slice:
@@ -76,7 +76,7 @@ def _experts(prefix: str, experts: Experts, config: ModelConfig) -> Iterator[Sou
 def _feed_forward(prefix: str, dense: FeedForward, config: ModelConfig) -> Iterator[Source]:
     names = [f"{prefix}{name}.weight" for name in ("gate_proj", "up_proj", "down_proj")]
     share = dense.tp.share(config.ffn_dim, "intermediate_size")
-    yield from _swiglu(names, dense.w13, dense.w2, share, config)
+    yield from _swiglu(names, dense.w13.weight, dense.w2.weight, share, config)
 
 
 def _swiglu(names: list[str], w13: Tensor, w2: Tensor, share: slice, config: ModelConfig) -> Iterator[Source]:

@@ -75,6 +75,8 @@ def plan_resources(config: JobConfig) -> Resources:
     gpus = [int(node.get("GPU", 0)) for node in nodes]
     cpus = sum(node.get("CPU", 0) for node in nodes)
     if any(gpus):
+        if config.model.quantization == "int8":
+            raise ConfigError("model.quantization: int8 is for CPUs, this cluster has GPUs; set it to none")
         room = sum(count // ranks for count in gpus)
         if room == 0:
             raise ConfigError(

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 from pipeline.config import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard

@@ -77,6 +77,7 @@ class Replica:
             threads=options.threads,
             max_batch_rows=_number(config.engine.max_batch_rows),
             kv_cache_tokens=_number(config.engine.kv_cache_tokens),
+            quantization=config.model.quantization,
             statistics=config.router.statistics,
         )
 

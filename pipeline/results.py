@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.config import ModelConfig
-from model.routing import RowRouting
+from model.row_routing import RowRouting
 from pipeline.config import JobConfig
 from pipeline.reading.datasource import SHARD_COLUMN
 from pipeline.reporting.routing_tables import ROUTER_COLUMN

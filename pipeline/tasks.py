@@ -9,8 +9,8 @@ import orjson
 
 from model.choices import ChoiceTree
 from model.request import Completion, Request
-from model.routing import RowRouting
-from model.sampling import SamplingParams
+from model.row_routing import RowRouting
+from model.sampling_params import SamplingParams
 from pipeline.config import JobConfig
 from pipeline.text.choices import choice_token_ids
 from pipeline.text.detokenization import Detokenizer

@@ -1,6 +1,7 @@
 """The house rules that a test can hold: who imports whom, how long a file is, that it says what it is for."""
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def test_no_file_is_longer_than_a_room(path):
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text())), "a docstring at the top says it"
+
+
+def test_processes_that_read_prepare_and_publish_start_without_torch():
+    modules = ("pipeline.reading.datasource", "pipeline.preparation", "pipeline.durable.publishing")
+    program = f"import sys, {', '.join(modules)}; print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert printed.stdout == "False\n", printed.stderr
 
 
 def test_no_file_is_called_utils():

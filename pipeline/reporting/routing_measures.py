@@ -7,7 +7,7 @@ and decode taken together. Select a phase before the call to see it alone.
 import numpy as np
 import pandas as pd
 
-from model.routing import FIXED_POINT
+from model.row_routing import FIXED_POINT
 
 _BY = ["group", "layer"]
 

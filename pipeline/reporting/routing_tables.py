@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.routing import Counts, RowRouting
+from model.row_routing import Counts, RowRouting
 
 ROUTER_COLUMN = "_router"  # in which a block of finished rows carries its shard's sums
 PHASES = ("prefill", "decode")

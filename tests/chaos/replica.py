@@ -97,6 +97,7 @@ class FakeReplica(Replica):
                 slots=16,
                 pages=4096,
                 page_size=16,
+                quantization="none",
                 statistics=False,
             ),
         )

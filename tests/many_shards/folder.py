@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from model.routing import RowRouting
+from model.row_routing import RowRouting
 from pipeline.config import JobConfig
 from pipeline.durable.protocol import part_path
 from pipeline.durable.publishing import Publishing

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from model.choices import ChoiceTree
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 CHOICES = [
     [5],

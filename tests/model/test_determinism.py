@@ -9,7 +9,7 @@ import pytest
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.request import Completion, Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 GetEngine = Callable[..., Engine]
 

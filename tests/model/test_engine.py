@@ -5,7 +5,7 @@ import torch
 
 from model.engine import Engine
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 VARIANTS = [
     "mixtral",

@@ -22,6 +22,7 @@ def executor(request, checkpoint):
         slots=8,
         pages=PAGES,
         page_size=PAGE_SIZE,
+        quantization="none",
         statistics=False,
     )
     executor = Executor(options, TensorParallel())

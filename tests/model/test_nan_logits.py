@@ -5,7 +5,7 @@ import pytest
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 NEW_TOKENS = 12
 

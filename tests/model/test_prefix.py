@@ -6,7 +6,7 @@ import pytest
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 NEW_TOKENS = 10
 EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]

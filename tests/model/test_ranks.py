@@ -14,7 +14,7 @@ import pytest
 
 from model.engine import Engine
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 
 def running(process_id):

@@ -2,7 +2,7 @@ import pytest
 
 from model.choices import ChoiceTree
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 
 @pytest.mark.parametrize(

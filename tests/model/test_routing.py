@@ -4,7 +4,7 @@ import pytest
 from model.batch import Phase
 from model.choices import ChoiceTree
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 ONE = 1 << 16
 LAYERS, NEW_TOKENS = 3, 10

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.sampling import SamplingParams, sample, stream_of, uniform
+from model.sampling import sample, uniform
+from model.sampling_params import SamplingParams, stream_of
 
 MASK = (1 << 64) - 1
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from benchmarks.workloads import lognormal
 from model.pages import Growth, PageAllocator, worst_case
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 from model.scheduler import MAX_OVERTAKING, Scheduler
 
 PAGES, PAGE_SIZE, PREFILL = 16, 4, 24

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from model.batch import Batch, Phase, Row
+from model.checkpoint import load_transformer
 from model.choices import ChoiceTree
 from model.engine import Engine
+from model.parallel import TensorParallel
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 
 # Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.
 SHARDED = [("mixtral", 4), ("one-kv-head", 2), ("tied", 2), ("dense-window", 2)]
@@ -62,11 +64,12 @@ def test_scores_and_samples_equal_unsharded(sharded, engine, prompts):
             assert ours is None or ours == pytest.approx(theirs, abs=1e-4)
 
 
-def test_each_rank_holds_its_part_of_the_weights(sharded):
+def test_each_rank_holds_its_part_of_the_weights(sharded, checkpoint):
     variant, engine = sharded
     size = len(engine.ranks.process_ids)
-    held = {name: p.numel() for name, p in engine.ranks.local.model.named_parameters()}
-    w2 = [n for name, n in held.items() if name.endswith(".w2")]
+    model = load_transformer(checkpoint(variant), torch.float32, tp=TensorParallel(0, size))
+    held = {name: p.numel() for name, p in model.named_parameters()}
+    w2 = [n for name, n in held.items() if ".w2" in name]
     assert sum(w2) == 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
     keys = engine.ranks.local.cache.keys[0]
     assert keys.shape[2] == max(1, {"one-kv-head": 1}.get(variant, 2) // size)

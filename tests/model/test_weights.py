@@ -92,8 +92,8 @@ def test_ranks_hold_the_parts_that_multiply_to_the_whole(fused, stored):
         experts, attention = model.blocks[1].feed_forward, model.blocks[1].attention
         gate, up = (x @ experts.w13[3].T).chunk(2, dim=-1)
         ffn = (torch.nn.functional.silu(gate) * up) @ experts.w2[3].T
-        queries = (x @ attention.wqkv.T)[:, : attention.num_heads * attention.head_dim]
-        return ffn, queries @ attention.wo.T
+        queries = (x @ attention.wqkv.weight.T)[:, : attention.num_heads * attention.head_dim]
+        return ffn, queries @ attention.wo.weight.T
 
     whole = of_rank(0, 1)
     parts = zip(*(of_rank(rank, 4) for rank in range(4)), strict=True)

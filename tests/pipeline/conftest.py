@@ -8,7 +8,7 @@ import fsspec
 import numpy as np
 import pytest
 
-from model.routing import RowRouting
+from model.row_routing import RowRouting
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

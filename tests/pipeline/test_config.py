@@ -57,7 +57,11 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("label.known_column=gold", "must be one of input.keep"),
         ("input.keep=[q, q]", "input.keep: q stands there twice"),
         ("output.include=[prompt, prompt]", "output.include: prompt stands there twice"),
-        ("model.quantization=int8", "model.quantization: int8 is not built yet"),
+        ("model.quantization=nf4", "model.quantization: nf4 is not built yet"),
+        (
+            "model={path: p, quantization: int8, dtype: float16}",
+            "needs dtype auto or float32, got float16",
+        ),
         ("model.attention=flash", "model.attention: flash is not built yet"),
         ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
         ("task=embed", "task: embed is not built yet"),

@@ -8,7 +8,7 @@ from benchmarks.workloads import lognormal
 from model.batch import Batch, Phase
 from model.engine import Engine
 from model.request import Request
-from model.sampling import SamplingParams
+from model.sampling_params import SamplingParams
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from model.routing import RowRouting
+from model.row_routing import RowRouting
 from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.reading.datasource import carry_shard

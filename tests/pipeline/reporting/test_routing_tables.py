@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.routing import RowRouting
+from model.row_routing import RowRouting
 from pipeline.reporting.routing_tables import (
     Sums,
     experts_table,

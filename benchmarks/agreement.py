@@ -1,0 +1,69 @@
+"""How often the model in 8 bits says of a job's rows what it says in float32."""
+
+from dataclasses import dataclass
+from itertools import takewhile
+from statistics import mean
+from typing import Any
+
+from model.engine import Engine
+from pipeline.config import JobConfig
+from pipeline.job import Job, check_job
+from pipeline.reading.datasource import carry_shard
+from pipeline.reading.plan import make_plan
+from pipeline.reading.shards import read_shard
+from pipeline.tasks import Outcome, make_task
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    rows: int  # that have a prompt
+    same: int  # with the same label, or the same tokens to the end
+    mean_difference: float | None  # of the label's probability
+    mean_same_tokens: float | None  # share of a row's tokens before the first that differs
+
+
+def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
+    """Both ways on all rows of a job's input, by the engine alone; ConfigError if the job is wrong.
+
+    Shards are not committed and nothing is written.
+    """
+    job = check_job(config)
+    rows = _prepared(job)
+    pairs = [*zip(*(_outcomes(job, rows, way, threads) for way in ("none", "int8")), strict=True)]
+    if config.task == "label":
+        differences = [abs(_of(one, one) - _of(other, one)) for one, other in pairs]
+        same = sum(one.label == other.label for one, other in pairs)
+        return Agreement(len(pairs), same, mean(differences), None)
+    shares = [_same(one.token_ids or [], other.token_ids or []) for one, other in pairs]
+    return Agreement(len(pairs), shares.count(1.0), None, mean(shares))
+
+
+def _prepared(job: Job) -> list[Row]:
+    plan = make_plan(job.config.input)
+    tables = [job.preparation(carry_shard(shard, read_shard(shard, job.columns))) for shard in plan.shards]
+    rows = [row for table in tables for row in table.select(["id", "prompt_token_ids", "params"]).to_pylist()]
+    return [row for row in rows if row["prompt_token_ids"] is not None]
+
+
+def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None) -> list[Outcome]:
+    engine = Engine.load(job.checkpoint, threads=threads, quantization=quantization, statistics=False)
+    task = make_task(job.config, job.tokenizer, job.chat)
+    started = [task.start(row["id"], row["prompt_token_ids"], row["params"]) for row in rows]
+    completions = engine.run([request for request, _ in started])
+    return [finish(completion) for completion, (_, finish) in zip(completions, started, strict=True)]
+
+
+def _of(outcome: Outcome, label_of: Outcome) -> float:
+    assert outcome.label_probs is not None
+    assert label_of.label is not None
+    return outcome.label_probs[label_of.label]
+
+
+def _same(one: list[int], other: list[int]) -> float:
+    if not one:
+        return float(not other)
+    pairs = zip(one, other, strict=False)
+    agreed = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return agreed / max(len(one), len(other))

@@ -1,0 +1,34 @@
+"""What the router did with one row: counts that whoever reads or adds them up needs no torch for.
+
+L layers, E experts, K chosen per token. Sums of probabilities are in fixed point, round(x * 2^16), so that
+adding them up is exact and the order does not matter.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIXED_POINT = 1 << 16
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class RowRouting:
+    """What the router did with one row; the first axis is the phase: prefill, decode.
+
+    A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` also
+    counts what was computed but is no token of the row, the choices tried behind a prompt, and leaves out the
+    tokens of a shared prefix, which were computed for no row.
+    """
+
+    tokens: Counts  # [2]
+    computed: Counts  # [2]
+    chosen: Counts  # [2, L, K, E] how often an expert was a token's k-th choice
+    gate_q: Counts  # [2, L, K, E] gate weights of those choices
+    prob_q: Counts  # [2, L, E] router probabilities of all tokens
+    pairs: Counts  # [2, L, E, E] first choice, second choice
+    next_pairs: Counts  # [2] pairs of consecutive tokens
+    repeat_first: Counts  # [2, L] pairs with the same first choice
+    repeat_any: Counts  # [2, L] pairs with any choice in common
+    entropy_q: Counts  # [2, L] entropy of the router's probabilities, in nats

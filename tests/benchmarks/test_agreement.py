@@ -1,0 +1,37 @@
+"""How near 8 bits come to float32, on the demo's rows."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from benchmarks.agreement import agreement
+from jobs.__main__ import app
+from pipeline.config import JobConfig
+
+DEMO = Path(__file__).parents[2] / "configs/demo"
+
+
+def test_nearly_all_labels_stay_the_same() -> None:
+    job = JobConfig.load(DEMO / "job.yaml", [f"input.path={DEMO / 'tickets/2026-01.jsonl'}"])
+    found = agreement(job, threads=1)
+    assert found.rows == 400
+    assert found.same >= 0.985 * found.rows
+    assert found.mean_difference is not None
+    assert found.mean_difference < 0.01
+
+
+def test_the_command_says_how_many_replies_stay_the_same() -> None:
+    questions = DEMO / "questions/math.jsonl"
+    arguments = [
+        "bench",
+        "agreement",
+        str(DEMO / "replies.yaml"),
+        "--set",
+        f"input.path={questions}",
+        "--threads",
+        "1",
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "of 40 rows have the same tokens" in done.output
+    assert CliRunner().invoke(app, ["bench", "agreement", "nowhere.yaml"]).exit_code == 2

@@ -1,0 +1,83 @@
+"""Weights laid out for the CPU, and in 8 bits, multiply as slow plain functions say."""
+
+import pytest
+import torch
+
+from model.linear import int8, layouts, packed, plain
+from model.sampling_params import SamplingParams
+
+CPU = torch.device("cpu")
+SHAPES = [(48, 32), (97, 24), (5, 301), (1, 1)]
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def rounded(x: torch.Tensor, steps: int) -> torch.Tensor:
+    """Each row in so many steps from 0 to its largest."""
+    scale = x.abs().amax(-1, keepdim=True).double().clamp(min=1e-38) / steps
+    return (x / scale).round() * scale
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [1, 2, 33])
+def test_packed_multiplies_as_the_weight_itself(shape, rows):
+    weight, x = drawn(*shape), drawn(rows, shape[1], seed=1)
+    torch.testing.assert_close(packed(weight)(x), plain(weight)(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [1, 2, 33])
+def test_int8_multiplies_as_rounded_numbers_do(shape, rows):
+    weight, x = drawn(*shape), drawn(rows, shape[1], seed=1) * 7
+    expected = rounded(x, 63) @ rounded(weight, 127).T
+    torch.testing.assert_close(int8(weight)(x), expected.float(), atol=1e-3, rtol=1e-3)
+
+
+def test_int8_does_not_overflow_where_all_products_are_largest():
+    ones = torch.ones(3, 4096)
+    torch.testing.assert_close(int8(ones)(ones[:2]), torch.full((2, 3), 4096.0))
+    torch.testing.assert_close(int8(-ones)(ones[:2]), torch.full((2, 3), -4096.0))
+
+
+def test_int8_gives_a_row_what_it_gives_it_alone():
+    multiply, x = int8(drawn(40, 64)), drawn(17, 64, seed=1)
+    x[3] *= 1e6
+    together = multiply(x)
+    for row in range(len(x)):
+        assert torch.equal(together[row], multiply(x[row : row + 1])[0])
+
+
+def test_int8_keeps_zeros_and_nan():
+    x = drawn(3, 64)
+    x[0] = 0
+    x[1, 5] = float("nan")
+    y = int8(drawn(40, 64))(x)
+    assert (y[0] == 0).all()
+    assert y[1].isnan().all()
+    assert y[2].isfinite().all()
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "tied", "dense"])
+def test_an_engine_in_int8_says_of_a_row_what_it_says_of_it_alone(variant, engine, prompts):
+    eight = engine(variant, quantization="int8", max_batch_rows=8)
+    params = SamplingParams(max_new_tokens=6)
+    together = eight.generate(prompts, params)
+    for prompt, completion in zip(prompts, together, strict=True):
+        assert eight.generate([prompt], params)[0].token_ids == completion.token_ids
+
+
+@pytest.mark.parametrize("variant", ["tied", "dense"])  # no router that a small change makes choose otherwise
+def test_an_engine_in_int8_is_near_the_model(variant, engine, oracle, prompts):
+    scored = engine(variant, quantization="int8", max_batch_rows=8).score(prompts, [[5], [6], [7]])
+    for prompt, completion in zip(prompts, scored, strict=True):
+        expected = oracle(variant).logits(prompt)[-1].log_softmax(-1)[5:8]
+        assert completion.choice_logprobs == pytest.approx(expected.tolist(), abs=1.0)
+
+
+def test_int8_is_for_cpus_in_float32():
+    with pytest.raises(ValueError, match=r"int8 computes in float32 on a CPU, got torch\.bfloat16 on cpu"):
+        layouts(torch.bfloat16, CPU, "int8")
+    with pytest.raises(ValueError, match="on cuda: set quantization to none"):
+        layouts(torch.float32, torch.device("cuda"), "int8")
