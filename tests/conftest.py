@@ -1,4 +1,4 @@
-"""What whole jobs are tested with: a tiny random Mixtral and transformers' model of it, Ray, an S3 server."""
+"""What whole jobs are tested with: a tiny random Mixtral and transformers' model of it, Ray, S3 and GCS."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
 from pipeline.config import JobConfig
+from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -141,16 +142,12 @@ def s3_endpoint() -> Iterator[str]:
         "AWS_SECRET_ACCESS_KEY": "canary-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    yield settings["AWS_ENDPOINT_URL"]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        yield settings["AWS_ENDPOINT_URL"]
     server.stop()
     S3Response.put_object = put_object
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
 
 
 @pytest.fixture
@@ -159,3 +156,19 @@ def s3_url(s3_endpoint: str) -> str:
     bucket = f"test-{uuid.uuid4().hex[:12]}"
     boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket=bucket)
     return f"s3://{bucket}/folder"
+
+
+@pytest.fixture(scope="session")
+def gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A local GCS server, and the environment in which this process and its children reach it."""
+    with gcs_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+        account = service_account(tmp_path_factory.mktemp("account"), endpoint)
+        patch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+        patch.setenv("STORAGE_EMULATOR_HOST", endpoint)
+        yield endpoint
+
+
+@pytest.fixture
+def gcs_url(gcs_endpoint: str) -> str:
+    """A folder in a new bucket."""
+    return f"gs://{new_bucket(gcs_endpoint)}/folder"

@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 DEADLINE_SECONDS = 120.0
 HOPELESS = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSPC}
-CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "requests", "urllib3"}
+CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
 
 
 def patiently(call: Callable[[], Result], url: str) -> Result:

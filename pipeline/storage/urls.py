@@ -12,6 +12,12 @@ _QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
 
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a path or URL and the path within it; listings are never cached."""
+    if url.startswith(("gs://", "gcs://")):
+        fsspec.get_filesystem_class("gs")  # an ImportError that says what to install
+        from pipeline.storage.google import GoogleFileSystem
+
+        fs = GoogleFileSystem(use_listings_cache=False)
+        return fs, str(fs._strip_protocol(url))
     fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
     return fs, str(path)
 

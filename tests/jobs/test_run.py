@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
+from pipeline.storage.urls import filesystem
 from tests.jobs.running_job import RunningJob
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +42,20 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
     assert (table["status"] == "ok").all()
     assert all(part.read_bytes() == content for part, content in before.items()), "parts never change"
     assert f"{ROWS} of {ROWS}" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_rows_go_to_an_object_store_as_to_a_folder(
+    job_file: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue(f"{kind}_url")
+    job = RunningJob(job_file, f"output.path={url}", "input.shard_rows=50", "generation.max_new_tokens=2")
+    _, errors = job.end()
+    fs, out = filesystem(url)
+    assert sorted(pd.read_parquet(f"{out}/generations", filesystem=fs)["row"]) == list(range(ROWS))
+    assert len(pd.read_parquet(f"{out}/router/experts.parquet", filesystem=fs)) > 0
+    assert "canary" not in errors
 
 
 def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:

@@ -1,30 +1,30 @@
-"""Places to test on: a local folder, memory:// and an S3 server; and rows as a router would count them."""
+"""Places to test on: a local folder, memory://, S3 and GCS; and rows as a router would count them."""
 
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
 
 from model.row_routing import RowRouting
+from pipeline.storage.urls import filesystem
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "memory", "s3", "gcs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty folder of each kind, as a path or URL."""
     if request.param == "local":
         return str(tmp_path / "place")
     if request.param == "memory":
         return f"memory://{uuid.uuid4().hex}"
-    url: str = request.getfixturevalue("s3_url")
+    url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 
 
 def write(url: str, data: bytes) -> str:
     """Put a file anywhere and return where."""
-    fs, path = fsspec.url_to_fs(url)
+    fs, path = filesystem(url)
     fs.makedirs(path.rpartition("/")[0], exist_ok=True)
     fs.pipe_file(path, data)
     return url

@@ -1,49 +1,82 @@
-"""Stores on a real S3 server behind a network that loses, refuses, cuts and delays, by seeded schedules."""
+"""Stores on S3 and GCS behind a network that loses, refuses, cuts and delays, by seeded schedules."""
 
+import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
 
+import gcsfs.retry
 import pytest
 from s3fs import S3FileSystem
 
+import pipeline.storage.google
 import pipeline.storage.patience
 from pipeline.errors import ConfigError
+from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import FATES, BadNetwork, Fate, seeded
 
 DEADLINE = 90.0  # far more than any schedule here needs, so nothing may fail
 
 
+@dataclass(frozen=True)
+class Server:
+    """Where a new folder is, and how a client is told of its server."""
+
+    url: str
+    endpoint: str
+    variable: str
+    client: Any
+    puts: str  # the method of a request that creates
+    piece: int  # what is as large, the client would send in pieces
+
+    @contextmanager
+    def behind(self, fate: Fate) -> Iterator[tuple[Store, BadNetwork]]:
+        with BadNetwork(self.endpoint, fate) as network, pytest.MonkeyPatch.context() as patch:
+            patch.setenv(self.variable, network.url)
+            self.client.clear_instance_cache()  # it remembers where the server was
+            try:
+                yield Store.open(self.url), network
+            finally:
+                self.client.clear_instance_cache()
+
+
+@pytest.fixture
+def s3(s3_url: str, s3_endpoint: str) -> Server:
+    return Server(s3_url, s3_endpoint, "AWS_ENDPOINT_URL", S3FileSystem, "PUT", 100 * 2**20)
+
+
+@pytest.fixture
+def gcs(gcs_url: str, gcs_endpoint: str) -> Server:
+    return Server(gcs_url, gcs_endpoint, "STORAGE_EMULATOR_HOST", GoogleFileSystem, "POST", 50 * 2**20)
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def server(request: pytest.FixtureRequest) -> Server:
+    server: Server = request.getfixturevalue(request.param)
+    return server
+
+
 @pytest.fixture(autouse=True)
 def _impatient_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What boto retries itself never reaches the store; the store's own waits are made short."""
+    """What boto retries itself never reaches the store; gcsfs' waits and the store's own are made short."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(S3FileSystem, "retries", 2)
+    hasty = SimpleNamespace(sleep=lambda seconds: asyncio.sleep(seconds / 1000))
+    monkeypatch.setattr(gcsfs.retry, "asyncio", hasty)
     monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", DEADLINE)
 
 
-@contextmanager
-def store_behind(
-    fate: Fate, url: str, endpoint: str, patch: pytest.MonkeyPatch
-) -> Iterator[tuple[Store, BadNetwork]]:
-    with BadNetwork(endpoint, fate) as network, patch.context() as inside:
-        inside.setenv("AWS_ENDPOINT_URL", network.url)
-        S3FileSystem.clear_instance_cache()  # it remembers where the server was
-        try:
-            yield Store.open(url), network
-        finally:
-            S3FileSystem.clear_instance_cache()
-
-
-def test_every_fate_is_met_and_a_store_works_as_if_it_were_not(
-    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_fate_is_met_and_a_store_works_as_if_it_were_not(server: Server) -> None:
     met: set[str] = set()
-    for seed in range(4):
-        folder = f"{s3_url}/{seed}"
-        with store_behind(seeded(seed, 0.3), folder, s3_endpoint, monkeypatch) as (store, network):
+    for seed in range(3):
+        here = replace(server, url=f"{server.url}/{seed}")
+        with here.behind(seeded(seed, 0.3)) as (store, network):
             work_through(store, network, random.Random(seed))
         met |= network.met.keys()
     assert set(FATES) <= met
@@ -80,10 +113,8 @@ def work_through(store: Store, network: BadNetwork, dice: random.Random) -> None
                 store.read(path)
 
 
-def test_of_those_who_race_through_a_bad_network_one_wins(
-    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with store_behind(seeded(1, 0.3), s3_url, s3_endpoint, monkeypatch) as (store, network):
+def test_of_those_who_race_through_a_bad_network_one_wins(server: Server) -> None:
+    with server.behind(seeded(1, 0.3)) as (store, network):
         for number in range(8):
             path = f"parts/{number}"
             unheard = network.met["lost answer"] + network.met["cut answer"]
@@ -96,38 +127,35 @@ def test_of_those_who_race_through_a_bad_network_one_wins(
                 assert network.met["lost answer"] + network.met["cut answer"] > unheard
 
 
-def test_a_lost_answer_to_a_create_is_no_failure(
-    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_answer_to_a_create_is_no_failure(server: Server) -> None:
     lost = iter(["lost answer"])
-    with store_behind(
-        lambda method, path: next(lost, None) if method == "PUT" else None, s3_url, s3_endpoint, monkeypatch
-    ) as (store, _):
+    with server.behind(lambda method, path: next(lost, None) if method == server.puts else None) as (
+        store,
+        _,
+    ):
         assert not store.create("parts/a", b"mine")
         assert store.read("parts/a") == b"mine"
 
 
-def test_a_large_part_is_one_request_with_the_condition_on_it(
-    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_part_is_one_request_with_the_condition_on_it(server: Server) -> None:
     requests: list[str] = []
-    data = bytes(100 * 2**20)  # s3fs would send it in pieces
+    data = bytes(server.piece)
 
     def fate(method: str, path: str) -> None:
         requests.append(method)
 
-    with store_behind(fate, s3_url, s3_endpoint, monkeypatch) as (store, _):
+    with server.behind(fate) as (store, _):
         assert store.create("parts/large", data)
-        assert requests == ["PUT"]
+        assert requests == [server.puts]
         assert not store.create("parts/large", b"another")
         store.replace("large", data)
-        assert set(requests) == {"PUT"}
+        assert set(requests) == {server.puts}
 
 
 def test_a_server_that_never_recovers_is_given_up_at_the_deadline(
-    s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.4)
     calls: list[Callable[[Store], object]] = [
         lambda store: store.create("a", b""),
         lambda store: store.replace("a", b""),
@@ -136,9 +164,36 @@ def test_a_server_that_never_recovers_is_given_up_at_the_deadline(
         lambda store: store.exists("a"),
     ]
     for fate in ("refused", "lost request"):
-        with store_behind(lambda *request, fate=fate: fate, s3_url, s3_endpoint, monkeypatch) as (store, _):
+        with server.behind(lambda *request, fate=fate: fate) as (store, _):
             for call in calls:
-                with pytest.raises(TimeoutError, match="no success within 1 s"):
+                with pytest.raises(TimeoutError, match="no success within"):
                     call(store)
             with pytest.raises(ConfigError, match="cannot write there"):
                 store.probe()
+
+
+def test_a_denial_is_final_and_told_without_the_server_s_words(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin = time.monotonic()
+    with server.behind(lambda *request: "denied") as (store, _):
+        for call in (lambda: store.create("a", b""), lambda: store.read("a"), lambda: store.list("parts")):
+            with pytest.raises(PermissionError, match=r"HTTP 403|PermissionError") as denial:
+                call()
+            assert "canary" not in str(denial.value)
+    assert time.monotonic() - begin < 5
+    assert "canary" not in caplog.text
+
+
+def test_a_server_that_falls_silent_is_asked_again(gcs: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline.storage.google, "SILENCE_SECONDS", 0.3)
+    silences = iter([1.0])
+
+    def fate(method: str, path: str) -> None:
+        time.sleep(next(silences, 0.0))
+
+    with gcs.behind(fate) as (store, _):
+        begin = time.monotonic()
+        store.create("a", b"mine")
+        assert time.monotonic() - begin < 0.9
+        assert store.read("a") == b"mine"

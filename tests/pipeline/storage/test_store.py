@@ -6,10 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from gcsfs.core import GCSFileSystem
+from gcsfs.retry import validate_response
 
 import pipeline.storage.patience
 from pipeline.errors import ConfigError
+from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import LocalStore, ObjectStore, Store
+from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 
 
 def create(url: str, path: str, data: bytes) -> bool:
@@ -64,11 +68,11 @@ def test_a_store_can_be_pickled(place: str) -> None:
     assert not Store.open(place).create("a", b"2")
 
 
-@pytest.mark.parametrize("kind", ["local", "s3"])
+@pytest.mark.parametrize("kind", ["local", "s3", "gcs"])
 def test_of_processes_that_race_exactly_one_wins(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    url = str(tmp_path) if kind == "local" else request.getfixturevalue("s3_url")
+    url = str(tmp_path) if kind == "local" else request.getfixturevalue(f"{kind}_url")
     rounds, racers = 15, 4
     calls = [(url, f"generations/part-{n}", f"{r}".encode()) for n in range(rounds) for r in range(racers)]
     with multiprocessing.get_context("spawn").Pool(racers) as pool:
@@ -123,15 +127,39 @@ def test_a_store_that_ignores_the_condition_is_refused() -> None:
         store.probe()
 
 
+def test_a_server_that_ignores_the_condition_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gcs_server(keeps_conditions=False) as endpoint:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(service_account(tmp_path, endpoint)))
+        with pytest.raises(ConfigError, match="created twice"):
+            Store.open(f"gs://{new_bucket(endpoint)}/out").probe()
+
+
+def test_the_boundary_between_parts_of_a_request_is_data_in_the_data(gcs_url: str) -> None:
+    store = Store.open(gcs_url)
+    data = b'{"text": "\n--==0==--\n"}\n--==0==\n\n'
+    assert store.create("a", data)
+    assert not store.create("a", data + b"--==0==")
+    store.replace("b", data)
+    store.replace("b", data)
+    assert store.read("a") == store.read("b") == data
+
+
 def test_kinds_without_an_atomic_create_are_refused_by_name_without_secrets() -> None:
     with pytest.raises(ConfigError, match="ftp://host/out") as refusal:
         Store.open("ftp://user:canary@host/out")
     assert "canary" not in str(refusal.value)
 
 
-def test_a_missing_bucket_is_a_configuration_error_without_secrets(s3_endpoint: str) -> None:
-    with pytest.raises(ConfigError, match="s3://no-such-bucket/out") as refusal:
-        Store.open("s3://no-such-bucket/out").probe()
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_a_missing_bucket_is_a_configuration_error_without_secrets(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"{kind}_endpoint")
+    with pytest.raises(ConfigError, match=f"{kind}://no-such-bucket/out") as refusal:
+        Store.open(f"{kind}://no-such-bucket/out").probe()
     assert "canary" not in str(refusal.value)
 
 
@@ -177,6 +205,27 @@ def test_412_is_exists_whatever_the_client_makes_of_it() -> None:
 
     with pytest.raises(FileExistsError):
         pipeline.storage.patience.patiently(refuse, "s3://bucket/a")
+
+
+def test_what_gcsfs_says_of_a_bad_request_is_not_told(gcs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(self: GoogleFileSystem, *request: object, **options: object) -> None:
+        validate_response(400, b'{"error": {"message": "canary: invalid"}}', "path")
+
+    monkeypatch.setattr(GCSFileSystem, "_request", refuse)
+    with pytest.raises(OSError, match="HTTP 400") as end:
+        Store.open(gcs_url).read("a")
+    assert "canary" not in str(end.value)
+
+
+def test_credentials_that_are_not_accepted_are_a_configuration_error(
+    gcs_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere")
+    GoogleFileSystem.clear_instance_cache()
+    with pytest.raises(ConfigError, match="PermissionError") as refusal:
+        Store.open(gcs_url).probe()
+    GoogleFileSystem.clear_instance_cache()
+    assert "canary" not in str(refusal.value)
 
 
 def test_urls_are_for_people(tmp_path: Path) -> None:
