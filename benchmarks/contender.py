@@ -1,13 +1,7 @@
-"""One contender, one workload, one fresh process: what it took, and what came out.
-
-A process of its own makes load time and peak memory those of the contender alone, and gives every run the
-same start.
-"""
+"""One contender, one workload, one fresh process: what it took, and what came out."""
 
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -16,10 +10,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.own_process import call
 from benchmarks.workloads import WORKLOADS
 
 OURS = "mixtray"
 INT8 = f"{OURS} int8"
+NO_STATISTICS = f"{OURS} without statistics"
 GENERATING = [OURS, INT8, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
 LABELLING = [OURS, INT8, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
 
@@ -47,20 +43,7 @@ class Result:
 
 def measure(task: Task) -> Result:
     """RuntimeError, with the last words of the process, if it fails."""
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(task.threads),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.contender", json.dumps(asdict(task))],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{task.contender}: {done.stderr.strip()[-2000:]}")
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+    return Result(**call("benchmarks.contender", asdict(task), task.threads))
 
 
 def _ours(task: Task) -> Result:
@@ -68,8 +51,12 @@ def _ours(task: Task) -> Result:
     from model.engine import Engine
 
     started = time.perf_counter()
-    quantization = "int8" if task.contender == INT8 else "none"
-    engine = Engine.load(task.folder, threads=task.threads, quantization=quantization)
+    engine = Engine.load(
+        task.folder,
+        threads=task.threads,
+        quantization="int8" if task.contender == INT8 else "none",
+        statistics=task.contender != NO_STATISTICS,
+    )
     loaded = time.perf_counter() - started
     workload = WORKLOADS[task.workload](engine.config.vocab_size, task.rows)
     cpu = time.process_time()
@@ -121,5 +108,5 @@ def _peak() -> int:
 if __name__ == "__main__":
     given = Task(**json.loads(sys.argv[1]))
     torch.set_num_threads(given.threads)
-    result = _ours(given) if given.contender in (OURS, INT8) else _transformers(given)
+    result = _ours(given) if given.contender in (OURS, INT8, NO_STATISTICS) else _transformers(given)
     print(json.dumps(asdict(result)))

@@ -1,9 +1,5 @@
 """The engine against transformers: alternating runs of the same workload, and whether they say the same."""
 
-import os
-import platform
-import subprocess
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +10,8 @@ import torch
 
 from benchmarks.contender import GENERATING, LABELLING, OURS, Result, Task, measure
 from benchmarks.floors import bandwidth, floor_seconds, gemm_rate
-from benchmarks.random_checkpoint import write_checkpoint
+from benchmarks.machine import machine
+from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.workloads import WORKLOADS, Workload
 from model.config import ModelConfig
 
@@ -33,16 +30,13 @@ def bench_engine(
     """A report, ready for JSON: the machine, and for each workload what each contender took."""
     threads = threads or torch.get_num_threads()
     with ExitStack() as stack:
-        name = size if checkpoint is None else checkpoint.name
-        if checkpoint is None:
-            checkpoint = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="random-mixtral-")))
-            write_checkpoint(checkpoint, size)
-        config = ModelConfig.from_folder(checkpoint)
+        folder = stack.enter_context(checkpoint_or_random(checkpoint, size))
+        config = ModelConfig.from_folder(folder)
         torch.set_num_threads(threads)
         speed = bandwidth(), gemm_rate()
         report: dict[str, Any] = {
-            "machine": _machine(threads) | {"bytes_a_second": speed[0], "flops": speed[1]},
-            "model": name,
+            "machine": machine(threads) | {"bytes_a_second": speed[0], "flops": speed[1]},
+            "model": size if checkpoint is None else checkpoint.name,
             "workloads": {},
         }
         for kind in workloads:
@@ -52,7 +46,7 @@ def bench_engine(
             for repeat in range(repeats):
                 for contender in contenders:
                     progress(f"{kind}, {repeat + 1} of {repeats}: {contender}")
-                    task = Task(contender, str(checkpoint), kind, rows, threads)
+                    task = Task(contender, str(folder), kind, rows, threads)
                     results.setdefault(contender, []).append(measure(task))
             floor = floor_seconds(workload, config, *speed)
             report["workloads"][kind] = _summary(workload, results, floor)
@@ -101,25 +95,3 @@ def _equal(one: Result, other: Result) -> int | None:
         pairs = zip(one.choice_logprobs, other.choice_logprobs, strict=True)
         return sum(max(abs(a - b) for a, b in zip(x, y, strict=True)) < 1e-4 for x, y in pairs)
     return None
-
-
-def _machine(threads: int) -> dict[str, Any]:
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
-    return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "commit": commit.stdout.strip() or None,
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line for line in lines if line.startswith("model name")]
-    return names[0].partition(":")[2].strip() if names else platform.machine()

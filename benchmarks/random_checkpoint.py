@@ -1,6 +1,9 @@
 """A Mixtral of random weights, as a checkpoint folder that any reader of HF's format takes."""
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,17 @@ SIZES: dict[str, dict[str, Any]] = {
     },
 }
 _STD = 0.02
+
+
+@contextmanager
+def checkpoint_or_random(checkpoint: Path | None, size: str) -> Iterator[Path]:
+    """The checkpoint or, if there is none, a temporary one of random weights."""
+    if checkpoint is not None:
+        yield checkpoint
+        return
+    with tempfile.TemporaryDirectory(prefix="random-mixtral-") as folder:
+        write_checkpoint(Path(folder), size)
+        yield Path(folder)
 
 
 def write_checkpoint(folder: Path, size: str) -> None:

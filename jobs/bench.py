@@ -1,9 +1,10 @@
-"""`python -m jobs bench engine`: how fast the engine is, beside transformers."""
+"""`python -m jobs bench`: how fast the engine is, and the whole job, and how near int8 comes to float32."""
 
 import json
-import sys
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.agreement import agreement as measure_agreement
 from benchmarks.engine import bench_engine
+from benchmarks.job import bench_job
 from benchmarks.random_checkpoint import SIZES
 from benchmarks.workloads import WORKLOADS
 from jobs.arguments import Config, Overrides, exit_codes
@@ -24,26 +26,40 @@ def _commands() -> None:
     """A command of its own for each thing to measure."""
 
 
+def _one_of(known: Iterable[str]) -> Callable[[Any], Any]:
+    def check(given: Any) -> Any:
+        for value in [given] if isinstance(given, str) else given or []:
+            if value not in known:
+                raise typer.BadParameter(f"{value} is none of {', '.join(known)}")
+        return given
+
+    return check
+
+
+Checkpoint = Annotated[Path | None, typer.Option(help="A checkpoint's folder; default: random weights.")]
+Size = Annotated[
+    str, typer.Option(help=f"Of the random weights: {', '.join(SIZES)}.", callback=_one_of(SIZES))
+]
+Repeats = Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")]
+Output = Annotated[Path | None, typer.Option(help="Where to write the report as JSON.")]
+
+
 @bench.command()
 def engine(
-    workload: Annotated[list[str] | None, typer.Option(help=f"{', '.join(WORKLOADS)}; default: all.")] = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="A checkpoint's folder; default: random weights.")
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{', '.join(WORKLOADS)}; default: all.", callback=_one_of(WORKLOADS)),
     ] = None,
-    size: Annotated[str, typer.Option(help=f"Of the random weights: {', '.join(SIZES)}.")] = "214m",
+    checkpoint: Checkpoint = None,
+    size: Size = "214m",
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of each workload.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each contender.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
+    repeats: Repeats = 3,
     only: Annotated[str | None, typer.Option(help="Contenders with this in their name.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where to write the report as JSON.")] = None,
+    output: Output = None,
 ) -> None:
     """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
     workloads = workload or [*WORKLOADS]
-    for name, given, known in (("workload", workloads, WORKLOADS), ("size", [size], SIZES)):
-        for value in given:
-            if value not in known:
-                print(f"error: --{name} must be one of {', '.join(known)}, got {value}", file=sys.stderr)
-                raise typer.Exit(2)
     console = Console(stderr=True)
     with console.status("writing the checkpoint") as status:
         report = bench_engine(
@@ -60,6 +76,38 @@ def engine(
         output.write_text(json.dumps(report, indent=1))
     for name, measured in report["workloads"].items():
         _show(name, measured)
+
+
+@bench.command()
+def job(
+    checkpoint: Checkpoint = None,
+    size: Size = "214m",
+    rows: Annotated[int, typer.Option(min=1, help="Rows of the lognormal workload.")] = 512,
+    cores: Annotated[int | None, typer.Option(min=2, help="Cores to use; default: all.")] = None,
+    repeats: Repeats = 3,
+    output: Output = None,
+) -> None:
+    """The whole job through Ray beside its engine alone, several replicas beside one."""
+    with Console(stderr=True).status("writing the checkpoint") as status:
+        report = bench_job(
+            checkpoint=checkpoint,
+            size=size,
+            rows=rows,
+            cores=cores or os.cpu_count() or 2,
+            repeats=repeats,
+            progress=status.update,
+        )
+    if output is not None:
+        output.write_text(json.dumps(report, indent=1))
+    table = Table(title=f"output tokens a second, {rows} rows", title_justify="left", box=None)
+    for heading in ("", "running", "with start and end"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, rates in report["rates"].items():
+        table.add_row(name, *(f"{rate:,.1f}" for rate in rates.values()))
+    console = Console()
+    console.print(table)
+    for name, ratio in report["ratios"].items():
+        console.print(f"{name}: {ratio:.2f}")
 
 
 @bench.command()

@@ -28,6 +28,9 @@ from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_ac
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers would wait for the suite's other processes
+# Ray would end a worker after a second without work; in a cluster that tests share the next job is at hand.
+os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
+os.environ.setdefault("RAY_num_workers_soft_limit", "6")
 logging.disable_progress_bar()
 
 # The suite tries the same examples every time; `pytest --hypothesis-profile explore` tries new ones.

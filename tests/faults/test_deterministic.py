@@ -83,6 +83,7 @@ def test_replicas_kills_and_resumes_change_no_byte(make_config: MakeConfig) -> N
         run(changed(calm, "out", engine={"max_batch_rows": 7}))
 
 
+@pytest.mark.slow
 def test_labels_have_the_same_bytes_from_any_number_of_replicas(make_config: MakeConfig) -> None:
     one = make_config(
         [{"text": f"Ticket {n} " + "is late again. " * (n % 7)} for n in range(40)],

@@ -122,10 +122,10 @@ SLACK = float(os.environ.get("RECOVERY_SLACK_S", "40"))
 @pytest.mark.parametrize(
     ("ranks", "rank", "number"),
     [
-        pytest.param(1, 0, signal.SIGKILL, id="killed-replica"),
+        pytest.param(1, 0, signal.SIGKILL, id="killed-replica", marks=pytest.mark.slow),
         pytest.param(1, 0, signal.SIGSTOP, id="stopped-replica"),
         pytest.param(2, 1, signal.SIGKILL, id="killed-rank"),
-        pytest.param(2, 1, signal.SIGSTOP, id="stopped-rank"),
+        pytest.param(2, 1, signal.SIGSTOP, id="stopped-rank", marks=pytest.mark.slow),
     ],
 )
 def test_a_replica_is_replaced_within_its_deadline(

@@ -71,10 +71,9 @@ def test_the_demo_runs_as_a_submitted_job_and_a_second_one_does_nothing_anew(
     assert json.loads((out / "report.json").read_text())["rows_this_run"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize(
-    "patience", [pytest.param(None, id="for-3-s"), pytest.param(60, id="for-60-s", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("patience", [pytest.param(None, id="for-3-s"), pytest.param(60, id="for-60-s")])
 def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_rest(
     server: JobServer, job_file: Path, tmp_path: Path, patience: int | None
 ) -> None:

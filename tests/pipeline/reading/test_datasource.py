@@ -28,7 +28,7 @@ def describe(block: pa.Table) -> pa.Table:
     return pa.table({"shard": [shard.ordinal], "id": [shard.id], "rows": [len(block)], "whole": [whole]})
 
 
-@pytest.mark.parametrize(("rows", "shard_rows"), [(300, 1), (2000, 301), (5, 100)])
+@pytest.mark.parametrize(("rows", "shard_rows"), [(100, 1), (2000, 301), (5, 100)])
 @pytest.mark.usefixtures("cluster")
 def test_every_shard_is_exactly_one_block(tmp_path: Path, rows: int, shard_rows: int) -> None:
     for name in ("a", "b"):

@@ -1,0 +1,80 @@
+"""The whole job against its engine alone, several replicas against one, and what statistics cost."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.contender import NO_STATISTICS, OURS, Task, measure
+from benchmarks.machine import machine
+from benchmarks.own_process import call
+from benchmarks.random_checkpoint import checkpoint_or_random
+from benchmarks.whole_job import JobResult, JobTask
+
+
+def bench_job(
+    *,
+    checkpoint: Path | None = None,
+    size: str = "214m",
+    rows: int,
+    cores: int,
+    repeats: int = 3,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
+
+    All ways alternate, and a ratio is the median of those within a round.
+    """
+    with ExitStack() as stack:
+        folder = str(stack.enter_context(checkpoint_or_random(checkpoint, size)))
+
+        def engine(contender: str, threads: int) -> float:
+            found = measure(Task(contender, folder, "lognormal", rows, threads))
+            assert found.token_ids is not None
+            return sum(map(len, found.token_ids)) / found.seconds
+
+        def job(replicas: int, threads: int) -> JobResult:
+            task = JobTask(folder, "lognormal", rows, replicas, threads)
+            return JobResult(**call("benchmarks.whole_job", asdict(task), threads))
+
+        ways: dict[str, Callable[[], dict[str, float]]] = {
+            f"engine, {cores} threads": lambda: {"running": engine(OURS, cores)},
+            f"engine, {cores} threads, no statistics": lambda: {"running": engine(NO_STATISTICS, cores)},
+            f"job, 1 replica of {cores} threads": lambda: _rates(job(1, cores)),
+            "job, 1 replica of 1 thread": lambda: _rates(job(1, 1)),
+            f"job, {cores} replicas of 1 thread": lambda: _rates(job(cores, 1)),
+        }
+        rounds: list[dict[str, dict[str, float]]] = []
+        for repeat in range(repeats):
+            rounds.append({})
+            for name, way in ways.items():
+                progress(f"{repeat + 1} of {repeats}: {name}")
+                rounds[-1][name] = way()
+    whole, plain, one_job, one_thread, several = ways
+    ratios = {
+        "the job's rate to its engine's": (one_job, whole),
+        f"{cores} replicas of 1 thread to one": (several, one_thread),
+        "the engine's rate with statistics to without": (whole, plain),
+    }
+    return {
+        "machine": machine(cores),
+        "rows": rows,
+        "rates": {
+            name: {kind: median(r[name][kind] for r in rounds) for kind in rounds[0][name]} for name in ways
+        },
+        "ratios": {
+            name: median(r[above]["running"] / r[below]["running"] for r in rounds)
+            for name, (above, below) in ratios.items()
+        },
+        "rounds": rounds,
+    }
+
+
+def _rates(result: JobResult) -> dict[str, float]:
+    """Output tokens a second: while replicas run, and with all that comes before and after."""
+    return {
+        "running": result.tokens / result.running_seconds,
+        "with start and end": result.tokens / result.seconds,
+    }
