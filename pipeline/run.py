@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from typing import Any
 
 import ray
@@ -54,13 +55,13 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             connect()
             warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
-            gate = open_gate()
             progress = JobProgress(plan.rows, done)
-            with stopping_on_signals(gate, lambda: len(new)), progress:
+            with open_gate() as gate, stopping_on_signals(gate, lambda: len(new)), progress:
                 prefix = shared_prefix(job, plan)
-                for summary in _run_shards(job, store, missing, replica, prefix, gate):
-                    new.append(summary)
-                    progress.add(summary)
+                with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
+                    for summary in commits:
+                        new.append(summary)
+                        progress.add(summary)
     except Interrupted as stop:
         _finish(job, store, plan, new, "interrupted", time.monotonic() - started)
         raise Interrupted("stopped before the end; run the same command again to go on") from stop
@@ -69,7 +70,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
 def _run_shards(
     job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
-) -> Iterator[ShardSummary]:
+) -> Generator[ShardSummary]:
     """Commit every shard, in any order; yields a summary as each one is committed."""
     resources = plan_resources(job.config)
     try:

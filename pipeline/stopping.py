@@ -72,13 +72,14 @@ class Gate:
             self._left.notify_all()
 
 
-def open_gate() -> Any:
+@contextmanager
+def open_gate() -> Iterator[Any]:
     """The handle of a gate on this node: it lives as long as the driver's machine does.
 
     Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return (
+    gate = (
         ray.remote(Gate)
         .options(
             num_cpus=0,
@@ -89,6 +90,10 @@ def open_gate() -> Any:
         )
         .remote()
     )
+    try:
+        yield gate
+    finally:
+        ray.kill(gate)  # the replicas' calls that wait for it to close would keep it alive
 
 
 @contextmanager

@@ -19,8 +19,14 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Head:
-    address: str  # for RAY_ADDRESS
+    address: str
     dashboard: str  # the job server, as seen from this machine
+    auth: Mapping[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process that is to join the cluster."""
+        return environment(self.auth) | {"RAY_ADDRESS": self.address}
 
 
 def environment(auth: Mapping[str, str]) -> dict[str, str]:
@@ -67,7 +73,7 @@ def ray_head(auth: Mapping[str, str], dashboard_host: str = "127.0.0.1") -> Iter
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}")
+        yield Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}", auth)
     finally:
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.kill()

@@ -4,20 +4,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
 class RunningJob:
-    def __init__(self, job_file: Path, *overrides: str, ray_address: str = "local") -> None:
-        """Starts it; overrides are written like "engine.replicas=2"."""
+    def __init__(self, job_file: Path, *overrides: str, environment: Mapping[str, str] | None = None) -> None:
+        """Starts it; overrides are written like "engine.replicas=2". It has a Ray of its own by default."""
         sets = [part for override in overrides for part in ("--set", override)]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jobs", "run", str(job_file), *sets],
             cwd=ROOT,
-            env=os.environ | {"RAY_ADDRESS": ray_address},
+            env=os.environ | {"RAY_ADDRESS": "local"} | dict(environment or {}),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
-from tests.jobs.head import environment, free_port, ray_head, token, wait_for_port
+from tests.jobs.head import free_port, ray_head, token, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "configs/demo/job.yaml")
@@ -34,7 +34,7 @@ def test_a_dashboard_open_to_others_is_a_problem(
         done = subprocess.run(
             [sys.executable, "-m", "jobs", "doctor", DEMO, "--set", f"output.path={tmp_path / 'out'}"],
             cwd=ROOT,
-            env=environment(auth) | {"RAY_ADDRESS": head.address, "COLUMNS": "200"},
+            env=head.environment | {"COLUMNS": "200"},
             text=True,
             capture_output=True,
             timeout=200,

@@ -3,31 +3,33 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from tests.jobs.head import environment, ray_head, token
+from tests.jobs.head import Head, environment
 
 ROOT = Path(__file__).parents[2]
-AUTH = token()
-ENVIRONMENT = environment(AUTH)
 SECONDS = 240
 
 
 class JobServer:
     """The job server of a cluster, as `ray job` reaches it from a shell."""
 
-    def __init__(self, dashboard: str) -> None:
-        self.dashboard = dashboard
+    def __init__(self, head: Head) -> None:
+        self.head = head
 
     def ray_job(self, call: str, *arguments: str) -> str:
         done = subprocess.run(
-            ["ray", "job", call, "--address", self.dashboard, *arguments],
-            cwd=ROOT, env=ENVIRONMENT, text=True, timeout=SECONDS, capture_output=True, check=False,
-        )  # fmt: skip
+            ["ray", "job", call, "--address", self.head.dashboard, *arguments],
+            cwd=ROOT,
+            env=environment(self.head.auth),
+            text=True,
+            timeout=SECONDS,
+            capture_output=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -39,18 +41,16 @@ class JobServer:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[JobServer]:
-    with ray_head(AUTH) as head:
-        server = JobServer(head.dashboard)
-        for _ in range(20):  # the job server and its agent come up some seconds after the head
-            try:
-                server.ray_job("submit", "--", "true")
-                break
-            except AssertionError as error:
-                failure = error
+def server(cluster: Head) -> JobServer:
+    server = JobServer(cluster)
+    for _ in range(20):  # the agent comes up some seconds after the job server
+        try:
+            server.ray_job("submit", "--", "true")
+        except AssertionError as error:
+            failure = error
         else:
-            pytest.fail(f"the cluster takes no jobs: {failure}")
-        yield server
+            return server
+    pytest.fail(f"the cluster takes no jobs: {failure}")
 
 
 @pytest.mark.timeout(500)

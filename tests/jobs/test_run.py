@@ -11,20 +11,21 @@ from typer.testing import CliRunner
 
 from jobs.__main__ import app
 from pipeline.storage.urls import filesystem
+from tests.jobs.head import Head
 from tests.jobs.running_job import RunningJob
 
 ROOT = Path(__file__).parents[2]
 ROWS = 200
 
 
-def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
+def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path, cluster: Head) -> None:
     out = job_file.parent / "out"
 
     def parts() -> list[Path]:
         return list((out / "generations").glob("*.parquet"))
 
     for at_least in (0, 2):
-        job = RunningJob(job_file)
+        job = RunningJob(job_file, environment=cluster.environment)
         job.wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists())
         job.process.send_signal(signal.SIGKILL)
         job.process.communicate()
@@ -34,7 +35,7 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path) -> None:
     before = {part: part.read_bytes() for part in parts()}
     assert 2 <= len(before) < ROWS // 8
 
-    job = RunningJob(job_file)
+    job = RunningJob(job_file, environment=cluster.environment)
     output, _ = job.end()
     table = pd.read_parquet(out / "generations")
     assert sorted(table["row"]) == list(range(ROWS))
@@ -59,7 +60,7 @@ def test_rows_go_to_an_object_store_as_to_a_folder(
 
 
 def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:
-    _, errors = RunningJob(job_file, ray_address="nowhere://head").end(exit_code=1)
+    _, errors = RunningJob(job_file, environment={"RAY_ADDRESS": "nowhere://head"}).end(exit_code=1)
     assert "error: Ray could not reach its cluster (RAY_ADDRESS): " in errors
     assert "Traceback" not in errors
 

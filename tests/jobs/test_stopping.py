@@ -16,6 +16,7 @@ from pipeline.durable.planning import plan_path
 from pipeline.reading.plan import Plan
 from pipeline.stopping import Gate
 from pipeline.storage.store import Store
+from tests.jobs.head import Head
 from tests.jobs.running_job import RunningJob
 from tests.pipeline.storage.bad_network import BadNetwork
 
@@ -29,9 +30,9 @@ def blamed_shards(url: str) -> list[str]:
     return [shard.id for shard in open_shards if deaths(execute(read_attempts(shard), store))]
 
 
-def test_stopped_it_ends_with_75_and_blames_no_shard(job_file: Path) -> None:
+def test_stopped_it_ends_with_75_and_blames_no_shard(job_file: Path, cluster: Head) -> None:
     out = job_file.parent / "out"
-    job = RunningJob(job_file)
+    job = RunningJob(job_file, environment=cluster.environment)
     job.wait_for(lambda: any((out / "generations").glob("*.parquet")))
     job.process.send_signal(signal.SIGTERM)
     begin = time.monotonic()
@@ -60,6 +61,7 @@ class SlowCommits:
             time.sleep(self.seconds)
 
 
+@pytest.mark.slow
 def test_the_commits_under_way_are_finished_first(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
