@@ -67,6 +67,7 @@ def test_workloads_are_the_same_every_time():
     assert (min(lognormal.new_tokens), max(lognormal.new_tokens)) == (7, 222)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_report(checkpoint, tmp_path):
     output = tmp_path / "report.json"
     arguments = ["--checkpoint", checkpoint, "--rows", 4, "--repeats", 1, "--threads", 1, "--only", "mixtray"]

@@ -21,6 +21,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_job_runs_the_workload_and_its_seconds_are_apart(
     checkpoint: Path, tmp_path: Path, local_ray: None
 ) -> None:

@@ -79,6 +79,7 @@ def test_on_the_device_smaller_batches_are_tried_and_a_row_that_fails_alone_is_a
 
 
 @pytest.mark.timeout(280)
+@pytest.mark.slow
 def test_on_the_machine_the_process_ends_and_the_row_that_did_it_is_found(make_config: MakeConfig) -> None:
     rows = [{"ids": [1, 2 + i, GREEDY if i == 5 else 3]} for i in range(40)]
     config = make_config(

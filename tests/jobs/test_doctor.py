@@ -22,7 +22,14 @@ DEMO = str(ROOT / "configs/demo/job.yaml")
         pytest.param(
             "127.0.0.1", {}, "no dashboard answers beyond loopback", 0, id="loopback", marks=pytest.mark.slow
         ),
-        pytest.param("0.0.0.0", token(), "no dashboard answers beyond loopback", 0, id="token"),
+        pytest.param(
+            "0.0.0.0",
+            token(),
+            "no dashboard answers beyond loopback",
+            0,
+            id="token",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_dashboard_open_to_others_is_a_problem(

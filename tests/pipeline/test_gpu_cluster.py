@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from pipeline.config import JobConfig
 
@@ -28,6 +29,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_replicas_take_the_gpus_and_shards_stay_whole(make_config: Callable[..., JobConfig]) -> None:
     config = make_config([{"ids": [1, 2 + i]} for i in range(60)], generation={"max_new_tokens": 2})
     done = subprocess.run(
