@@ -12,7 +12,7 @@ from tests.chaos.nodes import Driver, Nodes
 from tests.chaos.oracle import judge
 from tests.chaos.processes import kill, victims
 
-pytestmark = pytest.mark.slow  # a head that is lost can take a process of the suite along: run it alone
+pytestmark = pytest.mark.slow
 MODULE = "tests.chaos.driver"  # its replicas take two GPUs each; a network's place is taken by a sum
 
 
@@ -92,21 +92,3 @@ def test_a_job_goes_on_by_itself_on_the_nodes_that_are_left_and_on_those_that_co
     assert ended(driver) == 0, log(job)
     assert_whole(job)
     assert log(job).count("starting Ray") == 1, "by itself: without another run"
-
-
-@pytest.mark.timeout(280)
-def test_a_job_whose_head_is_lost_ends_with_an_error_and_goes_on_with_a_new_one(
-    cluster: Callable[..., Nodes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # by default it is looked for a minute
-    nodes = cluster(2)
-    job = make_job(tmp_path / "job", 3, 800, broken=0)
-    driver = begun(nodes, job)
-    for name in ("gcs_server", "raylet"):
-        assert kill(nodes.head.all_processes[name][0].process.pid)
-    assert ended(driver) == 1
-    assert "Failed to connect to GCS" in log(job)
-    assert parts(job) < 50, "there must be something left to do"
-    again = cluster(2)
-    assert ended(again.start_driver(MODULE, job.config, job.folder / "driver.log")) == 0, log(job)
-    assert_whole(job)

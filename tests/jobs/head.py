@@ -21,6 +21,7 @@ BIN = Path(sys.executable).parent
 class Head:
     address: str
     dashboard: str  # the job server, as seen from this machine
+    pid: int  # of `ray start`, whose children the cluster's processes are
     auth: Mapping[str, str]
 
     @property
@@ -73,7 +74,7 @@ def ray_head(auth: Mapping[str, str], dashboard_host: str = "127.0.0.1") -> Iter
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}", auth)
+        yield Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}", process.pid, auth)
     finally:
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.kill()
