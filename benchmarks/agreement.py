@@ -5,8 +5,11 @@ from itertools import takewhile
 from statistics import mean
 from typing import Any
 
+import torch
+
 from model.engine import Engine
 from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import make_plan
@@ -25,12 +28,13 @@ class Agreement:
 
 
 def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
-    """Both ways on all rows of a job's input, by the engine alone; ConfigError if the job is wrong.
-
-    Shards are not committed and nothing is written.
-    """
+    """Both ways on a job's rows, by the engine alone; ConfigError if the job is wrong. Nothing is written."""
+    if torch.cuda.is_available():
+        raise ConfigError("model.quantization: int8 is for CPUs, and this machine has a GPU")
     job = check_job(config)
     rows = _prepared(job)
+    if not rows:
+        raise ConfigError("input: no row has a prompt, so there is nothing to compare")
     pairs = [*zip(*(_outcomes(job, rows, way, threads) for way in ("none", "int8")), strict=True)]
     if config.task == "label":
         differences = [abs(_of(one, one) - _of(other, one)) for one, other in pairs]
@@ -43,14 +47,19 @@ def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
 def _prepared(job: Job) -> list[Row]:
     plan = make_plan(job.config.input)
     tables = [job.preparation(carry_shard(shard, read_shard(shard, job.columns))) for shard in plan.shards]
-    rows = [row for table in tables for row in table.select(["id", "prompt_token_ids", "params"]).to_pylist()]
+    columns = ["file", "row", "prompt_token_ids", "params"]
+    rows = [row for table in tables for row in table.select(columns).to_pylist()]
     return [row for row in rows if row["prompt_token_ids"] is not None]
 
 
 def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None) -> list[Outcome]:
-    engine = Engine.load(job.checkpoint, threads=threads, quantization=quantization, statistics=False)
+    engine = Engine.load(
+        job.checkpoint, "float32", threads=threads, quantization=quantization, statistics=False
+    )
     task = make_task(job.config, job.tokenizer, job.chat)
-    started = [task.start(row["id"], row["prompt_token_ids"], row["params"]) for row in rows]
+    started = [
+        task.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
+    ]
     completions = engine.run([request for request, _ in started])
     return [finish(completion) for completion, (_, finish) in zip(completions, started, strict=True)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.contender import GENERATING, LABELLING, OURS, Result, Task, measure
+from benchmarks.contender import GENERATING, INT8, LABELLING, OURS, Result, Task, measure
 from benchmarks.floors import bandwidth, floor_seconds, gemm_rate
 from benchmarks.machine import machine
 from benchmarks.random_checkpoint import checkpoint_or_random
@@ -68,7 +68,7 @@ def _summary(workload: Workload, results: dict[str, list[Result]], floor: float)
             "total_a_second": total / seconds,
             "load_seconds": median(run.load_seconds for run in runs),
             "peak_bytes": max(run.peak_bytes for run in runs),
-            "of_floor": floor / seconds,
+            "of_floor": None if name == INT8 else floor / seconds,
             # Runs of a round are neighbours in time, so their ratio suffers least from what else is running.
             "times_slower_than_ours": ours
             and median(run.seconds / own.seconds for run, own in zip(runs, ours, strict=True)),

@@ -27,9 +27,12 @@ def gemm_rate() -> float:
 
 
 def floor_seconds(workload: Workload, config: ModelConfig, bytes_a_second: float, flops: float) -> float:
-    """Every token multiplied once at the best rate, or all weights read once a step, whichever is longer."""
+    """Every token multiplied once at the best rate, or all weights read once a step, whichever is longer.
+
+    In float32; an instruction that prompts share is one prompt's.
+    """
     generated = sum(workload.new_tokens)
-    prompts = sum(map(len, workload.prompts))
+    prompts = sum(map(len, workload.prompts)) - (len(workload.prompts) - 1) * len(workload.instruction)
     decoded = generated - sum(n > 0 for n in workload.new_tokens)
     predicted = generated or len(workload.prompts)
     heads = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim

@@ -27,6 +27,7 @@ def bench_job(
 
     All ways alternate, and a ratio is the median of those within a round.
     """
+    found_at_start = machine(cores)
     with ExitStack() as stack:
         folder = str(stack.enter_context(checkpoint_or_random(checkpoint, size)))
 
@@ -59,7 +60,8 @@ def bench_job(
         "the engine's rate with statistics to without": (whole, plain),
     }
     return {
-        "machine": machine(cores),
+        "machine": found_at_start,
+        "model": size if checkpoint is None else checkpoint.name,
         "rows": rows,
         "rates": {
             name: {kind: median(r[name][kind] for r in rounds) for kind in rounds[0][name]} for name in ways

@@ -40,8 +40,8 @@ class Executor:
     def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
         torch.set_num_threads(options.threads)
         self.device, self.size = options.device, tp.size
-        self.model = load_transformer(options.folder, options.dtype, options.device, tp)
         laid_out = layouts(options.dtype, options.device, options.quantization)
+        self.model = load_transformer(options.folder, options.dtype, options.device, tp)
         if laid_out is not None:
             self.model.lay_out(*laid_out)
         config = self.model.config

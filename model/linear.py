@@ -35,17 +35,18 @@ class Linear(nn.Module):
 def layouts(dtype: torch.dtype, device: torch.device, quantization: str) -> tuple[Layout, Layout] | None:
     """For weights with many more outputs than inputs, and for the others; None: all stay as they are.
 
-    ValueError if the weights can't be quantized so for this device and type.
+    ValueError if the weights can't be quantized so on this machine.
     """
-    on_cpu = device.type == "cpu" and dtype is torch.float32
+    fp32_on_cpu = device.type == "cpu" and dtype is torch.float32
     if quantization == "int8":
-        if not on_cpu:
-            raise ValueError(
-                f"quantization int8 computes in float32 on a CPU, got {dtype} on {device.type}: "
-                "set quantization to none, or dtype to float32"
-            )
+        if not fp32_on_cpu:
+            raise ValueError(f"quantization int8 computes in float32 on CPUs, got {dtype} on {device.type}")
+        if torch.backends.quantized.engine not in ("x86", "fbgemm"):
+            raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
         return int8, int8
-    return (packed, plain) if on_cpu and torch.backends.mkldnn.is_available() else None
+    if quantization != "none":
+        raise ValueError(f"quantization must be none or int8, got {quantization}")
+    return (packed, plain) if fp32_on_cpu and torch.backends.mkldnn.is_available() else None
 
 
 def plain(weight: Tensor) -> Multiply:
@@ -67,7 +68,7 @@ def int8(weight: Tensor) -> Multiply:
 
     Each row is scaled by itself, so what it gives does not depend on the others. FBGEMM adds pairs of
     products in 16 bits, which rows of 8 bits would overflow. torch means to drop its quantized tensors, by
-    which alone FBGEMM is reached; oneDNN's operators for plain ones take three times as long for few rows.
+    which alone FBGEMM is reached; oneDNN's operators for plain ones are slower (benchmarks/engine.md).
     """
     scales = _largest(weight) / 127
     zeros = torch.zeros(len(weight), dtype=torch.int64)

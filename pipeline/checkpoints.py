@@ -10,12 +10,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError
 from pipeline.reading.files import etag
-from pipeline.storage.patience import describe
+from pipeline.storage.patience import describe, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONFIGS = ("config.json", "params.json")
@@ -107,7 +108,8 @@ def _download(fs: Any, files: dict[str, dict[str, Any]], target: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
     try:
         for name, entry in files.items():
-            fs.get_file(entry["name"], str(temporary / name))
+            remote, local = entry["name"], str(temporary / name)
+            patiently(partial(fs.get_file, remote, local), remote)
             size = (temporary / name).stat().st_size
             if size != entry["size"]:
                 raise OSError(f"{name}: {size} bytes came, {entry['size']} were announced")

@@ -59,6 +59,7 @@ def connect() -> None:
     context.print_on_execution_start = False
     context.max_errored_blocks = 0
     context.target_max_block_size = None  # a shard stays one block, however large
+    context.execution_no_progress_timeout_s = -1  # a large shard may take hours; replicas have a watchdog
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from pipeline.config import InputSection
 from pipeline.durable.operations import execute
-from pipeline.durable.planning import extend, start
+from pipeline.durable.planning import begun, extend, start
+from pipeline.errors import ConfigError
 from pipeline.job import Job
 from pipeline.reading.plan import Plan, make_plan
 from pipeline.storage.store import Store
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 def planned(job: Job, store: Store, extending: bool) -> Plan:
     """The job's plan, with today's paths; ConfigError if the folder is another job's or a file changed."""
     section = job.config.input
+    _require_no_orphans(job, store)
     stored = execute(start(job.spec, lambda: make_plan(section).to_parquet()), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section)), store)
@@ -28,6 +30,18 @@ def planned(job: Job, store: Store, extending: bool) -> Plan:
             new_files[0],
         )
     return plan
+
+
+def _require_no_orphans(job: Job, store: Store) -> None:
+    """ConfigError if there are parts of a job whose plan is gone: this job might give other rows."""
+    if execute(begun(job.spec), store):
+        return
+    parts = store.list("generations")
+    if parts and not execute(begun(job.spec), store):  # else another run has begun meanwhile
+        raise ConfigError(
+            f"output.path: there are {len(parts)} files in generations, but no _job that tells what they "
+            "are; choose an empty folder, or remove them too"
+        )
 
 
 def joined(stored: Sequence[bytes]) -> Plan:

@@ -5,7 +5,7 @@ full across their borders; a shard's call only waits for its own rows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from model.request import Completion
 from pipeline.config import JobConfig
 from pipeline.determinism import require_same_machine
 from pipeline.durable.operations import execute
+from pipeline.durable.planning import require_begun
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
@@ -41,12 +42,14 @@ class ReplicaOptions:
     threads: int
     prefix: list[int]  # that most prompts begin with
     store: Store
+    spec: Mapping[str, Any]
     gate: Any  # the handle of a `pipeline.stopping.Gate`
 
 
 class Replica:
     def __init__(self, options: ReplicaOptions) -> None:
         config = options.config
+        execute(require_begun(options.spec), options.store)
         engine = self.load_engine(options)
         self._routed = bool(engine.config.num_experts) and config.router.statistics
         self._task = make_task(config, options.tokenizer, options.chat)

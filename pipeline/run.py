@@ -88,7 +88,7 @@ def _run_shards(
             max_task_retries=-1,  # the replica counts attempts itself, durably
         )
         published = finished.map_batches(
-            Publishing(store, job.config.label.known_column if job.config.label else None),
+            Publishing(store, job.config.label.known_column if job.config.label else None, job.spec),
             batch_size=None,
             batch_format="pyarrow",
         )
@@ -104,7 +104,15 @@ def _replica_options(
     job: Job, store: Store, resources: Resources, prefix: list[int], gate: Any
 ) -> ReplicaOptions:
     return ReplicaOptions(
-        job.config, str(job.checkpoint), job.tokenizer, job.chat, resources.threads, prefix, store, gate
+        job.config,
+        str(job.checkpoint),
+        job.tokenizer,
+        job.chat,
+        resources.threads,
+        prefix,
+        store,
+        job.spec,
+        gate,
     )
 
 

@@ -74,7 +74,7 @@ class Gate:
 
 @contextmanager
 def open_gate() -> Iterator[Any]:
-    """The handle of a gate on this node: it lives as long as the driver's machine does.
+    """The handle of a gate on this node, until the block ends.
 
     Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
     """
@@ -93,7 +93,8 @@ def open_gate() -> Iterator[Any]:
     try:
         yield gate
     finally:
-        ray.kill(gate)  # the replicas' calls that wait for it to close would keep it alive
+        with suppress(RayError):  # Ray may be gone
+            ray.kill(gate)  # the replicas' calls that wait for it to close would keep it alive
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.durable.operations import Read, Steps, first_wins
 from pipeline.durable.spec import require_same, spec_bytes
+from pipeline.errors import JobError
 
 SPEC = "_job/spec.json"
 
@@ -44,6 +45,20 @@ def begun(spec: Mapping[str, Any]) -> Steps[list[bytes]]:
         return []
     require_same(stored_spec, spec)
     return (yield from _with_later_ones([]))
+
+
+def require_begun(spec: Mapping[str, Any]) -> Steps[None]:
+    """For every process that works on the job: that its output folder is the one in which the job began.
+
+    JobError if nothing began there, ConfigError if another job did.
+    """
+    stored = yield Read(SPEC)
+    if stored is None:
+        raise JobError(
+            "output.path: a process of this job does not find the job there: it must be a folder that all "
+            "machines share, or a URL, and nobody may remove it meanwhile"
+        )
+    require_same(stored, spec)
 
 
 def extend(stored: list[bytes], plan_new_files: Callable[[list[bytes]], bytes | None]) -> Steps[list[bytes]]:

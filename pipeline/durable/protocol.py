@@ -23,7 +23,7 @@ import orjson
 
 from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.durable.planning import plan_path
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, JobError
 from pipeline.reading.plan import Plan, Shard
 
 SUCCESS = "_SUCCESS"
@@ -97,7 +97,10 @@ def finalize(
     committed = yield from _committed(plan)
     missing = [shard.id for shard in plan.shards if part_path(shard) not in committed]
     if missing:
-        raise ValueError(f"finalize needs every shard committed, but {len(missing)} are not: {missing[:5]}")
+        raise JobError(
+            f"{len(missing)} shards are not in output.path though they were committed, {missing[0]} for "
+            "one: all machines must see the same folder; run the same command again"
+        )
     by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
     for number in reversed(range(len(by_file))):  # _SUCCESS, which everybody knows, comes last
         if (yield Read(success_path(number))) is not None:

@@ -5,6 +5,7 @@ holds without reading its rows.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.durable.operations import execute
+from pipeline.durable.planning import require_begun
 from pipeline.durable.protocol import RouterTable, publish
 from pipeline.errors import quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
@@ -30,6 +32,7 @@ class Publishing:
 
     store: Store
     known_column: str | None
+    spec: Mapping[str, Any]
 
     def __call__(self, table: pa.Table) -> pa.Table:
         shard = carried_shard(table)
@@ -37,6 +40,7 @@ class Publishing:
             return self._publish(shard, table)
 
     def _publish(self, shard: Shard, table: pa.Table) -> pa.Table:
+        execute(require_begun(self.spec), self.store)
         router_table = table[ROUTER_COLUMN][0].as_py()
         rows = table.drop_columns([SHARD_COLUMN, ROUTER_COLUMN])
         summary = ShardSummary.of(rows, self.known_column)

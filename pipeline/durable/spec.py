@@ -33,7 +33,9 @@ FREE_BUT_FOR_BITS = (
 def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
     """The spec of a job, as JSON keeps it."""
     data = config.model_dump(mode="json")
-    free = FREE if config.engine.deterministic == "shard" else FREE + FREE_BUT_FOR_BITS
+    free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
+    if config.model.quantization != "none":
+        free.discard("model.tensor_parallel")  # a rank rounds its own share of a row by itself
     for key in free:
         *sections, last = key.split(".")
         section = data

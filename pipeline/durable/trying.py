@@ -100,10 +100,12 @@ def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
 
 
 def give_up(shard: Shard, process: str) -> Steps[None]:
-    """Note that a process which goes on leaves its try of this shard: its end will not count as a death."""
+    """Note that a process which goes on leaves its try of this shard: its end will not count as a death.
+
+    Also where it has not noted any try: that note may be on its way to the store.
+    """
     attempts = yield from read_attempts(shard)
-    if any(attempt.process == process for attempt in attempts):
-        yield from _say_through(shard, process, len(attempts))
+    yield from _say_through(shard, process, len(attempts))
 
 
 def _few(bad: set[int], shard: Shard) -> set[int]:

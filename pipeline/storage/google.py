@@ -1,8 +1,11 @@
-"""gcsfs as the project needs it: one plain API, an end to silence, and refusals that are told apart."""
+"""gcsfs as the project needs it: plain uploads, an end to silence, and refusals that are told apart."""
 
 import errno
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import ClientTimeout
 from gcsfs.core import GCSFileSystem
@@ -22,19 +25,55 @@ class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
         silence = ClientTimeout(total=None, sock_connect=SILENCE_SECONDS, sock_read=SILENCE_SECONDS)
         super().__init__(requests_timeout=silence, **options)
 
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        """The data alone in one request, all or nothing, of any size.
+
+        gcsfs would send it in pieces, which are lost with the answer to the last, or between boundaries that
+        it does not look for in the data.
+        """
+        bucket, key, _generation = self.split_path(path)
+        only_if_absent = {"ifGenerationMatch": "0"} if mode == "create" else {}
+        await self._call(
+            "POST",
+            f"{self._location}/upload/storage/v1/b/{quote(bucket)}/o",
+            uploadType="media",
+            name=key,
+            headers={"Content-Type": "application/octet-stream"},
+            data=value,
+            **only_if_absent,
+        )
+
     async def _request(self, *request: Any, **options: Any) -> Any:
-        """A refusal as other filesystems raise it; gcsfs puts the server's words in place of a status."""
-        try:
+        with _refusals_told_apart():
             return await super()._request(*request, **options)
-        except HttpError as error:
-            if str(error.code) != "401":
-                raise
-            raise PermissionError(errno.EACCES, "HTTP 401") from None
-        except OSError as error:
-            if not str(error).startswith("Forbidden: "):
-                raise
-            raise PermissionError(errno.EACCES, "HTTP 403") from None
-        except ValueError as error:
-            if not str(error).startswith("Bad Request: "):
-                raise
-            raise HttpError({"code": 400}) from None
+
+    async def _get_file_request(self, *request: Any, **options: Any) -> Any:
+        with _refusals_told_apart():
+            return await super()._get_file_request(*request, **options)
+
+
+class Refused(PermissionError):
+    """The server says 401 (who are you?) or 403 (you may not)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(errno.EACCES, f"HTTP {status}")
+        self.code = status
+
+
+@contextmanager
+def _refusals_told_apart() -> Iterator[None]:
+    """As other filesystems raise them; gcsfs puts the server's words in place of a status."""
+    try:
+        yield
+    except HttpError as error:
+        if str(error.code) != "401":
+            raise
+        raise Refused(401) from None
+    except OSError as error:
+        if not str(error).startswith("Forbidden: "):
+            raise
+        raise Refused(403) from None
+    except ValueError as error:
+        if not str(error).startswith("Bad Request: "):
+            raise
+        raise HttpError({"code": 400}) from None

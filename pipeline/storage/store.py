@@ -18,11 +18,9 @@ from pipeline.storage.patience import PatientFile, describe, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic
-# S3 takes up to 5 GiB in one request, all or nothing, and GCS more. s3fs would send 100 MiB and more in
-# pieces, gcsfs 50 MiB, and when the answer to the last is lost the upload may be unknown by then: the retry
-# fails though all is committed.
+# S3 takes up to 5 GiB in one request, all or nothing. s3fs would send 100 MiB and more in pieces, and when
+# the answer to the last is lost the upload may be unknown by then: the retry fails though all is committed.
 _ONE_REQUEST = {"chunksize": 5 * 2**30}
-_GCSFS_BOUNDARY = b"--==0=="  # a request's parts end at it, also in their midst
 _memory_lock = threading.Lock()  # memory:// looks before it writes; a lock makes that one step
 
 
@@ -159,8 +157,7 @@ class ObjectStore(Store):
         super().__init__(root.rstrip("/"))
         self._fs, self._path = filesystem(self.root)
         self._in_memory = root.startswith("memory://")
-        self._on_s3 = root.startswith(("s3://", "s3a://"))
-        self._on_gcs = root.startswith(("gs://", "gcs://"))
+        self._put_options = _ONE_REQUEST if root.startswith(("s3://", "s3a://")) else {}
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
         return ObjectStore, (self.root,)
@@ -168,7 +165,7 @@ class ObjectStore(Store):
     def create(self, path: str, data: bytes) -> bool:
         def put() -> bool:
             with _memory_lock if self._in_memory else contextlib.nullcontext():
-                self._fs.pipe_file(self._full(path), data, mode="create", **self._put_options(data))
+                self._fs.pipe_file(self._full(path), data, mode="create", **self._put_options)
             return True
 
         try:
@@ -177,8 +174,7 @@ class ObjectStore(Store):
             return False
 
     def replace(self, path: str, data: bytes) -> None:
-        options = self._put_options(data)
-        patiently(lambda: self._fs.pipe_file(self._full(path), data, **options), self.url(path))
+        patiently(lambda: self._fs.pipe_file(self._full(path), data, **self._put_options), self.url(path))
 
     def read(self, path: str) -> bytes:
         return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
@@ -213,11 +209,6 @@ class ObjectStore(Store):
                 "check that the bucket exists and that the credentials may put and list"
             ) from None
         _expect_refusal(self, (True, answers[1]))
-
-    def _put_options(self, data: bytes) -> dict[str, int]:
-        if self._on_gcs and _GCSFS_BOUNDARY in data:
-            return {"chunksize": len(data)}  # an upload of one piece, the data in a request of its own
-        return _ONE_REQUEST if self._on_s3 or self._on_gcs else {}
 
     def _full(self, path: str) -> str:
         return f"{self._path}/{path}"

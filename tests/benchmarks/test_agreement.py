@@ -1,12 +1,15 @@
 """How near 8 bits come to float32, on the demo's rows."""
 
+import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.agreement import agreement
 from jobs.__main__ import app
 from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
 
 DEMO = Path(__file__).parents[2] / "configs/demo"
 
@@ -17,7 +20,7 @@ def test_nearly_all_labels_stay_the_same() -> None:
     assert found.rows == 400
     assert found.same >= 0.985 * found.rows
     assert found.mean_difference is not None
-    assert found.mean_difference < 0.01
+    assert 0 < found.mean_difference < 0.01, "the two ways are two"
 
 
 def test_the_command_says_how_many_replies_stay_the_same() -> None:
@@ -35,3 +38,13 @@ def test_the_command_says_how_many_replies_stay_the_same() -> None:
     assert done.exit_code == 0, done.output
     assert "of 40 rows have the same tokens" in done.output
     assert CliRunner().invoke(app, ["bench", "agreement", "nowhere.yaml"]).exit_code == 2
+
+
+def test_no_row_with_a_prompt_is_nothing_to_compare(tmp_path: Path) -> None:
+    row = {"id": "1", "question": "", "answer": "", "language": "en"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    job = JobConfig.load(
+        DEMO / "replies.yaml", [f"input.path={tmp_path / 'rows.jsonl'}", "input.prompt={column: question}"]
+    )
+    with pytest.raises(ConfigError, match="no row has a prompt"):
+        agreement(job)

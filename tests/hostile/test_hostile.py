@@ -27,7 +27,9 @@ def outcome_of() -> Iterator[Callable[[str], dict[str, Any]]]:
 
         def run(name: str) -> dict[str, Any]:
             print(name, file=asked, flush=True)
-            outcome: dict[str, Any] = json.loads(answers.readline())
+            answer = answers.readline()
+            assert answer, "the runner itself has ended"
+            outcome: dict[str, Any] = json.loads(answer)
             return outcome
 
         yield run

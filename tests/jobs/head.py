@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,9 @@ def ray_head(auth: Mapping[str, str], dashboard_host: str = "127.0.0.1") -> Iter
     try:
         yield Head(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{port}", process.pid, auth)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
-            one.kill()
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # workers end with their raylet
+                child.kill()
+        process.kill()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)

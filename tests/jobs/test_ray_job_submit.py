@@ -12,6 +12,7 @@ from tests.jobs.head import Head, environment
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240
+LONGER = "generation.max_new_tokens=48"  # `ray job stop` takes seconds to begin
 
 
 class JobServer:
@@ -33,11 +34,10 @@ class JobServer:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def submit(self, job_file: Path, out: Path, *options: str) -> str:
-        return self.ray_job(
-            "submit", *options, "--working-dir", ".", "--",
-            "python", "-m", "jobs", "run", str(job_file), "--set", f"output.path={out}",
-        )  # fmt: skip
+    def submit(self, job_file: Path, out: Path, *options: str, override: str | None = None) -> str:
+        overrides = ["--set", f"output.path={out}", *(["--set", override] if override else [])]
+        command = ["python", "-m", "jobs", "run", str(job_file), *overrides]
+        return self.ray_job("submit", *options, "--working-dir", ".", "--", *command)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,8 @@ def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_
     out, first = tmp_path / "out", f"stopped-{patience}"
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(patience)} if patience else {}
     options = ["--no-wait", "--submission-id", first]
-    server.submit(job_file, out, *options, "--runtime-env-json", json.dumps({"env_vars": variables}))
+    options += ["--runtime-env-json", json.dumps({"env_vars": variables})]
+    server.submit(job_file, out, *options, override=LONGER)
     deadline = time.monotonic() + SECONDS
     while not list(out.glob("generations/*.parquet")):
         assert time.monotonic() < deadline, server.ray_job("logs", first)
@@ -93,7 +94,7 @@ def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_
         report = json.loads((out / "report.json").read_text())
         assert (report["state"], report["rows"]) == ("interrupted", committed)
 
-    assert "succeeded" in server.submit(job_file, out)
+    assert "succeeded" in server.submit(job_file, out, override=LONGER)
     assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(200))
     report = json.loads((out / "report.json").read_text())
     assert 0 < report["rows_this_run"] < report["rows"] == 200

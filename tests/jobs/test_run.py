@@ -113,6 +113,15 @@ def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: P
     assert "generation.max_new_tokens: was 12, is 13" in result.stderr
 
 
+def test_parts_without_their_plan_are_refused(job_file: Path) -> None:
+    parts = job_file.parent / "out" / "generations"
+    parts.mkdir(parents=True)
+    (parts / "part-000000-feed.parquet").touch()
+    result = CliRunner().invoke(app, ["run", str(job_file)])
+    assert result.exit_code == 2
+    assert "there are 1 files in generations, but no _job" in result.stderr
+
+
 def test_plan_shows_what_would_run_and_writes_nothing(job_file: Path) -> None:
     result = CliRunner().invoke(app, ["plan", str(job_file)])
     assert result.exit_code == 0, result.output

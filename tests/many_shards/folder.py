@@ -44,13 +44,14 @@ def fill(place: Path, shards: int, missing: int) -> None:
         rows.writelines(json.dumps({"text": f"Where is order {row}?"}) + "\n" for row in range(shards))
     config = make_config(place)
     store = Store.open(config.output.path)
-    plan = planned(check_job(config), store, extending=False)
-    first = store.read(_publish(store, plan.shards[0]))
+    job = check_job(config)
+    plan = planned(job, store, extending=False)
+    first = store.read(_publish(store, plan.shards[0], job.spec))
     for shard in plan.shards[1 : len(plan.shards) - missing]:
         (place / "out" / part_path(shard)).write_bytes(first)
 
 
-def _publish(store: Store, shard: Shard) -> str:
+def _publish(store: Store, shard: Shard, spec: dict[str, object]) -> str:
     """Commit a shard of one row, with a router table of the demo's size."""
     layers, chosen, experts = 4, 2, 8
     counts = {
@@ -69,5 +70,5 @@ def _publish(store: Store, shard: Shard) -> str:
     )  # fmt: skip
     table = pa.array([to_parquet(sum_by_group([("", routing)]))], pa.large_binary())
     block = carry_shard(shard, rows).append_column(ROUTER_COLUMN, table)
-    path: str = Publishing(store, None)(block)["path"][0].as_py()
+    path: str = Publishing(store, None, spec)(block)["path"][0].as_py()
     return path

@@ -68,16 +68,22 @@ def test_an_engine_in_int8_says_of_a_row_what_it_says_of_it_alone(variant, engin
         assert eight.generate([prompt], params)[0].token_ids == completion.token_ids
 
 
-@pytest.mark.parametrize("variant", ["tied", "dense"])  # no router that a small change makes choose otherwise
-def test_an_engine_in_int8_is_near_the_model(variant, engine, oracle, prompts):
+@pytest.mark.parametrize("variant", ["tied", "dense"])
+def test_an_engine_in_int8_is_near_the_model_and_is_another(variant, engine, oracle, prompts):
     scored = engine(variant, quantization="int8", max_batch_rows=8).score(prompts, [[5], [6], [7]])
     for prompt, completion in zip(prompts, scored, strict=True):
-        expected = oracle(variant).logits(prompt)[-1].log_softmax(-1)[5:8]
-        assert completion.choice_logprobs == pytest.approx(expected.tolist(), abs=1.0)
+        expected = oracle(variant).logits(prompt)[-1].log_softmax(-1)[5:8].tolist()
+        assert completion.choice_logprobs == pytest.approx(expected, abs=1.0)
+        assert completion.choice_logprobs != pytest.approx(expected, abs=1e-4)
 
 
-def test_int8_is_for_cpus_in_float32():
-    with pytest.raises(ValueError, match=r"int8 computes in float32 on a CPU, got torch\.bfloat16 on cpu"):
+def test_what_cannot_be_quantized_so_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"int8 computes in float32 on CPUs, got torch\.bfloat16 on cpu"):
         layouts(torch.bfloat16, CPU, "int8")
-    with pytest.raises(ValueError, match="on cuda: set quantization to none"):
+    with pytest.raises(ValueError, match=r"got torch\.float32 on cuda"):
         layouts(torch.float32, torch.device("cuda"), "int8")
+    with pytest.raises(ValueError, match="none or int8, got int4"):
+        layouts(torch.float32, CPU, "int4")
+    monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack")
+    with pytest.raises(ValueError, match="needs an x86 CPU"):
+        layouts(torch.float32, CPU, "int8")

@@ -1,12 +1,14 @@
 """Whole jobs on Ray, from a file of prompts to published tables, with transformers as the oracle."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -141,6 +143,17 @@ def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, t
     assert all(a != b for a, b in zip(other[1::2], one[1::2], strict=True))
 
 
+def processes_of(title: str) -> list[psutil.Process]:
+    return [child for child in psutil.Process().children(recursive=True) if title in child.cmdline()]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_config: MakeConfig) -> None:
     config = make_config([{"ids": row} for row in random_prompts(30)], generation={"max_new_tokens": 2})
     run(config)
@@ -148,6 +161,7 @@ def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_co
     plan = Plan.from_parquet((out / "_job/plan-000.parquet").read_bytes())
     parts = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
     assert len(parts) == len(plan.shards) == 4
+    wait_until(lambda: not processes_of("ray::Gate"))
 
     assert run(config).rows_this_run == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == parts

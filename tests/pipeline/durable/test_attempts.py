@@ -16,8 +16,8 @@ from pipeline.durable.attempts import (
     quarantined,
     read_attempts,
 )
-from pipeline.durable.operations import execute
-from pipeline.durable.trying import Enter, Run, TryShard, try_shard, try_shard_together
+from pipeline.durable.operations import Create, apply, execute
+from pipeline.durable.trying import Enter, Run, TryShard, give_up, try_shard, try_shard_together
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
@@ -148,3 +148,17 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
 def test_a_broken_model_is_not_taken_for_bad_rows() -> None:
     with pytest.raises(JobError, match="9 rows of shard feed"):
         die_until_done(12, set(range(12)), max_attempts=1)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_try_that_is_given_up_while_it_is_noted_is_no_death(tmp_path: Path, late: bool) -> None:
+    store = Store.open(tmp_path)
+    steps, answer = try_shard(SHARD, "p", 3), None
+    while not isinstance(step := steps.send(answer), Create):
+        answer = False if isinstance(step, Enter) else apply(step, store)
+    if not late:
+        apply(step, store)
+    execute(give_up(SHARD, "p"), store)
+    if late:
+        apply(step, store)
+    assert deaths(execute(read_attempts(SHARD), store)) == []

@@ -12,7 +12,9 @@ import pytest
 
 from model.row_routing import RowRouting
 from pipeline.durable.finishing import read_parts, write_router_tables
+from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
+from pipeline.durable.spec import spec_bytes
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import (
@@ -27,6 +29,7 @@ from pipeline.storage.store import Store
 
 MakeRouting = Callable[..., RowRouting]
 Routed = list[tuple[str, RowRouting]]
+JOB = {"config": {"job": "finished"}, "format_version": 1, "checkpoint": "", "tokenizer": ""}
 
 
 def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) -> str:
@@ -45,7 +48,8 @@ def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) ->
     sums = to_parquet(sum_by_group(routed)) if routed is not None else None
     router = pa.array([sums] + [None] * (rows - 1), pa.large_binary())
     block = carry_shard(shard, table).append_column(ROUTER_COLUMN, router)
-    path: str = Publishing(store, None)(block)["path"][0].as_py()
+    store.create(SPEC, spec_bytes(JOB))
+    path: str = Publishing(store, None, JOB)(block)["path"][0].as_py()
     return path
 
 

@@ -10,7 +10,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.planning import SPEC, extend, start
 from pipeline.durable.protocol import SUCCESS, RouterTable, finalize, part_path, publish, remaining
 from pipeline.durable.spec import make_spec
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, JobError
 from pipeline.reading.plan import Plan, Shard
 from pipeline.storage.store import Store
 
@@ -83,6 +83,11 @@ def test_what_changes_no_row_may_change_between_runs() -> None:
     assert make_spec(moved, "weights", "tokens") == SPEC_OF_JOB
 
 
+def test_ranks_that_round_by_themselves_may_not_change_in_number() -> None:
+    one, two = (job(model__quantization="int8", model__tensor_parallel=ranks) for ranks in (1, 2))
+    assert make_spec(one, "weights", "tokens") != make_spec(two, "weights", "tokens")
+
+
 def test_a_spec_that_is_not_ours_is_refused(store: Store) -> None:
     store.create(SPEC, b"{}")
     with pytest.raises(ConfigError, match="not one of mixtray"):
@@ -117,7 +122,7 @@ def test_a_part_names_the_router_table_of_its_own_attempt(store: Store) -> None:
 
 
 def test_success_lists_every_part_as_it_is_stored(store: Store) -> None:
-    with pytest.raises(ValueError, match="4 are not"):
+    with pytest.raises(JobError, match="4 shards are not"):
         execute(finalize(THE_PLAN, [{}]), store)
     hashes = {}
     for shard in SHARDS:
@@ -141,7 +146,7 @@ def test_each_plan_file_has_its_own_success(store: Store) -> None:
         execute(publish(shard, None, lambda table: b"rows"), store)
     execute(finalize(first, [{}]), store)
     before = store.read(SUCCESS)
-    with pytest.raises(ValueError, match="1 are not"):
+    with pytest.raises(JobError, match="1 shards are not"):
         execute(finalize(whole, [{}, {}]), store)
     assert not store.exists("_SUCCESS-001")
     execute(publish(SHARDS[3], None, lambda table: b"rows"), store)

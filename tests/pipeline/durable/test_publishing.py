@@ -11,7 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
+from pipeline.durable.spec import spec_bytes
+from pipeline.errors import ConfigError, JobError
 from pipeline.reading.datasource import SHARD_COLUMN, carry_shard
 from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN
@@ -36,6 +39,13 @@ ROWS = [
     ("5", "error", "EMPTY_LINE", None, None, None, "no"),
 ]
 ROUTER = b"sums of the shard"
+JOB = {"config": {"job": "published"}, "format_version": 1, "checkpoint": "", "tokenizer": ""}
+
+
+def publishing(store: Store) -> Publishing:
+    """For a job that has begun in the store."""
+    store.create(SPEC, spec_bytes(JOB))
+    return Publishing(store, "queue", JOB)
 
 
 def shard(rows: int, ordinal: int = 0) -> Shard:
@@ -82,7 +92,7 @@ def test_known_labels_may_be_numbers() -> None:
 @pytest.mark.parametrize("router", [ROUTER, None])
 def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -> None:
     store = Store.open(place)
-    [published] = Publishing(store, "queue")(finished(router)).to_pylist()
+    [published] = publishing(store)(finished(router)).to_pylist()
     summary = ShardSummary(**json.loads(published["summary"]))
     assert summary == ShardSummary.of(rows_table(), "queue")
     with store.open_file(published["path"]) as part:
@@ -100,7 +110,7 @@ def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -
 
 def test_a_part_holds_the_rows_and_no_column_of_the_machinery(place: str) -> None:
     store = Store.open(place)
-    [published] = Publishing(store, "queue")(finished()).to_pylist()
+    [published] = publishing(store)(finished()).to_pylist()
     part = pq.read_table(io.BytesIO(store.read(published["path"])))
     assert part.replace_schema_metadata(None).equals(rows_table())
     assert {SHARD_COLUMN, ROUTER_COLUMN}.isdisjoint(part.column_names)
@@ -108,9 +118,9 @@ def test_a_part_holds_the_rows_and_no_column_of_the_machinery(place: str) -> Non
 
 def test_a_second_attempt_changes_nothing(place: str) -> None:
     store = Store.open(place)
-    [first] = Publishing(store, "queue")(finished()).to_pylist()
+    [first] = publishing(store)(finished()).to_pylist()
     before = store.read(first["path"])
-    [second] = Publishing(store, "queue")(finished(b"of another attempt")).to_pylist()
+    [second] = publishing(store)(finished(b"of another attempt")).to_pylist()
     assert second["path"] == first["path"]
     assert second["sha256"] is None
     assert store.read(first["path"]) == before
@@ -123,12 +133,22 @@ def test_a_second_attempt_changes_nothing(place: str) -> None:
 def test_a_block_that_is_no_whole_shard_is_not_published(place: str) -> None:
     store = Store.open(place)
     with pytest.raises(RuntimeError, match="Ray Data split or merged a block"):
-        Publishing(store, "queue")(finished().slice(1))
+        publishing(store)(finished().slice(1))
+    assert store.list("generations") == []
+
+
+def test_a_folder_in_which_the_job_did_not_begin_is_left_alone(place: str) -> None:
+    store = Store.open(place)
+    with pytest.raises(JobError, match="does not find the job there"):
+        Publishing(store, "queue", JOB)(finished())
+    store.create(SPEC, spec_bytes(JOB | {"config": {"job": "another"}}))
+    with pytest.raises(ConfigError, match='job: was "another", is "published"'):
+        Publishing(store, "queue", JOB)(finished())
     assert store.list("generations") == []
 
 
 def test_pandas_reads_a_folder_of_parts(tmp_path: Any) -> None:
-    publishing = pickle.loads(pickle.dumps(Publishing(Store.open(tmp_path), "queue")))
+    publish = pickle.loads(pickle.dumps(publishing(Store.open(tmp_path))))
     for ordinal in range(3):
-        publishing(finished(ordinal=ordinal))
+        publish(finished(ordinal=ordinal))
     assert len(pd.read_parquet(tmp_path / "generations")) == 3 * len(ROWS)

@@ -157,8 +157,8 @@ def test_a_server_that_never_recovers_is_given_up_at_the_deadline(
 ) -> None:
     monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.4)
     calls: list[Callable[[Store], object]] = [
-        lambda store: store.create("a", b""),
-        lambda store: store.replace("a", b""),
+        lambda store: store.create("a", b"1"),
+        lambda store: store.replace("a", b"1"),
         lambda store: store.read("a"),
         lambda store: store.list("parts"),
         lambda store: store.exists("a"),
@@ -177,8 +177,8 @@ def test_a_denial_is_final_and_told_without_the_server_s_words(
 ) -> None:
     begin = time.monotonic()
     with server.behind(lambda *request: "denied") as (store, _):
-        for call in (lambda: store.create("a", b""), lambda: store.read("a"), lambda: store.list("parts")):
-            with pytest.raises(PermissionError, match=r"HTTP 403|PermissionError") as denial:
+        for call in (lambda: store.create("a", b"1"), lambda: store.read("a"), lambda: store.list("parts")):
+            with pytest.raises(PermissionError, match="HTTP 403") as denial:
                 call()
             assert "canary" not in str(denial.value)
     assert time.monotonic() - begin < 5

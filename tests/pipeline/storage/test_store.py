@@ -41,10 +41,10 @@ def test_read_of_nothing_is_file_not_found(place: str) -> None:
 def test_list_sees_what_another_store_object_just_wrote(place: str) -> None:
     mine, theirs = Store.open(place), Store.open(place)
     assert mine.list("generations") == []
-    theirs.create("generations/b", b"")
+    theirs.create("generations/b", b"1")
     assert mine.list("generations/") == ["generations/b"]
-    theirs.create("generations/a", b"")
-    theirs.create("generations/deeper/c", b"")
+    theirs.create("generations/a", b"1")
+    theirs.create("generations/deeper/c", b"1")
     assert mine.list("generations") == ["generations/a", "generations/b"]
 
 
@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_no_part_and_no_temporary(tmp_path: Path, monkeypatch
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    store.create("generations/a", b"")
+    store.create("generations/a", b"1")
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
         store.create("generations/b", b"data")
