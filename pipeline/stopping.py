@@ -94,7 +94,8 @@ def open_gate() -> Iterator[Any]:
         yield gate
     finally:
         with suppress(RayError):  # Ray may be gone
-            ray.kill(gate)  # the replicas' calls that wait for it to close would keep it alive
+            ray.get(gate.close.remote(0.0), timeout=_SECONDS_TO_GIVE_UP)  # nobody is left waiting for it
+            ray.kill(gate)
 
 
 @contextmanager

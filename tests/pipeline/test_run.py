@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,13 @@ def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, t
     assert all(a != b for a, b in zip(other[1::2], one[1::2], strict=True))
 
 
-def processes_of(title: str) -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if title in child.cmdline()]
+def processes_of(title: str) -> list[int]:
+    """Children of this process, near and far, with that title."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it may have ended by now
+            found += [child.pid] if title in child.cmdline() else []
+    return found
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
