@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import Interrupted
 
-_SECONDS_TO_GIVE_UP = 5.0  # a replica that died in a shard never says that it gave it up
+_SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
 _SECONDS_TO_COMMIT = 20.0  # spot machines and Kubernetes leave a process at least 30
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -49,6 +49,7 @@ def once(happened: Callable[[], bool], act: Callable[[], None]) -> None:
     threading.Thread(target=wait_and_act, daemon=True).start()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_replicas_kills_and_resumes_change_no_byte(make_config: MakeConfig) -> None:
     calm = make_config(

@@ -124,7 +124,7 @@ SLACK = float(os.environ.get("RECOVERY_SLACK_S", "40"))
     [
         pytest.param(1, 0, signal.SIGKILL, id="killed-replica", marks=pytest.mark.slow),
         pytest.param(1, 0, signal.SIGSTOP, id="stopped-replica"),
-        pytest.param(2, 1, signal.SIGKILL, id="killed-rank"),
+        pytest.param(2, 1, signal.SIGKILL, id="killed-rank", marks=pytest.mark.slow),
         pytest.param(2, 1, signal.SIGSTOP, id="stopped-rank", marks=pytest.mark.slow),
     ],
 )
