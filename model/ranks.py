@@ -95,13 +95,19 @@ def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subp
 
 
 def _wait_for(children: "list[subprocess.Popen[bytes]]", store: Path) -> None:
-    """Until every child has come to the rendezvous: torch would wait for a dead one until its timeout."""
+    """Until every child has come to the rendezvous: torch would wait for a dead one until its timeout.
+
+    RuntimeError if one of them ended, or has not come by then.
+    """
+    deadline = time.monotonic() + _COLLECTIVE_TIMEOUT.total_seconds()
     for rank, child in enumerate(children, start=1):
         while not _arrival(rank, store).exists():
             if child.poll() is not None:
                 raise RuntimeError(
                     f"rank {rank} ended with code {child.returncode} while it started; its output says why"
                 )
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"rank {rank} did not start within {_COLLECTIVE_TIMEOUT}")
             time.sleep(0.02)
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 from ray.data import DataContext
@@ -13,6 +14,13 @@ from ray.util.annotations import RayDeprecationWarning
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
+
+# A task's process may be killed so often before it ends the job; a machine that goes counts too.
+_RETRIES = {"max_retries": 8}
+# Of Ray's cores. Together they fit on one, or two jobs might hold all between them and wait for each other.
+READING: dict[str, Any] = {"num_cpus": 0.9, **_RETRIES}
+PUBLISHING: dict[str, Any] = {"num_cpus": 0.04, **_RETRIES}
+_REPLICA_ON_CPUS = 0.01
 
 _OS_ERRORS = (
     "OSError",
@@ -68,8 +76,8 @@ def connect() -> None:
 def plan_resources(config: JobConfig) -> Resources:
     """Share the cluster out among the replicas.
 
-    On GPUs a replica takes `tensor_parallel` of one node, and at most one core. On CPUs replicas compute with
-    all cores. Either way they ask Ray for half of them together at most: reading and publishing need room.
+    On GPUs a replica takes `tensor_parallel` of one node, and at most one core, all of them together half of
+    the cores. On CPUs replicas compute with all cores but ask Ray for next to none of them.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     ranks = config.model.tensor_parallel
@@ -91,8 +99,7 @@ def plan_resources(config: JobConfig) -> Resources:
     threads = max(1, int(cpus) // (replicas * ranks))
     if isinstance(config.engine.threads, int):
         threads = config.engine.threads
-    share = cpus / 2 / replicas
-    return Resources(replicas, share if share < 1 else int(share), num_gpus=0, threads=threads)
+    return Resources(replicas, _REPLICA_ON_CPUS, num_gpus=0, threads=threads)
 
 
 def as_job_error(error: RayError) -> JobError:

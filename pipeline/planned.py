@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pipeline.config import InputSection
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun, extend, start
+from pipeline.durable.spec import spec_digest
 from pipeline.errors import ConfigError
 from pipeline.job import Job
 from pipeline.reading.plan import Plan, make_plan
@@ -18,9 +19,10 @@ def planned(job: Job, store: Store, extending: bool) -> Plan:
     """The job's plan, with today's paths; ConfigError if the folder is another job's or a file changed."""
     section = job.config.input
     _require_no_orphans(job, store)
-    stored = execute(start(job.spec, lambda: make_plan(section).to_parquet()), store)
+    digest = spec_digest(job.spec)
+    stored = execute(start(job.spec, lambda: make_plan(section, job=digest).to_parquet()), store)
     if extending:
-        stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section)), store)
+        stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section, digest)), store)
     plan, new_files = joined(stored).check(section)
     if new_files:
         logger.warning(
@@ -49,7 +51,7 @@ def joined(stored: Sequence[bytes]) -> Plan:
     return Plan.join([Plan.from_parquet(data) for data in stored])
 
 
-def _plan_new_files(stored: Sequence[bytes], section: InputSection) -> bytes | None:
+def _plan_new_files(stored: Sequence[bytes], section: InputSection, job: str) -> bytes | None:
     before = joined(stored)
     _, new_files = before.check(section)
-    return make_plan(section, before).to_parquet() if new_files else None
+    return make_plan(section, before, job).to_parquet() if new_files else None

@@ -17,6 +17,7 @@ from pipeline.config import JobConfig
 from pipeline.determinism import require_same_machine
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import require_begun
+from pipeline.durable.protocol import part_path
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
@@ -26,6 +27,7 @@ from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
+from pipeline.starting import start_engine
 from pipeline.storage.store import Store
 from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
@@ -50,7 +52,8 @@ class Replica:
     def __init__(self, options: ReplicaOptions) -> None:
         config = options.config
         execute(require_begun(options.spec), options.store)
-        engine = self.load_engine(options)
+        watchdog = Watchdog(config.engine.progress_deadline_s)
+        engine = start_engine(lambda: self.load_engine(options), watchdog, options.gate)
         self._routed = bool(engine.config.num_experts) and config.router.statistics
         self._task = make_task(config, options.tokenizer, options.chat)
         needed = self._task.cache_tokens(engine.config.max_positions)
@@ -61,7 +64,7 @@ class Replica:
             )
         engine.share_prefix(options.prefix)
         self._results = Results(config, engine.config)
-        self._engine = EngineThread(engine, Watchdog(config.engine.progress_deadline_s))
+        self._engine = EngineThread(engine, watchdog)
         deterministic = config.engine.deterministic == "shard"
         if deterministic:
             execute(require_same_machine(engine), options.store)
@@ -111,7 +114,7 @@ class Replica:
             if self._gate_closed is None:
                 self._gate_closed = asyncio.ensure_future(self._gate.closed.remote())
             await asyncio.wait({running, self._gate_closed}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done() and await self._gate.commit.remote():
+            if running.done() and await self._gate.commit.remote(part_path(shard), self._shards.process):
                 return running.result()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run

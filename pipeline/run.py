@@ -2,20 +2,21 @@
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster import Resources, as_job_error, connect, plan_resources
+from pipeline.cluster import PUBLISHING, READING, Resources, as_job_error, connect, plan_resources
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import finalize, remaining
+from pipeline.durable.protocol import finalize, part_path, remaining
 from pipeline.durable.publishing import Publishing
+from pipeline.durable.trying import give_up
 from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.job import Job, check_job
@@ -49,33 +50,41 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     missing = execute(remaining(plan), store)
 
     started = time.monotonic()
-    new: list[ShardSummary] = []
+    new: dict[str, ShardSummary] = {}  # by part
     try:
         if missing:
             connect()
             warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
             progress = JobProgress(plan.rows, done)
-            with open_gate() as gate, stopping_on_signals(gate, lambda: len(new)), progress:
+            absolve = _absolve(missing, store)
+            with open_gate() as gate, stopping_on_signals(gate, new, absolve), progress:
                 prefix = shared_prefix(job, plan)
                 with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
-                    for summary in commits:
-                        new.append(summary)
+                    for part, summary in commits:
+                        new[part] = summary
                         progress.add(summary)
     except Interrupted as stop:
-        _finish(job, store, plan, new, "interrupted", time.monotonic() - started)
+        _finish(job, store, plan, [*new.values()], "interrupted", time.monotonic() - started)
         raise Interrupted("stopped before the end; run the same command again to go on") from stop
-    return _finish(job, store, plan, new, "done", time.monotonic() - started)
+    return _finish(job, store, plan, [*new.values()], "done", time.monotonic() - started)
+
+
+def _absolve(shards: list[Shard], store: Store) -> Callable[[str, str], None]:
+    by_part = {part_path(shard): shard for shard in shards}
+    return lambda part, process: execute(give_up(by_part[part], process), store)
 
 
 def _run_shards(
     job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
-) -> Generator[ShardSummary]:
-    """Commit every shard, in any order; yields a summary as each one is committed."""
+) -> Generator[tuple[str, ShardSummary]]:
+    """Commit every shard, in any order; yields its part's path and summary as each one is committed."""
     resources = plan_resources(job.config)
     try:
-        rows = ray.data.read_datasource(ShardDatasource(shards, job.columns), override_num_blocks=len(shards))
-        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow")
+        rows = ray.data.read_datasource(
+            ShardDatasource(shards, job.columns), override_num_blocks=len(shards), ray_remote_args=READING
+        )
+        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow", **READING)
         finished = prepared.map_batches(
             replica,
             fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
@@ -91,11 +100,13 @@ def _run_shards(
             Publishing(store, job.config.label.known_column if job.config.label else None, job.spec),
             batch_size=None,
             batch_format="pyarrow",
+            compute=TaskPoolStrategy(min(len(shards), 2 * resources.replicas)),
+            **PUBLISHING,
         )
         # iter_rows would hold a commit back until the next one is there
         for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-            for summary in commits["summary"].to_pylist():
-                yield ShardSummary(**json.loads(summary))
+            for commit in commits.to_pylist():
+                yield commit["path"], ShardSummary(**json.loads(commit["summary"]))
     except RayError as error:
         raise as_job_error(error) from error
 

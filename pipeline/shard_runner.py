@@ -4,6 +4,7 @@ Shards that are not suspected run beside each other; a suspected one waits until
 """
 
 import asyncio
+import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,7 +32,7 @@ class ShardRunner(Generic[Row]):
         self._try_shard = try_shard
         self._max_attempts = max_attempts
         self._run_rows = run_rows
-        self._process = uuid.uuid4().hex
+        self.process = f"{socket.gethostname()}:{uuid.uuid4().hex}"
         self._turnstile = Turnstile()
 
     async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
@@ -40,7 +41,7 @@ class ShardRunner(Generic[Row]):
         JobError if the shard killed so many processes that it can't be its rows.
         """
         outcomes: dict[int, Outcome] = {}
-        steps = self._try_shard(shard, self._process, self._max_attempts)
+        steps = self._try_shard(shard, self.process, self._max_attempts)
         result: Any = None
         async with AsyncExitStack() as until_done:
             while True:
@@ -64,7 +65,7 @@ class ShardRunner(Generic[Row]):
 
     async def give_up(self, shard: Shard) -> None:
         """Note that `run` was cancelled: should this process end now, the shard is not to blame."""
-        await asyncio.to_thread(execute, give_up(shard, self._process), self._store)
+        await asyncio.to_thread(execute, give_up(shard, self.process), self._store)
 
 
 class Turnstile:

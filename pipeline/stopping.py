@@ -1,6 +1,7 @@
 """How a job stops when it is asked to: no shard begins, what is finished is committed, the rest is given up.
 
-A gate in the cluster stands before every shard and before every commit. SIGTERM or Ctrl-C closes it; the
+A gate in the cluster stands before every shard and before every commit (and, since it outlives the replicas,
+it counts how often each of them is started). SIGTERM or Ctrl-C closes it; the
 replicas then write down that they gave up their shards, so that an interruption never counts as a death, and
 the driver leaves once the commits under way have arrived. A second signal leaves at once.
 """
@@ -10,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -33,7 +35,17 @@ class Gate:
         self._closing = asyncio.Event()
         self._left = asyncio.Condition()
         self._running = 0  # shards in replicas
-        self._committing = 0  # shards that were let through to their commit
+        self._committing: dict[str, str] = {}  # part let through to its commit -> process that ran it
+        self._starts: Counter[str] = Counter()  # of each replica since it was last ready
+
+    async def start(self, replica: str) -> int:
+        """A replica's process has begun; the how manieth since one of its processes was ready for shards."""
+        self._starts[replica] += 1
+        return self._starts[replica]
+
+    async def ready(self, replica: str) -> None:
+        """A replica has loaded its model and tried it."""
+        del self._starts[replica]
 
     async def begin(self) -> bool:
         """A shard asks to be run."""
@@ -42,11 +54,11 @@ class Gate:
         self._running += 1
         return True
 
-    async def commit(self) -> bool:
-        """A finished shard asks to be committed."""
+    async def commit(self, part: str, process: str) -> bool:
+        """A finished shard asks to be committed as `part`; `process` ran it."""
         if self._closing.is_set():
             return False
-        self._committing += 1
+        self._committing[part] = process
         await self._leave()
         return True
 
@@ -58,8 +70,11 @@ class Gate:
         """Returns when the gate closes."""
         await self._closing.wait()
 
-    async def close(self, seconds: float) -> int:
-        """Close, and wait at most so long for what runs to be given up; how many passed to their commit."""
+    async def close(self, seconds: float) -> dict[str, str]:
+        """Close, and wait at most so long for what runs to be given up.
+
+        Returns the parts that were let through to their commit, each with the process that ran it.
+        """
         self._closing.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._left:
@@ -99,8 +114,13 @@ def open_gate() -> Iterator[Any]:
 
 
 @contextmanager
-def stopping_on_signals(gate: Any, committed: Callable[[], int]) -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into Interrupted, once the commits under way are `committed`.
+def stopping_on_signals(
+    gate: Any, committed: Container[str], absolve: Callable[[str, str], None]
+) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into Interrupted, once the commits under way are among the `committed` parts.
+
+    `absolve(part, process)` notes that the process is through with the part's shard: a commit that does not
+    arrive in time must not count as a death either.
 
     Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it after ray.init,
     which sets handlers of its own.
@@ -121,11 +141,13 @@ def stopping_on_signals(gate: Any, committed: Callable[[], int]) -> Iterator[Non
 
     def leave_in_order() -> None:
         print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
-        _finish_commits(gate, committed)
-        with ending:
-            if not ended.is_set():
-                assert main.ident is not None
-                signal.pthread_kill(main.ident, signal.SIGTERM)
+        try:
+            _finish_commits(gate, committed, absolve)
+        finally:
+            with ending:
+                if not ended.is_set():
+                    assert main.ident is not None
+                    signal.pthread_kill(main.ident, signal.SIGTERM)
 
     before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
@@ -137,11 +159,14 @@ def stopping_on_signals(gate: Any, committed: Callable[[], int]) -> Iterator[Non
             signal.signal(number, handler)
 
 
-def _finish_commits(gate: Any, committed: Callable[[], int]) -> None:
+def _finish_commits(gate: Any, committed: Container[str], absolve: Callable[[str, str], None]) -> None:
     deadline = time.monotonic() + _SECONDS_TO_COMMIT
     try:
         passed = ray.get(gate.close.remote(_SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
     except RayError:
         return  # the cluster is gone, and with it all that was under way
-    while committed() < passed and time.monotonic() < deadline:
+    under_way = [part for part in passed if part not in committed]
+    for part in under_way:
+        absolve(part, passed[part])
+    while time.monotonic() < deadline and any(part not in committed for part in under_way):
         time.sleep(0.05)

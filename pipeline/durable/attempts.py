@@ -35,7 +35,7 @@ class Piece:
 @dataclass(frozen=True)
 class Attempt:
     piece: Piece
-    process: str  # a name that no other process ever had
+    process: str  # a name that no other process ever had; it tells the machine too
     alone: bool  # a suspected shard's piece, and nothing else ran in the process meanwhile
 
 
@@ -80,16 +80,20 @@ def quarantined(attempts: list[Attempt]) -> set[int]:
     return {row for row, count in times.items() if count > 1}
 
 
+def suspected(attempts: list[Attempt], max_attempts: int) -> bool:
+    """Whether a shard killed so many processes that its rows are to be run alone."""
+    return len(deaths(attempts)) >= max(1, max_attempts - 1)
+
+
 def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -> list[Piece]:
     """How to try a shard of `rows` rows next: these pieces, each alone, in this order.
 
     They leave out quarantined rows and hold every other row once. The halves of the piece that died last
     come first. Empty: the shard is not suspected (or all of it is quarantined); run it beside others.
     """
-    died = deaths(attempts)
-    if len(died) < max(1, max_attempts - 1):
+    if not suspected(attempts, max_attempts):
         return []
-    last, bad = died[-1].piece, quarantined(attempts)
+    last, bad = deaths(attempts)[-1].piece, quarantined(attempts)
     middle = (last.first + last.end) // 2
     near = [Piece(last.first, middle), Piece(middle, last.end)] if len(last) > 1 else [last]
     return [

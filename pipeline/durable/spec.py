@@ -4,6 +4,7 @@ The spec holds what the rows depend on. What a second run may change, because it
 memory, stays out: where the checkpoint and the output lie, how many replicas, how large the batches.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -53,6 +54,11 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
 def spec_bytes(spec: Mapping[str, Any]) -> bytes:
     """The file `_job/spec.json`; equal specs give equal bytes."""
     return json.dumps(dict(spec), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Tells jobs apart."""
+    return hashlib.sha256(spec_bytes(spec)).hexdigest()
 
 
 def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from pipeline.durable.attempts import (
     pieces_to_run_alone,
     quarantined,
     read_attempts,
+    suspected,
 )
 from pipeline.durable.operations import Operation, Steps
 from pipeline.errors import JobError
@@ -57,17 +58,16 @@ def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
     JobError if so many rows killed their process that it can't be the rows.
     """
     attempts = yield from read_attempts(shard)
-    bad = _few(quarantined(attempts), shard)
-    suspected = pieces_to_run_alone(attempts, shard.rows, max_attempts)
-    if suspected:
-        yield Enter(alone=True)
-        number = yield from _run_alone(suspected, shard, process, len(attempts))
-        yield from _say_through(shard, process, number)
-    elif len(bad) < shard.rows:
+    if not suspected(attempts, max_attempts):
         yield Enter(alone=False)
         yield from count_attempt(shard, _whole(shard, process), len(attempts))
         yield Run(tuple(range(shard.rows)))
         return set()
+    bad = _few_quarantined(attempts, shard)
+    if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
+        yield Enter(alone=True)
+        number = yield from _run_alone(pieces, shard, process, len(attempts))
+        yield from _say_through(shard, process, number)
     return bad
 
 
@@ -78,7 +78,7 @@ def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
     max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
     """
     attempts = yield from read_attempts(shard)
-    bad = _few(quarantined(attempts), shard)
+    bad = _few_quarantined(attempts, shard) if suspected(attempts, max_attempts) else set()
     together = tuple(row for row in range(shard.rows) if row not in bad)
     if not together:
         return bad
@@ -91,8 +91,8 @@ def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
             "a smaller input.shard_rows or engine.max_batch_rows, or engine.deterministic: none"
         )
     yield Enter(alone=True)
-    suspected = pieces_to_run_alone(attempts, shard.rows, max_attempts)
-    number = yield from _run_alone(suspected, shard, process, len(attempts))
+    pieces = pieces_to_run_alone(attempts, shard.rows, max_attempts)
+    number = yield from _run_alone(pieces, shard, process, len(attempts))
     number = yield from count_attempt(shard, _whole(shard, process), number)
     yield Run(together)
     yield from _say_through(shard, process, number)
@@ -108,11 +108,13 @@ def give_up(shard: Shard, process: str) -> Steps[None]:
     yield from _say_through(shard, process, len(attempts))
 
 
-def _few(bad: set[int], shard: Shard) -> set[int]:
+def _few_quarantined(attempts: list[Attempt], shard: Shard) -> set[int]:
+    bad, died = quarantined(attempts), deaths(attempts)
     if len(bad) > _MOST_QUARANTINED:
         raise JobError(
-            f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone: "
-            "look for the cause in the model or the machine, see the logs of the replicas"
+            f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone, the last time "
+            f"{died[-1].process}: look for the cause in the model or that machine, see the logs of the "
+            f"replicas; once it is mended, errors.max_attempts: {len(died) + 2} has these rows run again"
         )
     return bad
 

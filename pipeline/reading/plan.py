@@ -1,8 +1,8 @@
 """The plan: every input file cut into shards of exact row counts, before anything is computed.
 
-A shard is the unit of work and of the commit. Its id follows from its file's name, its file's tag and its
-range, so the same input always gives the same plan. Files that come later are planned by themselves, and
-the plan of the job is all its plan files, joined.
+A shard is the unit of work and of the commit. Its id follows from its job, its file's name, its file's tag
+and its range, so the same job always has the same plan, and no two jobs have a shard in common. Files that
+come later are planned by themselves, and the plan of the job is all its plan files, joined.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ FILES_KEY = b"mixtray.files"
 @dataclass(frozen=True, slots=True)  # a plan may hold hundreds of thousands
 class Shard:
     ordinal: int  # position in the plan, 0-based
-    id: str  # sha256(name | etag | range)[:16]
+    id: str  # sha256(digest of the job's spec | name | etag | range)[:16]
     file: str  # path or URL to open
     name: str  # the file as users see it: relative to the common folder of the input
     etag: str  # the store's, or size and modification time
@@ -135,21 +135,21 @@ ARROW_TYPES: dict[Any, pa.DataType] = {
 }  # fmt: skip
 
 
-def make_plan(section: InputSection, before: Plan | None = None) -> Plan:
+def make_plan(section: InputSection, before: Plan | None = None, job: str = "") -> Plan:
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
     Reads JSONL files once from end to end, and of Parquet files the footers. With the plan `before`, only
     the files that it does not name: their ordinals go on after its own, and their kept columns must have its
-    types.
+    types. `job` is what the shards' ids tell it by, see `pipeline.durable.spec.spec_digest`.
     """
     try:
-        return _make_plan(section, before or Plan((), ()))
+        return _make_plan(section, before or Plan((), ()), job)
     except PermissionError as error:
         where = f"{redact(str(error.filename))}: " if error.filename else ""
         raise ConfigError(f"input.path: {where}no permission to read it") from error
 
 
-def _make_plan(section: InputSection, before: Plan) -> Plan:
+def _make_plan(section: InputSection, before: Plan, job: str) -> Plan:
     planned = {file.name for file in before.files}
     files = [file for file in expand(section) if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before))
@@ -159,7 +159,7 @@ def _make_plan(section: InputSection, before: Plan) -> Plan:
         first_row = 0
         for cut in cuts(file, section.shard_rows):
             ordinal = len(before.shards) + len(shards)
-            shards.append(_shard(file, kept, ordinal, first_row, **cut))
+            shards.append(_shard(job, file, kept, ordinal, first_row, **cut))
             first_row += cut["rows"]
     return Plan(tuple(shards), tuple(files))
 
@@ -170,9 +170,9 @@ def _kept_before(plan: Plan) -> KeptBefore | None:
     return KeptBefore(plan.shards[0].kept, any(file.format == "jsonl" for file in plan.files))
 
 
-def _shard(file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
+def _shard(job: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
     extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
-    digest = hashlib.sha256(f"{file.name}|{file.etag}|{extent}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{job}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
     return Shard(
         ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
         format=file.format, first_row=first_row, kept=kept, **cut,

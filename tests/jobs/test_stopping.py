@@ -32,7 +32,7 @@ def blamed_shards(url: str) -> list[str]:
 
 def test_stopped_it_ends_with_75_and_blames_no_shard(job_file: Path, cluster: Head) -> None:
     out = job_file.parent / "out"
-    job = RunningJob(job_file, environment=cluster.environment)
+    job = RunningJob(job_file, "generation.max_new_tokens=100", environment=cluster.environment)
     job.wait_for(lambda: any((out / "generations").glob("*.parquet")))
     job.process.send_signal(signal.SIGTERM)
     begin = time.monotonic()
@@ -104,15 +104,15 @@ def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() ->
     async def story() -> None:
         gate = Gate()
         assert [await gate.begin() for _ in range(3)] == [True] * 3
-        assert await gate.commit()
+        assert await gate.commit("part", "process")
         closing = asyncio.create_task(gate.close(seconds=60))
         await gate.closed()
         assert not await gate.begin()
-        assert not await gate.commit()
+        assert not await gate.commit("another", "process")
         assert not closing.done()
         await gate.give_up()
         await gate.give_up()
-        assert await closing == 1
+        assert await closing == {"part": "process"}
 
     asyncio.run(asyncio.wait_for(story(), 10))
 
@@ -121,6 +121,6 @@ def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
     async def story() -> None:
         gate = Gate()
         await gate.begin()
-        assert await gate.close(seconds=0.01) == 0
+        assert await gate.close(seconds=0.01) == {}
 
     asyncio.run(asyncio.wait_for(story(), 10))

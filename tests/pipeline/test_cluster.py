@@ -29,12 +29,12 @@ def config(make_config: MakeConfig, **model: Any) -> JobConfig:
     return job.model_copy(update={"model": job.model.model_copy(update=model)})
 
 
-def test_on_cpus_replicas_compute_with_all_cores_and_ask_for_half(
+def test_on_cpus_replicas_compute_with_all_cores_and_ask_for_next_to_none(
     make_config: MakeConfig, nodes: Callable[..., None]
 ) -> None:
     nodes({"CPU": 8}, {"CPU": 8})
-    assert plan_resources(make_config([])) == Resources(2, 4, 0, threads=8)
-    assert plan_resources(make_config([], engine={"replicas": 4})) == Resources(4, 2, 0, threads=4)
+    assert plan_resources(make_config([])) == Resources(2, 0.01, 0, threads=8)
+    assert plan_resources(make_config([], engine={"replicas": 4})) == Resources(4, 0.01, 0, threads=4)
     assert plan_resources(make_config([], engine={"replicas": 4, "threads": 3})).threads == 3
     assert plan_resources(config(make_config, tensor_parallel=2)).threads == 4
 
