@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayError
+from ray.exceptions import RayError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
@@ -104,6 +104,11 @@ def plan_resources(config: JobConfig) -> Resources:
 
 def as_job_error(error: RayError) -> JobError:
     """What failed, for the user; exceptions that may quote a row are named only."""
+    if isinstance(error, WorkerCrashedError):
+        return JobError(
+            "a process that reads or publishes shards was killed again and again: Ray's logs may say why "
+            "(too little memory?); what is committed stays: mend the cause and run the same command again"
+        )
     kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
     if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
         return ConfigError(message)

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -62,16 +63,22 @@ def test_pieces_hold_every_row_once_but_those_quarantined(
 
 
 def die_until_done(
-    rows: int, poison: set[int], max_attempts: int, way: TryShard = try_shard, heavy: int = 1_000
+    rows: int,
+    poison: set[int],
+    max_attempts: int,
+    way: TryShard = try_shard,
+    heavy: int = 1_000,
+    markers: dict[str, bytes] | None = None,
 ) -> tuple[int, set[int], set[int]]:
     """One process after the other tries a shard: deaths, rows quarantined, rows of its last run.
 
-    A process dies of each of `poison`, and of so many rows at once as `heavy` says.
+    A process dies of each of `poison`, and of so many rows at once as `heavy` says; `markers` are those of
+    earlier runs.
     """
     shard = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, rows, 0, 80)
-    markers: dict[str, bytes] = {}
+    markers = {} if markers is None else markers
     for died in range(200):
-        steps = way(shard, f"process-{died}", max_attempts)
+        steps = way(shard, f"process-{len(markers)}", max_attempts)
         ran: set[int] = set()
         answer: object = None
         while True:
@@ -145,9 +152,17 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
     assert json.loads(store.read(marker_path(SHARD, 1)))["process"] == "b"
 
 
-def test_a_broken_model_is_not_taken_for_bad_rows() -> None:
-    with pytest.raises(JobError, match="9 rows of shard feed"):
-        die_until_done(12, set(range(12)), max_attempts=1)
+@pytest.mark.parametrize("way", [try_shard, try_shard_together])
+def test_a_broken_machine_is_not_taken_for_bad_rows_and_named_until_it_is_mended(way: TryShard) -> None:
+    markers: dict[str, bytes] = {}
+    with pytest.raises(JobError, match=r"9 rows of shard feed .* the last time process-\d+") as told:
+        die_until_done(12, set(range(12)), 1, way, markers=markers)
+    enough = re.search(r"errors\.max_attempts: (\d+) has these rows run again", str(told.value))
+    assert enough is not None
+    died, bad, ran = die_until_done(12, set(), int(enough[1]), way, markers=markers)
+    assert (died, bad, ran) == (0, set(), set(range(12)))
+    with pytest.raises(JobError, match="9 rows"):
+        die_until_done(12, set(), int(enough[1]) - 1, way, markers=markers)
 
 
 @pytest.mark.parametrize("late", [True, False])

@@ -1,0 +1,72 @@
+"""Replicas that die before they take a shard: started again, but not for ever, and no row is blamed."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from ray import cloudpickle
+
+import pipeline.starting
+from model.engine import Engine
+from pipeline.config import JobConfig
+from pipeline.errors import JobError
+from pipeline.replica import Replica, ReplicaOptions
+from pipeline.run import run
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
+
+ROWS = [{"ids": [1, 2 + i % 90]} for i in range(40)]
+
+
+class DiesInEveryRow(Replica):
+    """As on a machine whose device ends the process at its first step."""
+
+    def __init__(self, options: ReplicaOptions) -> None:
+        pipeline.starting._MOST_STARTS = 2  # each costs some seconds
+        super().__init__(options)
+
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        engine = super().load_engine(options)
+        engine.ranks.forward = lambda batch: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore
+        return engine
+
+
+def test_a_replica_that_always_dies_ends_the_job_and_blames_no_row(make_config: Callable[..., Any]) -> None:
+    config: JobConfig = make_config(ROWS)
+    with pytest.raises(JobError, match="a replica died 2 times while it loaded the model and tried it"):
+        run(config, DiesInEveryRow)
+    assert not (Path(config.output.path) / "_job/attempts").exists()
+
+
+class LosesARankOnce(Replica):
+    """The second rank is killed before the first step of the first incarnation."""
+
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        engine = super().load_engine(options)
+        before = Path(options.store.root) / "_job/loaded-before"
+        if not before.exists():
+            before.touch()
+            os.kill(engine.ranks.process_ids[1], signal.SIGKILL)
+        return engine
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_while_its_replica_starts_costs_a_start(
+    make_config: Callable[..., Any], checkpoint: Any
+) -> None:
+    config: JobConfig = make_config(
+        ROWS,
+        model={"path": str(checkpoint.folder), "tensor_parallel": 2},
+        generation={"max_new_tokens": 2},
+    )
+    run(config, LosesARankOnce)
+    assert (Path(config.output.path) / "_job/loaded-before").exists()
+    table = pd.read_parquet(Path(config.output.path) / "generations")
+    assert sorted(table["row"]) == list(range(40))
+    assert (table["status"] == "ok").all()
