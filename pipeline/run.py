@@ -27,10 +27,11 @@ from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shared_prefix import shared_prefix
-from pipeline.stopping import open_gate, stopping_on_signals
+from pipeline.stopping import open_gate, stopping_at_once, stopping_on_signals
 from pipeline.storage.store import Store
 
 
+@stopping_at_once()
 def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = False) -> Report:
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
@@ -64,7 +65,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                         progress.add(summary)
     except Interrupted as stop:
         _finish(job, store, plan, new, "interrupted", time.monotonic() - started)
-        raise Interrupted("stopped before the end; run the same command again to go on") from stop
+        raise Interrupted from stop
     return _finish(job, store, plan, new, "done", time.monotonic() - started)
 
 
@@ -134,6 +135,8 @@ def _finish(
     """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
     report, parts = write_report(job, store, state, new, seconds)
     if state == "done":
+        assert report.rows_by_status is not None
+        assert report.error_rate is not None
         if report.error_rate > job.config.errors.max_error_rate:
             raise TooManyErrors(
                 f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "

@@ -3,6 +3,8 @@
 A gate in the cluster stands before every shard and before every commit. SIGTERM or Ctrl-C closes it; the
 replicas then write down that they gave up their shards, so that an interruption never counts as a death, and
 the driver leaves once the commits under way have arrived. A second signal leaves at once.
+
+While a job plans, and while it adds up, nothing is under way: then the first signal leaves at once.
 """
 
 import asyncio
@@ -70,6 +72,25 @@ class Gate:
         async with self._left:
             self._running -= 1
             self._left.notify_all()
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into Interrupted, wherever the block is; in the main thread, as below.
+
+    What is raised there is no Exception, so that nothing in between takes it for a failure to be retried.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):  # ray.init has SIGTERM answered with the latter
+        raise Interrupted from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
