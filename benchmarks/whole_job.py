@@ -72,6 +72,7 @@ def run_job(task: JobTask, place: Path) -> JobResult:
     store = Store.open(config.output.path)
     loaded = min(float(store.read(path)) for path in store.list(_LOADED))
     committed = max(part.stat().st_mtime for part in (place / "out/generations").iterdir())
+    assert report.generated_tokens is not None
     return JobResult(report.generated_tokens, ended - started, committed - loaded)
 
 

@@ -1,6 +1,8 @@
 """What a run leaves for people: router tables and a report over all parts, whoever committed them."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 
 from pipeline.durable.finishing import Parts, read_parts, write_router_tables
 from pipeline.durable.operations import execute
@@ -14,6 +16,9 @@ from pipeline.reporting.routing_tables import merge
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
+# For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 20.
+_SECONDS_TO_ADD_UP = 5.0
+
 
 def write_report(
     job: Job, store: Store, state: str, new: Sequence[ShardSummary], seconds: float
@@ -22,16 +27,19 @@ def write_report(
 
     The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
     this one was adding up, the files here would be older than its own: then they are written again.
+
+    An interrupted run that has no time to read all parts leaves the tables as they are, and out of the report
+    what it did not add up.
     """
     plan, committed = _look(job, store)
     while True:
-        parts = _read(store, plan, committed, hashed=state == "done")
+        parts = _read(store, plan, committed, state)
         of_job = _state(state, _complete(plan, committed))
-        report = _write(job, store, plan, parts, of_job, new, seconds)
+        report = _write(job, store, plan, committed, parts, of_job, new, seconds)
         before = committed
         plan, committed = _look(job, store)
         if committed == before or not _complete(plan, committed):
-            return report, parts
+            return report, parts or []
 
 
 def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
@@ -49,22 +57,42 @@ def _state(of_run: str, complete: bool) -> str:
     return "extended" if of_run == "done" else of_run
 
 
-def _read(store: Store, plan: Plan, committed: set[str], hashed: bool) -> list[Parts]:
-    """By plan file; hashes only of those parts that no _SUCCESS has named yet."""
+def _read(store: Store, plan: Plan, committed: set[str], state: str) -> list[Parts] | None:
+    """By plan file; hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
+    done = state == "done"
+    deadline = time.monotonic() + (inf if done else _SECONDS_TO_ADD_UP)
     parts = []
-    for number, shards in enumerate(plan.by_plan_file()):
-        paths = [path for path in map(part_path, shards) if path in committed]
-        parts.append(read_parts(store, paths, hashed and not store.exists(success_path(number))))
+    try:
+        for number, shards in enumerate(plan.by_plan_file()):
+            paths = [path for path in map(part_path, shards) if path in committed]
+            hashed = done and not store.exists(success_path(number))
+            parts.append(read_parts(store, _until(deadline, paths), hashed))
+    except _OutOfTimeError:
+        return None
     return parts
 
 
+class _OutOfTimeError(Exception):
+    pass
+
+
+def _until(deadline: float, paths: Iterable[str]) -> Iterator[str]:
+    for path in paths:
+        if time.monotonic() > deadline:
+            raise _OutOfTimeError
+        yield path
+
+
 def _write(
-    job: Job, store: Store, plan: Plan, parts: Sequence[Parts], state: str,
+    job: Job, store: Store, plan: Plan, committed: set[str], parts: Sequence[Parts] | None, state: str,
     new: Sequence[ShardSummary], seconds: float,
 ) -> Report:  # fmt: skip
-    experts = write_router_tables(store, merge(of_file.router for of_file in parts))
-    summary = ShardSummary.total(of_file.summary for of_file in parts)
-    report = make_report(job.config, store.url(), state, plan.rows, summary, new, seconds)
+    experts = summary = None
+    if parts is not None:
+        experts = write_router_tables(store, merge(of_file.router for of_file in parts))
+        summary = ShardSummary.total(of_file.summary for of_file in parts)
+    rows = sum(shard.rows for shard in plan.shards if part_path(shard) in committed)
+    report = make_report(job.config, store.url(), state, rows, plan.rows, summary, new, seconds)
     store.replace("report.json", report.to_json())
     store.replace("report.html", to_html(report, experts))
     return report

@@ -35,6 +35,9 @@ class TooManyErrors(JobError):
 class Interrupted(JobError):
     exit_code = 75
 
+    def __init__(self, message: str = "stopped before the end; run the same command again to go on") -> None:
+        super().__init__(message)
+
 
 class RowErrorCode(StrEnum):
     EMPTY_LINE = "EMPTY_LINE"

@@ -45,7 +45,7 @@ class ReplicaOptions:
     prefix: list[int]  # that most prompts begin with
     store: Store
     spec: Mapping[str, Any]
-    gate: Any  # the handle of a `pipeline.stopping.Gate`
+    gate: Any  # the handle of a `pipeline.gate.Gate`
 
 
 class Replica:

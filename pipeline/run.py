@@ -19,6 +19,7 @@ from pipeline.durable.publishing import Publishing
 from pipeline.durable.trying import give_up
 from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
+from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
@@ -28,10 +29,11 @@ from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shared_prefix import shared_prefix
-from pipeline.stopping import open_gate, stopping_on_signals
+from pipeline.stopping import stopping_at_once, stopping_on_signals
 from pipeline.storage.store import Store
 
 
+@stopping_at_once()
 def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = False) -> Report:
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
@@ -66,7 +68,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                         progress.add(summary)
     except Interrupted as stop:
         _finish(job, store, plan, [*new.values()], "interrupted", time.monotonic() - started)
-        raise Interrupted("stopped before the end; run the same command again to go on") from stop
+        raise Interrupted from stop
     return _finish(job, store, plan, [*new.values()], "done", time.monotonic() - started)
 
 
@@ -145,6 +147,8 @@ def _finish(
     """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
     report, parts = write_report(job, store, state, new, seconds)
     if state == "done":
+        assert report.rows_by_status is not None
+        assert report.error_rate is not None
         if report.error_rate > job.config.errors.max_error_rate:
             raise TooManyErrors(
                 f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "

@@ -1,25 +1,23 @@
 """How a job stops when it is asked to: no shard begins, what is finished is committed, the rest is given up.
 
-A gate in the cluster stands before every shard and before every commit (and, since it outlives the replicas,
-it counts how often each of them is started). SIGTERM or Ctrl-C closes it; the
-replicas then write down that they gave up their shards, so that an interruption never counts as a death, and
-the driver leaves once the commits under way have arrived. A second signal leaves at once.
+SIGTERM or Ctrl-C closes the gate before which shards stand; the replicas then write down that they gave up
+their shards, so that an interruption never counts as a death, and the driver leaves once the commits under
+way have arrived. A second signal leaves at once.
+
+While a job plans, and while it adds up, nothing is under way: then the first signal leaves at once.
 """
 
-import asyncio
 import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.errors import Interrupted
 
@@ -28,89 +26,23 @@ _SECONDS_TO_COMMIT = 20.0  # spot machines and Kubernetes leave a process at lea
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Gate:
-    """An actor; `open_gate` starts it. Its answers are False once it is closed."""
-
-    def __init__(self) -> None:
-        self._closing = asyncio.Event()
-        self._left = asyncio.Condition()
-        self._running = 0  # shards in replicas
-        self._committing: dict[str, str] = {}  # part let through to its commit -> process that ran it
-        self._starts: Counter[str] = Counter()  # of each replica since it was last ready
-
-    async def start(self, replica: str) -> int:
-        """A replica's process has begun; the how manieth since one of its processes was ready for shards."""
-        self._starts[replica] += 1
-        return self._starts[replica]
-
-    async def ready(self, replica: str) -> None:
-        """A replica has loaded its model and tried it."""
-        del self._starts[replica]
-
-    async def begin(self) -> bool:
-        """A shard asks to be run."""
-        if self._closing.is_set():
-            return False
-        self._running += 1
-        return True
-
-    async def commit(self, part: str, process: str) -> bool:
-        """A finished shard asks to be committed as `part`; `process` ran it."""
-        if self._closing.is_set():
-            return False
-        self._committing[part] = process
-        await self._leave()
-        return True
-
-    async def give_up(self) -> None:
-        """A shard that was running will not be finished."""
-        await self._leave()
-
-    async def closed(self) -> None:
-        """Returns when the gate closes."""
-        await self._closing.wait()
-
-    async def close(self, seconds: float) -> dict[str, str]:
-        """Close, and wait at most so long for what runs to be given up.
-
-        Returns the parts that were let through to their commit, each with the process that ran it.
-        """
-        self._closing.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._left:
-                await self._left.wait_for(lambda: self._running <= 0)
-        return self._committing
-
-    async def _leave(self) -> None:
-        async with self._left:
-            self._running -= 1
-            self._left.notify_all()
-
-
 @contextmanager
-def open_gate() -> Iterator[Any]:
-    """The handle of a gate on this node, until the block ends.
+def stopping_at_once() -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into Interrupted, wherever the block is; in the main thread, as below.
 
-    Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
+    What is raised there is no Exception, so that nothing in between takes it for a failure to be retried.
     """
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    gate = (
-        ray.remote(Gate)
-        .options(
-            num_cpus=0,
-            max_concurrency=100_000,
-            scheduling_strategy=here,
-            max_restarts=-1,
-            max_task_retries=-1,
-        )
-        .remote()
-    )
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
     try:
-        yield gate
+        yield
+    except (KeyboardInterrupt, SystemExit):  # ray.init has SIGTERM answered with the latter
+        raise Interrupted from None
     finally:
-        with suppress(RayError):  # Ray may be gone
-            ray.get(gate.close.remote(0.0), timeout=_SECONDS_TO_GIVE_UP)  # nobody is left waiting for it
-            ray.kill(gate)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

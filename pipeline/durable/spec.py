@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 
-FORMAT_VERSION = 1  # of what is written to the output folder; another one cannot be resumed
+FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
 FREE = (
     "job",
     "model.path",
@@ -80,9 +80,10 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             differences.append(f"{key}: was {_short(before.get(key))}, is {_short(now.get(key))}")
-    for part in ("checkpoint", "tokenizer"):
-        if theirs.get(part) != ours[part]:
-            differences.append(f"{part}: other content than at the start")
+    if theirs["format_version"] == ours["format_version"]:  # another takes other fingerprints
+        for part in ("checkpoint", "tokenizer"):
+            if theirs.get(part) != ours[part]:
+                differences.append(f"{part}: other content than at the start")
     if differences:
         raise ConfigError(
             "output.path: this folder holds another job (" + "; ".join(differences) + "); "

@@ -22,17 +22,19 @@ class Report:
     output: str
     rows: int  # published, of this run and of earlier ones
     rows_planned: int
-    rows_by_status: dict[str, int]
-    errors_by_code: dict[str, int]
-    prompt_tokens: int
-    generated_tokens: int
+    rows_by_status: dict[str, int] | None  # None, as what follows: interrupted, with no time to add up
+    errors_by_code: dict[str, int] | None
+    prompt_tokens: int | None
+    generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from the first shard being read to the last commit, loading the model among them
 
     @property
-    def error_rate(self) -> float:
+    def error_rate(self) -> float | None:
+        if self.rows_by_status is None:
+            return None
         return self.rows_by_status["error"] / self.rows if self.rows else 0.0
 
     @property
@@ -44,6 +46,20 @@ class Report:
         facts = [
             ("state", self.state),
             ("rows", f"{self.rows:,} of {self.rows_planned:,}"),
+            *self._facts_of_parts(),
+        ]
+        if self.rows_this_run:
+            speed = f"{self.seconds:,.0f} s with loading, {self.tokens_per_second:,.0f} tokens/s"
+            facts.append(("this run", f"{self.rows_this_run:,} rows in {speed}"))
+        else:
+            facts.append(("this run", "nothing was missing"))
+        facts.append(("results", self.output))
+        return facts
+
+    def _facts_of_parts(self) -> list[tuple[str, str]]:
+        if self.rows_by_status is None or self.errors_by_code is None:
+            return [("errors, tokens", "not added up, as there was no time; the next run does")]
+        facts = [
             ("ok", f"{self.rows_by_status['ok']:,}"),
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
@@ -53,12 +69,6 @@ class Report:
         facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
         if self.task == "generate":
             facts.append(("generated tokens", f"{self.generated_tokens:,}"))
-        if self.rows_this_run:
-            speed = f"{self.seconds:,.0f} s with loading, {self.tokens_per_second:,.0f} tokens/s"
-            facts.append(("this run", f"{self.rows_this_run:,} rows in {speed}"))
-        else:
-            facts.append(("this run", "nothing was missing"))
-        facts.append(("results", self.output))
         return facts
 
     def to_json(self) -> bytes:
@@ -72,25 +82,26 @@ def make_report(
     config: JobConfig,
     output: str,
     state: str,
+    rows: int,
     rows_planned: int,
-    committed: ShardSummary,
+    committed: ShardSummary | None,
     this_run: Sequence[ShardSummary],
     seconds: float,
 ) -> Report:
-    """`committed` is the sum over all parts in the output, those of this run among them."""
+    """`committed` is the sum over all parts in the output, those of this run among them, if it was made."""
     new = ShardSummary.total(this_run)
     return Report(
         job=config.job,
         task=config.task,
         state=state,
         output=output,
-        rows=committed.rows,
+        rows=rows,
         rows_planned=rows_planned,
-        rows_by_status=committed.rows_by_status,
-        errors_by_code=dict(sorted(committed.errors.items())),
-        prompt_tokens=committed.prompt_tokens,
-        generated_tokens=committed.generated_tokens,
-        label_accuracy=committed.right / committed.known if committed.known else None,
+        rows_by_status=committed.rows_by_status if committed else None,
+        errors_by_code=dict(sorted(committed.errors.items())) if committed else None,
+        prompt_tokens=committed.prompt_tokens if committed else None,
+        generated_tokens=committed.generated_tokens if committed else None,
+        label_accuracy=committed.right / committed.known if committed and committed.known else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,

@@ -13,8 +13,8 @@ import pytest
 from pipeline.durable.attempts import deaths, read_attempts
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import plan_path
+from pipeline.gate import Gate
 from pipeline.reading.plan import Plan
-from pipeline.stopping import Gate
 from pipeline.storage.store import Store
 from tests.jobs.head import Head
 from tests.jobs.running_job import RunningJob
@@ -124,3 +124,28 @@ def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
         assert await gate.close(seconds=0.01) == {}
 
     asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_stopped_while_it_plans_it_ends_at_once(
+    job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (job_file.parent / "rows.jsonl").read_bytes()
+    Store.open(s3_url).create("rows.jsonl", rows)
+    reading = threading.Event()
+
+    def slow_to_read(method: str, path: str) -> None:
+        if method == "GET" and path.endswith("rows.jsonl"):
+            reading.set()
+            time.sleep(60)
+
+    with BadNetwork(s3_endpoint, slow_to_read) as network, monkeypatch.context() as inside:
+        inside.setenv("AWS_ENDPOINT_URL", network.url)
+        job = RunningJob(job_file, f"input.path={s3_url}/rows.jsonl")
+        job.wait_for(reading.is_set)
+        job.process.send_signal(signal.SIGTERM)
+        begin = time.monotonic()
+        _, errors = job.end(exit_code=75)
+    assert time.monotonic() - begin < 30
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
+    assert not (job_file.parent / "out/_job/spec.json").exists()

@@ -44,10 +44,29 @@ def test_folders_that_are_no_checkpoint_are_told_apart(tmp_path: Path, checkpoin
         checkpoint_fingerprint(checkpoint)
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 100, (50).to_bytes(8, "little") + b"{}"])
+def with_header(header: bytes) -> bytes:
+    """A safetensors file with 8 bytes of tensors."""
+    return len(header).to_bytes(8, "little") + header + bytes(8)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        b"\xff" * 100,
+        (50).to_bytes(8, "little") + b"{}",
+        with_header(b"{no JSON"),
+        with_header(b"[]"),
+        with_header(b'{"w": {"dtype": "F32", "shape": [2]}}'),
+        with_header(b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}'),
+        with_header(b'{"w": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'),
+        with_header(b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, -8]}}'),
+    ],
+)
 def test_what_is_no_safetensors_file_is_refused(checkpoint: Path, content: bytes) -> None:
     (checkpoint / "model.safetensors").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"model.safetensors is not a safetensors file"):
+    with pytest.raises(ConfigError, match=r"model\.safetensors: not a safetensors file.*fetch it again"):
         checkpoint_fingerprint(checkpoint)
 
 
@@ -56,15 +75,25 @@ def test_the_fingerprint_follows_the_weights_and_configs_only(checkpoint: Path) 
     (checkpoint / "README.md").write_text("more")
     assert checkpoint_fingerprint(checkpoint) == before
     weights = checkpoint / "model.safetensors"
-    data = bytearray(weights.read_bytes())
-    for position in (9, 200, len(data) - 1):  # in the header, in the first block, in the last
-        changed = bytearray(data)
-        changed[position] ^= 1
-        weights.write_bytes(changed)
-        assert checkpoint_fingerprint(checkpoint) != before
+    data = weights.read_bytes()
+    weights.write_bytes(data.replace(b'"w"', b'"v"', 1))
+    assert checkpoint_fingerprint(checkpoint) != before
     weights.write_bytes(data)
     assert checkpoint_fingerprint(checkpoint) == before
     (checkpoint / "config.json").write_text("{}")
+    assert checkpoint_fingerprint(checkpoint) != before
+
+
+ELEMENTS = {"embedding": 2_000_000, "experts": 70_000, "gate": 32, "head": 16_385, "norm": 7, "unused": 0}
+
+
+@pytest.mark.parametrize("trained", [name for name, size in ELEMENTS.items() if size])
+def test_one_tensor_trained_anew_is_another_model(trained: str, checkpoint: Path) -> None:
+    rng = np.random.default_rng(0)
+    tensors = {name: rng.random(size, dtype=np.float32) for name, size in ELEMENTS.items()}
+    save_file(tensors, checkpoint / "model.safetensors")
+    before = checkpoint_fingerprint(checkpoint)
+    save_file(tensors | {trained: tensors[trained] * np.float32(1.01)}, checkpoint / "model.safetensors")
     assert checkpoint_fingerprint(checkpoint) != before
 
 

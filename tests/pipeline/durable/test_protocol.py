@@ -9,7 +9,7 @@ from pipeline.config import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import SPEC, extend, start
 from pipeline.durable.protocol import SUCCESS, RouterTable, finalize, part_path, publish, remaining
-from pipeline.durable.spec import make_spec
+from pipeline.durable.spec import make_spec, spec_bytes
 from pipeline.errors import ConfigError, JobError
 from pipeline.reading.plan import Plan, Shard
 from pipeline.storage.store import Store
@@ -73,6 +73,12 @@ def test_another_job_in_the_folder_is_refused_part_by_part(store: Store) -> None
     assert 'input.keep: was [], is ["language"]' in message
     assert "tokenizer" in message
     assert "checkpoint" not in message
+
+
+def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> None:
+    store.create(SPEC, spec_bytes(SPEC_OF_JOB | {"format_version": 1, "checkpoint": "fingerprint of then"}))
+    with pytest.raises(ConfigError, match=r"another job \(format version 1 \(now 2\)\)"):
+        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
 
 
 def test_what_changes_no_row_may_change_between_runs() -> None:

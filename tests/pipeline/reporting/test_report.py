@@ -39,7 +39,7 @@ EXPERTS = pd.DataFrame(
 
 def report(**changes: Any) -> Report:
     made = make_report(
-        CONFIG, "place/out", "done", 10, ShardSummary.total([FIRST, SECOND]), [SECOND], seconds=4.0
+        CONFIG, "place/out", "done", 10, 10, ShardSummary.total([FIRST, SECOND]), [SECOND], seconds=4.0
     )
     return replace(made, **changes)
 
@@ -56,14 +56,14 @@ def test_counts_are_of_all_parts_and_speed_is_of_this_run() -> None:
 
 def test_accuracy_is_over_the_known_labels_alone() -> None:
     assert report().label_accuracy == pytest.approx(3 / 4)
-    without = make_report(CONFIG, "out", "done", 4, SECOND, [SECOND], seconds=1.0)
+    without = make_report(CONFIG, "out", "done", 4, 4, SECOND, [SECOND], seconds=1.0)
     assert without.label_accuracy is None
     assert "accuracy" not in str(without.facts())
     assert "75.00%" in dict(report().facts())["accuracy on known labels"]
 
 
 def test_a_job_without_a_row_or_a_second() -> None:
-    empty = make_report(CONFIG, "out", "done", 0, ShardSummary.total([]), [], seconds=0.0)
+    empty = make_report(CONFIG, "out", "done", 0, 0, ShardSummary.total([]), [], seconds=0.0)
     assert (empty.error_rate, empty.tokens_per_second) == (0, 0)
     assert dict(empty.facts())["rows"] == "0 of 0"
     assert b"0 of 0" in to_html(empty, None)
@@ -83,6 +83,19 @@ def test_json_holds_every_field_and_the_rates() -> None:
     assert data.pop("error_rate") == pytest.approx(0.3)
     assert data.pop("tokens_per_second") == pytest.approx(8)
     assert Report(**data) == made
+
+
+def test_what_was_not_added_up_is_told_nowhere() -> None:
+    made = make_report(CONFIG, "out", "interrupted", 6, 10, None, [SECOND], seconds=4.0)
+    data = json.loads(made.to_json())
+    unknown = {name for name, value in data.items() if value is None}
+    counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
+    assert unknown == counts | {"label_accuracy", "error_rate"}
+    assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
+    facts = dict(made.facts())
+    assert facts["rows"] == "6 of 10"
+    assert not {"ok", "errors", "prompt tokens"} & facts.keys()
+    assert b"not added up" in to_html(made, None)
 
 
 def test_the_page_stands_alone() -> None:

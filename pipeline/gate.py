@@ -1,0 +1,102 @@
+"""The gate: an actor in the cluster that outlives the replicas, and before which they stand.
+
+A shard asks it before it is run and before it is committed, so that a job can be stopped with nothing under
+way. It also counts how often each replica is started.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_SECONDS_TO_CLOSE = 10.0
+
+
+class Gate:
+    """An actor; `open_gate` starts it. Its answers are False once it is closed."""
+
+    def __init__(self) -> None:
+        self._closing = asyncio.Event()
+        self._left = asyncio.Condition()
+        self._running = 0  # shards in replicas
+        self._committing: dict[str, str] = {}  # part let through to its commit -> process that ran it
+        self._starts: Counter[str] = Counter()  # of each replica since it was last ready
+
+    async def start(self, replica: str) -> int:
+        """A replica's process has begun; the how manieth since one of its processes was ready for shards."""
+        self._starts[replica] += 1
+        return self._starts[replica]
+
+    async def ready(self, replica: str) -> None:
+        """A replica has loaded its model and tried it."""
+        del self._starts[replica]
+
+    async def begin(self) -> bool:
+        """A shard asks to be run."""
+        if self._closing.is_set():
+            return False
+        self._running += 1
+        return True
+
+    async def commit(self, part: str, process: str) -> bool:
+        """A finished shard asks to be committed as `part`; `process` ran it."""
+        if self._closing.is_set():
+            return False
+        self._committing[part] = process
+        await self._leave()
+        return True
+
+    async def give_up(self) -> None:
+        """A shard that was running will not be finished."""
+        await self._leave()
+
+    async def closed(self) -> None:
+        """Returns when the gate closes."""
+        await self._closing.wait()
+
+    async def close(self, seconds: float) -> dict[str, str]:
+        """Close, and wait at most so long for what runs to be given up.
+
+        Returns the parts that were let through to their commit, each with the process that ran it.
+        """
+        self._closing.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), self._left:
+                await self._left.wait_for(lambda: self._running <= 0)
+        return self._committing
+
+    async def _leave(self) -> None:
+        async with self._left:
+            self._running -= 1
+            self._left.notify_all()
+
+
+@contextmanager
+def open_gate() -> Iterator[Any]:
+    """The handle of a gate on this node, until the block ends.
+
+    Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
+    """
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    gate = (
+        ray.remote(Gate)
+        .options(
+            num_cpus=0,
+            max_concurrency=100_000,
+            scheduling_strategy=here,
+            max_restarts=-1,
+            max_task_retries=-1,
+        )
+        .remote()
+    )
+    try:
+        yield gate
+    finally:
+        with suppress(RayError):  # Ray may be gone
+            ray.get(gate.close.remote(0.0), timeout=_SECONDS_TO_CLOSE)  # nobody is left waiting for it
+            ray.kill(gate)
