@@ -23,6 +23,7 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
 from pipeline.config import JobConfig
+from tests.jobs.head import Head, ray_head, token, wait_for_port
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
@@ -100,6 +101,14 @@ def local_ray() -> Iterator[None]:
     ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Head]:
+    """A Ray cluster that tests share, as an operator starts it; with a token, and its job server is up."""
+    with ray_head(token()) as head:
+        wait_for_port(head.dashboard)  # it is up last
+        yield head
 
 
 @pytest.fixture

@@ -2,22 +2,11 @@
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from tests.jobs.head import Head, ray_head, token, wait_for_port
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Head]:
-    """A Ray cluster that tests share, as an operator starts it; with a token, and its job server is up."""
-    with ray_head(token()) as head:
-        wait_for_port(head.dashboard)  # it is up last
-        yield head
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from configs.demo.accuracy import accuracy
+from tests.jobs.head import Head
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,10 +26,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def executed(checkout: Path) -> NotebookNode:
-    """The notebook with its outputs; a cell that fails raises here."""
+def executed(checkout: Path, cluster: Head) -> NotebookNode:
+    """The notebook with its outputs; a cell that fails raises here. Its job joins the tests' cluster."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("RAY_ADDRESS", raising=False)
+        for name in ("RAY_ADDRESS", *cluster.auth):
+            environment.setenv(name, cluster.environment[name])
         notebook = nbformat.read(checkout / "notebooks" / "quickstart.ipynb", as_version=4)
         resources = {"metadata": {"path": str(checkout / "notebooks")}}
         return NotebookClient(notebook, timeout=200, kernel_name="python3", resources=resources).execute()

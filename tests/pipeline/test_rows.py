@@ -10,15 +10,14 @@ import pytest
 from pipeline.config import JobConfig
 from pipeline.errors import TooManyErrors
 from pipeline.run import run
+from pipeline.text.detokenization import Detokenizer
+from pipeline.text.tokenization import Tokenizer
 from tests.published import generations
 from tests.random_prompts import random_prompts
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 MakeConfig = Callable[..., JobConfig]
-EXPERTS, LAYERS = 4, 3
-
-
 BAD_ROWS: dict[str, str] = {
     '{"text": "broken': "MALFORMED_JSON",
     "": "EMPTY_LINE",
@@ -56,55 +55,44 @@ def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeCo
 
 
 def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: Any) -> None:
-    ids = random_prompts(1)[0] + [77]
+    ids = random_prompts(3)[2]
     full = checkpoint.generate(ids, 12)
-    rows = [
-        {"ids": ids},
-        {"ids": ids, "max_new_tokens": 3},
-        {"ids": ids, "temperature": 1.5, "seed": 4},
-        {"ids": ids, "max_new_tokens": None, "stop": None},
-    ]
-    config = make_config(rows, generation={"max_new_tokens": 12})
-    run(config)
-    tokens = [list(row) for row in generations(config)["token_ids"]]
-    assert tokens[0] == tokens[3] == full
-    assert tokens[1] == full[:3]
-    assert tokens[2] != full
-
-
-def test_stop_strings_cut_text_and_ids(make_config: MakeConfig, checkpoint: Any) -> None:
-    row = {"ids": random_prompts(3)[2]}
-    plain = make_config([row], generation={"max_new_tokens": 12})
-    run(plain)
-    text = generations(plain)["text"][0]
+    text = text_of(full, checkpoint)
     stop = text[4:7]
-    stopped = make_config(
-        [row],
-        generation={"max_new_tokens": 12, "stop": [stop]},
-        output={"path": plain.output.path + "-2", "include": ["token_ids"]},
+    rows = {
+        "plain": {},
+        "unset": {"max_new_tokens": None, "stop": None},
+        "short": {"max_new_tokens": 3},
+        "sampled": {"temperature": 1.5, "seed": 4},
+        "logprobs": {"logprobs": True},
+        "stopped": {"stop": [stop]},
+        "beyond 64 bits": {"seed": 10**25},
+        "beyond 32 bits": {"top_k": 2**32},
+    }
+    config = make_config(
+        [{"ids": ids, "name": name, **parameters} for name, parameters in rows.items()],
+        input={"keep": ["name"]},
+        generation={"max_new_tokens": 12},
+        errors={"max_error_rate": 1.0},
     )
-    run(stopped)
-    result = generations(stopped).iloc[0]
-    assert result["text"] == text[: text.index(stop)]
-    assert result["finish_reason"] == "stop"
-    assert result["generated_tokens"] < 12
-
-
-def test_numbers_beyond_64_bits_are_errors_of_their_row(make_config: MakeConfig) -> None:
-    rows = [
-        {"ids": [5]},
-        '{"ids": [5], "seed": 10000000000000000000000000}',
-        '{"ids": [5], "top_k": 4294967296}',
-    ]
-    config = make_config(rows, generation={"max_new_tokens": 1}, errors={"max_error_rate": 1.0})
     run(config)
-    assert list(generations(config)["error_code"].fillna("")) == ["", "BAD_PARAMETER", "BAD_PARAMETER"]
+    table = generations(config).set_index("name")
+    tokens = table["token_ids"].map(lambda of_row: None if of_row is None else list(of_row))
+    assert tokens["plain"] == tokens["unset"] == tokens["logprobs"] == full
+    assert tokens["short"] == full[:3]
+    assert tokens["sampled"] != full
+    assert len(table["token_logprobs"]["logprobs"]) == 12
+    assert table["token_logprobs"]["plain"] is None
+    assert table["text"]["plain"] == text
+    assert table["text"]["stopped"] == text[: text.index(stop)]
+    assert table["finish_reason"]["stopped"] == "stop"
+    assert table["generated_tokens"]["stopped"] < 12
+    assert list(table["error_code"][-2:]) == ["BAD_PARAMETER"] * 2
+    assert table["error_code"][:-2].isna().all()
 
 
-def test_a_row_may_ask_for_logprobs_that_its_job_does_not(make_config: MakeConfig) -> None:
-    rows = [{"ids": [5, 6]}, {"ids": [5, 6], "logprobs": True}]
-    config = make_config(rows, generation={"max_new_tokens": 2, "ignore_eos": True})
-    run(config)
-    logprobs = generations(config)["token_logprobs"]
-    assert logprobs[0] is None
-    assert len(logprobs[1]) == 2
+def text_of(token_ids: list[int], checkpoint: Any) -> str:
+    text = Detokenizer(Tokenizer.load(checkpoint.folder), drop_leading_space=False)
+    for token in token_ids:
+        text.add(token)
+    return text.finish()
