@@ -2,7 +2,8 @@
 
 How long a run takes, and how much memory, to go on with a job of so many shards of which all but two are
 committed: to the point where the missing ones are known, to the report of one that is interrupted, to the
-first that it commits, and to its end, for which it reads every part. Makes the folder first, unless --place holds one already.
+first that it commits, and to its end, for which it reads every part. Makes the folder first, unless --place
+holds one already.
 """
 
 import argparse
