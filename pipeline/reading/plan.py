@@ -78,10 +78,11 @@ class Plan:
 
     @staticmethod
     def from_parquet(data: bytes) -> "Plan":
-        table = pq.read_table(pa.BufferReader(data))
-        files = json.loads(table.schema.metadata[FILES_KEY])
-        names = [field.name for field in dataclasses.fields(Shard) if field.name in table.column_names]
-        rows = zip(*(_shared(table[name].to_pylist()) for name in names), strict=True)
+        stored = pq.ParquetFile(pa.BufferReader(data))
+        files = json.loads(stored.schema_arrow.metadata[FILES_KEY])
+        names = [field.name for field in dataclasses.fields(Shard) if field.name in stored.schema_arrow.names]
+        columns = (stored.read([name])[name] for name in names)  # one by one takes half of the memory
+        rows = zip(*(_shared(column.to_pylist()) for column in columns), strict=True)
         return Plan(
             shards=tuple(Shard(**dict(zip(names, row, strict=True))) for row in rows),
             files=tuple(InputFile(**file) for file in files),

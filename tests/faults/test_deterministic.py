@@ -85,6 +85,30 @@ def test_replicas_kills_and_resumes_change_no_byte(make_config: MakeConfig) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_ranks_that_share_a_replica_change_no_byte_either(make_config: MakeConfig, checkpoint: Any) -> None:
+    calm = make_config(
+        prompts(60),
+        model={"path": str(checkpoint.folder), "tensor_parallel": 2},
+        input={"shard_rows": 10},
+        generation={"max_new_tokens": 12, "temperature": 1.0, "logprobs": True},
+        engine={"deterministic": "shard", "replicas": 1, "max_batch_rows": 6},
+    )
+    run(calm)
+    expected = parts(calm)
+    assert len(expected) == 6
+
+    killed = changed(calm, "killed", engine={"replicas": 2})
+    once(
+        lambda: len(parts(killed)) > 0,
+        lambda: os.kill(incarnations(killed)[0]["pids"][1], signal.SIGKILL),  # the replica's second rank
+    )
+    run(killed, Recorded)
+    assert len(incarnations(killed)) > 2
+    assert parts(killed) == expected
+
+
+@pytest.mark.slow
 def test_labels_have_the_same_bytes_from_any_number_of_replicas(make_config: MakeConfig) -> None:
     one = make_config(
         [{"text": f"Ticket {n} " + "is late again. " * (n % 7)} for n in range(40)],

@@ -1,8 +1,9 @@
 """python -m tests.many_shards --shards 100000
 
 How long a run takes, and how much memory, to go on with a job of so many shards of which all but two are
-committed: to the point where the missing ones are known, to the first that it commits, and to its end, for
-which it reads every part. Makes the folder first, unless --place holds one already.
+committed: to the point where the missing ones are known, to the report of one that is interrupted, to the
+first that it commits, and to its end, for which it reads every part. Makes the folder first, unless --place
+holds one already.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import part_path, remaining
+from pipeline.ending import write_report
 from pipeline.job import check_job
 from pipeline.planned import planned
 from pipeline.run import run
@@ -57,6 +59,15 @@ def resume(place: Path) -> None:
     _say("    memory it took, MiB", _peak_memory() - memory)
 
 
+def interrupted(place: Path) -> None:
+    """What a run that is asked to stop does once nothing is under way."""
+    config = make_config(place)
+    job, store = check_job(config), Store.open(config.output.path)
+    began = time.perf_counter()
+    write_report(job, store, "interrupted", [], 0.0)
+    _say("an interrupted run's report, s", time.perf_counter() - began)
+
+
 def whole(place: Path) -> None:
     """A run to its end, with Ray and the demo's model."""
     config, memory = make_config(place), _peak_memory()
@@ -80,7 +91,7 @@ def _say(what: str, value: float) -> None:
     print(f"{what:30} {value:>10,.1f}" if isinstance(value, float) else f"{what:30} {value:>10,}", flush=True)
 
 
-MEASURES = {"resume": resume, "whole": whole}
+MEASURES = {"resume": resume, "interrupted": interrupted, "whole": whole}
 
 if __name__ == "__main__":
     main()

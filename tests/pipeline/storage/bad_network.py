@@ -3,11 +3,12 @@
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,8 +47,7 @@ class BadNetwork:
         class Handler(_Handler):
             between = network
 
-        self._proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._proxy.daemon_threads = True
+        self._proxy = _Proxy(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._proxy.server_port}"
 
     def __enter__(self) -> "BadNetwork":
@@ -57,6 +57,14 @@ class BadNetwork:
     def __exit__(self, *error: object) -> None:
         self._proxy.shutdown()
         self._proxy.server_close()
+
+
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), (OSError, HTTPException)):  # else a client or the server is gone
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -185,15 +186,39 @@ def test_a_denial_is_final_and_told_without_the_server_s_words(
     assert "canary" not in caplog.text
 
 
-def test_a_server_that_falls_silent_is_asked_again(gcs: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.storage.google, "SILENCE_SECONDS", 0.3)
-    silences = iter([1.0])
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], str | None]]:
+    """Keeps a request waiting so many seconds, at the test's end for good; clients bear half a second."""
+    monkeypatch.setattr(S3FileSystem, "read_timeout", 0.5)
+    monkeypatch.setattr(pipeline.storage.google, "SILENCE_SECONDS", 0.5)
+    ended = threading.Event()
+    yield lambda seconds: "lost request" if ended.wait(seconds) else None
+    ended.set()
 
-    def fate(method: str, path: str) -> None:
-        time.sleep(next(silences, 0.0))
 
-    with gcs.behind(fate) as (store, _):
+def test_a_server_that_falls_silent_is_asked_again(
+    server: Server, silent: Callable[[float], str | None]
+) -> None:
+    seconds = iter([60.0])
+    with server.behind(lambda *request: silent(next(seconds, 0.0))) as (store, _):
         begin = time.monotonic()
         store.create("a", b"mine")
-        assert time.monotonic() - begin < 0.9
         assert store.read("a") == b"mine"
+        assert time.monotonic() - begin < 30
+
+
+def test_a_server_that_never_answers_is_given_up_at_the_deadline(
+    server: Server, silent: Callable[[float], str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.4)
+    calls: list[Callable[[Store], object]] = [
+        lambda store: store.create("a", b"1"),
+        lambda store: store.read("a"),
+        lambda store: store.list("parts"),
+    ]
+    with server.behind(lambda *request: silent(60)) as (store, _):
+        for call in calls:
+            begin = time.monotonic()
+            with pytest.raises(TimeoutError, match="no success within"):
+                call(store)
+            assert time.monotonic() - begin < 30
