@@ -4,11 +4,13 @@ import glob
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
+from pipeline.storage.patience import patiently
 from pipeline.storage.urls import filesystem, redact
 
 Format = Literal["jsonl", "parquet"]
@@ -49,7 +51,7 @@ def expand(section: InputSection) -> list[InputFile]:
 def file_etag(file: str) -> str:
     """What tells a change of a file, see `etag`."""
     fs, path = filesystem(file)
-    return etag(fs.info(path))
+    return etag(patiently(partial(fs.info, path), redact(file)))
 
 
 def compression(name: str) -> Literal["gzip", "zstd"] | None:
@@ -75,7 +77,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
     except (ValueError, ImportError) as error:
         raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
     try:
-        info = fs.info(stripped)
+        info = patiently(partial(fs.info, stripped), redact(path))
     except FileNotFoundError:
         info = None
     except PermissionError as error:
@@ -84,11 +86,12 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         url = str(fs.unstrip_protocol(stripped))
         return {url: info}, url.rpartition("/")[0]
     if info is not None:
-        base, infos = stripped, fs.find(stripped, detail=True)
+        base = stripped
+        infos = patiently(partial(fs.find, stripped, detail=True), redact(path))
     elif glob.has_magic(stripped):
         parts = stripped.split("/")
         base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
-        infos = fs.glob(stripped, detail=True)
+        infos = patiently(partial(fs.glob, stripped, detail=True), redact(path))
     else:
         raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
     base = base.rstrip("/")

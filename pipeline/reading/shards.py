@@ -30,9 +30,9 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
     file has; null where unreadable).
     ConfigError if the file changed since it was planned.
     """
-    if file_etag(shard.file) != shard.etag:
-        raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
+    _require_unchanged(shard)
     values, codes = (_lines if shard.format == "jsonl" else _records)(shard, columns)
+    _require_unchanged(shard)  # nor while it was read
     if len(values) != shard.rows:
         raise ConfigError(f"{redact(shard.file)}: {len(values)} rows where {shard.rows} were planned")
     table = pa.table({
@@ -42,6 +42,11 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
         "unreadable": pa.array(codes, pa.string()),
     })  # fmt: skip
     return table.append_column("line" if shard.format == "jsonl" else "record", values)
+
+
+def _require_unchanged(shard: Shard) -> None:
+    if file_etag(shard.file) != shard.etag:
+        raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
 
 
 def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any] | RowError]:

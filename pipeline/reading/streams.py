@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.reading.compressed import BrokenStream, decompress
 from pipeline.reading.cursor import read_on
 from pipeline.reading.files import InputFile, compression
-from pipeline.storage.urls import filesystem
+from pipeline.storage.patience import patiently
+from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG
@@ -33,7 +34,8 @@ def read_range(file: str, etag: str, start: int, end: int) -> Iterator[bytes]:
 def _read_plain(file: str, start: int, end: int) -> Iterator[bytes]:
     fs, path = filesystem(file)
     for at in range(start, end, CHUNK):
-        yield fs.cat_file(path, start=at, end=min(at + CHUNK, end))
+        chunk = partial(fs.cat_file, path, start=at, end=min(at + CHUNK, end))
+        yield patiently(chunk, redact(file))
 
 
 def split_lines(chunks: Iterator[bytes], cap: int = LINE_CAP) -> Iterator[bytes | None]:

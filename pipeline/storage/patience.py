@@ -5,7 +5,7 @@ import io
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -38,6 +38,11 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
                 raise TimeoutError(f"{url}: {what}") from None
         time.sleep(random.uniform(wait / 2, wait))
         wait = min(2 * wait, 10.0)
+
+
+def open_patiently(fs: Any, path: str, url: str) -> BinaryIO:
+    """A file of an fsspec filesystem, open for reading; `url` is what messages call it."""
+    return cast(BinaryIO, PatientFile(patiently(lambda: fs.open(path, "rb"), url), url))
 
 
 class PatientFile(io.RawIOBase):

@@ -11,10 +11,10 @@ import threading
 import uuid
 from abc import ABC, abstractmethod
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from pipeline.errors import ConfigError
-from pipeline.storage.patience import PatientFile, describe, patiently
+from pipeline.storage.patience import describe, open_patiently, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic
@@ -180,8 +180,7 @@ class ObjectStore(Store):
         return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
 
     def open_file(self, path: str) -> BinaryIO:
-        stored = patiently(lambda: self._fs.open(self._full(path), "rb"), self.url(path))
-        return cast(BinaryIO, PatientFile(stored, self.url(path)))
+        return open_patiently(self._fs, self._full(path), self.url(path))
 
     def exists(self, path: str) -> bool:
         try:

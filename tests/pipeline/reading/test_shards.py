@@ -3,6 +3,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.reading import parquet, streams
+from pipeline.reading import parquet, shards, streams
 from pipeline.reading.lines import parse_line
 from pipeline.reading.plan import make_plan
 from pipeline.reading.shards import read_shard, records
@@ -97,6 +98,23 @@ def test_parquet_is_the_same_everywhere(place: str) -> None:
         read = read_all(f"{place}/in/{group}.parquet", ["messages", "text", "absent"], shard_rows=shard_rows)
         expected = table.select(["messages", "text"]).to_pylist()
         assert [row["record"] for row in read] == expected
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(b'{"text": "one"}\n')
+    [shard] = make_plan(section(str(tmp_path))).shards
+
+    def read_range(*shard: Any) -> Iterator[bytes]:
+        yield b'{"text": '
+        file.write_bytes(b'{"text": "two"}\n')
+        yield b'"two"}\n'
+
+    monkeypatch.setattr(shards, "read_range", read_range)
+    with pytest.raises(ConfigError, match="changed since it was planned"):
+        read_shard(shard, [])
 
 
 def test_a_line_over_the_cap_is_an_error_row_and_never_held(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Stores on S3 and GCS behind a network that loses, refuses, cuts and delays, by seeded schedules."""
 
 import asyncio
+import gzip
+import io
+import json
 import random
 import threading
 import time
@@ -12,12 +15,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import gcsfs.retry
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from s3fs import S3FileSystem
 
 import pipeline.storage.google
 import pipeline.storage.patience
+from pipeline.config import InputSection
 from pipeline.errors import ConfigError
+from pipeline.reading.plan import make_plan
+from pipeline.reading.shards import read_shard, records
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import FATES, BadNetwork, Fate, seeded
@@ -112,6 +120,25 @@ def work_through(store: Store, network: BadNetwork, dice: random.Random) -> None
         else:
             with pytest.raises(FileNotFoundError):
                 store.read(path)
+
+
+def test_input_is_planned_and_read_through_a_bad_network(server: Server) -> None:
+    rows = [{"text": f"row {number}"} for number in range(60)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=10)
+    files = {"a.jsonl": lines, "b.jsonl.gz": gzip.compress(lines), "c.parquet": buffer.getvalue()}
+    for path, data in files.items():
+        Store.open(server.url).create(f"in/{path}", data)
+    with server.behind(seeded(5, 0.3)) as (store, network):
+        section = InputSection(path=[f"{server.url}/in"], prompt={"column": "text"}, shard_rows=25)
+        read = [
+            row
+            for shard in make_plan(section).shards
+            for row in records(read_shard(shard, ["text"]), ["text"])
+        ]
+    assert read == rows * 3
+    assert sum(network.met.values()) > 5
 
 
 def test_of_those_who_race_through_a_bad_network_one_wins(server: Server) -> None:
