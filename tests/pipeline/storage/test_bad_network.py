@@ -130,7 +130,7 @@ def test_input_is_planned_and_read_through_a_bad_network(server: Server) -> None
     files = {"a.jsonl": lines, "b.jsonl.gz": gzip.compress(lines), "c.parquet": buffer.getvalue()}
     for path, data in files.items():
         Store.open(server.url).create(f"in/{path}", data)
-    with server.behind(seeded(5, 0.3)) as (store, network):
+    with server.behind(seeded(5, 0.3)) as (_, network):
         section = InputSection(path=[f"{server.url}/in"], prompt={"column": "text"}, shard_rows=25)
         read = [
             row
