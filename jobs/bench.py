@@ -61,6 +61,11 @@ def engine(
     """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
     workloads = workload or [*WORKLOADS]
     console = Console(stderr=True)
+
+    def keep(report: dict[str, Any]) -> None:
+        if output is not None:
+            output.write_text(json.dumps(report, indent=1))
+
     with console.status("writing the checkpoint") as status:
         report = bench_engine(
             workloads,
@@ -71,9 +76,8 @@ def engine(
             repeats=repeats,
             only=only,
             progress=status.update,
+            keep=keep,
         )
-    if output is not None:
-        output.write_text(json.dumps(report, indent=1))
     for name, measured in report["workloads"].items():
         _show(name, measured)
 

@@ -56,10 +56,13 @@ class Ranks:
     def forward(self, batch: Batch) -> Tensor:  # [M, V]
         if self._children:
             step = pickle.dumps(batch)
-            for child in self._children:
+            for rank, child in enumerate(self._children, start=1):
                 assert child.stdin is not None
-                child.stdin.write(step)
-                child.stdin.flush()
+                try:
+                    child.stdin.write(step)
+                    child.stdin.flush()
+                except BrokenPipeError as error:
+                    raise RuntimeError(f"rank {rank} ended; its output says why") from error
         return self.local.forward(batch)
 
     @property
@@ -97,7 +100,7 @@ def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subp
 def _wait_for(children: "list[subprocess.Popen[bytes]]", store: Path) -> None:
     """Until every child has come to the rendezvous: torch would wait for a dead one until its timeout.
 
-    RuntimeError if one of them ended, or has not come by then.
+    RuntimeError if one of them ended, or if they have not all come within the time of a collective.
     """
     deadline = time.monotonic() + _COLLECTIVE_TIMEOUT.total_seconds()
     for rank, child in enumerate(children, start=1):

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from functools import partial
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -63,9 +64,10 @@ def local_checkpoint(path: str) -> Path:
 
 def checkpoint_fingerprint(folder: str | Path) -> str:
     """SHA-256 over what makes the model what it is: the configs, and of each weight file the size, the
-    header and the middle 64 KiB of every tensor, so that hundreds of gigabytes take a moment.
+    header and 64 KiB at the begin, in the middle and at the end of every tensor (of each expert, where one
+    tensor holds them all), so that hundreds of gigabytes take a moment.
 
-    A tensor that was trained anew differs there; one that was changed by hand elsewhere is not noticed.
+    What was trained anew differs there; a change by hand elsewhere is not noticed.
     """
     folder = Path(folder)
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
@@ -83,7 +85,7 @@ def checkpoint_fingerprint(folder: str | Path) -> str:
 
 
 def _samples(weights: Path) -> Iterator[bytes]:
-    """The header of a safetensors file, and the middle of each of its tensors."""
+    """The header of a safetensors file, and some of each of its tensors."""
     try:
         open_weights(weights)  # which makes sure that the header is sound and the tensors fill the file
     except ValueError as error:
@@ -93,10 +95,21 @@ def _samples(weights: Path) -> Iterator[bytes]:
         header = file.read(int.from_bytes(length, "little"))
         yield length + header
         tensors = [value for name, value in orjson.loads(header).items() if name != "__metadata__"]
-        for begin, end in sorted(tensor["data_offsets"] for tensor in tensors):
-            size = min(end - begin, BLOCK)
-            file.seek(8 + len(header) + begin + (end - begin - size) // 2)
-            yield file.read(size)
+        for tensor in sorted(tensors, key=itemgetter("data_offsets")):
+            first, end = tensor["data_offsets"]
+            for begin, size in _blocks(first, end, tensor["shape"]):
+                file.seek(8 + len(header) + begin)
+                yield file.read(size)
+
+
+def _blocks(begin: int, end: int, shape: list[int]) -> Iterator[tuple[int, int]]:
+    """(first byte, size) of what is sampled of a tensor with these bytes; matrices that it stacks, each."""
+    matrices = shape[0] if len(shape) == 3 else 1
+    step = (end - begin) // max(1, matrices)
+    size = min(step, BLOCK)
+    for first in range(begin, begin + matrices * step, max(1, step)):
+        for start in sorted({first, first + (step - size) // 2, first + step - size}):
+            yield start, size
 
 
 def _require_checkpoint(path: str, names: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import RayError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
@@ -17,10 +17,11 @@ from pipeline.storage.urls import redact
 
 # A task's process may be killed so often before it ends the job; a machine that goes counts too.
 _RETRIES = {"max_retries": 8}
-# Of Ray's cores. Together they fit on one, or two jobs might hold all between them and wait for each other.
-READING: dict[str, Any] = {"num_cpus": 0.9, **_RETRIES}
-PUBLISHING: dict[str, Any] = {"num_cpus": 0.04, **_RETRIES}
-_REPLICA_ON_CPUS = 0.01
+# Of Ray's cores. A task of each kind and replicas fit on one core together: else two jobs, or the replicas of
+# one, might hold all cores while they wait for one to read with.
+READ_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, **_RETRIES}
+PUBLISH_OPTIONS: dict[str, Any] = {"num_cpus": 0.04, **_RETRIES}
+REPLICA_CPUS = 0.01
 
 _OS_ERRORS = (
     "OSError",
@@ -37,8 +38,7 @@ class Resources:
     """What the replicas of a job take of the cluster."""
 
     replicas: int
-    num_cpus: float  # of each replica's actor
-    num_gpus: int
+    num_gpus: int  # of each replica
     threads: int  # CPU threads of each rank
 
 
@@ -76,8 +76,8 @@ def connect() -> None:
 def plan_resources(config: JobConfig) -> Resources:
     """Share the cluster out among the replicas.
 
-    On GPUs a replica takes `tensor_parallel` of one node, and at most one core, all of them together half of
-    the cores. On CPUs replicas compute with all cores but ask Ray for next to none of them.
+    On GPUs a replica takes `tensor_parallel` of one node. On CPUs replicas compute with all cores, though
+    they ask Ray for next to none of them.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     ranks = config.model.tensor_parallel
@@ -94,17 +94,17 @@ def plan_resources(config: JobConfig) -> Resources:
         replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else room
         if replicas > room:
             raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
-        return Resources(replicas, min(1, cpus / 2 / replicas), num_gpus=ranks, threads=1)
+        return Resources(replicas, num_gpus=ranks, threads=1)
     replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
     threads = max(1, int(cpus) // (replicas * ranks))
     if isinstance(config.engine.threads, int):
         threads = config.engine.threads
-    return Resources(replicas, _REPLICA_ON_CPUS, num_gpus=0, threads=threads)
+    return Resources(replicas, num_gpus=0, threads=threads)
 
 
 def as_job_error(error: RayError) -> JobError:
     """What failed, for the user; exceptions that may quote a row are named only."""
-    if isinstance(error, WorkerCrashedError):
+    if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
         return JobError(
             "a process that reads or publishes shards was killed again and again: Ray's logs may say why "
             "(too little memory?); what is committed stays: mend the cause and run the same command again"

@@ -141,7 +141,7 @@ def _cluster(config: JobConfig) -> Iterator[tuple[Level, str]]:
         return
     resources = plan_resources(config)
     nodes = sum(node["Alive"] for node in ray.nodes())
-    each = f"{resources.num_gpus} GPUs" if resources.num_gpus else f"{resources.num_cpus:g} CPUs"
+    each = f"{resources.num_gpus} GPUs" if resources.num_gpus else f"{resources.threads} threads"
     where = f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
     yield "ok", f"{where}; room for {resources.replicas} replicas with {each} each"
     if exposed := exposed_dashboard():

@@ -5,7 +5,7 @@ way. It also counts how often each replica is started.
 """
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -25,16 +25,17 @@ class Gate:
         self._left = asyncio.Condition()
         self._running = 0  # shards in replicas
         self._committing: dict[str, str] = {}  # part let through to its commit -> process that ran it
-        self._starts: Counter[str] = Counter()  # of each replica since it was last ready
+        self._started_on: dict[str, list[str]] = defaultdict(list)  # replica -> machines since it was ready
 
-    async def start(self, replica: str) -> int:
-        """A replica's process has begun; the how manieth since one of its processes was ready for shards."""
-        self._starts[replica] += 1
-        return self._starts[replica]
+    async def start(self, replica: str, machine: str) -> list[str]:
+        """A process of a replica has begun; the machines of those before it that never became ready."""
+        died_on = list(self._started_on[replica])
+        self._started_on[replica].append(machine)
+        return died_on
 
     async def ready(self, replica: str) -> None:
-        """A replica has loaded its model and tried it."""
-        del self._starts[replica]
+        """A replica's process can take shards."""
+        self._started_on.pop(replica, None)
 
     async def begin(self) -> bool:
         """A shard asks to be run."""
@@ -80,7 +81,8 @@ class Gate:
 def open_gate() -> Iterator[Any]:
     """The handle of a gate on this node, until the block ends.
 
-    Started anew after its death it is open and has forgotten its counts: at worst a stop waits for less.
+    Started anew after its death it is open and has forgotten all: a stop then waits for less, and commits
+    under way may count as deaths.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     gate = (

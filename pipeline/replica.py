@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from model.engine import Engine
 from model.request import Completion
+from model.sampling_params import SamplingParams
 from pipeline.config import JobConfig
 from pipeline.determinism import require_same_machine
 from pipeline.durable.operations import execute
@@ -27,7 +28,7 @@ from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
-from pipeline.starting import start_engine
+from pipeline.starting import give_up_after_deaths, starting
 from pipeline.storage.store import Store
 from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
@@ -52,9 +53,30 @@ class Replica:
     def __init__(self, options: ReplicaOptions) -> None:
         config = options.config
         execute(require_begun(options.spec), options.store)
-        watchdog = Watchdog(config.engine.progress_deadline_s)
-        engine = start_engine(lambda: self.load_engine(options), watchdog, options.gate)
+        # An error raised here would end a job only while it waits for this replica, so a shard will raise it.
+        self._given_up = give_up_after_deaths(options.gate)
+        if self._given_up is not None:
+            return
+        with starting(options.gate):
+            watchdog = Watchdog(config.engine.progress_deadline_s)
+            engine = self._ready_engine(options, watchdog)
         self._routed = bool(engine.config.num_experts) and config.router.statistics
+        self._results = Results(config, engine.config)
+        self._engine = EngineThread(engine, watchdog)
+        way = try_shard_together if config.engine.deterministic == "shard" else try_shard
+        self._shards = ShardRunner(options.store, way, config.errors.max_attempts, self._run_rows)
+        self._gate = options.gate
+        self._gate_closed: asyncio.Future[None] | None = None
+        self._never = asyncio.Event()
+
+    def _ready_engine(self, options: ReplicaOptions, watchdog: Watchdog) -> Engine:
+        """Loaded, tried with a row of its own, and with the job's prefix."""
+        config = options.config
+        with watchdog.beating():
+            engine = self.load_engine(options)
+        watchdog.also_kill(engine.ranks.process_ids[1:])
+        engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
+        watchdog.progressed()
         self._task = make_task(config, options.tokenizer, options.chat)
         needed = self._task.cache_tokens(engine.config.max_positions)
         if engine.cache_tokens < needed:
@@ -63,16 +85,9 @@ class Replica:
                 f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
             )
         engine.share_prefix(options.prefix)
-        self._results = Results(config, engine.config)
-        self._engine = EngineThread(engine, watchdog)
-        deterministic = config.engine.deterministic == "shard"
-        if deterministic:
+        if config.engine.deterministic == "shard":
             execute(require_same_machine(engine), options.store)
-        way = try_shard_together if deterministic else try_shard
-        self._shards = ShardRunner(options.store, way, config.errors.max_attempts, self._run_rows)
-        self._gate = options.gate
-        self._gate_closed: asyncio.Future[None] | None = None
-        self._never = asyncio.Event()
+        return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
         config = options.config
@@ -92,6 +107,8 @@ class Replica:
 
         Two columns come along for publishing: the shard, and in the first row its router sums.
         """
+        if self._given_up is not None:
+            raise self._given_up
         shard = carried_shard(prepared)
         with quoting_no_row(shard.id):
             yield await self._run_shard(shard, prepared)

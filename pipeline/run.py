@@ -10,7 +10,15 @@ import ray
 from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster import PUBLISHING, READING, Resources, as_job_error, connect, plan_resources
+from pipeline.cluster import (
+    PUBLISH_OPTIONS,
+    READ_OPTIONS,
+    REPLICA_CPUS,
+    Resources,
+    as_job_error,
+    connect,
+    plan_resources,
+)
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
@@ -59,8 +67,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
             progress = JobProgress(plan.rows, done)
-            absolve = _absolve(missing, store)
-            with open_gate() as gate, stopping_on_signals(gate, new, absolve), progress:
+            say_through = _noting_through(missing, store)
+            with open_gate() as gate, stopping_on_signals(gate, new, say_through), progress:
                 prefix = shared_prefix(job, plan)
                 with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
                     for part, summary in commits:
@@ -72,7 +80,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     return _finish(job, store, plan, [*new.values()], "done", time.monotonic() - started)
 
 
-def _absolve(shards: list[Shard], store: Store) -> Callable[[str, str], None]:
+def _noting_through(shards: list[Shard], store: Store) -> Callable[[str, str], None]:
     by_part = {part_path(shard): shard for shard in shards}
     return lambda part, process: execute(give_up(by_part[part], process), store)
 
@@ -84,16 +92,18 @@ def _run_shards(
     resources = plan_resources(job.config)
     try:
         rows = ray.data.read_datasource(
-            ShardDatasource(shards, job.columns), override_num_blocks=len(shards), ray_remote_args=READING
+            ShardDatasource(shards, job.columns),
+            override_num_blocks=len(shards),
+            ray_remote_args=READ_OPTIONS,
         )
-        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow", **READING)
+        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow", **READ_OPTIONS)
         finished = prepared.map_batches(
             replica,
             fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
             batch_size=None,
             batch_format="pyarrow",
             compute=_replica_pool(resources, job.config),
-            num_cpus=resources.num_cpus,
+            num_cpus=REPLICA_CPUS,
             # as `num_gpus` it would need a batch_size, and with one Ray Data merges shards into batches
             ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
             max_task_retries=-1,  # the replica counts attempts itself, durably
@@ -103,7 +113,7 @@ def _run_shards(
             batch_size=None,
             batch_format="pyarrow",
             compute=TaskPoolStrategy(min(len(shards), 2 * resources.replicas)),
-            **PUBLISHING,
+            **PUBLISH_OPTIONS,
         )
         # iter_rows would hold a commit back until the next one is there
         for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):

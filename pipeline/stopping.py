@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ from ray.exceptions import RayError
 from pipeline.errors import Interrupted
 
 _SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
-_SECONDS_TO_COMMIT = 20.0  # spot machines and Kubernetes leave a process at least 30
+_SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -47,12 +47,12 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def stopping_on_signals(
-    gate: Any, committed: Container[str], absolve: Callable[[str, str], None]
+    gate: Any, committed: Container[str], say_through: Callable[[str, str], None]
 ) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into Interrupted, once the commits under way are among the `committed` parts.
 
-    `absolve(part, process)` notes that the process is through with the part's shard: a commit that does not
-    arrive in time must not count as a death either.
+    `say_through(part, process)` notes that the process is through with the part's shard: a commit that does
+    not arrive in time must not count as a death either.
 
     Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it after ray.init,
     which sets handlers of its own.
@@ -74,7 +74,7 @@ def stopping_on_signals(
     def leave_in_order() -> None:
         print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
         try:
-            _finish_commits(gate, committed, absolve)
+            _finish_commits(gate, committed, say_through)
         finally:
             with ending:
                 if not ended.is_set():
@@ -91,14 +91,22 @@ def stopping_on_signals(
             signal.signal(number, handler)
 
 
-def _finish_commits(gate: Any, committed: Container[str], absolve: Callable[[str, str], None]) -> None:
+def _finish_commits(gate: Any, committed: Container[str], say_through: Callable[[str, str], None]) -> None:
     deadline = time.monotonic() + _SECONDS_TO_COMMIT
     try:
         passed = ray.get(gate.close.remote(_SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
     except RayError:
         return  # the cluster is gone, and with it all that was under way
     under_way = [part for part in passed if part not in committed]
-    for part in under_way:
-        absolve(part, passed[part])
+
+    def note(part: str) -> None:
+        with suppress(OSError):  # a store that fails now may blame the shard once
+            say_through(part, passed[part])
+
+    notes = [threading.Thread(target=note, args=(part,), daemon=True) for part in under_way]
+    for thread in notes:
+        thread.start()
     while time.monotonic() < deadline and any(part not in committed for part in under_way):
         time.sleep(0.05)
+    for thread in notes:
+        thread.join(max(0.0, deadline - time.monotonic()))

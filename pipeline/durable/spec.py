@@ -57,7 +57,7 @@ def spec_bytes(spec: Mapping[str, Any]) -> bytes:
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Tells jobs apart."""
+    """Tells jobs apart whose rows may differ."""
     return hashlib.sha256(spec_bytes(spec)).hexdigest()
 
 

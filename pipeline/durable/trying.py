@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.durable.attempts import (
+    FOLDER,
     Attempt,
     Piece,
     count_attempt,
@@ -63,7 +64,7 @@ def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
         yield from count_attempt(shard, _whole(shard, process), len(attempts))
         yield Run(tuple(range(shard.rows)))
         return set()
-    bad = _few_quarantined(attempts, shard)
+    bad = _quarantined_few(attempts, shard)
     if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
         yield Enter(alone=True)
         number = yield from _run_alone(pieces, shard, process, len(attempts))
@@ -78,7 +79,7 @@ def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
     max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
     """
     attempts = yield from read_attempts(shard)
-    bad = _few_quarantined(attempts, shard) if suspected(attempts, max_attempts) else set()
+    bad = _quarantined_few(attempts, shard) if suspected(attempts, max_attempts) else set()
     together = tuple(row for row in range(shard.rows) if row not in bad)
     if not together:
         return bad
@@ -108,13 +109,14 @@ def give_up(shard: Shard, process: str) -> Steps[None]:
     yield from _say_through(shard, process, len(attempts))
 
 
-def _few_quarantined(attempts: list[Attempt], shard: Shard) -> set[int]:
-    bad, died = quarantined(attempts), deaths(attempts)
+def _quarantined_few(attempts: list[Attempt], shard: Shard) -> set[int]:
+    """The rows in quarantine; JobError if they are too many."""
+    bad = quarantined(attempts)
     if len(bad) > _MOST_QUARANTINED:
         raise JobError(
             f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone, the last time "
-            f"{died[-1].process}: look for the cause in the model or that machine, see the logs of the "
-            f"replicas; once it is mended, errors.max_attempts: {len(died) + 2} has these rows run again"
+            f"{deaths(attempts)[-1].process}: look for the cause in the model or that machine, see the logs "
+            f"of the replicas; once it is mended, remove {FOLDER}/{shard.id}-* and run the same command again"
         )
     return bad
 

@@ -2,8 +2,7 @@
 
 A stopped process can't watch itself, and Ray notices only deaths, so each replica has a small child process
 to which it reports every step. The child kills its parent when no report came for `deadline` seconds, and
-the processes that it was told to take along at its parent's end, whatever that was; Ray starts the replica
-anew.
+the parent's other ranks when it has ended, whatever its end was; Ray starts the replica anew.
 """
 
 import os
@@ -12,35 +11,43 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_BEATS = 4  # reports within the deadline while `alive` reports
+_BEATS = 4  # reports within the deadline while a process loads
+_MOST_SECONDS_OF_BEATS = 3600.0
 
 
 class Watchdog:
     def __init__(self, deadline: float) -> None:
         """Watch this process from now on; `deadline` is in seconds."""
         self._deadline = deadline
-        self._charges: list[int] = []
+        self._others: list[int] = []
+        self._lock = threading.Lock()
         self._start()
 
-    def take_along(self, process_ids: Iterable[int]) -> None:
-        """Kill these processes too when this one has ended: a stopped one would not notice."""
-        self._charges += process_ids
-        self._name_charges()
+    def also_kill(self, process_ids: Iterable[int]) -> None:
+        """Kill these processes too when this one has ended: one that is stopped would not notice."""
+        self._others += process_ids
+        self._say(_named(self._others))
+
+    def progressed(self) -> None:
+        """Report that the process is alive and gets on."""
+        self._say(b".")
 
     @contextmanager
-    def alive(self) -> Iterator[None]:
-        """Report by itself that the process is alive, for a block in which it makes no steps."""
+    def beating(self) -> Iterator[None]:
+        """Report that the process is alive, for a block without steps; for an hour at most."""
         done = threading.Event()
+        last = time.monotonic() + _MOST_SECONDS_OF_BEATS
 
         def beat() -> None:
-            while not done.wait(self._deadline / _BEATS):
+            while not done.wait(self._deadline / _BEATS) and time.monotonic() < last:
                 self.progressed()
 
-        beats = threading.Thread(target=beat, name="alive", daemon=True)
+        beats = threading.Thread(target=beat, name="beating", daemon=True)
         beats.start()
         try:
             yield
@@ -49,14 +56,14 @@ class Watchdog:
             beats.join()
             self.progressed()
 
-    def progressed(self) -> None:
-        """Report that the process is alive and gets on."""
-        try:
-            os.write(self._report, b".")
-        except BlockingIOError:
-            pass  # the pipe holds reports enough
-        except BrokenPipeError:  # somebody killed the child
-            self._start()
+    def _say(self, report: bytes) -> None:
+        with self._lock:
+            try:
+                os.write(self._report, report)
+            except BlockingIOError:
+                pass  # the pipe holds reports enough
+            except BrokenPipeError:  # somebody killed the child
+                self._start()
 
     def _start(self) -> None:
         self._child = subprocess.Popen(
@@ -66,32 +73,32 @@ class Watchdog:
         )
         assert self._child.stdin is not None
         self._report = self._child.stdin.fileno()
+        os.write(self._report, _named(self._others))
         os.set_blocking(self._report, False)
-        self._name_charges()
 
-    def _name_charges(self) -> None:
-        with suppress(BrokenPipeError):  # the next report starts another child, which is told then
-            os.write(self._report, b"".join(b"%d " % charge for charge in self._charges))
+
+def _named(process_ids: Iterable[int]) -> bytes:
+    return b"".join(b"%d " % process_id for process_id in process_ids)
 
 
 def watch(process_id: int, deadline: float) -> None:
-    """The child's whole life; the end of its input is its parent's end. A report is a dot or process ids."""
+    """The child's whole life; the end of its input is its parent's end. A report is a dot, or process ids."""
     reports = sys.stdin.fileno()
-    charges: dict[int, int] = {}  # their ids could be others' by the time that they are killed
+    others: dict[int, int] = {}  # handles: an id could be another process' by the time that it is killed
     while select.select([reports], [], [], deadline)[0]:
         said = os.read(reports, 1 << 16)
         if not said:
             break
-        for charge in map(int, said.replace(b".", b" ").split()):
-            with suppress(ProcessLookupError):
-                charges[charge] = charges.get(charge) or os.pidfd_open(charge)
+        for other in map(int, said.replace(b".", b" ").split()):
+            with suppress(OSError):  # it has ended, or the kernel is older than such handles
+                others[other] = others.get(other) or os.pidfd_open(other)
     else:
         print(f"no progress for {deadline:g} s: killing replica {process_id}", file=sys.stderr, flush=True)
         with suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)
-    for charge in charges.values():
+    for handle in others.values():
         with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(charge, signal.SIGKILL)
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 if __name__ == "__main__":

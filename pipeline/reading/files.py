@@ -78,7 +78,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
     try:
         info = patiently(partial(fs.info, stripped), redact(path))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
         raise ConfigError(f"input.path: {redact(path)}: no permission to read it") from error

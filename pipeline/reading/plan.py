@@ -1,8 +1,9 @@
 """The plan: every input file cut into shards of exact row counts, before anything is computed.
 
 A shard is the unit of work and of the commit. Its id follows from its job, its file's name, its file's tag
-and its range, so the same job always has the same plan, and no two jobs have a shard in common. Files that
-come later are planned by themselves, and the plan of the job is all its plan files, joined.
+and its range, so the same job always has the same plan, and jobs whose rows may differ have no shard in
+common. Files that come later are planned by themselves, and the plan of the job is all its plan files,
+joined.
 """
 
 import dataclasses

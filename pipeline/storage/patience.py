@@ -10,7 +10,13 @@ from typing import Any, BinaryIO, TypeVar, cast
 Result = TypeVar("Result")
 
 DEADLINE_SECONDS = 120.0
-HOPELESS = {errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSPC}
+HOPELESS = {
+    errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSPC,
+    errno.ENOTDIR, errno.ELOOP,
+}  # fmt: skip
+WITHOUT_CREDENTIALS = {
+    "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError",
+}  # fmt: skip
 CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
 
 
@@ -90,6 +96,8 @@ def _plain(error: Exception, url: str) -> OSError:
     kinds = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
+    if type(error).__name__ in WITHOUT_CREDENTIALS:
+        kind, number = PermissionError, errno.EACCES
     return kind(number, describe(error), url)
 
 
@@ -117,6 +125,8 @@ def _transient(error: Exception) -> bool:
     if status is not None:
         return status in (408, 409, 429) or status >= 500
     if isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)):
+        return False
+    if type(error).__name__ in WITHOUT_CREDENTIALS:
         return False
     if isinstance(error, OSError):  # timeouts and lost connections are OSErrors too
         return error.errno not in HOPELESS

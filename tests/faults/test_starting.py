@@ -28,7 +28,7 @@ class DiesInEveryRow(Replica):
     """As on a machine whose device ends the process at its first step."""
 
     def __init__(self, options: ReplicaOptions) -> None:
-        pipeline.starting._MOST_STARTS = 2  # each costs some seconds
+        pipeline.starting._MOST_DEATHS = 2  # each costs some seconds
         super().__init__(options)
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
@@ -45,14 +45,15 @@ def test_a_replica_that_always_dies_ends_the_job_and_blames_no_row(make_config: 
 
 
 class LosesARankOnce(Replica):
-    """The second rank is killed before the first step of the first incarnation."""
+    """The second rank of the first incarnation is dead before the first step."""
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
         engine = super().load_engine(options)
         before = Path(options.store.root) / "_job/loaded-before"
         if not before.exists():
             before.touch()
-            os.kill(engine.ranks.process_ids[1], signal.SIGKILL)
+            engine.ranks._children[0].kill()
+            engine.ranks._children[0].wait()
         return engine
 
 

@@ -4,29 +4,62 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from ray import cloudpickle
+from ray.data import ReadTask
 
+from pipeline.cluster import PUBLISH_OPTIONS, READ_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
+from pipeline.reading.datasource import ShardDatasource
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 
 
-class Kills(Publishing):
+def die(tries: Path) -> None:
+    with open(tries, "a") as log:
+        log.write("died\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class KillsItsPublisher(Publishing):
     def __call__(self, table: pa.Table) -> pa.Table:
-        os.kill(os.getpid(), signal.SIGKILL)
+        die(Path(self.store.root) / "tries")
+        return table
 
 
+class KillsItsReader(ShardDatasource):
+    def get_read_tasks(self, *arguments: Any, **options: Any) -> list[ReadTask]:
+        tries = Path(self._shards[0].file).with_name("out") / "tries"
+        tasks = super().get_read_tasks(*arguments, **options)
+        return [ReadTask(partial(die, tries), task.metadata) for task in tasks]
+
+
+@pytest.mark.parametrize(
+    ("name", "kills", "options"),
+    [
+        ("Publishing", KillsItsPublisher, PUBLISH_OPTIONS),
+        pytest.param("ShardDatasource", KillsItsReader, READ_OPTIONS, marks=pytest.mark.slow),
+    ],
+)
 def test_a_task_that_kills_its_process_every_time_ends_the_job(
-    make_config: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    kills: Any,
+    options: dict[str, Any],
 ) -> None:
-    monkeypatch.setattr("pipeline.run.Publishing", Kills)
-    monkeypatch.setitem(sys.modules["pipeline.run"].PUBLISHING, "max_retries", 1)  # each costs seconds
+    monkeypatch.setattr(f"pipeline.run.{name}", kills)
+    assert options["max_retries"] == 8
+    monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
+    config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
-        run(make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1}))
+        run(config)
+    assert (Path(config.output.path) / "tries").read_text() == "died\n" * 2

@@ -82,6 +82,22 @@ def test_the_commits_under_way_are_finished_first(
 
 
 @pytest.mark.slow
+def test_commits_that_come_too_late_are_no_deaths(
+    job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = SlowCommits(60.0)
+    with BadNetwork(s3_endpoint, commits) as network, monkeypatch.context() as inside:
+        inside.setenv("AWS_ENDPOINT_URL", network.url)
+        job = RunningJob(job_file, f"output.path={s3_url}")
+        job.wait_for(commits.begun.is_set)
+        job.process.send_signal(signal.SIGTERM)
+        job.end(exit_code=75)
+    assert Store.open(s3_url).list("generations") == []
+    assert Store.open(s3_url).list("_job/attempts") != []
+    assert blamed_shards(s3_url) == []
+
+
+@pytest.mark.slow
 def test_a_second_ctrl_c_is_not_kept_waiting(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +129,19 @@ def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() ->
         await gate.give_up()
         await gate.give_up()
         assert await closing == {"part": "process"}
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_a_gate_knows_where_a_replica_died_before_it_was_ready() -> None:
+    async def story() -> None:
+        gate = Gate()
+        assert await gate.start("replica", "a") == []
+        assert await gate.start("another", "b") == []
+        assert await gate.start("replica", "b") == ["a"]
+        assert await gate.start("replica", "a") == ["a", "b"]
+        await gate.ready("replica")
+        assert await gate.start("replica", "a") == []
 
     asyncio.run(asyncio.wait_for(story(), 10))
 

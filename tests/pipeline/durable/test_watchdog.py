@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +15,18 @@ import os, sys, time
 from pathlib import Path
 from pipeline.durable.watchdog import Watchdog
 watchdog = Watchdog(float(sys.argv[1]))
-watchdog.take_along(map(int, sys.argv[2:]))
+watchdog.also_kill(map(int, sys.argv[2:]))
 """
 
 
 @pytest.fixture
-def stopped() -> "subprocess.Popen[bytes]":
+def stopped() -> "Iterator[subprocess.Popen[bytes]]":
     """A process that notices nothing, as a rank whose machine hangs."""
     process = subprocess.Popen(["sleep", "600"])
     os.kill(process.pid, signal.SIGSTOP)
-    return process
+    yield process
+    process.kill()
+    process.wait()
 
 
 def replica(life: str, *arguments: object) -> "subprocess.Popen[str]":
@@ -32,7 +35,7 @@ def replica(life: str, *arguments: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_process_that_makes_no_progress_is_killed_with_its_charges(
+def test_a_process_that_makes_no_progress_is_killed_and_others_with_it(
     stopped: "subprocess.Popen[bytes]",
 ) -> None:
     process = replica("watchdog.progressed(); time.sleep(600)", 0.5, stopped.pid)
@@ -42,12 +45,12 @@ def test_a_process_that_makes_no_progress_is_killed_with_its_charges(
     assert f"no progress for 0.5 s: killing replica {process.pid}" in process.stderr.read()
 
 
-def test_the_end_of_a_process_is_that_of_its_charges(stopped: "subprocess.Popen[bytes]") -> None:
+def test_the_end_of_a_process_is_that_of_the_others(stopped: "subprocess.Popen[bytes]") -> None:
     assert replica("os._exit(3)", 60, stopped.pid).wait(30) == 3
     assert stopped.wait(10) == -signal.SIGKILL
 
 
-def test_a_watchdog_that_was_killed_is_replaced_and_knows_its_charges(
+def test_a_watchdog_that_was_killed_is_replaced_and_knows_the_others(
     stopped: "subprocess.Popen[bytes]",
 ) -> None:
     life = "watchdog._child.kill(); watchdog._child.wait(); watchdog.progressed(); os._exit(3)"
@@ -56,8 +59,8 @@ def test_a_watchdog_that_was_killed_is_replaced_and_knows_its_charges(
 
 
 def test_a_process_that_only_loads_lives_and_dies_once_it_is_stopped() -> None:
-    process = replica("with watchdog.alive(): time.sleep(600)", 0.5)
-    time.sleep(3)
+    process = replica("with watchdog.beating(): time.sleep(600)", 3.0)
+    time.sleep(6)
     assert process.poll() is None
     os.kill(process.pid, signal.SIGSTOP)
     assert process.wait(30) == -signal.SIGKILL

@@ -149,6 +149,16 @@ def test_a_plan_survives_its_parquet_and_equals_itself_when_made_anew(tmp_path: 
     assert Plan.from_parquet(nothing.to_parquet()) == nothing
 
 
+def test_jobs_have_no_shard_in_common(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", lines(25))
+    one, other = (
+        {shard.id for shard in make_plan(section(str(tmp_path), shard_rows=10), job=job).shards}
+        for job in ("one", "other")
+    )
+    assert len(one) == len(other) == 3
+    assert one.isdisjoint(other)
+
+
 def test_ids_follow_the_content_not_the_place(tmp_path: Path) -> None:
     ids = []
     for folder in ("one", "two"):
