@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-_SECONDS_TO_CLOSE = 10.0
+SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
 
 
 class Gate:
@@ -100,5 +100,5 @@ def open_gate() -> Iterator[Any]:
         yield gate
     finally:
         with suppress(RayError):  # Ray may be gone
-            ray.get(gate.close.remote(0.0), timeout=_SECONDS_TO_CLOSE)  # nobody is left waiting for it
+            ray.get(gate.close.remote(0.0), timeout=SECONDS_TO_GIVE_UP)  # nobody is left waiting for it
             ray.kill(gate)

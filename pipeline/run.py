@@ -46,6 +46,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
     `extend` adds the input files that came since the job began; without it they are only warned about.
+    Meanwhile SIGTERM and SIGINT have handlers of its own, if this is the main thread.
 
     Raises:
         ConfigError: the job, its input, checkpoint or output folder is wrong; nothing was computed.

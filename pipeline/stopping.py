@@ -20,8 +20,8 @@ import ray
 from ray.exceptions import RayError
 
 from pipeline.errors import Interrupted
+from pipeline.gate import SECONDS_TO_GIVE_UP
 
-_SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -94,7 +94,7 @@ def stopping_on_signals(
 def _finish_commits(gate: Any, committed: Container[str], say_through: Callable[[str, str], None]) -> None:
     deadline = time.monotonic() + _SECONDS_TO_COMMIT
     try:
-        passed = ray.get(gate.close.remote(_SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
+        passed = ray.get(gate.close.remote(SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
     except RayError:
         return  # the cluster is gone, and with it all that was under way
     under_way = [part for part in passed if part not in committed]

@@ -132,12 +132,8 @@ def test_input_is_planned_and_read_through_a_bad_network(server: Server) -> None
         Store.open(server.url).create(f"in/{path}", data)
     with server.behind(seeded(5, 0.3)) as (_, network):
         section = InputSection(path=[f"{server.url}/in"], prompt={"column": "text"}, shard_rows=25)
-        read = [
-            row
-            for shard in make_plan(section).shards
-            for row in records(read_shard(shard, ["text"]), ["text"])
-        ]
-    assert read == rows * 3
+        tables = [read_shard(shard, ["text"]) for shard in make_plan(section).shards]
+    assert [row for table in tables for row in records(table, ["text"])] == rows * 3
     assert sum(network.met.values()) > 5
 
 
