@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -37,16 +38,23 @@ class PromptSums:
         ]
 
     def of(self, prompts: list[list[int]]) -> list[int]:
-        """Fails if one of the ranks is dead."""
+        """RuntimeError, as from real ranks, if one of them is dead."""
         sums = [partial_sum(prompt, 0, self._size) for prompt in prompts]
         for child in self._children:
-            assert child.stdin is not None
-            assert child.stdout is not None
-            child.stdin.write(json.dumps(prompts).encode() + b"\n")
-            child.stdin.flush()
-            theirs = json.loads(child.stdout.readline())
-            sums = [a + b for a, b in zip(sums, theirs, strict=True)]
+            answer = _ask(child, json.dumps(prompts).encode() + b"\n")
+            if not answer.endswith(b"\n"):
+                raise RuntimeError("a rank ended")
+            sums = [a + b for a, b in zip(sums, json.loads(answer), strict=True)]
         return sums
+
+
+def _ask(rank: "subprocess.Popen[bytes]", question: bytes) -> bytes:
+    assert rank.stdin is not None
+    assert rank.stdout is not None
+    with suppress(BrokenPipeError):
+        rank.stdin.write(question)
+        rank.stdin.flush()
+    return rank.stdout.readline()
 
 
 def token(prompt_sum: int, k: int, vocab_size: int) -> int:
