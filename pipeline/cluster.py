@@ -16,11 +16,10 @@ from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
 
 # A task's process may be killed so often before it ends the job; a machine that goes counts too.
-_RETRIES = {"max_retries": 8}
-# Of Ray's cores. A task of each kind and replicas fit on one core together: else two jobs, or the replicas of
-# one, might hold all cores while they wait for one to read with.
-READ_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, **_RETRIES}
-PUBLISH_OPTIONS: dict[str, Any] = {"num_cpus": 0.04, **_RETRIES}
+_RETRIES = 8
+# Of Ray's cores. A task fits on one core beside replicas: else two jobs, or the replicas of one, might hold
+# all cores while they wait for one to read with.
+TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": _RETRIES}
 REPLICA_CPUS = 0.01
 
 _OS_ERRORS = (
@@ -40,6 +39,7 @@ class Resources:
     replicas: int
     num_gpus: int  # of each replica
     threads: int  # CPU threads of each rank
+    tasks: int  # that read, and that publish, at once: the start of each one's process is not free
 
 
 def connect() -> None:
@@ -83,6 +83,7 @@ def plan_resources(config: JobConfig) -> Resources:
     ranks = config.model.tensor_parallel
     gpus = [int(node.get("GPU", 0)) for node in nodes]
     cpus = sum(node.get("CPU", 0) for node in nodes)
+    tasks = max(1, int(cpus) // 2)
     if any(gpus):
         if config.model.quantization == "int8":
             raise ConfigError("model.quantization: int8 is for CPUs, this cluster has GPUs; set it to none")
@@ -94,12 +95,12 @@ def plan_resources(config: JobConfig) -> Resources:
         replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else room
         if replicas > room:
             raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
-        return Resources(replicas, num_gpus=ranks, threads=1)
+        return Resources(replicas, num_gpus=ranks, threads=1, tasks=tasks)
     replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
     threads = max(1, int(cpus) // (replicas * ranks))
     if isinstance(config.engine.threads, int):
         threads = config.engine.threads
-    return Resources(replicas, num_gpus=0, threads=threads)
+    return Resources(replicas, num_gpus=0, threads=threads, tasks=tasks)
 
 
 def as_job_error(error: RayError) -> JobError:

@@ -11,9 +11,8 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from pipeline.cluster import (
-    PUBLISH_OPTIONS,
-    READ_OPTIONS,
     REPLICA_CPUS,
+    TASK_OPTIONS,
     Resources,
     as_job_error,
     connect,
@@ -91,13 +90,18 @@ def _run_shards(
 ) -> Generator[tuple[str, ShardSummary]]:
     """Commit every shard, in any order; yields its part's path and summary as each one is committed."""
     resources = plan_resources(job.config)
+    # The same for reading and preparing, or Ray Data would not make one task of them.
+    tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
     try:
         rows = ray.data.read_datasource(
             ShardDatasource(shards, job.columns),
             override_num_blocks=len(shards),
-            ray_remote_args=READ_OPTIONS,
+            compute=tasks,
+            ray_remote_args=TASK_OPTIONS,
         )
-        prepared = rows.map_batches(job.preparation, batch_size=None, batch_format="pyarrow", **READ_OPTIONS)
+        prepared = rows.map_batches(
+            job.preparation, batch_size=None, batch_format="pyarrow", compute=tasks, **TASK_OPTIONS
+        )
         finished = prepared.map_batches(
             replica,
             fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
@@ -113,8 +117,8 @@ def _run_shards(
             Publishing(store, job.config.label.known_column if job.config.label else None, job.spec),
             batch_size=None,
             batch_format="pyarrow",
-            compute=TaskPoolStrategy(min(len(shards), 2 * resources.replicas)),
-            **PUBLISH_OPTIONS,
+            compute=tasks,
+            **TASK_OPTIONS,
         )
         # iter_rows would hold a commit back until the next one is there
         for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):

@@ -13,7 +13,7 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from pipeline.cluster import PUBLISH_OPTIONS, READ_OPTIONS
+from pipeline.cluster import TASK_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
 from pipeline.reading.datasource import ShardDatasource
@@ -43,10 +43,10 @@ class KillsItsReader(ShardDatasource):
 
 
 @pytest.mark.parametrize(
-    ("name", "kills", "options"),
+    ("name", "kills"),
     [
-        ("Publishing", KillsItsPublisher, PUBLISH_OPTIONS),
-        pytest.param("ShardDatasource", KillsItsReader, READ_OPTIONS, marks=pytest.mark.slow),
+        ("Publishing", KillsItsPublisher),
+        pytest.param("ShardDatasource", KillsItsReader, marks=pytest.mark.slow),
     ],
 )
 def test_a_task_that_kills_its_process_every_time_ends_the_job(
@@ -54,11 +54,10 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     kills: Any,
-    options: dict[str, Any],
 ) -> None:
     monkeypatch.setattr(f"pipeline.run.{name}", kills)
-    assert options["max_retries"] == 8
-    monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
+    assert TASK_OPTIONS["max_retries"] == 8
+    monkeypatch.setitem(TASK_OPTIONS, "max_retries", 1)  # each costs seconds
     config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
         run(config)

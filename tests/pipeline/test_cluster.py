@@ -31,8 +31,8 @@ def config(make_config: MakeConfig, **model: Any) -> JobConfig:
 
 def test_on_cpus_replicas_compute_with_all_cores(make_config: MakeConfig, nodes: Callable[..., None]) -> None:
     nodes({"CPU": 8}, {"CPU": 8})
-    assert plan_resources(make_config([])) == Resources(2, 0, threads=8)
-    assert plan_resources(make_config([], engine={"replicas": 4})) == Resources(4, 0, threads=4)
+    assert plan_resources(make_config([])) == Resources(2, 0, threads=8, tasks=8)
+    assert plan_resources(make_config([], engine={"replicas": 4})) == Resources(4, 0, threads=4, tasks=8)
     assert plan_resources(make_config([], engine={"replicas": 4, "threads": 3})).threads == 3
     assert plan_resources(config(make_config, tensor_parallel=2)).threads == 4
 
@@ -41,8 +41,8 @@ def test_on_gpus_a_replica_takes_its_ranks_of_one_node(
     make_config: MakeConfig, nodes: Callable[..., None]
 ) -> None:
     nodes({"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 3}, {"CPU": 4})
-    assert plan_resources(make_config([])) == Resources(7, 1, threads=1)
-    assert plan_resources(config(make_config, tensor_parallel=2)) == Resources(3, 2, threads=1)
+    assert plan_resources(make_config([])) == Resources(7, 1, threads=1, tasks=18)
+    assert plan_resources(config(make_config, tensor_parallel=2)) == Resources(3, 2, threads=1, tasks=18)
     with pytest.raises(ConfigError, match=r"engine\.replicas: the cluster has room for 7, got 8"):
         plan_resources(make_config([], engine={"replicas": 8}))
     with pytest.raises(ConfigError, match=r"no node has 8 GPUs \(they have \[0, 3, 4\]\)"):
