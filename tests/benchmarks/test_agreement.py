@@ -14,6 +14,7 @@ from pipeline.errors import ConfigError
 DEMO = Path(__file__).parents[2] / "configs/demo"
 
 
+@pytest.mark.slow
 def test_nearly_all_labels_stay_the_same() -> None:
     job = JobConfig.load(DEMO / "job.yaml", [f"input.path={DEMO / 'tickets/2026-01.jsonl'}"])
     found = agreement(job, threads=1)

@@ -68,6 +68,7 @@ def errors_of(config: JobConfig) -> dict[int, str]:
     return dict(table["error_code"].dropna())
 
 
+@pytest.mark.slow
 def test_on_the_device_smaller_batches_are_tried_and_a_row_that_fails_alone_is_an_error(
     make_config: MakeConfig,
 ) -> None:

@@ -162,6 +162,7 @@ class BreaksOnce(Recorded):
         return engine
 
 
+@pytest.mark.slow
 def test_an_engine_that_fails_every_later_call_ends_its_process(make_config: MakeConfig) -> None:
     config = make_config(prompts(60), generation={"max_new_tokens": 6})
     run(config, BreaksOnce)

@@ -42,11 +42,12 @@ class KillsItsReader(ShardDatasource):
         return [ReadTask(partial(die, tries), task.metadata) for task in tasks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
         ("Publishing", KillsItsPublisher),
-        pytest.param("ShardDatasource", KillsItsReader, marks=pytest.mark.slow),
+        ("ShardDatasource", KillsItsReader),
     ],
 )
 def test_a_task_that_kills_its_process_every_time_ends_the_job(

@@ -13,7 +13,7 @@ from pipeline.run import run
 
 
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("with_jsonl", [False, True])
+@pytest.mark.parametrize("with_jsonl", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_damaged_row_group_leaves_the_folder_readable(
     make_config: Callable[..., JobConfig], tmp_path: Path, with_jsonl: bool
 ) -> None:

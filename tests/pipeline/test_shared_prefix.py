@@ -40,6 +40,7 @@ def test_what_all_prompts_of_the_first_shard_begin_with(
     assert shared_prefix(check_job(config), make_plan(config.input)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 def test_a_job_gives_the_same_tokens_and_counts(make_config: MakeConfig, checkpoint: Any) -> None:
     rows = [[*INSTRUCTION, 100 + i, *row] for i, row in enumerate(random_prompts(12))]
