@@ -64,7 +64,7 @@ def local_checkpoint(path: str) -> Path:
 
 def checkpoint_fingerprint(folder: str | Path) -> str:
     """SHA-256 over what makes the model what it is: the configs, and of each weight file the size, the
-    header and 64 KiB at the begin, in the middle and at the end of every tensor (of each expert, where one
+    header and 64 KiB at the start, in the middle and at the end of every tensor (of each expert, where one
     tensor holds them all), so that hundreds of gigabytes take a moment.
 
     What was trained anew differs there; a change by hand elsewhere is not noticed.

@@ -15,11 +15,10 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
 
-# A task's process may be killed so often before it ends the job; a machine that goes counts too.
-_RETRIES = 8
-# Of Ray's cores. A task fits on one core beside replicas: else two jobs, or the replicas of one, might hold
-# all cores while they wait for one to read with.
-TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": _RETRIES}
+# A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
+# cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
+# goes counts too.
+TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
 REPLICA_CPUS = 0.01
 
 _OS_ERRORS = (
@@ -34,7 +33,7 @@ _OS_ERRORS = (
 
 @dataclass(frozen=True)
 class Resources:
-    """What the replicas of a job take of the cluster."""
+    """How a job shares the cluster out."""
 
     replicas: int
     num_gpus: int  # of each replica
@@ -105,20 +104,16 @@ def plan_resources(config: JobConfig) -> Resources:
 
 def as_job_error(error: RayError) -> JobError:
     """What failed, for the user; exceptions that may quote a row are named only."""
-    if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
-        return JobError(
-            "a process that reads or publishes shards was killed again and again: Ray's logs may say why "
-            "(too little memory?); what is committed stays: mend the cause and run the same command again"
-        )
     kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
     if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
         return ConfigError(message)
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
-    what = (
-        f"{kind.rpartition('.')[2]}: {message}"
-        if tellable
-        else f"{kind or type(error).__name__}, see Ray's logs"
-    )
+    if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
+        what = "a process that reads or publishes shards was killed again and again, too little memory?"
+    elif tellable:
+        what = f"{kind.rpartition('.')[2]}: {message}"
+    else:
+        what = f"{kind or type(error).__name__}, see Ray's logs"
     return JobError(
         f"the job failed ({what}); what is committed stays: mend the cause and run the same command again"
     )

@@ -35,14 +35,11 @@ def stopping_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _SIGNALS}
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):  # ray.init has SIGTERM answered with the latter
-        raise Interrupted from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled_by(signal.default_int_handler):
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):  # ray.init has SIGTERM answered with the latter
+            raise Interrupted from None
 
 
 @contextmanager
@@ -81,14 +78,22 @@ def stopping_on_signals(
                     assert main.ident is not None
                     signal.pthread_kill(main.ident, signal.SIGTERM)
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    with _handled_by(stop):
+        try:
+            yield
+        finally:
+            with ending:
+                ended.set()
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        with ending:
-            ended.set()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _finish_commits(gate: Any, committed: Container[str], say_through: Callable[[str, str], None]) -> None:

@@ -23,8 +23,8 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
 from pipeline.config import JobConfig
-from tests.jobs.head import Head, ray_head, token, wait_for_port
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
+from tests.ray_head import Head, ray_head, token, wait_for_port
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
-from tests.jobs.head import free_port, ray_head, token, wait_for_port
+from tests.ray_head import free_port, ray_head, token, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "configs/demo/job.yaml")

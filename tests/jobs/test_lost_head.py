@@ -7,8 +7,8 @@ import pandas as pd
 import psutil
 import pytest
 
-from tests.jobs.head import Head, ray_head, token
 from tests.jobs.running_job import RunningJob
+from tests.ray_head import Head, ray_head, token
 
 PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5"}  # by default the head is looked for a minute
 

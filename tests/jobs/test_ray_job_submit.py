@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.jobs.head import Head, environment
+from tests.ray_head import Head, environment
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 240

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from jobs.__main__ import app
 from pipeline.storage.urls import filesystem
-from tests.jobs.head import Head
 from tests.jobs.running_job import RunningJob
+from tests.ray_head import Head
 
 ROOT = Path(__file__).parents[2]
 ROWS = 200

@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 from configs.demo.accuracy import accuracy
-from tests.jobs.head import Head
+from tests.ray_head import Head
 
 ROOT = Path(__file__).parents[2]
 
