@@ -24,7 +24,7 @@ tiny-mixtral: $(VENV)/.installed
 	$(BIN)/python -m configs.demo.recipe.examine
 
 test: check audit
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 # What takes minutes: more faults on clusters of their own, and the benchmarks' own commands.
 slow: $(VENV)/.installed-dev

@@ -1,7 +1,8 @@
 """What a run leaves for people: router tables and a report over all parts, whoever committed them."""
 
+import multiprocessing
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from math import inf
 
 from pipeline.durable.finishing import Parts, read_parts, write_router_tables
@@ -66,21 +67,10 @@ def _read(store: Store, plan: Plan, committed: set[str], state: str) -> list[Par
         for number, shards in enumerate(plan.by_plan_file()):
             paths = [path for path in map(part_path, shards) if path in committed]
             hashed = done and not store.exists(success_path(number))
-            parts.append(read_parts(store, _until(deadline, paths), hashed))
-    except _OutOfTimeError:
+            parts.append(read_parts(store, paths, hashed, deadline))
+    except multiprocessing.TimeoutError:
         return None
     return parts
-
-
-class _OutOfTimeError(Exception):
-    pass
-
-
-def _until(deadline: float, paths: Iterable[str]) -> Iterator[str]:
-    for path in paths:
-        if time.monotonic() > deadline:
-            raise _OutOfTimeError
-        yield path
 
 
 def _write(

@@ -28,7 +28,7 @@ from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
-from pipeline.starting import give_up_after_deaths, starting
+from pipeline.starting import starting
 from pipeline.storage.store import Store
 from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
@@ -51,12 +51,16 @@ class ReplicaOptions:
 
 class Replica:
     def __init__(self, options: ReplicaOptions) -> None:
+        # Raised here it would end the job only while that waits for this replica, so a shard raises it.
+        self._failure: Exception | None = None
+        try:
+            self._start(options)
+        except Exception as failure:
+            self._failure = failure
+
+    def _start(self, options: ReplicaOptions) -> None:
         config = options.config
         execute(require_begun(options.spec), options.store)
-        # An error raised here would end a job only while it waits for this replica, so a shard will raise it.
-        self._given_up = give_up_after_deaths(options.gate)
-        if self._given_up is not None:
-            return
         with starting(options.gate):
             watchdog = Watchdog(config.engine.progress_deadline_s)
             engine = self._ready_engine(options, watchdog)
@@ -107,8 +111,8 @@ class Replica:
 
         Two columns come along for publishing: the shard, and in the first row its router sums.
         """
-        if self._given_up is not None:
-            raise self._given_up
+        if self._failure is not None:
+            raise self._failure
         shard = carried_shard(prepared)
         with quoting_no_row(shard.id):
             yield await self._run_shard(shard, prepared)

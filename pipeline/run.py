@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -21,9 +21,8 @@ from pipeline.cluster import (
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import finalize, part_path, remaining
+from pipeline.durable.protocol import finalize, remaining
 from pipeline.durable.publishing import Publishing
-from pipeline.durable.trying import give_up
 from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.gate import open_gate
@@ -60,29 +59,23 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     missing = execute(remaining(plan), store)
 
     started = time.monotonic()
-    new: dict[str, ShardSummary] = {}  # by part
+    committed: dict[str, ShardSummary] = {}  # by this run; by part
     try:
         if missing:
             connect()
             warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
             progress = JobProgress(plan.rows, done)
-            say_through = _noting_through(missing, store)
-            with open_gate() as gate, stopping_on_signals(gate, new, say_through), progress:
+            with open_gate() as gate, stopping_on_signals(gate, missing, committed, store), progress:
                 prefix = shared_prefix(job, plan)
                 with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
                     for part, summary in commits:
-                        new[part] = summary
+                        committed[part] = summary
                         progress.add(summary)
     except Interrupted as stop:
-        _finish(job, store, plan, [*new.values()], "interrupted", time.monotonic() - started)
+        _finish(job, store, plan, [*committed.values()], "interrupted", time.monotonic() - started)
         raise Interrupted from stop
-    return _finish(job, store, plan, [*new.values()], "done", time.monotonic() - started)
-
-
-def _noting_through(shards: list[Shard], store: Store) -> Callable[[str, str], None]:
-    by_part = {part_path(shard): shard for shard in shards}
-    return lambda part, process: execute(give_up(by_part[part], process), store)
+    return _finish(job, store, plan, [*committed.values()], "done", time.monotonic() - started)
 
 
 def _run_shards(

@@ -20,28 +20,22 @@ _MOST_DEATHS = 4  # in a row; a machine may take one away while another loads
 logger = logging.getLogger(__name__)
 
 
-def give_up_after_deaths(gate: Any) -> JobError | None:
-    """To be called when a replica's process begins: what to say where too many before it died; else None.
-
-    `gate` is the handle of a `pipeline.gate.Gate`.
-    """
-    died_on = ray.get(gate.start.remote(_replica(), socket.gethostname()))
-    if len(died_on) < _MOST_DEATHS:
-        return None
-    return JobError(
-        f"a replica died {len(died_on)} times while it loaded the model and tried it, on "
-        f"{', '.join(sorted(set(died_on)))}: the logs of the replicas may say why, or those of the machine "
-        "(is its memory too small?)"
-    )
-
-
 @contextmanager
 def starting(gate: Any) -> Iterator[None]:
     """Around all that a replica does before its first shard; at the end it counts as started.
 
-    RuntimeErrors are the machine's (a device, a rank that died): they end the process, and Ray starts
-    another. Other errors are the job's and are passed on.
+    `gate` is the handle of a `pipeline.gate.Gate`. RuntimeErrors are the machine's (a device, a rank that
+    died): they end the process, and Ray starts another. Other errors are the job's and are passed on.
+
+    JobError, before the block, if too many processes of this replica died in it.
     """
+    died_on = ray.get(gate.start.remote(_replica(), socket.gethostname()))
+    if len(died_on) >= _MOST_DEATHS:
+        raise JobError(
+            f"a replica died {len(died_on)} times while it loaded the model and tried it, on "
+            f"{', '.join(sorted(set(died_on)))}: the logs of the replicas may say why, or those of the "
+            "machine (is its memory too small?)"
+        )
     try:
         yield
     except RuntimeError:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -19,8 +19,13 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from pipeline.durable.operations import execute
+from pipeline.durable.protocol import part_path
+from pipeline.durable.trying import give_up
 from pipeline.errors import Interrupted
 from pipeline.gate import SECONDS_TO_GIVE_UP
+from pipeline.reading.plan import Shard
+from pipeline.storage.store import Store
 
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -44,12 +49,11 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def stopping_on_signals(
-    gate: Any, committed: Container[str], say_through: Callable[[str, str], None]
+    gate: Any, shards: Iterable[Shard], committed: Container[str], store: Store
 ) -> Iterator[None]:
     """Turn SIGTERM and Ctrl-C into Interrupted, once the commits under way are among the `committed` parts.
 
-    `say_through(part, process)` notes that the process is through with the part's shard: a commit that does
-    not arrive in time must not count as a death either.
+    `shards` are those that run; one whose commit does not arrive in time is given up in the store.
 
     Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it after ray.init,
     which sets handlers of its own.
@@ -71,7 +75,7 @@ def stopping_on_signals(
     def leave_in_order() -> None:
         print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
         try:
-            _finish_commits(gate, committed, say_through)
+            _finish_commits(gate, shards, committed, store)
         finally:
             with ending:
                 if not ended.is_set():
@@ -96,22 +100,29 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[
             signal.signal(number, earlier)
 
 
-def _finish_commits(gate: Any, committed: Container[str], say_through: Callable[[str, str], None]) -> None:
+def _finish_commits(gate: Any, shards: Iterable[Shard], committed: Container[str], store: Store) -> None:
     deadline = time.monotonic() + _SECONDS_TO_COMMIT
     try:
-        passed = ray.get(gate.close.remote(SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
+        passed: dict[str, str] = ray.get(gate.close.remote(SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
     except RayError:
         return  # the cluster is gone, and with it all that was under way
-    under_way = [part for part in passed if part not in committed]
+    under_way = {part: shard for shard in shards if (part := part_path(shard)) in passed}
 
-    def note(part: str) -> None:
+    def late() -> dict[str, Shard]:
+        return {part: shard for part, shard in under_way.items() if part not in committed}
+
+    def note(shard: Shard, process: str) -> None:
         with suppress(OSError):  # a store that fails now may blame the shard once
-            say_through(part, passed[part])
+            execute(give_up(shard, process), store)
 
-    notes = [threading.Thread(target=note, args=(part,), daemon=True) for part in under_way]
+    # At once, not when time is up: it would be too short then.
+    notes = [
+        threading.Thread(target=note, args=(shard, passed[part]), daemon=True)
+        for part, shard in late().items()
+    ]
     for thread in notes:
         thread.start()
-    while time.monotonic() < deadline and any(part not in committed for part in under_way):
+    while time.monotonic() < deadline and late():
         time.sleep(0.05)
     for thread in notes:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -23,6 +23,8 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
 from pipeline.config import JobConfig
+from tests.job_server import DEMO, JobServer
+from tests.nursery.process import LAUNCHER, Nursery
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 from tests.ray_head import Head, ray_head, token, wait_for_port
 
@@ -38,6 +40,23 @@ logging.disable_progress_bar()
 settings.register_profile("steady", derandomize=True, deadline=None)  # a busy machine is no failure
 settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile("steady")
+
+
+SHARED = ("local_ray", "cluster")
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the marks in its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One process of the suite runs all tests that share a Ray, so that it is started once.
+
+    Of other modules all tests stay in one process too, for the sake of their fixtures; not where each test
+    takes long.
+    """
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        shared = [name for name in SHARED if name in item.fixturenames]
+        if shared or "simulation" not in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.path.name))
 
 
 @dataclass(frozen=True)
@@ -96,11 +115,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """One Ray for all tests that run jobs in this process."""
-    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One Ray for all tests that run jobs in this process; its workers are forked."""
+    nursery = Nursery(tmp_path_factory.mktemp("nursery") / "socket")
+    with pytest.MonkeyPatch.context() as patch:
+        # A token would have to be there before the nursery, which imports Ray.
+        for name, value in {**nursery.environment, "RAY_AUTH_MODE": "disabled"}.items():
+            patch.setenv(name, value)
+        patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
+        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
     yield
     ray.shutdown()
+    nursery.close()
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +135,19 @@ def cluster() -> Iterator[Head]:
     with ray_head(token()) as head:
         wait_for_port(head.dashboard)  # it is up last
         yield head
+
+
+@pytest.fixture(scope="session")
+def job_server(cluster: Head) -> JobServer:
+    return JobServer(cluster)
+
+
+@pytest.fixture(scope="session")
+def demo_output(job_server: JobServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demo job leaves when it is submitted; nothing is to be changed there."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    assert "succeeded" in job_server.submit(DEMO, out)
+    return out
 
 
 @pytest.fixture

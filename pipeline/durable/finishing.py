@@ -6,11 +6,13 @@ what that takes of memory does not grow with their number, but for the path and 
 
 import hashlib
 import io
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
+from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import TypeVar
 
 import pandas as pd
@@ -44,8 +46,11 @@ class Parts:
     sha256: dict[str, str]  # by path; empty where nobody asked for it
 
 
-def read_parts(store: Store, paths: Iterable[str], hashed: bool) -> Parts:
-    """What parts and the router tables that they name come to. Hashing reads them whole, else the footers."""
+def read_parts(store: Store, paths: Iterable[str], hashed: bool, deadline: float = inf) -> Parts:
+    """What parts and the router tables that they name come to. Hashing reads them whole, else the footers.
+
+    multiprocessing.TimeoutError once time.monotonic() is beyond the deadline.
+    """
     sha256: dict[str, str] = {}
     router: Sums = {}
 
@@ -57,7 +62,7 @@ def read_parts(store: Store, paths: Iterable[str], hashed: bool) -> Parts:
         return path, summary, sums, hashlib.sha256(data).hexdigest() if data is not None else None
 
     def summaries() -> Iterator[ShardSummary]:
-        for path, summary, sums, digest in _in_threads(read, paths):
+        for path, summary, sums, digest in _in_threads(read, paths, deadline):
             merge_into(router, sums)
             if digest is not None:
                 sha256[path] = digest
@@ -66,15 +71,22 @@ def read_parts(store: Store, paths: Iterable[str], hashed: bool) -> Parts:
     return Parts(ShardSummary.total(summaries()), router, sha256)
 
 
-def _in_threads(work: Callable[[Given], Result], items: Iterable[Given]) -> Iterator[Result]:
-    """`work` of every item, in their order; no more than a few results wait to be taken."""
-    waiting: deque[Future[Result]] = deque()
+def _in_threads(work: Callable[[Given], Result], items: Iterable[Given], deadline: float) -> Iterator[Result]:
+    """`work` of every item, in their order; no more than a few results wait to be taken.
+
+    Whatever ends this, it does not wait for work that hangs: the threads of this pool are daemons.
+    """
+    waiting: deque[AsyncResult[Result]] = deque()
     left = iter(items)
-    with ThreadPoolExecutor(_READERS) as pool:
-        waiting.extend(pool.submit(work, item) for item in islice(left, 2 * _READERS))
+    with ThreadPool(_READERS) as pool:
+        waiting.extend(pool.apply_async(work, (item,)) for item in islice(left, 2 * _READERS))
         while waiting:
-            yield waiting.popleft().result()
-            waiting.extend(pool.submit(work, item) for item in islice(left, 1))
+            yield waiting.popleft().get(_seconds_until(deadline))
+            waiting.extend(pool.apply_async(work, (item,)) for item in islice(left, 1))
+
+
+def _seconds_until(deadline: float) -> float | None:
+    return None if deadline == inf else max(0.0, deadline - time.monotonic())
 
 
 def _router_sums(store: Store, router: RouterTable) -> Sums:

@@ -26,6 +26,11 @@ class ChaosJob:
     def output(self) -> Path:
         return self.folder / "out"
 
+    @property
+    def log(self) -> Path:
+        """What its runs print."""
+        return self.folder / "driver.log"
+
 
 def make_job(folder: Path, seed: int, rows: int, broken: float, replicas: int = 1) -> ChaosJob:
     """`broken` is the share of lines that are not valid rows."""

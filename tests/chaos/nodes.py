@@ -1,26 +1,20 @@
 """A Ray cluster on one machine: a head that stays, and worker nodes that are killed; and its nursery."""
 
 import os
-import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from ray.cluster_utils import Cluster
 
-from tests.chaos.launcher import NURSERY, ask
+from tests.nursery.launcher import ask
+from tests.nursery.process import LAUNCHER, Nursery
 
-ROOT = Path(__file__).parents[2]
-LAUNCHER = str(Path(__file__).with_name("launcher.py"))
 # GPUs are claimed, not used: so every node counts how many replicas it can hold, as on real machines.
 SIZE: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 << 20}
 LEAN = {"include_dashboard": False, "include_log_monitor": False}
 ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONPATH": str(ROOT),
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # Only what the jobs need is started: every process costs seconds of the machine.
@@ -35,21 +29,14 @@ class Nodes:
     def __init__(self, folder: Path, gpus: list[int]) -> None:
         """Nodes with so many GPUs each, the head first."""
         folder.mkdir(parents=True)
-        socket = folder / "nursery"
         self._environment = dict(os.environ)
+        self.nursery = Nursery(folder / "nursery")
         # In a folder of its own, or others' ray.init() would find this cluster and join it.
-        os.environ.update(ENVIRONMENT | {NURSERY: str(socket), "RAY_TMPDIR": str(folder)})
-        self.nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.nursery", str(socket)],
-            cwd=ROOT,
-            stdout=subprocess.DEVNULL,
-        )
+        os.environ.update(ENVIRONMENT | {"RAY_TMPDIR": str(folder)} | self.nursery.environment)
         self._cluster = Cluster(shutdown_at_exit=False)
         self.head = self._start(gpus[0])
         self._workers = [self._start(count) for count in gpus[1:]]
         self._thread = ThreadPoolExecutor(1)
-        while not socket.exists():
-            time.sleep(0.05)
 
     def _start(self, gpus: int) -> Any:
         while True:
@@ -88,8 +75,7 @@ class Nodes:
         self._thread.shutdown()
         for node in reversed(self._cluster.list_all_nodes()):  # its shutdown breaks this process' own Ray
             self._cluster.remove_node(node)
-        self.nursery.kill()
-        self.nursery.wait()
+        self.nursery.close()
         os.environ.clear()
         os.environ.update(self._environment)
 

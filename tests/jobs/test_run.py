@@ -18,13 +18,23 @@ ROOT = Path(__file__).parents[2]
 ROWS = 200
 
 
-def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path, cluster: Head) -> None:
+@pytest.mark.parametrize(
+    ("kills", "runs"),
+    [
+        pytest.param((2,), 1, id="once"),
+        pytest.param((0, 2), 2, id="twice, and then two runs at once", marks=pytest.mark.slow),
+    ],
+)
+def test_killed_at_any_moment_every_row_comes_out_once(
+    job_file: Path, cluster: Head, kills: tuple[int, ...], runs: int
+) -> None:
+    """Killed as soon as there are so many parts."""
     out = job_file.parent / "out"
 
     def parts() -> list[Path]:
         return list((out / "generations").glob("*.parquet"))
 
-    for at_least in (0, 2):
+    for at_least in kills:
         job = RunningJob(job_file, environment=cluster.environment)
         job.wait_for(lambda n=at_least: len(parts()) >= n and (out / "_job/spec.json").exists())
         job.process.send_signal(signal.SIGKILL)
@@ -35,7 +45,7 @@ def test_killed_at_any_moment_every_row_comes_out_once(job_file: Path, cluster: 
     before = {part: part.read_bytes() for part in parts()}
     assert 2 <= len(before) < ROWS // 8
 
-    at_once = [RunningJob(job_file, environment=cluster.environment) for _ in range(2)]
+    at_once = [RunningJob(job_file, environment=cluster.environment) for _ in range(runs)]
     outputs = [job.end()[0] for job in at_once]
     table = pd.read_parquet(out / "generations")
     assert sorted(table["row"]) == list(range(ROWS))
@@ -57,6 +67,14 @@ def test_rows_go_to_an_object_store_as_to_a_folder(
     assert sorted(pd.read_parquet(f"{out}/generations", filesystem=fs)["row"]) == list(range(ROWS))
     assert len(pd.read_parquet(f"{out}/router/experts.parquet", filesystem=fs)) > 0
     assert "canary" not in errors
+
+
+@pytest.mark.slow
+def test_tasks_that_the_memory_monitor_kills_every_time_end_the_job(job_file: Path) -> None:
+    """The machine passes for full from the beginning."""
+    full = {"RAY_memory_usage_threshold": "0.001", "RAY_task_oom_retry_delay_base_ms": "1"}
+    _, errors = RunningJob(job_file, environment=full).end(exit_code=1)
+    assert "was killed again and again, too little memory?" in errors
 
 
 def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:

@@ -70,7 +70,7 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
             "prompt": {"template": "{{ text }}{{ 1 // zero }}"},
             "id_column": "name",
             "keep": ["note"],
-            "shard_rows": 4,
+            "shard_rows": 10,
         },
         "generation": {"max_new_tokens": 12, "ignore_eos": True},
         "engine": {"max_batch_rows": 2},

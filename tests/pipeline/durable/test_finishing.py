@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import multiprocessing
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,3 +126,19 @@ def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
     assert write_router_tables(store, parts.router) is None
     assert store.list("router") == []
     assert read_parts(store, [], hashed=True).summary.rows == 0
+
+
+def test_a_read_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, answered = Store.open(tmp_path), threading.Event()
+    path = publish(store, 0, None)
+    before = set(threading.enumerate())
+    with monkeypatch.context() as inside:
+        inside.setattr(type(store), "open_file", lambda *given: answered.wait())
+        began = time.monotonic()
+        with pytest.raises(multiprocessing.TimeoutError):
+            read_parts(store, [path], hashed=False, deadline=began + 0.1)
+        assert time.monotonic() - began < 10
+        hanging = set(threading.enumerate()) - before
+        assert hanging
+        assert all(thread.daemon for thread in hanging), "the process may end"
+        answered.set()

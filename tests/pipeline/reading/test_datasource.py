@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,16 +10,6 @@ from pipeline.reading.datasource import ShardDatasource, carried_shard
 from pipeline.reading.plan import make_plan
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    started = not ray.is_initialized()
-    if started:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    if started:
-        ray.shutdown()
-
-
 def describe(block: pa.Table) -> pa.Table:
     shard = carried_shard(block)
     rows = block["row"].to_pylist()
@@ -29,7 +18,7 @@ def describe(block: pa.Table) -> pa.Table:
 
 
 @pytest.mark.parametrize(("rows", "shard_rows"), [(100, 1), (2000, 301), (5, 100)])
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("local_ray")
 def test_every_shard_is_exactly_one_block(tmp_path: Path, rows: int, shard_rows: int) -> None:
     for name in ("a", "b"):
         lines = (json.dumps({"text": f"{name} {n}" * (n % 9)}) + "\n" for n in range(rows))

@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-NURSERY = "CHAOS_NURSERY"  # the path of its socket
+NURSERY = "TESTS_NURSERY"  # the path of its socket
 
 
 def ask(argv: list[str], environment: dict[str, str], outputs: tuple[int, int], wait: bool) -> socket.socket:

@@ -1,0 +1,36 @@
+"""A nursery that runs, for as long as tests need it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.nursery.launcher import NURSERY
+
+ROOT = Path(__file__).parents[2]
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))  # in the place of Ray's SETUP_WORKER_FILENAME
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # a process with threads can't be forked
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONPATH": str(ROOT),
+}
+
+
+class Nursery:
+    def __init__(self, socket: Path) -> None:
+        """Of those who are to use it, the raylets among them, `environment` is to be part of theirs."""
+        self.environment: Mapping[str, str] = ENVIRONMENT | {NURSERY: str(socket)}
+        command = [sys.executable, "-m", "tests.nursery", str(socket)]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | self.environment, stdout=subprocess.DEVNULL
+        )
+        self.pid = self._process.pid
+        while not socket.exists():
+            assert self._process.poll() is None, "the nursery ended"
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
