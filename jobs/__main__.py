@@ -1,4 +1,7 @@
-"""The command line: `python -m jobs`, or `mixtray` where the package is installed."""
+"""The command line: `python -m jobs`, or `mixtray` where the package is installed.
+
+A command imports what it runs when it is called: torch and Ray take seconds, which help need not wait for.
+"""
 
 import typer
 

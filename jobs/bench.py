@@ -10,13 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.agreement import agreement as measure_agreement
-from benchmarks.engine import bench_engine
-from benchmarks.job import bench_job
-from benchmarks.random_checkpoint import SIZES
-from benchmarks.workloads import WORKLOADS
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.config import JobConfig
+
+WORKLOADS = ("lognormal", "uniform", "label")  # as in benchmarks.workloads
+SIZES = ("214m", "tiny")  # as in benchmarks.random_checkpoint
 
 bench = typer.Typer(help="Measure how fast it is.", no_args_is_help=True)
 
@@ -59,6 +56,8 @@ def engine(
     output: Output = None,
 ) -> None:
     """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
+    from benchmarks.engine import bench_engine
+
     workloads = workload or [*WORKLOADS]
     console = Console(stderr=True)
 
@@ -92,6 +91,8 @@ def job(
     output: Output = None,
 ) -> None:
     """The whole job through Ray beside its engine alone, several replicas beside one."""
+    from benchmarks.job import bench_job
+
     with Console(stderr=True).status("writing the checkpoint") as status:
         report = bench_job(
             checkpoint=checkpoint,
@@ -121,6 +122,9 @@ def agreement(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
     """How often a job's rows come out of model.quantization int8 as they come out of float32."""
+    from benchmarks.agreement import agreement as measure_agreement
+    from pipeline.config import JobConfig
+
     with exit_codes():
         found = measure_agreement(JobConfig.load(config, overrides), threads)
     what = "label" if found.mean_difference is not None else "tokens"

@@ -4,8 +4,6 @@ import typer
 from rich.console import Console
 
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.config import JobConfig
-from pipeline.doctor import examine
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -15,6 +13,9 @@ def doctor(config: Config, overrides: Overrides = None) -> None:
 
     Computes nothing; writes a probe to the output folder. Exit code 2 if there is a problem.
     """
+    from pipeline.config import JobConfig
+    from pipeline.doctor import examine
+
     with exit_codes():
         job = JobConfig.load(config, overrides)
     console = Console(highlight=False)

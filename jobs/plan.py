@@ -1,11 +1,14 @@
 """`python -m jobs plan`: what a job would do, without loading weights or writing anything."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.config import JobConfig
-from pipeline.forecast import Forecast, forecast
+
+if TYPE_CHECKING:
+    from pipeline.forecast import Forecast
 
 
 def plan(config: Config, overrides: Overrides = None) -> None:
@@ -13,11 +16,14 @@ def plan(config: Config, overrides: Overrides = None) -> None:
 
     Loads no weights and writes nothing. Exit code 2 if the job could not run.
     """
+    from pipeline.config import JobConfig
+    from pipeline.forecast import forecast
+
     with exit_codes():
         _show(forecast(JobConfig.load(config, overrides)))
 
 
-def _show(job: Forecast) -> None:
+def _show(job: "Forecast") -> None:
     console = Console()
     table = Table(title="input files", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading, justify in (("file", "left"), ("shards", "right"), ("rows", "right")):
@@ -47,7 +53,7 @@ def _show(job: Forecast) -> None:
     )
 
 
-def _histogram(job: Forecast) -> Table:
+def _histogram(job: "Forecast") -> Table:
     title = f"prompt tokens of {job.sampled:,} rows (mean {job.mean_tokens:,.0f})"
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(justify="right")

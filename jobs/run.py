@@ -1,15 +1,15 @@
 """`python -m jobs run`: run a job to its end."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.config import JobConfig
-from pipeline.reporting.report import Report
-from pipeline.run import run as run_job
+
+if TYPE_CHECKING:
+    from pipeline.reporting.report import Report
 
 Extend = Annotated[
     bool, typer.Option("--extend", help="Also run the input files that came after the job had begun.")
@@ -33,11 +33,14 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
 
     75 - interrupted: run it again
     """
+    from pipeline.config import JobConfig
+    from pipeline.run import run as run_job
+
     with exit_codes():
         show(run_job(JobConfig.load(config, overrides), extend=extend))
 
 
-def show(report: Report) -> None:
+def show(report: "Report") -> None:
     table = Table(title=report.job, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in report.facts():
         table.add_row(name, value)

@@ -83,11 +83,17 @@ def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text())), "a docstring at the top says it"
 
 
-def test_processes_that_read_prepare_and_publish_start_without_torch():
-    modules = ("pipeline.reading.datasource", "pipeline.preparation", "pipeline.durable.publishing")
-    program = f"import sys, {', '.join(modules)}; print('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    ("modules", "without"),
+    [
+        (["pipeline.reading.datasource", "pipeline.preparation", "pipeline.durable.publishing"], ["torch"]),
+        (["jobs.__main__"], ["torch", "ray", "pandas"]),  # the help of commands
+    ],
+)
+def test_what_must_start_fast_starts_without(modules, without):
+    program = f"import sys, {', '.join(modules)}; print([m for m in {without} if m in sys.modules])"
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert printed.stdout == "False\n", printed.stderr
+    assert printed.stdout == "[]\n", printed.stderr
 
 
 def test_no_file_is_called_utils():

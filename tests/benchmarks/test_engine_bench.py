@@ -6,9 +6,10 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+import jobs.bench
 from benchmarks import transformers_peer as peer
 from benchmarks.ours import profile, run_ours
-from benchmarks.random_checkpoint import write_checkpoint
+from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from benchmarks.workloads import WORKLOADS, Workload
 from jobs.__main__ import app
 from model.engine import Engine
@@ -27,6 +28,11 @@ def contenders(checkpoint):
     engine = Engine.load(checkpoint, threads=1)
     yield engine, peer.load(checkpoint)
     engine.close()
+
+
+def test_the_command_line_names_what_there_is():
+    assert tuple(WORKLOADS) == jobs.bench.WORKLOADS
+    assert tuple(SIZES) == jobs.bench.SIZES
 
 
 def test_all_ways_to_generate_give_the_same_tokens(contenders):
