@@ -5,6 +5,7 @@ full across their borders; a shard's call only waits for its own rows.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,8 @@ from pipeline.storage.store import Store
 from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
 
+logger = logging.getLogger(__name__)
+
 _ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
 
 
@@ -56,14 +59,19 @@ class Replica:
         try:
             self._start(options)
         except Exception as failure:
-            self._failure = failure
+            logger.exception("the replica can't start")
+            self._failure = failure.with_traceback(None)  # its frames hold the engine
 
     def _start(self, options: ReplicaOptions) -> None:
         config = options.config
         execute(require_begun(options.spec), options.store)
         with starting(options.gate):
             watchdog = Watchdog(config.engine.progress_deadline_s)
-            engine = self._ready_engine(options, watchdog)
+            try:
+                engine = self._ready_engine(options, watchdog)
+            except Exception:
+                watchdog.stop()  # what failed makes no progress, but is to say why
+                raise
         self._routed = bool(engine.config.num_experts) and config.router.statistics
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, watchdog)

@@ -1,6 +1,7 @@
 """A job from its configuration to its report: plan, read, prepare, run the model, publish, finish."""
 
 import json
+import logging
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -37,6 +38,9 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.shared_prefix import shared_prefix
 from pipeline.stopping import stopping_at_once, stopping_on_signals
 from pipeline.storage.store import Store
+from pipeline.storage.urls import redact
+
+logger = logging.getLogger(__name__)
 
 
 @stopping_at_once()
@@ -73,7 +77,10 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                         committed[part] = summary
                         progress.add(summary)
     except Interrupted as stop:
-        _finish(job, store, plan, [*committed.values()], "interrupted", time.monotonic() - started)
+        try:
+            _finish(job, store, plan, [*committed.values()], "interrupted", time.monotonic() - started)
+        except OSError as error:
+            logger.warning("no report was written: %s", redact(str(error)))
         raise Interrupted from stop
     return _finish(job, store, plan, [*committed.values()], "done", time.monotonic() - started)
 

@@ -107,9 +107,7 @@ def _finish_commits(gate: Any, shards: Iterable[Shard], committed: Container[str
     except RayError:
         return  # the cluster is gone, and with it all that was under way
     under_way = {part: shard for shard in shards if (part := part_path(shard)) in passed}
-
-    def late() -> dict[str, Shard]:
-        return {part: shard for part, shard in under_way.items() if part not in committed}
+    late = {part: shard for part, shard in under_way.items() if part not in committed}
 
     def note(shard: Shard, process: str) -> None:
         with suppress(OSError):  # a store that fails now may blame the shard once
@@ -117,12 +115,11 @@ def _finish_commits(gate: Any, shards: Iterable[Shard], committed: Container[str
 
     # At once, not when time is up: it would be too short then.
     notes = [
-        threading.Thread(target=note, args=(shard, passed[part]), daemon=True)
-        for part, shard in late().items()
+        threading.Thread(target=note, args=(shard, passed[part]), daemon=True) for part, shard in late.items()
     ]
     for thread in notes:
         thread.start()
-    while time.monotonic() < deadline and late():
+    while time.monotonic() < deadline and any(part not in committed for part in late):
         time.sleep(0.05)
     for thread in notes:
         thread.join(max(0.0, deadline - time.monotonic()))

@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +26,7 @@ from pipeline.config import JobConfig
 from tests.job_server import DEMO, JobServer
 from tests.nursery.process import LAUNCHER, Nursery
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
-from tests.ray_head import Head, ray_head, token, wait_for_port
+from tests.ray_head import WITHOUT_TOKEN, Head, ray_head, token, wait_for_port
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -55,8 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         assert isinstance(item, pytest.Function)
         shared = [name for name in SHARED if name in item.fixturenames]
-        if shared or "simulation" not in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group(shared[0] if shared else item.path.name))
+        file = item.nodeid.partition("::")[0]
+        if shared or not file.startswith("tests/simulation/"):
+            item.add_marker(pytest.mark.xdist_group(shared[0] if shared else file))
 
 
 @dataclass(frozen=True)
@@ -114,25 +115,28 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
     return HFCheckpoint(folder, model)
 
 
+def new_nursery(tmp_path_factory: pytest.TempPathFactory, auth: Mapping[str, str]) -> Nursery:
+    return Nursery(tmp_path_factory.mktemp("nursery") / "socket", auth)
+
+
 @pytest.fixture(scope="session")
 def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for all tests that run jobs in this process; its workers are forked."""
-    nursery = Nursery(tmp_path_factory.mktemp("nursery") / "socket")
-    with pytest.MonkeyPatch.context() as patch:
-        # A token would have to be there before the nursery, which imports Ray.
-        for name, value in {**nursery.environment, "RAY_AUTH_MODE": "disabled"}.items():
-            patch.setenv(name, value)
-        patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
-        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
-    yield
-    ray.shutdown()
-    nursery.close()
+    with new_nursery(tmp_path_factory, WITHOUT_TOKEN) as nursery:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in nursery.environment.items():
+                patch.setenv(name, value)
+            patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
+            ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Head]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """A Ray cluster that tests share, as an operator starts it; with a token, and its job server is up."""
-    with ray_head(token()) as head:
+    auth = token()
+    with new_nursery(tmp_path_factory, auth) as nursery, ray_head(auth, nursery=nursery) as head:
         wait_for_port(head.dashboard)  # it is up last
         yield head
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.nursery.process import FORKING, Nursery
+
 BIN = Path(sys.executable).parent
 
 
@@ -34,6 +36,9 @@ def environment(auth: Mapping[str, str]) -> dict[str, str]:
     """Of the cluster's processes, and of those that are to reach it."""
     outer = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     return outer | {"PATH": f"{BIN}:{os.environ['PATH']}", **auth}
+
+
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}
 
 
 def token() -> dict[str, str]:
@@ -59,17 +64,23 @@ def wait_for_port(url: str, seconds: float = 120) -> None:
 
 
 @contextmanager
-def ray_head(auth: Mapping[str, str], dashboard_host: str = "127.0.0.1") -> Iterator[Head]:
-    """Kills its own processes in the end, not other clusters': to stop in order takes Ray half a minute."""
+def ray_head(
+    auth: Mapping[str, str], dashboard_host: str = "127.0.0.1", nursery: Nursery | None = None
+) -> Iterator[Head]:
+    """Kills its own processes in the end, not other clusters': to stop in order takes Ray half a minute.
+
+    Its workers are forked by the nursery, if there is one, which has to have the same `auth`.
+    """
     port, gcs, folder = free_port(), free_port(), f"/tmp/ray-{uuid.uuid4().hex[:6]}"
+    forking = [FORKING] if nursery else []
     process = subprocess.Popen(
         [
-            str(BIN / "ray"), "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats",
-            f"--port={gcs}", f"--dashboard-port={port}",
+            sys.executable, "-m", *forking, "ray.scripts.scripts", "start", "--head", "--block",
+            "--num-cpus=2", "--disable-usage-stats", f"--port={gcs}", f"--dashboard-port={port}",
             f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-host={dashboard_host}",
             f"--temp-dir={folder}",
         ],
-        env=environment(auth),
+        env=environment(auth) | (nursery.environment if nursery else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip

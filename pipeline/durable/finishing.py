@@ -6,6 +6,7 @@ what that takes of memory does not grow with their number, but for the path and 
 
 import hashlib
 import io
+import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -86,7 +87,12 @@ def _in_threads(work: Callable[[Given], Result], items: Iterable[Given], deadlin
 
 
 def _seconds_until(deadline: float) -> float | None:
-    return None if deadline == inf else max(0.0, deadline - time.monotonic())
+    if deadline == inf:
+        return None
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise multiprocessing.TimeoutError  # also where the next result is there already
+    return seconds
 
 
 def _router_sums(store: Store, router: RouterTable) -> Sums:

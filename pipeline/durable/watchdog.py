@@ -37,6 +37,13 @@ class Watchdog:
         """Report that the process is alive and gets on."""
         self._say(b".")
 
+    def stop(self) -> None:
+        """Watch this process no longer; the others are killed."""
+        with self._lock:
+            assert self._child.stdin is not None
+            self._child.stdin.close()
+            self._child.wait()
+
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Report that the process is alive, for a block without steps; for an hour at most."""

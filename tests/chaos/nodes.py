@@ -30,7 +30,7 @@ class Nodes:
         """Nodes with so many GPUs each, the head first."""
         folder.mkdir(parents=True)
         self._environment = dict(os.environ)
-        self.nursery = Nursery(folder / "nursery")
+        self.nursery = Nursery(folder / "nursery", {})
         # In a folder of its own, or others' ray.init() would find this cluster and join it.
         os.environ.update(ENVIRONMENT | {"RAY_TMPDIR": str(folder)} | self.nursery.environment)
         self._cluster = Cluster(shutdown_at_exit=False)

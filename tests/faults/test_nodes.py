@@ -17,7 +17,7 @@ MODULE = "tests.chaos.driver"  # its replicas take two GPUs each; a network's pl
 
 
 @pytest.fixture
-def cluster() -> Iterator[Callable[..., Nodes]]:
+def start_nodes() -> Iterator[Callable[..., Nodes]]:
     """Starts nodes with so many GPUs each, the head first."""
     started = []
 
@@ -70,9 +70,9 @@ def assert_whole(job: ChaosJob) -> None:
 
 @pytest.mark.timeout(280)
 def test_a_job_goes_on_by_itself_on_the_nodes_that_are_left_and_on_those_that_come(
-    cluster: Callable[..., Nodes], tmp_path: Path
+    start_nodes: Callable[..., Nodes], tmp_path: Path
 ) -> None:
-    nodes = cluster(0, 2, 2)
+    nodes = start_nodes(0, 2, 2)
     job = make_job(tmp_path / "job", 1, 1600, broken=0, replicas=2)
     driver = begun(nodes, job)
 

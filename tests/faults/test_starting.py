@@ -3,20 +3,25 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import ray
 from ray import cloudpickle
 
 import pipeline.starting
 from model.engine import Engine
 from pipeline.config import JobConfig
 from pipeline.errors import JobError
+from pipeline.gate import open_gate
+from pipeline.job import check_job
 from pipeline.replica import Replica, ReplicaOptions
 from pipeline.run import run
+from pipeline.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
@@ -42,6 +47,30 @@ def test_a_replica_that_always_dies_ends_the_job_and_blames_no_row(make_config: 
     with pytest.raises(JobError, match="a replica died 2 times while it loaded the model and tried it"):
         run(config, DiesInEveryRow)
     assert not (Path(config.output.path) / "_job/attempts").exists()
+
+
+class DoesNotStart(Replica):
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        raise JobError("there is no such device")
+
+
+def test_what_a_replica_fails_over_is_told_by_the_next_shard_however_late_that_comes(
+    make_config: Callable[..., Any], checkpoint: Any
+) -> None:
+    """Raised while Ray starts it anew, without a shard at hand, it would not end the job."""
+    config: JobConfig = make_config(ROWS, engine={"progress_deadline_s": 1})
+    with pytest.raises(JobError, match="there is no such device"):
+        run(config, DoesNotStart)
+
+    job, store = check_job(config), Store.open(config.output.path)
+    with open_gate() as gate:
+        options = ReplicaOptions(config, str(checkpoint.folder), None, False, 1, [], store, job.spec, gate)
+        replica = ray.remote(DoesNotStart).options(max_restarts=0).remote(options)
+        ray.get(replica.__ray_ready__.remote())
+        time.sleep(3)  # the watchdog would have killed it by now
+        with pytest.raises(JobError, match="there is no such device"):
+            ray.get(next(replica.__call__.options(num_returns="streaming").remote(None)))
+        ray.kill(replica)
 
 
 class LosesARankOnce(Replica):

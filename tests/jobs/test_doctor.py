@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
-from tests.ray_head import free_port, ray_head, token, wait_for_port
+from tests.ray_head import WITHOUT_TOKEN, free_port, ray_head, token, wait_for_port
 
 ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "configs/demo/job.yaml")
@@ -35,7 +35,7 @@ DEMO = str(ROOT / "configs/demo/job.yaml")
 def test_a_dashboard_open_to_others_is_a_problem(
     tmp_path: Path, dashboard_host: str, auth: Mapping[str, str], sentence: str, code: int
 ) -> None:
-    auth = auth or {"RAY_AUTH_MODE": "disabled"}
+    auth = auth or WITHOUT_TOKEN
     with ray_head(auth, dashboard_host) as head:
         wait_for_port(head.dashboard)  # it is up last
         done = subprocess.run(

@@ -13,6 +13,7 @@ from tests.job_server import DEMO, ROOT, SECONDS, JobServer
 LONGER = "generation.max_new_tokens=48"  # `ray job stop` takes seconds to begin
 
 
+@pytest.mark.timeout(500)
 def test_the_demo_runs_as_a_submitted_job(demo_output: Path) -> None:
     table = pd.read_parquet(demo_output / "generations")
     lines = sum(path.read_bytes().count(b"\n") for path in (ROOT / "configs/demo/tickets").glob("*.jsonl"))
@@ -21,6 +22,7 @@ def test_the_demo_runs_as_a_submitted_job(demo_output: Path) -> None:
     assert (ok["label"] == ok["queue"]).mean() > 0.95
 
 
+@pytest.mark.timeout(500)
 def test_a_second_submission_does_nothing_anew(
     job_server: JobServer, demo_output: Path, tmp_path: Path
 ) -> None:

@@ -1,10 +1,15 @@
-"""Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the nursery forks that."""
+"""Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the nursery forks that.
+
+Workers with a runtime environment, those of submitted jobs, are left to Ray's own.
+"""
 
 import json
 import os
 import socket
 import sys
+from pathlib import Path
 
+CONTEXT = "--serialized-runtime-env-context="
 NURSERY = "TESTS_NURSERY"  # the path of its socket
 
 
@@ -19,6 +24,7 @@ def ask(argv: list[str], environment: dict[str, str], outputs: tuple[int, int], 
 
 
 if __name__ == "__main__":
-    for_setup = ("--serialized-runtime-env-context=", "--language=")
-    argv = [argument for argument in sys.argv[1:] if not argument.startswith(for_setup)]
-    ask(argv, dict(os.environ), (1, 2), wait=False)
+    worker, *arguments = [argument for argument in sys.argv[1:] if not argument.startswith("--language=")]
+    if any(argument.startswith(CONTEXT) for argument in arguments):
+        os.execv(sys.executable, [sys.executable, Path(worker).with_name("setup_worker.py"), *sys.argv[1:]])
+    ask([worker, *arguments], dict(os.environ), (1, 2), wait=False)

@@ -11,6 +11,7 @@ from tests.nursery.launcher import NURSERY
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))  # in the place of Ray's SETUP_WORKER_FILENAME
+FORKING = "tests.nursery.forking"
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a process with threads can't be forked
     "OPENBLAS_NUM_THREADS": "1",
@@ -19,9 +20,9 @@ ENVIRONMENT = {
 
 
 class Nursery:
-    def __init__(self, socket: Path) -> None:
-        """Of those who are to use it, the raylets among them, `environment` is to be part of theirs."""
-        self.environment: Mapping[str, str] = ENVIRONMENT | {NURSERY: str(socket)}
+    def __init__(self, socket: Path, auth: Mapping[str, str]) -> None:
+        """`auth` is what Ray reads while it is imported; `environment`, what raylets must have in theirs."""
+        self.environment: Mapping[str, str] = {**ENVIRONMENT, **auth, NURSERY: str(socket)}
         command = [sys.executable, "-m", "tests.nursery", str(socket)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | self.environment, stdout=subprocess.DEVNULL
@@ -34,3 +35,9 @@ class Nursery:
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
+
+    def __enter__(self) -> "Nursery":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

@@ -25,7 +25,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.nursery.process import FORKING, Nursery
 from tests.pipeline.storage.bad_network import BadNetwork
+from tests.ray_head import WITHOUT_TOKEN
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary"  # every planted string has it
@@ -82,11 +84,17 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
     return path
 
 
-def start(job_file: Path, ray_folder: Path, endpoint: str) -> "subprocess.Popen[str]":
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    with Nursery(tmp_path_factory.mktemp("nursery") / "socket", WITHOUT_TOKEN) as nursery:
+        yield nursery
+
+
+def start(job_file: Path, ray_folder: Path, endpoint: str, nursery: Nursery) -> "subprocess.Popen[str]":
     secrets = {"AWS_SESSION_TOKEN": "canary-token", "HF_TOKEN": "canary-variable"}
-    own = {"AWS_ENDPOINT_URL": endpoint, "RAY_TMPDIR": str(ray_folder)}
+    own = {"AWS_ENDPOINT_URL": endpoint, "RAY_TMPDIR": str(ray_folder), **nursery.environment}
     return subprocess.Popen(
-        [sys.executable, "-m", "jobs", "run", str(job_file)],
+        [sys.executable, "-m", FORKING, "jobs", "run", str(job_file)],
         cwd=ROOT,
         env={key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"} | secrets | own,
         text=True,
@@ -95,8 +103,8 @@ def start(job_file: Path, ray_folder: Path, endpoint: str) -> "subprocess.Popen[
     )
 
 
-def replica_of(process: "subprocess.Popen[str]") -> psutil.Process | None:
-    for child in psutil.Process(process.pid).children(recursive=True):
+def replica_in(nursery: Nursery) -> psutil.Process | None:
+    for child in psutil.Process(nursery.pid).children():
         with suppress(psutil.NoSuchProcess):  # it may have ended by now
             if "MapWorker(MapBatches(Replica))" in " ".join(child.cmdline()):
                 return child
@@ -111,13 +119,13 @@ def leaks_in(ray_folder: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_denied_write_ends_the_job_without_a_word_of_them(
-    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str
+    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, nursery: Nursery
 ) -> None:
     def fate(method: str, path: str) -> str | None:
         return "denied" if method == "PUT" and "/generations/" in path else None
 
     with BadNetwork(s3_endpoint, fate) as network:
-        denied = start(job_file, ray_folder, network.url)
+        denied = start(job_file, ray_folder, network.url, nursery)
         told, _ = denied.communicate(timeout=200)
     assert denied.returncode == 1, told
     assert "HTTP 403 SignatureDoesNotMatch" in told
@@ -127,12 +135,12 @@ def test_a_denied_write_ends_the_job_without_a_word_of_them(
 
 @pytest.mark.timeout(500)
 def test_prompts_and_secrets_are_seen_in_the_generations_only(
-    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str
+    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, nursery: Nursery
 ) -> None:
     s3 = fsspec.filesystem("s3", use_listings_cache=False)
     out = f"{s3_url}/out"
-    killed = start(job_file, ray_folder, s3_endpoint)
-    while (replica := replica_of(killed)) is None or not s3.glob(f"{out}/generations/*"):
+    killed = start(job_file, ray_folder, s3_endpoint, nursery)
+    while (replica := replica_in(nursery)) is None or not s3.glob(f"{out}/generations/*"):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.2)
     replica.send_signal(signal.SIGKILL)

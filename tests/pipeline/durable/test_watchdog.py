@@ -50,6 +50,11 @@ def test_the_end_of_a_process_is_that_of_the_others(stopped: "subprocess.Popen[b
     assert stopped.wait(10) == -signal.SIGKILL
 
 
+def test_one_that_is_stopped_leaves_its_process_alone(stopped: "subprocess.Popen[bytes]") -> None:
+    assert replica("watchdog.stop(); time.sleep(1); os._exit(3)", 0.5, stopped.pid).wait(30) == 3
+    assert stopped.wait(10) == -signal.SIGKILL
+
+
 def test_a_watchdog_that_was_killed_is_replaced_and_knows_the_others(
     stopped: "subprocess.Popen[bytes]",
 ) -> None:
