@@ -33,7 +33,7 @@ slow: $(VENV)/.installed-dev
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers auto
 
 # Known weaknesses of the pinned packages; says so where no service answers that knows them.
 audit: $(VENV)/.installed-dev
