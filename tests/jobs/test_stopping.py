@@ -152,6 +152,7 @@ def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
     asyncio.run(asyncio.wait_for(story(), 10))
 
 
+@pytest.mark.slow
 def test_stopped_while_it_plans_it_ends_at_once(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
