@@ -46,11 +46,12 @@ sbom: $(VENV)/.installed-dev
 clean:
 	rm -rf out .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# torch comes first and alone: what follows then finds it installed and asks for no other build.
+# The pip that Python 3.11 brings takes twice as long. torch comes alone: what follows then finds it installed
+# and asks for no other build.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mixtray needs Python 3.11 or later")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) pip==26.3  # what Python 3.11 brings takes twice as long
+	$(PIP) pip==26.3
 	$(PIP) torch==2.13.0
 	$(PIP) -e .
 	touch $@
