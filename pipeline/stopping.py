@@ -106,8 +106,8 @@ def _finish_commits(gate: Any, shards: Iterable[Shard], committed: Container[str
         passed: dict[str, str] = ray.get(gate.close.remote(SECONDS_TO_GIVE_UP), timeout=_SECONDS_TO_COMMIT)
     except RayError:
         return  # the cluster is gone, and with it all that was under way
-    under_way = {part: shard for shard in shards if (part := part_path(shard)) in passed}
-    late = {part: shard for part, shard in under_way.items() if part not in committed}
+    parts = {part_path(shard): shard for shard in shards}
+    late = {part: parts[part] for part in passed if part not in committed}
 
     def note(shard: Shard, process: str) -> None:
         with suppress(OSError):  # a store that fails now may blame the shard once
