@@ -19,7 +19,6 @@ from pipeline.storage.urls import redact
 # cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
 # goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
 TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
-OOM_RETRIES = "RAY_task_oom_retries"
 REPLICA_CPUS = 0.01
 
 _OS_ERRORS = (
@@ -48,7 +47,7 @@ def connect() -> None:
     JobError if there is none and none can be started.
     """
     if not ray.is_initialized():
-        os.environ.setdefault(OOM_RETRIES, str(TASK_OPTIONS["max_retries"]))
+        os.environ.setdefault("RAY_task_oom_retries", str(TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         try:

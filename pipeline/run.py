@@ -77,12 +77,9 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                         committed[part] = summary
                         progress.add(summary)
     except Interrupted as stop:
-        try:
-            _finish(job, store, plan, [*committed.values()], "interrupted", time.monotonic() - started)
-        except OSError as error:
-            logger.warning("no report was written: %s", redact(str(error)))
+        _report_interrupted(job, store, [*committed.values()], time.monotonic() - started)
         raise Interrupted from stop
-    return _finish(job, store, plan, [*committed.values()], "done", time.monotonic() - started)
+    return _finish(job, store, plan, [*committed.values()], time.monotonic() - started)
 
 
 def _run_shards(
@@ -156,22 +153,26 @@ def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
     )
 
 
-def _finish(
-    job: Job, store: Store, plan: Plan, new: list[ShardSummary], state: str, seconds: float
-) -> Report:
+def _report_interrupted(job: Job, store: Store, new: list[ShardSummary], seconds: float) -> None:
+    try:
+        write_report(job, store, "interrupted", new, seconds)
+    except OSError as error:  # what is committed stays all the same
+        logger.warning("no report was written: %s", redact(str(error)))
+
+
+def _finish(job: Job, store: Store, plan: Plan, new: list[ShardSummary], seconds: float) -> Report:
     """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
-    report, parts = write_report(job, store, state, new, seconds)
-    if state == "done":
-        assert report.rows_by_status is not None
-        assert report.error_rate is not None
-        if report.error_rate > job.config.errors.max_error_rate:
-            raise TooManyErrors(
-                f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
-                f"({report.errors_by_code}), more than errors.max_error_rate "
-                f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
-                report,
-            )
-        summaries = [{"rows_by_status": of_file.summary.rows_by_status} for of_file in parts]
-        known = {path: digest for of_file in parts for path, digest in of_file.sha256.items()}
-        execute(finalize(plan, summaries[: plan.plan_files], known), store)
+    report, parts = write_report(job, store, "done", new, seconds)
+    assert report.rows_by_status is not None
+    assert report.error_rate is not None
+    if report.error_rate > job.config.errors.max_error_rate:
+        raise TooManyErrors(
+            f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
+            f"({report.errors_by_code}), more than errors.max_error_rate "
+            f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
+            report,
+        )
+    summaries = [{"rows_by_status": of_file.summary.rows_by_status} for of_file in parts]
+    known = {path: digest for of_file in parts for path, digest in of_file.sha256.items()}
+    execute(finalize(plan, summaries[: plan.plan_files], known), store)
     return report

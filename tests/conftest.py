@@ -24,7 +24,7 @@ from transformers.utils import logging
 
 from pipeline.config import JobConfig
 from tests.job_server import DEMO, JobServer
-from tests.nursery.process import LAUNCHER, Nursery
+from tests.nursery.nursery import LAUNCHER, Nursery
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 from tests.ray_head import WITHOUT_TOKEN, Head, ray_head, token, wait_for_port
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.nursery.process import FORKING, Nursery
+from tests.nursery.nursery import FORKING, Nursery
 
 BIN = Path(sys.executable).parent
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,6 @@ def environment(auth: Mapping[str, str]) -> dict[str, str]:
     """Of the cluster's processes, and of those that are to reach it."""
     outer = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
     return outer | {"PATH": f"{BIN}:{os.environ['PATH']}", **auth}
-
-
-WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}
 
 
 def token() -> dict[str, str]:

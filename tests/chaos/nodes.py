@@ -9,7 +9,7 @@ from typing import Any
 from ray.cluster_utils import Cluster
 
 from tests.nursery.launcher import ask
-from tests.nursery.process import LAUNCHER, Nursery
+from tests.nursery.nursery import LAUNCHER, Nursery
 
 # GPUs are claimed, not used: so every node counts how many replicas it can hold, as on real machines.
 SIZE: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 << 20}

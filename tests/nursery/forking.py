@@ -5,7 +5,7 @@ import sys
 
 import ray
 
-from tests.nursery.process import LAUNCHER
+from tests.nursery.nursery import LAUNCHER
 
 if __name__ == "__main__":
     ray._private.ray_constants.SETUP_WORKER_FILENAME = LAUNCHER

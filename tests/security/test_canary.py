@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.nursery.process import FORKING, Nursery
+from tests.nursery.nursery import FORKING, Nursery
 from tests.pipeline.storage.bad_network import BadNetwork
 from tests.ray_head import WITHOUT_TOKEN
 
