@@ -55,6 +55,11 @@ class Batch:
         positions, _ = left_pad([_positions(row) for row in rows])
         return cls(rows, token_ids, mask, positions, becomes_prefix)
 
+    @property
+    def decodes(self) -> bool:
+        """Whether all its rows continue by one token."""
+        return all(row.phase is Phase.DECODE for row in self.rows)
+
     def predicting(self) -> Tensor:
         """[M]: the real tokens whose logits are wanted: each row's last one, and every node of its tree."""
         wanted, end = [], 0

@@ -19,10 +19,10 @@ from model.executor import BatchTooLargeError, ExecutorOptions
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
-from model.routing import PREFIX_SLOT
 from model.sampling import sample
 from model.sampling_params import SamplingParams
 from model.scheduler import Scheduler, Sequence
+from model.token_owners import PREFIX_SLOT
 
 _PREFILL_TOKENS = 4096
 
@@ -46,6 +46,7 @@ class Engine:
         max_batch_rows: int | None = None,
         kv_cache_tokens: int | None = None,
         quantization: str = "none",
+        attention: str = "auto",
         statistics: bool = True,
     ) -> "Engine":
         """Load a checkpoint folder.
@@ -56,15 +57,13 @@ class Engine:
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
+            attention: auto, sdpa or flash: see `model.attention_kernel.wants_flash`.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
         """
-        for name, value in (
-            ("threads", threads),
-            ("max_batch_rows", max_batch_rows),
-            ("kv_cache_tokens", kv_cache_tokens),
-        ):
+        numbers = {"threads": threads, "max_batch_rows": max_batch_rows, "kv_cache_tokens": kv_cache_tokens}
+        for name, value in numbers.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         config = check_checkpoint(folder, tensor_parallel)
@@ -82,6 +81,7 @@ class Engine:
             pages=-(-tokens // size),
             page_size=size,
             quantization=quantization,
+            attention=attention,
             statistics=statistics,
         )
         return cls(Ranks(options, tensor_parallel), config, options)

@@ -10,13 +10,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.attention_kernel import wants_flash
 from model.batch import Batch
 from model.cached_attention import CachedAttention
 from model.checkpoint import load_transformer
+from model.decode_graph import DecodeGraphs
+from model.experts import has_grouped_matmul
 from model.kv_cache import KVCache
 from model.linear import layouts
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
+from model.token_owners import TokenOwners
 
 
 class BatchTooLargeError(Exception):
@@ -33,6 +37,7 @@ class ExecutorOptions:
     pages: int
     page_size: int
     quantization: str
+    attention: str
     statistics: bool
 
 
@@ -45,10 +50,16 @@ class Executor:
         if laid_out is not None:
             self.model.lay_out(*laid_out)
         config = self.model.config
-        self.cache = KVCache(config, options.pages, options.page_size, tp, options.dtype, options.device)
+        flash = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
+        self.cache = KVCache(
+            config, options.pages, options.page_size, tp, options.dtype, options.device, flash
+        )
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.slots, options.device)
+        self.graphs = None
+        if flash and (not config.num_experts or has_grouped_matmul(options.device, options.dtype)):
+            self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> Tensor:
@@ -58,6 +69,8 @@ class Executor:
         may be tried. Among several ranks it can't be: the others wait for this one in a collective.
         """
         try:
+            if self.graphs and batch.decodes:
+                return self.graphs.logits(batch.rows)
             logits = self._logits(batch)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
@@ -66,7 +79,9 @@ class Executor:
                 self.routing.forget_step()
             raise BatchTooLargeError from error
         if self.routing:
-            self.routing.end_step(batch)
+            self.routing.end_step(TokenOwners.of(batch, self.routing.slots, self.device))
+            if batch.becomes_prefix:
+                self.routing.take_prefix()
         return logits
 
     def _logits(self, batch: Batch) -> Tensor:
@@ -76,5 +91,7 @@ class Executor:
         observe = self.routing.observe if self.routing else None
         if batch.becomes_prefix:
             self.cache.prefix.clear()
-        x = self.model.hidden(token_ids, positions, CachedAttention(self.cache, batch), observe)
+            if self.graphs:
+                self.graphs.forget()
+        x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
         return self.model.head.logits(x[batch.predicting().to(self.device)])

@@ -3,6 +3,8 @@
 P places of a page, G key/value heads, hd head dimension, N real tokens of a batch.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,22 +23,33 @@ class KVCache:
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device,
+        flash: bool = False,
     ) -> None:
         kv_heads = tp.kv_share(config.num_kv_heads)
-        shape = (pages, page_size, kv_heads.stop - kv_heads.start, config.head_dim)
+        # Where steps are captured, one page more, for rows that only fill such a step.
+        shape = (pages + flash, page_size, kv_heads.stop - kv_heads.start, config.head_dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         # Of the prefix that rows share, keys and values [1, G, prefix tokens, hd] of each layer.
         self.prefix: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
+        self.spare_page = pages
         self.device = device
+        self.flash = flash  # attention runs in a GPU's own kernels
         self.sliding_window = config.sliding_window
 
 
+@dataclass(frozen=True)
 class Writes:
     """Which new tokens of a batch are kept, and in which places of the cache."""
 
-    def __init__(self, cache: KVCache, rows: list[Row]) -> None:
+    tokens: Tensor | None  # [n] of the N; None: all of them
+    places: Tensor  # [n]
+    # A page's last reader may have left NaN there, which no mask would hide: 0 * NaN is NaN.
+    opened: Tensor | None = None
+
+    @classmethod
+    def of(cls, cache: KVCache, rows: list[Row]) -> "Writes":
         size, end = cache.page_size, 0
         tokens, places, opened = [], [], []
         for row in rows:
@@ -48,15 +61,15 @@ class Writes:
                     opened.append(row.pages[(row.trunk - 1) // size])
             end += row.length
         kept = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64)
-        self.all = len(kept) == end
-        self.tokens = torch.from_numpy(kept).to(cache.device)
-        self.places = torch.from_numpy(np.concatenate(places) if places else kept).to(cache.device)
-        # A page's last reader may have left NaN there, which no mask would hide: 0 * NaN is NaN.
-        self.opened = torch.tensor(opened, dtype=torch.int64, device=cache.device)
+        return cls(
+            None if len(kept) == end else torch.from_numpy(kept).to(cache.device),
+            torch.from_numpy(np.concatenate(places) if places else kept).to(cache.device),
+            torch.tensor(opened, device=cache.device) if opened else None,
+        )
 
     def store(self, pages: Tensor, new: Tensor) -> None:
         """New keys or values [N, G, hd] of one layer into its pages [pages, P, G, hd]."""
-        if len(self.opened):
+        if self.opened is not None:
             pages.index_fill_(0, self.opened, 0)
-        if len(self.tokens):
-            pages.flatten(0, 1).index_copy_(0, self.places, new if self.all else new[self.tokens])
+        if len(self.places):
+            pages.flatten(0, 1).index_copy_(0, self.places, new if self.tokens is None else new[self.tokens])

@@ -96,6 +96,8 @@ def plan_resources(config: JobConfig) -> Resources:
         if replicas > room:
             raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
         return Resources(replicas, num_gpus=ranks, threads=1, tasks=tasks)
+    if config.model.attention == "flash":
+        raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
     replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
     threads = max(1, int(cpus) // (replicas * ranks))
     if isinstance(config.engine.threads, int):

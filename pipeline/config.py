@@ -25,7 +25,7 @@ Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
 Location = Annotated[str, AfterValidator(without_credentials)]
 
-NOT_BUILT = {"score", "classify", "tag", "embed", "nf4", "fp8", "flash"}
+NOT_BUILT = {"score", "classify", "tag", "embed", "nf4", "fp8"}
 
 
 def _as_list(value: object) -> object:
@@ -48,12 +48,18 @@ class ModelSection(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8"] = "none"
     tensor_parallel: PositiveInt = 1
-    attention: Literal["auto", "sdpa"] = "auto"
+    attention: Literal["auto", "sdpa", "flash"] = "auto"
 
     @model_validator(mode="after")
     def _int8_computes_in_float32(self) -> "ModelSection":
         if self.quantization == "int8" and self.dtype not in ("auto", "float32"):
             raise ValueError(f"quantization int8 needs dtype auto or float32, got {self.dtype}")
+        return self
+
+    @model_validator(mode="after")
+    def _flash_computes_in_16_bits(self) -> "ModelSection":
+        if self.attention == "flash" and self.dtype == "float32":
+            raise ValueError("attention flash needs dtype auto, bfloat16 or float16, got float32")
         return self
 
 

@@ -111,6 +111,7 @@ class Replica:
             max_batch_rows=_number(config.engine.max_batch_rows),
             kv_cache_tokens=_number(config.engine.kv_cache_tokens),
             quantization=config.model.quantization,
+            attention=config.model.attention,
             statistics=config.router.statistics,
         )
 

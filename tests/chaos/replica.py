@@ -106,6 +106,7 @@ class FakeReplica(Replica):
                 pages=4096,
                 page_size=16,
                 quantization="none",
+                attention="auto",
                 statistics=False,
             ),
         )

@@ -23,6 +23,7 @@ def executor(request, checkpoint):
         pages=PAGES,
         page_size=PAGE_SIZE,
         quantization="none",
+        attention="auto",
         statistics=False,
     )
     executor = Executor(options, TensorParallel())

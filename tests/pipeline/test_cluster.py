@@ -53,3 +53,11 @@ def test_where_there_are_gpus_int8_is_refused(make_config: MakeConfig, nodes: Ca
     nodes({"CPU": 16, "GPU": 1})
     with pytest.raises(ConfigError, match="int8 is for CPUs, this cluster has GPUs"):
         plan_resources(config(make_config, quantization="int8"))
+
+
+def test_where_there_are_no_gpus_flash_attention_is_refused(
+    make_config: MakeConfig, nodes: Callable[..., None]
+) -> None:
+    nodes({"CPU": 16})
+    with pytest.raises(ConfigError, match="flash is for GPUs, this cluster has none"):
+        plan_resources(config(make_config, attention="flash"))

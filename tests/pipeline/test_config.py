@@ -62,7 +62,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
             "model={path: p, quantization: int8, dtype: float16}",
             "needs dtype auto or float32, got float16",
         ),
-        ("model.attention=flash", "model.attention: flash is not built yet"),
+        ("model={path: p, attention: flash, dtype: float32}", "flash needs dtype auto, bfloat16 or float16"),
         ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
         ("task=embed", "task: embed is not built yet"),
         (

@@ -1,0 +1,119 @@
+"""Decode steps as captured CUDA graphs: a step costs the host one table of numbers and one launch.
+
+R rows of a captured step, of which the last may be spare; V vocabulary.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from model.batch import Row
+from model.cached_attention import CachedAttention
+from model.kv_cache import KVCache, Writes
+from model.page_table import PageTable, seen
+from model.routing import RoutingRecorder
+from model.token_owners import SPARE_SLOT, TokenOwners
+from model.transformer import Transformer
+
+_NUMBERS = 7  # of a row before its pages: see DecodeStep.fill
+_FINE = 16  # rows up to which sizes double; from there on they rise by as many
+
+
+class DecodeGraphs:
+    """A graph for each of some sizes, captured when rows first need it."""
+
+    def __init__(self, model: Transformer, cache: KVCache, routing: RoutingRecorder | None) -> None:
+        self.model = model
+        self.cache = cache
+        self.routing = routing
+        self._captured: dict[int, tuple[DecodeStep, Callable[[], Tensor]]] = {}
+
+    def logits(self, rows: list[Row]) -> Tensor:
+        """Rows that decode -> logits of their new tokens [rows, V], until the next call."""
+        size = padded_rows(len(rows))
+        if size not in self._captured:
+            step = DecodeStep(size, self.model, self.cache, self.routing)
+            self._captured[size] = step, capture(step.compute)
+        step, replay = self._captured[size]
+        step.fill(rows)
+        return replay()[: len(rows)]
+
+    def forget(self) -> None:
+        """The shared prefix is another one, or none."""
+        self._captured.clear()
+
+
+class DecodeStep:
+    """A step of R rows whose inputs lie at a fixed address."""
+
+    def __init__(
+        self, rows: int, model: Transformer, cache: KVCache, routing: RoutingRecorder | None
+    ) -> None:
+        self.model = model
+        self.cache = cache
+        self.routing = routing
+        most_pages = -(-model.config.max_positions // cache.page_size)
+        on_gpu = cache.device.type == "cuda"
+        self._host = torch.zeros(rows, _NUMBERS + most_pages, dtype=torch.int32, pin_memory=on_gpu)
+        self._inputs = self._host.to(cache.device, copy=True)
+        self.fill([])
+
+    def fill(self, rows: list[Row]) -> None:
+        """Set what the next step computes. The step before must have ended."""
+        host, size = self._host.numpy(), self.cache.page_size
+        for i, row in enumerate(rows):
+            last = row.trunk - 1
+            place = row.pages[last // size] * size + last % size
+            shares = row.prefix > 0
+            host[i, :_NUMBERS] = (
+                row.token_ids[0],
+                row.prefix + last,
+                place,
+                *seen(self.cache, row),
+                row.slot,
+                shares,
+            )
+            host[i, _NUMBERS : _NUMBERS + len(row.pages)] = row.pages
+        spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
+        host[len(rows) :, :_NUMBERS] = 0, 0, self.cache.spare_page * size, 0, 1, spare_slot, False
+        host[len(rows) :, _NUMBERS:] = self.cache.spare_page
+        self._inputs.copy_(self._host, non_blocking=True)
+
+    def compute(self) -> Tensor:
+        """Logits [R, V]; the routing is counted."""
+        token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_NUMBERS].unbind(1)
+        attend = CachedAttention(
+            self.cache,
+            Writes(None, places.long()),
+            PageTable(self._inputs[:, _NUMBERS:], begins, ends),
+            shares=shares.bool() if self.cache.prefix else None,
+        )
+        observe = self.routing.observe if self.routing else None
+        x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)
+        if self.routing:
+            self.routing.end_step(TokenOwners.decoding(slots.long(), self.routing.slots))
+        return self.model.head.logits(x)
+
+
+def padded_rows(rows: int) -> int:
+    """The size of the captured step for so many rows: 1, 2, 4, 8, 16, 32, 48, 64 and so on."""
+    return 1 << (rows - 1).bit_length() if rows <= _FINE else -(-rows // _FINE) * _FINE
+
+
+def capture(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """What `compute` launches on the GPU, as one launch; each time the result lies in the same place."""
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):  # kernels are compiled and workspaces made outside of the capture
+        compute()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        result = compute()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay

@@ -1,0 +1,48 @@
+"""Which pages of the cache decoding rows read, as a table that stays on the GPU.
+
+R rows with one new token each, H query heads, G key/value heads, hd head dimension, P places of a page.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.batch import Row
+from model.kv_cache import KVCache
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """All int32, so that a kernel may read them."""
+
+    pages: Tensor  # [R, most pages of a row]
+    begins: Tensor  # [R] the first place that the row's new token sees
+    ends: Tensor  # [R] behind the last one
+
+    @property
+    def rows(self) -> int:
+        return len(self.ends)
+
+    @classmethod
+    def of(cls, cache: KVCache, rows: list[Row]) -> "PageTable":
+        pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
+        for i, row in enumerate(rows):
+            pages[i, : len(row.pages)] = row.pages
+        bounds = np.array([seen(cache, row) for row in rows], dtype=np.int32)
+        begins, ends = torch.from_numpy(bounds).to(cache.device).unbind(1)
+        return cls(torch.from_numpy(pages).to(cache.device), begins, ends)
+
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries [R, H, hd], a layer's pages [pages, P, G, hd] -> [R, H, hd], log-sum-exp [R, H]"""
+        # Triton comes with torch's builds for GPUs only.
+        from model.paged_attention import attend_pages
+
+        return attend_pages(q.contiguous(), keys, values, self.pages, self.begins, self.ends)
+
+
+def seen(cache: KVCache, row: Row) -> tuple[int, int]:
+    """The places of its own tokens that a row's last token sees."""
+    window = cache.sliding_window
+    return max(row.trunk - window, 0) if window else 0, row.trunk

@@ -1,0 +1,67 @@
+"""Attention of rows with several new tokens, one by one: their work is enough to fill the machine.
+
+n new tokens of a row, S tokens it reads, H query heads, G key/value heads, hd head dimension.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention_kernel import attend_tokens, bias_of
+from model.batch import Row
+from model.choices import ChoiceTree
+from model.kv_cache import KVCache
+
+
+class Spans:
+    """Rows whose new tokens lie side by side."""
+
+    def __init__(self, cache: KVCache, rows: list[Row]) -> None:
+        self.spans = [Span(cache, row) for row in rows]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """New queries, keys and values of all rows, the layer's pages -> attended, and log-sum-exp."""
+        lengths = [span.length for span in self.spans]
+        new = zip(self.spans, q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
+        parts = [span.attend(q, k, v, keys, values) for span, q, k, v in new]
+        attended, lse = zip(*parts, strict=True)
+        return torch.cat(attended), torch.cat(lse)
+
+
+class Span:
+    """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other."""
+
+    def __init__(self, cache: KVCache, row: Row) -> None:
+        size, window = cache.page_size, cache.sliding_window
+        self.length = row.length
+        self.cached: Tensor | None = None
+        if row.cached:
+            place = np.arange(row.cached)
+            places = np.array(row.pages)[place // size] * size + place % size
+            self.cached = torch.from_numpy(places).to(cache.device)
+        self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
+        self.bias: Tensor | None = None
+        if not self.causal:
+            visible = _visible(row.cached, row.trunk, row.tree, window)
+            self.bias = bias_of(visible.to(cache.device), cache.keys[0].dtype)[None, None]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """New queries, keys and values [n, heads, hd], the layer's pages -> [n, H, hd], log-sum-exp [n, H]"""
+        if self.cached is not None:
+            k = torch.cat((keys.flatten(0, 1)[self.cached], k))
+            v = torch.cat((values.flatten(0, 1)[self.cached], v))
+        return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
+
+
+def _visible(cached: int, trunk: int, tree: ChoiceTree, window: int | None) -> Tensor:
+    """[n, S] bool: a new token sees the row's tokens up to itself, or the last `window` of them.
+
+    A node of the tree sees the row's tokens and its own ancestors.
+    """
+    nodes = len(tree.token_ids)
+    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
+    distance = place[cached:, None] - place[None, :]
+    seen = distance >= 0
+    seen[len(seen) - nodes :, trunk:] = tree.ancestors
+    seen[: len(seen) - nodes, trunk:] = False
+    return seen & (distance < (window or trunk + nodes + 1))

@@ -1,0 +1,148 @@
+"""What only a GPU can show: its own kernels and captured steps against the plain path in the same numbers.
+
+Needs torch, numpy, safetensors and pytest alone: `python -m pytest --noconftest -m gpu tests/gpu`.
+"""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from benchmarks.random_checkpoint import SIZES, write_checkpoint
+from model.attention_kernel import attend_tokens
+from model.batch import Batch, Phase, Row
+from model.engine import Engine
+from model.experts import Experts
+from model.paged_attention import attend_pages
+from model.parallel import TensorParallel
+from model.ragged_attention import Ragged, flash
+from model.sampling_params import SamplingParams
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+DTYPES = [torch.bfloat16, torch.float16]
+CLOSE = {"atol": 2e-2, "rtol": 2e-2}  # of numbers near 1: three of bfloat16's last places
+VOCABULARY = SIZES["tiny"]["vocab_size"]
+
+
+def drawn(*shape, seed=0, dtype=torch.bfloat16):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to("cuda", dtype)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    write_checkpoint(folder, "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prompts():
+    generator = torch.Generator().manual_seed(1)
+    return [
+        torch.randint(0, VOCABULARY, (n,), generator=generator).tolist() for n in (1, 3, 40, 17, 300, 129)
+    ]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("window", [None, 37])
+def test_flash_over_rows_side_by_side_equals_row_by_row(dtype, window):
+    lengths = [1, 64, 5, 130]
+    q, k, v = (drawn(sum(lengths), heads, 64, seed=heads, dtype=dtype) for heads in (8, 2, 2))
+    rows = Ragged.of(lengths, q.device)
+    attended, lse = flash(q, k, v, rows, rows, causal=True, window=window)
+    for start, end in pairwise(rows.bounds.tolist()):
+        distance = torch.arange(end - start, device="cuda")[:, None] - torch.arange(
+            end - start, device="cuda"
+        )
+        visible = (distance >= 0) & (distance < (window or end))
+        bias = torch.zeros_like(visible, dtype=torch.float32).masked_fill_(~visible, float("-inf"))
+        exact = (x[start:end].float() for x in (q, k, v))
+        expected, expected_lse = attend_tokens(*exact, bias=bias[None, None])
+        torch.testing.assert_close(attended[start:end].float(), expected, **CLOSE)
+        torch.testing.assert_close(lse[start:end], expected_lse, **CLOSE)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pages_equal_their_rows(dtype):
+    keys, values = drawn(2, 9, 256, 2, 128, dtype=dtype)
+    keys[8] = values[8] = float("nan")
+    table = torch.tensor([[3, 8, 8], [1, 7, 0], [5, 2, 8]], dtype=torch.int32, device="cuda")
+    begins, ends = torch.tensor([[0, 300, 0], [1, 700, 512]], dtype=torch.int32, device="cuda")
+    q = drawn(3, 8, 128, seed=1, dtype=dtype)
+    attended, lse = attend_pages(q, keys, values, table, begins, ends)
+    for row in range(3):
+        seen = slice(int(begins[row]), int(ends[row]))
+        k, v = (x[table[row].long()].flatten(0, 1)[seen].float() for x in (keys, values))
+        expected, expected_lse = attend_tokens(q[row : row + 1].float(), k, v)
+        torch.testing.assert_close(attended[row].float(), expected[0], **CLOSE)
+        torch.testing.assert_close(lse[row], expected_lse[0], **CLOSE)
+
+
+def test_grouped_experts_equal_one_after_the_other(checkpoint):
+    config = Engine.load(checkpoint, "float32", kv_cache_tokens=64).config
+    experts = Experts(0, config, TensorParallel()).to("cuda", torch.bfloat16)
+    for weight in (experts.gate, experts.w13, experts.w2):
+        weight.normal_(std=0.1)
+    chosen = torch.tensor([0] * 40 + [3, 5, 5, 5] + [7] * 200, device="cuda")
+    x = drawn(len(chosen), config.dim)
+    torch.testing.assert_close(experts.run_grouped(x, chosen), experts.run_one_by_one(x, chosen), **CLOSE)
+
+
+@pytest.mark.parametrize("shared", [0, 60])
+def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prompts, shared):
+    """The same tokens are fed to both, whatever either would have chosen."""
+    flash_engine, plain = (
+        Engine.load(checkpoint, "bfloat16", attention=attention, max_batch_rows=8, kv_cache_tokens=4096)
+        for attention in ("flash", "sdpa")
+    )
+    size = flash_engine.ranks.local.cache.page_size
+    pages = [[2 * slot, 2 * slot + 1] for slot in range(len(prompts))]
+    assert size * 2 > max(map(len, prompts)) + 4
+    prefix = prompts[-1][:shared]
+    logits = []
+    for engine in (flash_engine, plain):
+        if prefix:
+            engine.share_prefix(prefix)
+        prefill = [
+            Row(Phase.PREFILL, i, 0, prompt, pages[i], prefix=shared) for i, prompt in enumerate(prompts)
+        ]
+        steps = [engine.ranks.forward(Batch.of(prefill)).float()]
+        for step in range(4):
+            rows = [
+                Row(
+                    Phase.DECODE,
+                    i,
+                    len(prompt) + step,
+                    [(7 * i + step) % VOCABULARY],
+                    pages[i],
+                    prefix=shared,
+                )
+                for i, prompt in enumerate(prompts)
+            ]
+            steps.append(engine.ranks.forward(Batch.of(rows)).float().clone())
+        logits.append(torch.stack(steps))
+    assert flash_engine.ranks.local.graphs is not None
+    assert plain.ranks.local.graphs is None
+    scale = logits[1].std()
+    torch.testing.assert_close(logits[0] / scale, logits[1] / scale, atol=5e-2, rtol=5e-2)
+
+
+def test_rows_generate_the_same_in_any_company(checkpoint, prompts):
+    """Refilled slots and steps of all sizes; each row's tokens are counted."""
+    engine = Engine.load(checkpoint, "bfloat16", max_batch_rows=4, kv_cache_tokens=8192)
+    completions = engine.generate(prompts * 3, SamplingParams(max_new_tokens=20, ignore_eos=True))
+    for prompt, completion in zip(prompts * 3, completions, strict=True):
+        assert len(completion.token_ids) == 20
+        assert completion.routing.tokens.tolist() == [len(prompt), 19]
+        assert (completion.routing.chosen.sum(-1) == completion.routing.tokens[:, None, None]).all()
+
+
+def test_scores_are_close_to_those_in_float32(checkpoint, prompts):
+    choices = [[3, 4, 5], [3, 9], [11], [12, 13]]
+    half = Engine.load(checkpoint, "bfloat16", kv_cache_tokens=8192).score(prompts, choices)
+    exact = Engine.load(checkpoint, "float32", kv_cache_tokens=8192).score(prompts, choices)
+    for one, other in zip(half, exact, strict=True):
+        assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=0.05)

@@ -1,0 +1,162 @@
+"""What runs on a GPU, on a CPU: Triton's interpreter, plain functions for torch's own kernels, no capture.
+
+The engine around them is the same, so that its tokens, scores and counts are held to transformers' and to the
+plain path's. On a GPU itself: tests/gpu.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+import model.decode_graph
+from model.attention_kernel import attend_tokens, bias_of
+from model.choices import ChoiceTree
+from model.engine import Engine
+from model.experts import Experts
+from model.request import Request
+from model.sampling_params import SamplingParams
+
+NEW_TOKENS = 10
+VARIANTS = [
+    "mixtral",
+    "wide-heads",
+    "one-kv-head",
+    "one-choice",
+    "several-eos",
+    "window",
+    "dense",
+    "dense-window",
+]
+COUNTS = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
+
+
+def plain_flash(q, k, v, queries, keys, *, causal, window=None):
+    """Row by row, what torch's FlashAttention gives for rows side by side."""
+    parts = []
+    for mine, seen in zip(pairwise(queries.bounds.tolist()), pairwise(keys.bounds.tolist()), strict=True):
+        if mine[0] == mine[1]:
+            continue
+        distance = torch.arange(mine[1] - mine[0])[:, None] - torch.arange(seen[1] - seen[0])
+        visible = (distance >= 0) | (not causal)
+        if window is not None:
+            visible &= distance < window
+        bias = bias_of(visible, q.dtype)[None, None]
+        parts.append(attend_tokens(q[slice(*mine)], k[slice(*seen)], v[slice(*seen)], bias=bias))
+    return torch.cat([part for part, _ in parts]), torch.cat([lse for _, lse in parts])
+
+
+@pytest.fixture
+def gpu_engine(monkeypatch, checkpoint):
+    """A variant's name and options -> its engine on the GPU's path, which engines take from then on."""
+
+    def load(variant, **options):
+        monkeypatch.setattr("model.attention_kernel.has_flash", lambda *_: True)
+        monkeypatch.setattr("model.experts.has_grouped_matmul", lambda *_: True)
+        monkeypatch.setattr("model.executor.has_grouped_matmul", lambda *_: True)
+        monkeypatch.setattr("model.executor.layouts", lambda *_: None)
+        monkeypatch.setattr("model.ragged_attention.flash", plain_flash)
+        monkeypatch.setattr("model.decode_graph.capture", lambda compute: compute)
+        loaded = Engine.load(checkpoint(variant), threads=1, **options)
+        for pages in loaded.ranks.local.cache.keys + loaded.ranks.local.cache.values:
+            pages.fill_(float("nan"))  # what others left there must never be read
+        return loaded
+
+    return load
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """The sizes of the steps that were captured."""
+    captured = []
+    made = model.decode_graph.DecodeStep
+
+    def step(rows, *others):
+        captured.append(rows)
+        return made(rows, *others)
+
+    monkeypatch.setattr("model.decode_graph.DecodeStep", step)
+    return captured
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_greedy_generation_equals_transformers(variant, gpu_engine, sizes, oracle, prompts):
+    """Three slots for eight rows: refilled slots, steps of both phases, captured ones with a spare row."""
+    completions = gpu_engine(variant, max_batch_rows=3).generate(
+        prompts, SamplingParams(max_new_tokens=NEW_TOKENS)
+    )
+    for prompt, completion in zip(prompts, completions, strict=True):
+        assert completion.token_ids == oracle(variant).generate(tuple(prompt), NEW_TOKENS)
+    assert 4 in sizes
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "window"])
+def test_labels_equal_those_of_the_plain_path(variant, gpu_engine, engine, prompts):
+    choices = [[3, 4, 5, 6], [3, 4, 50, 51], [60, 61], [7], [3, 8]]
+    tree, other = ChoiceTree.from_choices(choices), ChoiceTree.from_choices([[9], [10, 11, 12]])
+    requests = [
+        *(Request(f"label {i}", prompt, choices=tree) for i, prompt in enumerate(prompts)),
+        *(Request(f"other {i}", prompt, choices=other) for i, prompt in enumerate(prompts)),
+        *(
+            Request(f"one token {i}", prompt, SamplingParams(max_new_tokens=1))
+            for i, prompt in enumerate(prompts)
+        ),
+    ]
+    expected = engine(variant).run(requests)
+    for ours, plain in zip(gpu_engine(variant).run(requests), expected, strict=True):
+        assert ours.token_ids == plain.token_ids
+        assert ours.choice_logprobs == pytest.approx(plain.choice_logprobs, abs=1e-4)
+
+
+def test_a_shared_prefix_changes_with_the_job(gpu_engine, oracle, prompts):
+    """Steps that were captured with one prefix must not be used with the next."""
+    prefix = max(prompts, key=len)
+    loaded = gpu_engine("mixtral", max_batch_rows=3)
+    for shared in (prefix[:21], [], prefix[:9]):
+        loaded.share_prefix(shared)
+        rows = [prefix[:21] + prompts[0], prefix[:9] + prompts[1], prompts[2]]
+        completions = loaded.generate(rows, SamplingParams(max_new_tokens=NEW_TOKENS))
+        for row, completion in zip(rows, completions, strict=True):
+            assert completion.token_ids == oracle("mixtral").generate(tuple(row), NEW_TOKENS)
+
+
+def test_routing_counts_equal_those_of_the_plain_path(gpu_engine, engine, prompts):
+    prefix = [*prompts[0][:5], 7, 8, 9]
+    rows = [prefix + prompt for prompt in prompts] + prompts
+    params = SamplingParams(max_new_tokens=NEW_TOKENS)
+    plain = engine("mixtral", max_batch_rows=5)
+    plain.share_prefix(prefix)
+    expected = plain.generate(rows, params)
+    plain.share_prefix([])
+    assert plain.ranks.local.graphs is None
+    loaded = gpu_engine("mixtral", max_batch_rows=5)
+    loaded.share_prefix(prefix)
+    for ours, theirs in zip(loaded.generate(rows, params), expected, strict=True):
+        for name in COUNTS:
+            assert np.array_equal(getattr(ours.routing, name), getattr(theirs.routing, name)), name
+
+
+def test_sdpa_asks_for_the_plain_path(gpu_engine, checkpoint):
+    assert gpu_engine("mixtral").ranks.local.graphs is not None
+    assert gpu_engine("mixtral", attention="sdpa").ranks.local.graphs is None
+
+
+@pytest.mark.parametrize("attention", ["flash", "xformers"])
+def test_attention_that_is_not_to_be_had_is_refused(attention, checkpoint):
+    with pytest.raises(ValueError, match="attention"):
+        Engine.load(checkpoint("mixtral"), attention=attention)
+
+
+def test_grouped_experts_equal_one_after_the_other(engine):
+    loaded = engine("mixtral", quantization="none")
+    generator = torch.Generator().manual_seed(3)
+    experts = Experts(0, loaded.config, loaded.ranks.local.model.tp)
+    for weight in (experts.gate, experts.w13, experts.w2):
+        weight.normal_(generator=generator)
+    for expert_of_tokens in ([0, 0, 3, 5, 5, 5, 7], [2], [0] * 4, [7] * 3, []):
+        chosen = torch.tensor(expert_of_tokens, dtype=torch.int64)
+        x = torch.randn(len(chosen), loaded.config.dim, generator=generator)
+        grouped = experts.run_grouped(x, chosen)
+        if len(chosen):
+            torch.testing.assert_close(grouped, experts.run_one_by_one(x, chosen), atol=1e-4, rtol=1e-4)
