@@ -62,8 +62,8 @@ def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_d
     possible = has_flash(device, dtype, head_dim)
     if attention == "flash" and not possible:
         raise ValueError(
-            "attention flash needs float16 or bfloat16, a GPU of compute capability 8.0 or later and heads of "
-            f"up to 256, a multiple of 8; got {dtype} on {device.type}, heads of {head_dim}: choose auto"
+            "attention flash needs float16 or bfloat16, a GPU of compute capability 8.0 or later and heads "
+            f"of up to 256, a multiple of 8; got {dtype} on {device.type}, heads of {head_dim}: choose auto"
         )
     return possible and attention != "sdpa"
 
