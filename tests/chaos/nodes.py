@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ray.cluster_utils import Cluster
+from ray.experimental import internal_kv
 
 from tests.nursery.launcher import ask
 from tests.nursery.nursery import LAUNCHER, Nursery
@@ -33,6 +34,7 @@ class Nodes:
         self.nursery = Nursery(folder / "nursery", {})
         # In a folder of its own, or others' ray.init() would find this cluster and join it.
         os.environ.update(ENVIRONMENT | {"RAY_TMPDIR": str(folder)} | self.nursery.environment)
+        self._own_ray = internal_kv.global_gcs_client  # whose place a new head takes
         self._cluster = Cluster(shutdown_at_exit=False)
         self.head = self._start(gpus[0])
         self._workers = [self._start(count) for count in gpus[1:]]
@@ -73,8 +75,8 @@ class Nodes:
 
     def close(self) -> None:
         self._thread.shutdown()
-        for node in reversed(self._cluster.list_all_nodes()):  # its shutdown breaks this process' own Ray
-            self._cluster.remove_node(node)
+        self._cluster.shutdown()
+        internal_kv.global_gcs_client = self._own_ray
         self.nursery.close()
         os.environ.clear()
         os.environ.update(self._environment)
