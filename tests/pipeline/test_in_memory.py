@@ -1,0 +1,77 @@
+"""The data's way over memory://, stage after stage in this one process, which is all that sees its files."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline.cluster import Resources
+from pipeline.config import JobConfig
+from pipeline.durable.operations import execute
+from pipeline.durable.protocol import remaining
+from pipeline.durable.publishing import Publishing
+from pipeline.gate import open_gate
+from pipeline.job import check_job
+from pipeline.planned import planned
+from pipeline.reading.datasource import ShardDatasource
+from pipeline.replica import Replica
+from pipeline.run import _finish, _replica_options
+from pipeline.storage.store import Store
+from tests.random_prompts import random_prompts
+
+NEW_TOKENS = 4
+
+
+@pytest.mark.usefixtures("local_ray")  # for the gate
+def test_rows_are_read_from_memory_and_published_there(
+    make_config: Callable[..., JobConfig], checkpoint: Any
+) -> None:
+    prompts = random_prompts(20)
+    rows: list[Any] = [{"ids": prompt} for prompt in prompts]
+    config = make_config([*rows, "{broken"], generation={"max_new_tokens": NEW_TOKENS})
+    place = f"memory://{uuid.uuid4().hex}"
+    fsspec.filesystem("memory").pipe(f"{place}/in/rows.jsonl", Path(config.input.path[0]).read_bytes())
+    job = check_job(config)
+    section = config.input.model_copy(update={"path": [f"{place}/in/*.jsonl"]})
+    output = config.output.model_copy(update={"path": f"{place}/out"})
+    job = replace(job, config=config.model_copy(update={"input": section, "output": output}))
+
+    store = Store.open(output.path)
+    store.probe()
+    plan = planned(job, store, extending=False)
+    shards = execute(remaining(plan), store)
+    assert len(shards) == 3
+    publish = Publishing(store, None, job.spec)
+    with open_gate() as gate:
+        resources = Resources(1, num_gpus=0, threads=1, tasks=1)
+        replica = Replica(_replica_options(job, store, resources, [], gate))
+
+        async def finished(prepared: pa.Table) -> pa.Table:
+            [table] = [table async for table in replica(prepared)]
+            return table
+
+        async def run_all() -> list[pa.Table]:
+            read = (task() for task in ShardDatasource(shards, job.columns).get_read_tasks(1))
+            prepared = [job.preparation(block) for blocks in read for block in blocks]
+            return await asyncio.gather(*map(finished, prepared))
+
+        for table in asyncio.run(run_all()):
+            publish(table)
+        replica._engine._watchdog.stop()  # it would end this process if that stood still
+    assert execute(remaining(plan), store) == []
+    report = _finish(job, store, plan, [], time.monotonic())
+    assert (report.state, report.rows, report.errors_by_code) == ("done", 21, {"MALFORMED_JSON": 1})
+
+    table = pd.read_parquet(f"{place}/out/generations").sort_values("row", ignore_index=True)
+    for prompt, tokens in zip(prompts, table["token_ids"], strict=False):
+        assert list(tokens) == checkpoint.generate(prompt, NEW_TOKENS)
+    experts = pd.read_parquet(f"{place}/out/router/experts.parquet")
+    assert experts["first"].sum() > 0
