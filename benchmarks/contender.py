@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.own_process import call
+from benchmarks.random_checkpoint import has_weights
 from benchmarks.workloads import WORKLOADS
 
 OURS = "mixtray"
@@ -56,6 +57,7 @@ def _ours(task: Task) -> Result:
         threads=task.threads,
         quantization="int8" if task.contender == INT8 else "none",
         statistics=task.contender != NO_STATISTICS,
+        random_weights=not has_weights(Path(task.folder)),
     )
     loaded = time.perf_counter() - started
     workload = WORKLOADS[task.workload](engine.config.vocab_size, task.rows)
@@ -101,7 +103,9 @@ def _transformers(task: Task) -> Result:
 
 
 def _peak() -> int:
-    """Bytes of this process' memory at its largest."""
+    """Bytes of this process' memory at its largest; on a GPU, of the GPU's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -9,11 +10,12 @@ from typing import Any
 import torch
 
 from benchmarks.contender import GENERATING, INT8, LABELLING, OURS, Result, Task, measure
-from benchmarks.floors import bandwidth, floor_seconds, gemm_rate
+from benchmarks.floors import Floor, Speed
 from benchmarks.machine import machine
 from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.workloads import WORKLOADS, Workload
 from model.config import ModelConfig
+from model.memory import compute_dtype, default_device
 
 
 def bench_engine(
@@ -38,9 +40,11 @@ def bench_engine(
         folder = stack.enter_context(checkpoint_or_random(checkpoint, size))
         config = ModelConfig.from_folder(folder)
         torch.set_num_threads(threads)
-        speed = bandwidth(), gemm_rate()
+        device = default_device()
+        dtype = compute_dtype("auto", config, device)
+        speed = Speed.of(device, dtype)
         report: dict[str, Any] = {
-            "machine": machine(threads) | {"bytes_a_second": speed[0], "flops": speed[1]},
+            "machine": machine(threads) | asdict(speed),
             "model": size if checkpoint is None else checkpoint.name,
             "workloads": {},
         }
@@ -54,8 +58,8 @@ def bench_engine(
                     task = Task(contender, str(folder), kind, rows, threads)
                     results.setdefault(contender, []).append(measure(task))
                 contenders = _best_settings(results)
-                floor = floor_seconds(workload, config, *speed)
-                report["workloads"][kind] = _summary(workload, results, floor)
+                floor = Floor.of(workload, config, dtype)
+                report["workloads"][kind] = _summary(workload, results, floor, speed)
                 keep(report)
     return report
 
@@ -71,7 +75,9 @@ def _best_settings(results: dict[str, list[Result]]) -> list[str]:
     return list(best.values())
 
 
-def _summary(workload: Workload, results: dict[str, list[Result]], floor: float) -> dict[str, Any]:
+def _summary(
+    workload: Workload, results: dict[str, list[Result]], floor: Floor, speed: Speed
+) -> dict[str, Any]:
     output = sum(workload.new_tokens) or len(workload.prompts)
     total = sum(map(len, workload.prompts)) + sum(workload.new_tokens)
     ours = results.get(OURS)
@@ -86,7 +92,9 @@ def _summary(workload: Workload, results: dict[str, list[Result]], floor: float)
             "total_a_second": total / seconds,
             "load_seconds": median(run.load_seconds for run in runs),
             "peak_bytes": max(run.peak_bytes for run in runs),
-            "of_floor": None if name == INT8 else floor / seconds,
+            "of_floor": None if name == INT8 else floor.seconds(speed) / seconds,
+            "of_flops": floor.operations / speed.flops / seconds,
+            "of_bandwidth": floor.bytes / speed.bytes_a_second / seconds,
             # Runs of a round are neighbours in time, so their ratio suffers least from what else is running.
             "times_slower_than_ours": ours
             and median(run.seconds / own.seconds for run, own in zip(runs, ours, strict=False)),
@@ -100,7 +108,7 @@ def _summary(workload: Workload, results: dict[str, list[Result]], floor: float)
         "prompt_tokens": sum(map(len, workload.prompts)),
         "new_tokens": sum(workload.new_tokens),
         "unit": "rows" if workload.choices else "tokens",
-        "floor_seconds": floor,
+        "floor_seconds": floor.seconds(speed),
         "contenders": contenders,
     }
 

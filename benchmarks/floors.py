@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -9,38 +10,47 @@ from benchmarks.workloads import Workload
 from model.config import ModelConfig
 from model.memory import weight_bytes
 
-_BYTES = 512 << 20
-_SIZE = 1024
 _REPEATS = 5
 
 
-def bandwidth() -> float:
-    """Bytes a second that a sum over memory reads, the best of several."""
-    stream = torch.ones(_BYTES // 4)
-    return _BYTES / _fastest(lambda: stream.sum())
+@dataclass(frozen=True)
+class Speed:
+    """Bytes a second that it reads, operations a second that it multiplies: the best of several, measured."""
+
+    bytes_a_second: float
+    flops: float
+
+    @classmethod
+    def of(cls, device: torch.device, dtype: torch.dtype) -> "Speed":
+        on_gpu = device.type == "cuda"
+        read, size = ((8 << 30), 8192) if on_gpu else ((512 << 20), 1024)
+        stream = torch.ones(read // dtype.itemsize, dtype=dtype, device=device)
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        return cls(read / _fastest(lambda: stream.sum()), 2 * size**3 / _fastest(lambda: a @ b))
 
 
-def gemm_rate() -> float:
-    """fp32 operations a second of a large matrix multiplication, the best of several."""
-    a, b = torch.randn(_SIZE, _SIZE), torch.randn(_SIZE, _SIZE)
-    return 2 * _SIZE**3 / _fastest(lambda: a @ b)
+@dataclass(frozen=True)
+class Floor:
+    """What a workload takes at least: every token multiplied once, all weights read once a step."""
 
+    operations: int
+    bytes: int
 
-def floor_seconds(workload: Workload, config: ModelConfig, bytes_a_second: float, flops: float) -> float:
-    """Every token multiplied once at the best rate, or all weights read once a step, whichever is longer.
+    @classmethod
+    def of(cls, workload: Workload, config: ModelConfig, dtype: torch.dtype) -> "Floor":
+        """An instruction that prompts share is one prompt's."""
+        generated = sum(workload.new_tokens)
+        prompts = sum(map(len, workload.prompts)) - (len(workload.prompts) - 1) * len(workload.instruction)
+        decoded = generated - sum(n > 0 for n in workload.new_tokens)
+        predicted = generated or len(workload.prompts)
+        heads = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim
+        experts = max(1, config.num_experts_per_tok)
+        a_token = config.num_layers * config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts)
+        operations = 2 * ((prompts + decoded) * a_token + predicted * config.dim * config.vocab_size)
+        return cls(operations, max(1, *workload.new_tokens) * weight_bytes(config, dtype))
 
-    In float32; an instruction that prompts share is one prompt's.
-    """
-    generated = sum(workload.new_tokens)
-    prompts = sum(map(len, workload.prompts)) - (len(workload.prompts) - 1) * len(workload.instruction)
-    decoded = generated - sum(n > 0 for n in workload.new_tokens)
-    predicted = generated or len(workload.prompts)
-    heads = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim
-    experts = max(1, config.num_experts_per_tok)
-    a_token = config.num_layers * config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts)
-    operations = 2 * ((prompts + decoded) * a_token + predicted * config.dim * config.vocab_size)
-    steps = max(1, *workload.new_tokens)
-    return max(operations / flops, steps * weight_bytes(config, torch.float32) / bytes_a_second)
+    def seconds(self, speed: Speed) -> float:
+        return max(self.operations / speed.flops, self.bytes / speed.bytes_a_second)
 
 
 def _fastest(call: Callable[[], object]) -> float:
@@ -48,5 +58,7 @@ def _fastest(call: Callable[[], object]) -> float:
     for _ in range(_REPEATS):
         started = time.perf_counter()
         call()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return min(times)

@@ -2,19 +2,16 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-import model.engine
+from benchmarks.clocks import kernel_clocks, part_clocks
 from benchmarks.workloads import Workload
-from model import sampling
 from model.batch import Batch, Phase
 from model.engine import Engine
-from model.transformer import Block
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,11 @@ class Breakdown:
 
 
 def profile(engine: Engine, workload: Workload) -> Breakdown:
-    """One run with a clock around each part; the clocks themselves cost a little."""
+    """One run with clocks, which cost a little themselves: around each part, on a GPU around its kernels."""
     clocks: dict[str, float] = defaultdict(float)
     batches: list[Batch] = []
-    with _timed(engine, clocks, batches):
+    on_gpu = engine.ranks.local.device.type == "cuda"
+    with _recorded(engine, batches), kernel_clocks(clocks) if on_gpu else part_clocks(engine, clocks):
         seconds = run_ours(engine, workload).seconds
     clocks["rest"] = seconds - sum(clocks.values())
     decoding = [n for batch in batches if (n := sum(row.phase is Phase.DECODE for row in batch.rows))]
@@ -64,58 +62,15 @@ def profile(engine: Engine, workload: Workload) -> Breakdown:
 
 
 @contextmanager
-def _timed(engine: Engine, clocks: dict[str, float], batches: list[Batch]) -> Iterator[None]:
-    hooks = []
-    started: list[float] = []
+def _recorded(engine: Engine, batches: list[Batch]) -> Iterator[None]:
+    forward = engine.ranks.forward
 
-    def clock(module: nn.Module, name: str) -> None:
-        def before(*_: Any) -> None:
-            started.append(time.perf_counter())
-
-        def after(*_: Any) -> None:
-            clocks[name] += time.perf_counter() - started.pop()
-
-        hooks.append(module.register_forward_pre_hook(before))
-        hooks.append(module.register_forward_hook(after))
-
-    network = engine.ranks.local.model
-    for block in network.blocks:
-        assert isinstance(block, Block)
-        clock(block.attention, "attention")
-        clock(block.feed_forward, "experts")
-
-    def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            begun = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                clocks[name] += time.perf_counter() - begun
-
-        return call
-
-    logits, forward = network.head.logits, engine.ranks.forward
-
-    def recorded(batch: Batch) -> Tensor:
+    def record(batch: Batch) -> Tensor:
         batches.append(batch)
         return forward(batch)
 
-    replaced = [
-        (model.engine, "sample", clocked("sampling", sampling.sample), sampling.sample),
-        (network.head, "logits", clocked("head", logits), logits),
-        (engine.ranks, "forward", recorded, forward),
-    ]
-    if engine.ranks.local.routing:
-        recorder = engine.ranks.local.routing
-        for name in ("end_step", "take"):
-            method = getattr(recorder, name)
-            replaced.append((recorder, name, clocked("statistics", method), method))
-    for owner, name, new, _ in replaced:
-        setattr(owner, name, new)
+    engine.ranks.forward = record  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for owner, name, _, old in replaced:
-            setattr(owner, name, old)
-        for hook in hooks:
-            hook.remove()
+        engine.ranks.forward = forward  # type: ignore[method-assign]

@@ -9,9 +9,7 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import save_weights
-from model.config import ModelConfig
-from model.transformer import Transformer
+from model.checkpoint import random_transformer, save_weights
 
 _COMMON: dict[str, Any] = {
     "architectures": ["MixtralForCausalLM"],
@@ -28,6 +26,15 @@ _COMMON: dict[str, Any] = {
     "eos_token_id": 2,
     "dtype": "float32",
 }
+_8X7B: dict[str, Any] = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "dtype": "bfloat16",
+}
 SIZES: dict[str, dict[str, Any]] = {
     # 214 M parameters: what two CPU cores run in seconds, with experts that don't fit their caches
     "214m": _COMMON
@@ -39,6 +46,10 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_attention_heads": 8,
         "num_key_value_heads": 2,
     },
+    # Mixtral-8x7B's own shape: 93 GB in bfloat16
+    "8x7b": _COMMON | _8X7B,
+    # half of its layers: as many bytes in bfloat16 as all of them have in 8 bits
+    "8x7b-half": _COMMON | _8X7B | {"num_hidden_layers": 16},
     "tiny": _COMMON
     | {
         "vocab_size": 256,
@@ -49,7 +60,7 @@ SIZES: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 2,
     },
 }
-_STD = 0.02
+DRAWN_ON_THE_DEVICE = ("8x7b", "8x7b-half")
 
 
 @contextmanager
@@ -64,14 +75,15 @@ def checkpoint_or_random(checkpoint: Path | None, size: str) -> Iterator[Path]:
 
 
 def write_checkpoint(folder: Path, size: str) -> None:
-    """config.json and model.safetensors (float32), the same for every call."""
-    config = SIZES[size]
-    (folder / "config.json").write_text(json.dumps(config, indent=1))
-    model = Transformer(ModelConfig.from_dict(config))
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if name.endswith("norm.weight"):
-            parameter.fill_(1.0)
-        else:
-            parameter.normal_(0.0, _STD, generator=generator)
-    save_weights(model, folder / "model.safetensors", torch.float32)
+    """config.json and model.safetensors (float32), the same for every call.
+
+    Of a size whose weights are only ever drawn where they are used, config.json alone.
+    """
+    (folder / "config.json").write_text(json.dumps(SIZES[size], indent=1))
+    if size not in DRAWN_ON_THE_DEVICE:
+        save_weights(random_transformer(folder, torch.float32), folder / "model.safetensors", torch.float32)
+
+
+def has_weights(folder: Path) -> bool:
+    """False for a folder whose weights are drawn where they are used."""
+    return any(folder.glob("*.safetensors"))

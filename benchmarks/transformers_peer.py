@@ -1,7 +1,7 @@
 """transformers' Mixtral on a workload: static batches, continuous batching, and scores of choices.
 
-Batches are of rows of similar prompts, and experts are computed by transformers' own loop ("eager"), which is
-what it does best with on a CPU.
+Batches are of rows of similar prompts. On a CPU transformers' own loop ("eager") computes the experts, which
+is what it does best with there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,21 +9,34 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import ContinuousBatchingConfig, GenerationConfig, MixtralForCausalLM
+from transformers import ContinuousBatchingConfig, GenerationConfig, MixtralConfig, MixtralForCausalLM
 from transformers.generation.continuous_batching.utils import WorkloadHints
 from transformers.utils import logging
 
+from benchmarks.random_checkpoint import has_weights
 from benchmarks.workloads import Workload
+from model.memory import default_device
 
 Item = TypeVar("Item")
 _PAGE = 256  # its default
 
 
 def load(folder: Path) -> Any:
+    """In float32 on a CPU; on a GPU in the checkpoint's own type, its experts grouped."""
     logging.disable_progress_bar()
-    model = MixtralForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, experts_implementation="eager", attn_implementation="sdpa"
-    )
+    device = default_device()
+    on_gpu = device.type == "cuda"
+    config = MixtralConfig.from_pretrained(folder)
+    options = {
+        "dtype": config.dtype if on_gpu else torch.float32,
+        "experts_implementation": "grouped_mm" if on_gpu else "eager",
+        "attn_implementation": "sdpa",
+    }
+    with torch.device(device):
+        if has_weights(folder):
+            model = MixtralForCausalLM.from_pretrained(folder, **options).to(device)
+        else:
+            model = MixtralForCausalLM._from_config(config, **options)
     model.generation_config.eos_token_id = None
     return model.eval()
 
@@ -35,8 +48,8 @@ def generate_static(model: Any, workload: Workload, rows: int) -> list[list[int]
     for batch in _batches(workload, rows):
         token_ids, mask = _left_padded([workload.prompts[row] for row in batch])
         output = model.generate(
-            token_ids,
-            attention_mask=mask,
+            token_ids.to(model.device),
+            attention_mask=mask.to(model.device),
             max_new_tokens=max(workload.new_tokens[row] for row in batch),
             do_sample=False,
             pad_token_id=0,
@@ -84,8 +97,9 @@ def score_choices(model: Any, workload: Workload, rows: int) -> list[list[float]
         texts = [workload.prompts[row] + workload.choices[choice] for row, choice in batch]
         token_ids, mask = _left_padded(texts)
         longest = max(map(len, workload.choices))
-        logits = model(token_ids, attention_mask=mask, logits_to_keep=longest + 1).logits
-        logprobs = logits.log_softmax(-1)
+        inputs = token_ids.to(model.device), mask.to(model.device)
+        logits = model(inputs[0], attention_mask=inputs[1], logits_to_keep=longest + 1).logits
+        logprobs = logits.log_softmax(-1).cpu()
         for i, (row, choice) in enumerate(batch):
             tokens = workload.choices[choice]
             places = range(longest - len(tokens), longest)

@@ -16,6 +16,8 @@ from model.transformer import Transformer
 from model.weight_files import open_weights, weight_files
 from model.weights import weight_sources
 
+_RANDOM_STD = 0.02
+
 
 def load_transformer(
     folder: str | Path,
@@ -33,6 +35,23 @@ def load_transformer(
     with ExitStack() as stack:
         files = [stack.enter_context(open_weights(file)) for file in weight_files(folder)]
         load_weights(model, files)
+    return model.eval()
+
+
+def random_transformer(
+    folder: str | Path,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    tp: TensorParallel | None = None,
+) -> Transformer:
+    """Of the shape that config.json in `folder` gives, with weights drawn on the device from a seed."""
+    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
+    generator = torch.Generator(device).manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.fill_(1.0)
+        else:
+            parameter.normal_(0.0, _RANDOM_STD, generator=generator)
     return model.eval()
 
 

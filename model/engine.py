@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.batch import Batch, Phase, Row
 from model.checkpoint import check_checkpoint
-from model.choices import NO_CHOICES, ChoiceTree
+from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.executor import BatchTooLargeError, ExecutorOptions
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
@@ -48,6 +48,7 @@ class Engine:
         quantization: str = "none",
         attention: str = "auto",
         statistics: bool = True,
+        random_weights: bool = False,
     ) -> "Engine":
         """Load a checkpoint folder.
 
@@ -58,6 +59,7 @@ class Engine:
             kv_cache_tokens: places in the cache; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention_kernel.wants_flash`.
+            random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
@@ -66,7 +68,9 @@ class Engine:
         for name, value in numbers.items():
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        config = check_checkpoint(folder, tensor_parallel)
+        config = (
+            ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
+        )
         device = default_device()
         slots = max_batch_rows or (256 if device.type == "cuda" else 128)
         torch_dtype = compute_dtype(dtype, config, device)
@@ -83,6 +87,7 @@ class Engine:
             quantization=quantization,
             attention=attention,
             statistics=statistics,
+            random_weights=random_weights,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
@@ -121,7 +126,10 @@ class Engine:
         decoding, admitted = self.scheduler.next_step()
         if not decoding and not admitted:
             return []
-        rows = [_decode(sequence) for sequence in decoding] + [_prefill(sequence) for sequence in admitted]
+        rows = [
+            *(sequence.next_token() for sequence in decoding),
+            *(sequence.prompt() for sequence in admitted),
+        ]
         return self._run_rows(decoding + admitted, rows)
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
@@ -235,14 +243,3 @@ class Engine:
             nan_logits=nan_logits,
             out_of_memory=out_of_memory,
         )
-
-
-def _prefill(sequence: Sequence) -> Row:
-    request, shared = sequence.request, sequence.prefix
-    own, tree = request.prompt_token_ids[shared:], request.choices or NO_CHOICES
-    return Row(Phase.PREFILL, sequence.slot, 0, own, sequence.pages, tree, shared)
-
-
-def _decode(sequence: Sequence) -> Row:
-    last = sequence.token_ids[-1:]
-    return Row(Phase.DECODE, sequence.slot, sequence.cached, last, sequence.pages, prefix=sequence.prefix)

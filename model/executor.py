@@ -13,7 +13,7 @@ from torch import Tensor
 from model.attention_kernel import wants_flash
 from model.batch import Batch
 from model.cached_attention import CachedAttention
-from model.checkpoint import load_transformer
+from model.checkpoint import load_transformer, random_transformer
 from model.decode_graph import DecodeGraphs
 from model.experts import has_grouped_matmul
 from model.kv_cache import KVCache
@@ -39,6 +39,7 @@ class ExecutorOptions:
     quantization: str
     attention: str
     statistics: bool
+    random_weights: bool = False
 
 
 class Executor:
@@ -46,7 +47,8 @@ class Executor:
         torch.set_num_threads(options.threads)
         self.device, self.size = options.device, tp.size
         laid_out = layouts(options.dtype, options.device, options.quantization)
-        self.model = load_transformer(options.folder, options.dtype, options.device, tp)
+        make = random_transformer if options.random_weights else load_transformer
+        self.model = make(options.folder, options.dtype, options.device, tp)
         if laid_out is not None:
             self.model.lay_out(*laid_out)
         config = self.model.config

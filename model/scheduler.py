@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from model.batch import Phase, Row
+from model.choices import NO_CHOICES
 from model.pages import Growth, PageAllocator, worst_case
 from model.request import Request
 from model.sampling_params import stream_of
@@ -33,6 +35,15 @@ class Sequence:
     def prompt_tokens(self) -> int:
         """Those that it has to compute itself."""
         return len(self.request.prompt_token_ids) - self.prefix
+
+    def prompt(self) -> Row:
+        """What it has to compute first: its own part of the prompt, and its choices."""
+        own, tree = self.request.prompt_token_ids[self.prefix :], self.request.choices or NO_CHOICES
+        return Row(Phase.PREFILL, self.slot, 0, own, self.pages, tree, self.prefix)
+
+    def next_token(self) -> Row:
+        last = self.token_ids[-1:]
+        return Row(Phase.DECODE, self.slot, self.cached, last, self.pages, prefix=self.prefix)
 
     def growth(self, kept: int) -> Growth | None:
         """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""

@@ -1,6 +1,7 @@
 """The benchmark compares like with like: on a tiny checkpoint every contender says the same."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -64,6 +65,16 @@ def test_a_profile_accounts_for_all_the_time(contenders):
     assert (found.steps, found.decode_occupancy) == (64, 1.0)
 
 
+def test_weights_drawn_where_they_are_used_are_those_of_the_checkpoint(checkpoint, contenders, tmp_path):
+    shutil.copy(checkpoint / "config.json", tmp_path)
+    workload = WORKLOADS["uniform"](256, 2)
+    drawn = Engine.load(tmp_path, threads=1, random_weights=True)
+    assert run_ours(drawn, workload).token_ids == run_ours(contenders[0], workload).token_ids
+    random_peer = peer.load(tmp_path)
+    assert random_peer.config == contenders[1].config
+    assert random_peer.dtype == torch.float32
+
+
 def test_workloads_are_the_same_every_time():
     for make in WORKLOADS.values():
         assert make(32000, None) == make(32000, None)
@@ -71,6 +82,9 @@ def test_workloads_are_the_same_every_time():
     assert len(lognormal.prompts) == 128
     assert {16 <= len(prompt) <= 384 for prompt in lognormal.prompts} == {True}
     assert (min(lognormal.new_tokens), max(lognormal.new_tokens)) == (7, 222)
+    served = WORKLOADS["conversations"](32000, None)
+    assert sum(map(len, served.prompts)) / 1024 == pytest.approx(400, rel=0.03)
+    assert sum(served.new_tokens) / 1024 == pytest.approx(145, rel=0.03)
 
 
 @pytest.mark.slow

@@ -1,0 +1,81 @@
+"""Where an engine's time goes: clocks around its parts on a CPU, and around its kernels on a GPU."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity
+
+import model.engine
+from model import sampling
+from model.engine import Engine
+from model.transformer import Block
+
+_MOST_KERNELS = 12
+
+
+@contextmanager
+def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
+    """Seconds of the block by the part of the engine that took them."""
+    hooks = []
+    started: list[float] = []
+
+    def clock(module: nn.Module, name: str) -> None:
+        def before(*_: Any) -> None:
+            started.append(time.perf_counter())
+
+        def after(*_: Any) -> None:
+            clocks[name] += time.perf_counter() - started.pop()
+
+        hooks.append(module.register_forward_pre_hook(before))
+        hooks.append(module.register_forward_hook(after))
+
+    network = engine.ranks.local.model
+    for block in network.blocks:
+        assert isinstance(block, Block)
+        clock(block.attention, "attention")
+        clock(block.feed_forward, "experts")
+
+    def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                clocks[name] += time.perf_counter() - begun
+
+        return call
+
+    logits = network.head.logits
+    replaced = [
+        (model.engine, "sample", clocked("sampling", sampling.sample), sampling.sample),
+        (network.head, "logits", clocked("head", logits), logits),
+    ]
+    if engine.ranks.local.routing:
+        recorder = engine.ranks.local.routing
+        for name in ("end_step", "take"):
+            method = getattr(recorder, name)
+            replaced.append((recorder, name, clocked("statistics", method), method))
+    for owner, name, new, _ in replaced:
+        setattr(owner, name, new)
+    try:
+        yield
+    finally:
+        for owner, name, _, old in replaced:
+            setattr(owner, name, old)
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
+def kernel_clocks(clocks: dict[str, float]) -> Iterator[None]:
+    """Seconds of the block by the GPU's kernel that took them: the longest, and the others together."""
+    with torch.profiler.profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        yield
+    seconds = {event.key: event.self_device_time_total / 1e6 for event in profiled.key_averages()}
+    order = sorted(seconds, key=lambda name: -seconds[name])
+    clocks.update({name[:60]: seconds[name] for name in order[:_MOST_KERNELS]})
+    clocks["other kernels"] = sum(seconds[name] for name in order[_MOST_KERNELS:])
