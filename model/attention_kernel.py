@@ -68,11 +68,10 @@ def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_d
     return possible and attention != "sdpa"
 
 
-def merge(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention to two sets of keys, [..., hd] and log-sum-exp [...] each -> the same for all the keys."""
+def merge(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
+    """Attention to two sets of keys, [..., hd] and log-sum-exp [...] each -> to all of the keys."""
     share = torch.sigmoid(one_lse - other_lse)[..., None]
-    merged = torch.lerp(other.float(), one.float(), share).to(one.dtype)
-    return merged, torch.logaddexp(one_lse, other_lse)
+    return torch.lerp(other.float(), one.float(), share).to(one.dtype)
 
 
 def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:

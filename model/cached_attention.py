@@ -25,13 +25,14 @@ class CachedAttention:
         writes: Writes,
         reads: PagedReads | PageTable | None,  # of the first R tokens
         spans: Spans | RaggedSpans | None = None,  # of the others
-        shares: Tensor | None = None,  # [N] bool: the token's row has the prefix; None: none has
+        shares: Tensor | None = None,
         becomes_prefix: bool = False,
     ) -> None:
         self.cache = cache
         self.writes = writes
         self.reads = reads
         self.spans = spans
+        # Tokens whose rows have the prefix: their indices or, where shapes are fixed, a mask [N]; None: none.
         self.shares = shares
         self.becomes_prefix = becomes_prefix
 
@@ -47,8 +48,8 @@ class CachedAttention:
             spans = (RaggedSpans if _ragged(cache, several) else Spans)(cache, several)
         if any(row.prefix for row in rows):
             lengths = torch.tensor([row.length for row in rows])
-            shares = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
-            shares = shares.to(cache.device)
+            mask = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
+            shares = mask.nonzero()[:, 0].to(cache.device)
         return cls(cache, Writes.of(cache, rows), reads, spans, shares, batch.becomes_prefix)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -64,14 +65,20 @@ class CachedAttention:
             singles = self.reads.rows
             parts.append(self.reads.attend(q[:singles], keys, values))
         if self.spans is not None:
-            parts.append(self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values))
+            parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)
         attended, lse = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-        if self.shares is not None:
-            # The prefix is read once for all rows that have it.
-            shared, shared_lse = attend_tokens(q, *self.cache.prefix[layer])
-            shared_lse = shared_lse.masked_fill(~self.shares[:, None], float("-inf"))
-            attended, _ = merge(attended, lse, shared, shared_lse)
-        return attended
+        return attended if self.shares is None else self._with_prefix(layer, self.shares, q, attended, lse)
+
+    def _with_prefix(self, layer: int, shares: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
+        """Merge in the attention to the prefix, which is read once for all rows that have it."""
+        prefix = self.cache.prefix[layer]
+        if shares.dtype is torch.bool:
+            merged = merge(attended, lse, *attend_tokens(q, *prefix))
+            return torch.where(shares[:, None, None], merged, attended)
+        if len(shares) == len(q):
+            return merge(attended, lse, *attend_tokens(q, *prefix))
+        merged = merge(attended[shares], lse[shares], *attend_tokens(q[shares], *prefix))
+        return attended.index_copy(0, shares, merged)
 
 
 def _single(row: Row) -> bool:

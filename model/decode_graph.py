@@ -85,7 +85,7 @@ class DecodeStep:
         token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_NUMBERS].unbind(1)
         attend = CachedAttention(
             self.cache,
-            Writes(None, places.long()),
+            Writes(None, self.cache.vectors(places.long())),
             PageTable(self._inputs[:, _NUMBERS:], begins, ends),
             shares=shares.bool() if self.cache.prefix else None,
         )

@@ -17,7 +17,7 @@ from model.checkpoint import load_transformer, random_transformer
 from model.decode_graph import DecodeGraphs
 from model.experts import has_grouped_matmul
 from model.kv_cache import KVCache
-from model.linear import layouts
+from model.linear import layout_for
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
 from model.token_owners import TokenOwners
@@ -46,11 +46,11 @@ class Executor:
     def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
         torch.set_num_threads(options.threads)
         self.device, self.size = options.device, tp.size
-        laid_out = layouts(options.dtype, options.device, options.quantization)
+        layout = layout_for(options.dtype, options.device, options.quantization)
         make = random_transformer if options.random_weights else load_transformer
         self.model = make(options.folder, options.dtype, options.device, tp)
-        if laid_out is not None:
-            self.model.lay_out(*laid_out)
+        if layout is not None:
+            self.model.lay_out(layout)
         config = self.model.config
         flash = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
         self.cache = KVCache(

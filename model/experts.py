@@ -31,8 +31,8 @@ class Experts(nn.Module):
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[list[Multiply], list[Multiply]] | None = None  # of w13 and w2
 
-    def lay_out(self, wide: Layout, narrow: Layout) -> None:
-        self._laid_out = [wide(weight) for weight in self.w13], [narrow(weight) for weight in self.w2]
+    def lay_out(self, layout: Layout) -> None:
+        self._laid_out = [layout(weight) for weight in self.w13], [layout(weight) for weight in self.w2]
         del self.w13, self.w2
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
@@ -73,9 +73,9 @@ class FeedForward(nn.Module):
         self.w13 = Linear(2 * F_, D)  # w1 above w3
         self.w2 = Linear(D, F_)
 
-    def lay_out(self, wide: Layout, narrow: Layout) -> None:
-        self.w13.lay_out(wide)
-        self.w2.lay_out(narrow)
+    def lay_out(self, layout: Layout) -> None:
+        self.w13.lay_out(layout)
+        self.w2.lay_out(layout)
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))

@@ -1,6 +1,7 @@
 """Keys and values of all rows, in pages, and where a batch's new tokens go.
 
-P places of a page, G key/value heads, hd head dimension, N real tokens of a batch.
+P places of a page, G key/value heads, hd head dimension, N real tokens of a batch, n of which are kept. A
+token's place is its page's number times P and its place in the page.
 """
 
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ class KVCache:
         flash: bool = False,
     ) -> None:
         kv_heads = tp.kv_share(config.num_kv_heads)
+        self.kv_heads = kv_heads.stop - kv_heads.start
         # Where steps are captured, one page more, for rows that only fill such a step.
-        shape = (pages + flash, page_size, kv_heads.stop - kv_heads.start, config.head_dim)
+        shape = (pages + flash, self.kv_heads, page_size, config.head_dim)
         self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         # Of the prefix that rows share, keys and values [1, G, prefix tokens, hd] of each layer.
@@ -38,13 +40,20 @@ class KVCache:
         self.flash = flash  # attention runs in a GPU's own kernels
         self.sliding_window = config.sliding_window
 
+    def vectors(self, places: Tensor) -> Tensor:
+        """Places [n] -> where in a layer's pages, as [pages * G * P, hd], their vectors lie, [n, G]."""
+        page, within = places // self.page_size, places % self.page_size
+        head = torch.arange(self.kv_heads, device=self.device)
+        vectors: Tensor = (page[:, None] * self.kv_heads + head) * self.page_size + within[:, None]
+        return vectors
+
 
 @dataclass(frozen=True)
 class Writes:
     """Which new tokens of a batch are kept, and in which places of the cache."""
 
     tokens: Tensor | None  # [n] of the N; None: all of them
-    places: Tensor  # [n]
+    vectors: Tensor  # [n, G]: see KVCache.vectors
     # A page's last reader may have left NaN there, which no mask would hide: 0 * NaN is NaN.
     opened: Tensor | None = None
 
@@ -61,15 +70,17 @@ class Writes:
                     opened.append(row.pages[(row.trunk - 1) // size])
             end += row.length
         kept = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64)
+        kept_at = torch.from_numpy(np.concatenate(places) if places else kept)
         return cls(
             None if len(kept) == end else torch.from_numpy(kept).to(cache.device),
-            torch.from_numpy(np.concatenate(places) if places else kept).to(cache.device),
+            cache.vectors(kept_at.to(cache.device)),
             torch.tensor(opened, device=cache.device) if opened else None,
         )
 
     def store(self, pages: Tensor, new: Tensor) -> None:
-        """New keys or values [N, G, hd] of one layer into its pages [pages, P, G, hd]."""
+        """New keys or values [N, G, hd] of one layer into its pages [pages, G, P, hd]."""
         if self.opened is not None:
             pages.index_fill_(0, self.opened, 0)
-        if len(self.places):
-            pages.flatten(0, 1).index_copy_(0, self.places, new if self.tokens is None else new[self.tokens])
+        if len(self.vectors):
+            kept = new if self.tokens is None else new[self.tokens]
+            pages.flatten(0, 2).index_copy_(0, self.vectors.flatten(), kept.flatten(0, 1))

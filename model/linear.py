@@ -32,8 +32,8 @@ class Linear(nn.Module):
         return self._multiply(x) if self._multiply else F.linear(x, self.weight)
 
 
-def layouts(dtype: torch.dtype, device: torch.device, quantization: str) -> tuple[Layout, Layout] | None:
-    """For weights with many more outputs than inputs, and for the others; None: all stay as they are.
+def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
+    """How weights are laid out there; None: they stay as they are.
 
     ValueError if the weights can't be quantized so on this machine.
     """
@@ -43,10 +43,10 @@ def layouts(dtype: torch.dtype, device: torch.device, quantization: str) -> tupl
             raise ValueError(f"quantization int8 computes in float32 on CPUs, got {dtype} on {device.type}")
         if torch.backends.quantized.engine not in ("x86", "fbgemm"):
             raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
-        return int8, int8
+        return int8
     if quantization != "none":
         raise ValueError(f"quantization must be none or int8, got {quantization}")
-    return (packed, plain) if fp32_on_cpu and torch.backends.mkldnn.is_available() else None
+    return packed if fp32_on_cpu and torch.backends.mkldnn.is_available() else None
 
 
 def plain(weight: Tensor) -> Multiply:
@@ -54,7 +54,7 @@ def plain(weight: Tensor) -> Multiply:
 
 
 def packed(weight: Tensor) -> Multiply:
-    """A copy of the weight in oneDNN's own layout, which pays where few rows meet a wide output.
+    """A copy of the weight in oneDNN's own layout, which pays where few rows meet it.
 
     The operators are those that torch's compiler emits for a frozen linear layer.
     """

@@ -35,7 +35,7 @@ class PageTable:
         return cls(torch.from_numpy(pages).to(cache.device), begins, ends)
 
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries [R, H, hd], a layer's pages [pages, P, G, hd] -> [R, H, hd], log-sum-exp [R, H]"""
+        """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
         # Triton comes with torch's builds for GPUs only.
         from model.paged_attention import attend_pages
 

@@ -17,12 +17,12 @@ _FEWEST_QUERIES = 16  # that a matrix unit multiplies at once
 def attend_pages(
     q: Tensor, keys: Tensor, values: Tensor, table: Tensor, begins: Tensor, ends: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Queries [R, H, hd] to pages [pages, P, G, hd] -> [R, H, hd] and log-sum-exp [R, H].
+    """Queries [R, H, hd] to pages [pages, G, P, hd] -> [R, H, hd] and log-sum-exp [R, H].
 
     Row r reads places `begins[r]` up to `ends[r]` (at least one) of the pages `table[r]`, all int32.
     """
     rows, heads, width = q.shape
-    size, kv_heads = keys.shape[1:3]
+    kv_heads, size = keys.shape[1:3]
     assert all(x.is_contiguous() for x in (q, keys, values))
     assert table.stride(1) == 1
     attended, lse = torch.empty_like(q), q.new_empty(rows, heads, dtype=torch.float32)
@@ -91,8 +91,8 @@ def _attend_row(  # type: ignore[no-untyped-def]
         place = first + place_in_block
         seen = (place >= begin) & (place < end)
         page = tl.load(table + row * table_stride + first // PAGE).to(tl.int64)
-        token = page * PAGE + place % PAGE
-        cached = (token * KV_HEADS + kv_head)[:, None] * HEAD_DIM + feature[None, :]
+        vector = (page * KV_HEADS + kv_head) * PAGE + place % PAGE
+        cached = vector[:, None] * HEAD_DIM + feature[None, :]
         read = seen[:, None] & real_feature[None, :]
         key = tl.load(keys + cached, mask=read, other=0.0)  # [BLOCK, FEATURES]
         scores = tl.dot(query, tl.trans(key), input_precision="ieee") * scale  # [QUERIES, BLOCK]

@@ -1,7 +1,7 @@
 """Attention of decoding rows to their pages of the cache, in torch's own operators, with log-sum-exp.
 
-All rows are computed at once, a page being one problem of a batched kernel; a row's pages are merged by their
-log-sum-exp.
+All rows are computed at once, a page and a key/value head being one problem of a batched multiplication; then
+a row's pages are merged.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, C pages that are read, P
 places of a page.
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.attention_kernel import attend, bias_of
+from model.attention_kernel import bias_of
 from model.batch import Row
 from model.kv_cache import KVCache
 
@@ -54,30 +54,39 @@ class PagedReads:
         self.which = torch.from_numpy(pages).to(cache.device)
         self.owner = torch.from_numpy(owner).to(cache.device)  # [C]
         self.queries = self.owner.clamp(max=len(rows) - 1)
-        bias = bias_of(torch.from_numpy(visible).to(cache.device), cache.keys[0].dtype)
-        self.bias = bias[:, None, None]  # [C, 1, 1, P]
+        bias = bias_of(torch.from_numpy(visible).to(cache.device), torch.float32)
+        self.bias = bias.repeat_interleave(cache.kv_heads, 0)[:, None]  # [C * G, 1, P]
 
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries [R, H, hd], a layer's pages [pages, P, G, hd] -> [R, H, hd], log-sum-exp [R, H]"""
-        if self.range is not None:
-            keys, values = keys[self.range], values[self.range]
-        else:
-            keys, values = keys[self.which], values[self.which]
-        kv_heads = keys.shape[2]
+        """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
+        read = self.which if self.range is None else self.range
+        keys, values = keys[read], values[read]
         # The query heads of a group are the queries of one problem, so that they share one read of the keys.
-        grouped = q[self.queries].unflatten(1, (kv_heads, -1))  # [C, G, H / G, hd]
-        bias = self.bias.expand(-1, -1, grouped.shape[2], -1)
-        parts, lse = attend(grouped, keys.transpose(1, 2), values.transpose(1, 2), bias=bias)
-        return self._merge(parts.flatten(1, 2), lse.flatten(1, 2))
+        grouped = q[self.queries].unflatten(1, (keys.shape[1], -1)).flatten(0, 1)  # [C * G, H / G, hd]
+        keys, values = keys.flatten(0, 1), values.flatten(0, 1)  # [C * G, P, hd]
+        scale = q.shape[-1] ** -0.5
+        scores = torch.baddbmm(self.bias, grouped.float(), keys.float().transpose(1, 2), alpha=scale)
+        highest = scores.amax(-1)  # [C * G, H / G]
+        weights = (scores - highest[..., None]).exp_()
+        parts = weights.to(values.dtype) @ values  # [C * G, H / G, hd]
+        pages = len(self.owner)
+        return self._merge(
+            parts.reshape(pages, *q.shape[1:]),
+            weights.sum(-1).reshape(pages, -1),
+            highest.reshape(pages, -1),
+        )
 
-    def _merge(self, parts: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
-        """Parts [C, H, hd] and their log-sum-exp [C, H] -> the same of each row, over all its parts."""
-        heads = lse.shape[1]
-        highest = lse.new_full((self.rows + 1, heads), float("-inf"))
-        highest.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), lse, "amax")
-        weights = (lse - highest[self.owner]).exp()
-        total = torch.zeros_like(highest).index_add_(0, self.owner, weights)
-        weighted = parts.new_zeros(self.rows + 1, *parts.shape[1:], dtype=torch.float32)
-        weighted.index_add_(0, self.owner, parts * weights[..., None])
-        merged = (weighted / total[..., None]).to(parts.dtype)
-        return merged[: self.rows], (highest + total.log())[: self.rows]
+    def _merge(self, parts: Tensor, sums: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each page the weighted values [C, H, hd], the weights' sum and the highest score [C, H].
+
+        Weights are relative to their page's highest score, and become so to their row's.
+        """
+        heads = highest.shape[1]
+        of_row = highest.new_full((self.rows + 1, heads), float("-inf"))
+        of_row.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), highest, "amax")
+        scale = (highest - of_row[self.owner]).exp_()
+        total = torch.zeros_like(of_row).index_add_(0, self.owner, sums * scale)
+        mixed = parts.new_zeros(self.rows + 1, *parts.shape[1:], dtype=torch.float32)
+        mixed.index_add_(0, self.owner, parts * scale[..., None])
+        attended = (mixed / total[..., None]).to(parts.dtype)
+        return attended[: self.rows], (of_row + total.log())[: self.rows]

@@ -59,17 +59,18 @@ class RaggedSpans:
         self.trunks = Ragged.of([len(row.token_ids) for row in rows], cache.device)
         self.trees = Trees(rows, cache.device) if any(row.tree.token_ids for row in rows) else None
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, *_: Tensor) -> list[tuple[Tensor, Tensor]]:
         """New queries, keys and values [n, heads, hd] -> [n, H, hd] and log-sum-exp [n, H]"""
         if self.trees is None:
-            return flash(q, k, v, self.trunks, self.trunks, causal=True, window=self.window)
+            return [flash(q, k, v, self.trunks, self.trunks, causal=True, window=self.window)]
         trunk, nodes = self.trees.trunk_tokens, self.trees.node_tokens
         keys, values = k[trunk], v[trunk]
         attended, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=torch.float32)
         attended[trunk], lse[trunk] = flash(q[trunk], keys, values, self.trunks, self.trunks, causal=True)
         before = flash(q[nodes], keys, values, self.trees.nodes, self.trunks, causal=False)
-        attended[nodes], lse[nodes] = merge(*before, *self.trees.attend_among(q, k, v))
-        return attended, lse
+        among = self.trees.attend_among(q, k, v)
+        attended[nodes], lse[nodes] = merge(*before, *among), torch.logaddexp(before[1], among[1])
+        return [(attended, lse)]
 
 
 class Trees:

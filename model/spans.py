@@ -19,13 +19,13 @@ class Spans:
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
         self.spans = [Span(cache, row) for row in rows]
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """New queries, keys and values of all rows, the layer's pages -> attended, and log-sum-exp."""
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """New queries, keys and values of all rows, the layer's pages -> each row's, and its log-sum-exp."""
         lengths = [span.length for span in self.spans]
         new = zip(self.spans, q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
-        parts = [span.attend(q, k, v, keys, values) for span, q, k, v in new]
-        attended, lse = zip(*parts, strict=True)
-        return torch.cat(attended), torch.cat(lse)
+        return [span.attend(q, k, v, keys, values) for span, q, k, v in new]
 
 
 class Span:
@@ -38,7 +38,7 @@ class Span:
         if row.cached:
             place = np.arange(row.cached)
             places = np.array(row.pages)[place // size] * size + place % size
-            self.cached = torch.from_numpy(places).to(cache.device)
+            self.cached = cache.vectors(torch.from_numpy(places).to(cache.device))  # [S, G]
         self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
         self.bias: Tensor | None = None
         if not self.causal:
@@ -48,8 +48,8 @@ class Span:
     def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """New queries, keys and values [n, heads, hd], the layer's pages -> [n, H, hd], log-sum-exp [n, H]"""
         if self.cached is not None:
-            k = torch.cat((keys.flatten(0, 1)[self.cached], k))
-            v = torch.cat((values.flatten(0, 1)[self.cached], v))
+            k = torch.cat((keys.flatten(0, 2)[self.cached], k))
+            v = torch.cat((values.flatten(0, 2)[self.cached], v))
         return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
 
 

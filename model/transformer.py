@@ -48,17 +48,17 @@ class Transformer(nn.Module):
             else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         )
 
-    def lay_out(self, wide: Layout, narrow: Layout) -> None:
-        """Lay out weights with many more outputs than inputs, and the others; they are parameters no more.
+    def lay_out(self, layout: Layout) -> None:
+        """Lay out all weights that multiply; they are parameters no more.
 
         Embeddings, norms and routers stay as they are, and so does a head that is the embedding.
         """
         for block in self.blocks:
             assert isinstance(block, Block)
-            block.attention.lay_out(narrow)
-            block.feed_forward.lay_out(wide, narrow)
+            block.attention.lay_out(layout)
+            block.feed_forward.lay_out(layout)
         if self.head is not self.embedding:
-            self.head.lay_out(wide)
+            self.head.lay_out(layout)
 
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None

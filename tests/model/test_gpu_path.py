@@ -55,7 +55,7 @@ def gpu_engine(monkeypatch, checkpoint):
         monkeypatch.setattr("model.attention_kernel.has_flash", lambda *_: True)
         monkeypatch.setattr("model.experts.has_grouped_matmul", lambda *_: True)
         monkeypatch.setattr("model.executor.has_grouped_matmul", lambda *_: True)
-        monkeypatch.setattr("model.executor.layouts", lambda *_: None)
+        monkeypatch.setattr("model.executor.layout_for", lambda *_: None)
         monkeypatch.setattr("model.ragged_attention.flash", plain_flash)
         monkeypatch.setattr("model.decode_graph.capture", lambda compute: compute)
         loaded = Engine.load(checkpoint(variant), threads=1, **options)

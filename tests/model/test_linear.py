@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.linear import int8, layouts, packed, plain
+from model.linear import int8, layout_for, packed, plain
 from model.sampling_params import SamplingParams
 
 CPU = torch.device("cpu")
@@ -79,11 +79,11 @@ def test_an_engine_in_int8_is_near_the_model_and_is_another(variant, engine, ora
 
 def test_what_cannot_be_quantized_so_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"int8 computes in float32 on CPUs, got torch\.bfloat16 on cpu"):
-        layouts(torch.bfloat16, CPU, "int8")
+        layout_for(torch.bfloat16, CPU, "int8")
     with pytest.raises(ValueError, match=r"got torch\.float32 on cuda"):
-        layouts(torch.float32, torch.device("cuda"), "int8")
+        layout_for(torch.float32, torch.device("cuda"), "int8")
     with pytest.raises(ValueError, match="none or int8, got int4"):
-        layouts(torch.float32, CPU, "int4")
+        layout_for(torch.float32, CPU, "int4")
     monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack")
     with pytest.raises(ValueError, match="needs an x86 CPU"):
-        layouts(torch.float32, CPU, "int8")
+        layout_for(torch.float32, CPU, "int8")

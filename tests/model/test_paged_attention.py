@@ -11,12 +11,12 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def one_by_one(q, keys, values, table, begins, ends):
     attended, lse = torch.empty_like(q), torch.empty(q.shape[:2])
-    group = q.shape[1] // keys.shape[2]
+    group, size = q.shape[1] // keys.shape[1], keys.shape[2]
     for row in range(len(q)):
         place = torch.arange(begins[row], ends[row])
-        page, within = table[row, place // keys.shape[1]].long(), place % keys.shape[1]
+        page, within = table[row, place // size].long(), place % size
         for head in range(q.shape[1]):
-            k, v = keys[page, within, head // group].double(), values[page, within, head // group].double()
+            k, v = keys[page, head // group, within].double(), values[page, head // group, within].double()
             scores = k @ q[row, head].double() * q.shape[-1] ** -0.5
             attended[row, head] = scores.softmax(0) @ v
             lse[row, head] = scores.logsumexp(0)
@@ -34,7 +34,7 @@ def test_rows_read_their_own_places_and_nothing_else(page_size, heads, kv_heads,
     begins = (ends - page_size - 3).clamp(min=0) if windowed else torch.zeros_like(ends)
     table = torch.randperm(PAGES, generator=generator)[: rows * 3 + most].unfold(0, most, 3)[:rows]
     q = torch.randn(rows, heads, head_dim, generator=generator)
-    keys, values = torch.randn(2, PAGES + 1, page_size, kv_heads, head_dim, generator=generator)
+    keys, values = torch.randn(2, PAGES + 1, kv_heads, page_size, head_dim, generator=generator)
     keys[-1] = values[-1] = float("nan")
     table = table.clone()
     for row, end in enumerate(ends.tolist()):
@@ -50,7 +50,7 @@ def test_bounds_may_be_columns_of_a_wider_table():
     table = torch.tensor([[0, 5, 3, 1], [2, 9, 0, 2]], dtype=torch.int32)
     generator = torch.Generator().manual_seed(0)
     q = torch.randn(2, 4, 16, generator=generator)
-    keys, values = torch.randn(2, 4, 16, 2, 16, generator=generator)
+    keys, values = torch.randn(2, 4, 2, 16, 16, generator=generator)
     strided = (table[:, 2:], table[:, 0], table[:, 1])
     expected = one_by_one(q, keys, values, *strided)
     attended, lse = attend_pages(*(x.to(DEVICE) for x in (q, keys, values, *strided)))

@@ -72,5 +72,5 @@ def test_each_rank_holds_its_part_of_the_weights(sharded, checkpoint):
     w2 = [n for name, n in held.items() if ".w2" in name]
     assert sum(w2) == 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
     keys = engine.ranks.local.cache.keys[0]
-    assert keys.shape[2] == max(1, {"one-kv-head": 1}.get(variant, 2) // size)
+    assert keys.shape[1] == max(1, {"one-kv-head": 1}.get(variant, 2) // size)
     assert held["embedding.weight"] == -(-97 // size) * 32
