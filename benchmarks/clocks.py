@@ -1,6 +1,7 @@
 """Where an engine's time goes: clocks around its parts on a CPU, and around its kernels on a GPU."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from model.engine import Engine
 from model.transformer import Block
 
 _MOST_KERNELS = 12
+_NAME = 100  # characters of a kernel's
 
 
 @contextmanager
@@ -75,7 +77,9 @@ def kernel_clocks(clocks: dict[str, float]) -> Iterator[None]:
     """Seconds of the block by the GPU's kernel that took them: the longest, and the others together."""
     with torch.profiler.profile(activities=[ProfilerActivity.CUDA]) as profiled:
         yield
-    seconds = {event.key: event.self_device_time_total / 1e6 for event in profiled.key_averages()}
+    seconds: dict[str, float] = defaultdict(float)
+    for event in profiled.key_averages():
+        seconds[event.key[:_NAME]] += event.self_device_time_total / 1e6
     order = sorted(seconds, key=lambda name: -seconds[name])
-    clocks.update({name[:60]: seconds[name] for name in order[:_MOST_KERNELS]})
+    clocks.update({name: seconds[name] for name in order[:_MOST_KERNELS]})
     clocks["other kernels"] = sum(seconds[name] for name in order[_MOST_KERNELS:])

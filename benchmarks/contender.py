@@ -4,7 +4,9 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,8 @@ def _ours(task: Task) -> Result:
     )
     loaded = time.perf_counter() - started
     workload = WORKLOADS[task.workload](engine.config.vocab_size, task.rows)
+    if torch.cuda.is_available():
+        run_ours(engine, workload)  # kernels are compiled and steps captured once in a process
     cpu = time.process_time()
     run = run_ours(engine, workload)
     cpu = time.process_time() - cpu
@@ -87,17 +91,22 @@ def _transformers(task: Task) -> Result:
     model = peer.load(Path(task.folder))
     loaded = time.perf_counter() - started
     workload = WORKLOADS[task.workload](model.config.vocab_size, task.rows)
-    token_ids = scores = None
-    cpu, started = time.process_time(), time.perf_counter()
+    call: Callable[[], Any]
     if how == "static":
-        token_ids = peer.generate_static(model, workload, int(size[0]))
+        call = partial(peer.generate_static, model, workload, int(size[0]))
     elif how == "continuous":
-        token_ids = peer.generate_continuous(model, workload)
+        call = partial(peer.generate_continuous, model, workload)
     elif how == "scores":
-        scores = peer.score_choices(model, workload, int(size[0]))
+        call = partial(peer.score_choices, model, workload, int(size[0]))
     else:
-        peer.generate_labels(model, workload, int(size[0]))
+        call = partial(peer.generate_labels, model, workload, int(size[0]))
+    if torch.cuda.is_available():
+        call()
+    cpu, started = time.process_time(), time.perf_counter()
+    result: Any = call()
     seconds = time.perf_counter() - started
+    token_ids = result if how in ("static", "continuous") else None
+    scores = result if how == "scores" else None
     cpu = time.process_time() - cpu
     return Result(task.contender, seconds, cpu, loaded, _peak(), token_ids, scores, None)
 

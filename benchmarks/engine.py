@@ -34,6 +34,9 @@ def bench_engine(
 
     `keep` is given the report after every round. Of a peer's settings, rounds after the first go on with the
     best alone.
+
+    Raises:
+        ValueError: nobody's name has `only` in it.
     """
     threads = threads or torch.get_num_threads()
     with ExitStack() as stack:
@@ -51,7 +54,13 @@ def bench_engine(
         for kind in workloads:
             workload = WORKLOADS[kind](config.vocab_size, rows)
             results: dict[str, list[Result]] = {}
-            contenders = [c for c in (LABELLING if workload.choices else GENERATING) if not only or only in c]
+            contenders = [
+                name
+                for name in (LABELLING if workload.choices else GENERATING)
+                if (not only or only in name) and (name != INT8 or device.type == "cpu")
+            ]
+            if not contenders:
+                raise ValueError(f"no contender of {kind} here has {only!r} in its name")
             for repeat in range(repeats):
                 for contender in contenders:
                     progress(f"{kind}, {repeat + 1} of {repeats}: {contender}")

@@ -22,11 +22,10 @@ class Speed:
 
     @classmethod
     def of(cls, device: torch.device, dtype: torch.dtype) -> "Speed":
-        on_gpu = device.type == "cuda"
-        read, size = ((8 << 30), 8192) if on_gpu else ((512 << 20), 1024)
-        stream = torch.ones(read // dtype.itemsize, dtype=dtype, device=device)
-        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        return cls(read / _fastest(lambda: stream.sum()), 2 * size**3 / _fastest(lambda: a @ b))
+        speed = cls(_bandwidth(device, dtype), _gemm_rate(device, dtype))
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # contenders need the memory
+        return speed
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,18 @@ class Floor:
 
     def seconds(self, speed: Speed) -> float:
         return max(self.operations / speed.flops, self.bytes / speed.bytes_a_second)
+
+
+def _bandwidth(device: torch.device, dtype: torch.dtype) -> float:
+    read = (8 << 30) if device.type == "cuda" else (512 << 20)
+    stream = torch.ones(read // dtype.itemsize, dtype=dtype, device=device)
+    return read / _fastest(lambda: stream.sum())
+
+
+def _gemm_rate(device: torch.device, dtype: torch.dtype) -> float:
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / _fastest(lambda: a @ b)
 
 
 def _fastest(call: Callable[[], object]) -> float:

@@ -15,6 +15,7 @@ def machine(threads: int) -> dict[str, Any]:
     )
     return {
         "processor": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "cores": os.cpu_count(),
         "threads": threads,
         "load_average": os.getloadavg()[0],

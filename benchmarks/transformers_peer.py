@@ -32,10 +32,10 @@ def load(folder: Path) -> Any:
         "experts_implementation": "grouped_mm" if on_gpu else "eager",
         "attn_implementation": "sdpa",
     }
-    with torch.device(device):
-        if has_weights(folder):
-            model = MixtralForCausalLM.from_pretrained(folder, **options).to(device)
-        else:
+    if has_weights(folder):
+        model = MixtralForCausalLM.from_pretrained(folder, **options).to(device)
+    else:
+        with torch.device(device):
             model = MixtralForCausalLM._from_config(config, **options)
     model.generation_config.eos_token_id = None
     return model.eval()
@@ -64,10 +64,9 @@ def generate_continuous(model: Any, workload: Workload) -> list[list[int]]:
     """Its continuous batching, each row with its own number of tokens."""
     config = GenerationConfig(do_sample=False, max_new_tokens=max(workload.new_tokens))
     lengths = [len(p) + n for p, n in zip(workload.prompts, workload.new_tokens, strict=True)]
-    # Left to itself it takes nearly all memory; so much is enough for all rows at once.
-    batching = ContinuousBatchingConfig(
-        num_blocks=sum(-(-length // _PAGE) for length in lengths), page_size=_PAGE
-    )
+    # Left to itself it takes nearly all memory, as it may on a GPU; so much is enough for all rows at once.
+    blocks = sum(-(-length // _PAGE) for length in lengths) if model.device.type == "cpu" else None
+    batching = ContinuousBatchingConfig(num_blocks=blocks, page_size=_PAGE)
     hints = WorkloadHints(max(map(len, workload.prompts)), max(workload.new_tokens), len(workload.prompts))
     generated: dict[int, list[int]] = {}
     with model.continuous_batching_context_manager(

@@ -66,17 +66,20 @@ def engine(
             output.write_text(json.dumps(report, indent=1))
 
     with console.status("writing the checkpoint") as status:
-        report = bench_engine(
-            workloads,
-            checkpoint=checkpoint,
-            size=size,
-            rows=rows,
-            threads=threads,
-            repeats=repeats,
-            only=only,
-            progress=status.update,
-            keep=keep,
-        )
+        try:
+            report = bench_engine(
+                workloads,
+                checkpoint=checkpoint,
+                size=size,
+                rows=rows,
+                threads=threads,
+                repeats=repeats,
+                only=only,
+                progress=status.update,
+                keep=keep,
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     for name, measured in report["workloads"].items():
         _show(name, measured)
 

@@ -6,6 +6,8 @@ B batch, H query heads, G key/value heads (H a multiple of G), n queries, S keys
 import torch
 from torch import Tensor
 
+_QUERIES = 1024
+
 
 def attend(
     q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False, bias: Tensor | None = None
@@ -18,16 +20,30 @@ def attend(
         flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         attended, lse = flash(q, k, v, is_causal=causal, attn_mask=bias)
         return attended, lse
-    if bias is None and has_flash(q.device, q.dtype, q.shape[-1]):
-        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
-        attended, lse, *_ = torch.ops.aten._flash_attention_forward(
-            q, k, v, None, None, q.shape[1], k.shape[1], 0.0, causal, False
-        )
-        return attended.transpose(1, 2), lse
+    return attend_in_blocks(q, k, v, causal, bias)
+
+
+def attend_in_blocks(
+    q: Tensor, k: Tensor, v: Tensor, causal: bool, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """`attend` in plain operators, so many queries at a time that their scores fit in memory."""
+    parts = []
+    for first in range(0, q.shape[2], _QUERIES):
+        block = slice(first, first + _QUERIES)
+        of_block = bias if bias is None or bias.shape[2] == 1 else bias[:, :, block]
+        parts.append(_attend_block(q[:, :, block], k, v, first if causal else None, of_block))
+    attended, lse = zip(*parts, strict=True)
+    return torch.cat(attended, dim=2), torch.cat(lse, dim=2)
+
+
+def _attend_block(
+    q: Tensor, k: Tensor, v: Tensor, place: int | None, bias: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """The first query stands at `place` and sees no later key; None: all see all."""
     grouped = q.unflatten(1, (k.shape[1], -1))  # [B, G, H / G, n, hd]
     scores = (grouped @ k[:, :, None].transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-    if causal:
-        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+    if place is not None:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril(place)
         scores = scores.masked_fill(~visible, float("-inf"))
     if bias is not None:
         scores = scores + bias[:, :, None]
@@ -42,30 +58,6 @@ def attend_tokens(
     """The same for one row: [n, H, hd] to [S, G, hd] each -> [n, H, hd] and log-sum-exp [n, H]."""
     attended, lse = attend(*(x.transpose(0, 1)[None] for x in (q, k, v)), causal=causal, bias=bias)
     return attended[0].transpose(0, 1), lse[0].T
-
-
-def has_flash(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """Whether torch's FlashAttention-2 runs there."""
-    return (
-        device.type == "cuda"
-        and dtype in (torch.float16, torch.bfloat16)
-        and torch.cuda.get_device_capability(device) >= (8, 0)
-        and head_dim % 8 == 0
-        and head_dim <= 256
-    )
-
-
-def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """What `attention` (auto, sdpa or flash) means there; ValueError if it can't be."""
-    if attention not in ("auto", "sdpa", "flash"):
-        raise ValueError(f"attention must be auto, sdpa or flash, got {attention}")
-    possible = has_flash(device, dtype, head_dim)
-    if attention == "flash" and not possible:
-        raise ValueError(
-            "attention flash needs float16 or bfloat16, a GPU of compute capability 8.0 or later and heads "
-            f"of up to 256, a multiple of 8; got {dtype} on {device.type}, heads of {head_dim}: choose auto"
-        )
-    return possible and attention != "sdpa"
 
 
 def merge(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from model.attention_kernel import attend_tokens, merge
 from model.batch import Batch, Row
+from model.flash import flash_to_all
 from model.kv_cache import KVCache, Writes
 from model.page_table import PageTable
 from model.paged_reads import PagedReads
@@ -43,7 +44,7 @@ class CachedAttention:
         single, several = rows[:singles], rows[singles:]
         reads = spans = shares = None
         if single:
-            reads = PageTable.of(cache, single) if cache.flash else PagedReads(cache, single)
+            reads = PageTable.of(cache, single) if cache.fused else PagedReads(cache, single)
         if several:
             spans = (RaggedSpans if _ragged(cache, several) else Spans)(cache, several)
         if any(row.prefix for row in rows):
@@ -72,12 +73,14 @@ class CachedAttention:
     def _with_prefix(self, layer: int, shares: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
         """Merge in the attention to the prefix, which is read once for all rows that have it."""
         prefix = self.cache.prefix[layer]
-        if shares.dtype is torch.bool:
-            merged = merge(attended, lse, *attend_tokens(q, *prefix))
+        attend = flash_to_all if self.cache.fused else attend_tokens
+        is_mask = shares.dtype is torch.bool
+        if is_mask:
+            merged = merge(attended, lse, *attend(q, *prefix))
             return torch.where(shares[:, None, None], merged, attended)
         if len(shares) == len(q):
-            return merge(attended, lse, *attend_tokens(q, *prefix))
-        merged = merge(attended[shares], lse[shares], *attend_tokens(q[shares], *prefix))
+            return merge(attended, lse, *attend(q, *prefix))
+        merged = merge(attended[shares], lse[shares], *attend(q[shares], *prefix))
         return attended.index_copy(0, shares, merged)
 
 
@@ -88,7 +91,7 @@ def _single(row: Row) -> bool:
 def _ragged(cache: KVCache, rows: list[Row]) -> bool:
     """Whether one call for all rows can do it; the window of a tree's node depends on the node's depth."""
     windowed_tree = cache.sliding_window is not None and any(row.tree.token_ids for row in rows)
-    return cache.flash and not windowed_tree and not any(row.cached for row in rows)
+    return cache.fused and not windowed_tree and not any(row.cached for row in rows)
 
 
 def _heads_together(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ R rows of a captured step, of which the last may be spare; V vocabulary.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from model.routing import RoutingRecorder
 from model.token_owners import SPARE_SLOT, TokenOwners
 from model.transformer import Transformer
 
-_NUMBERS = 7  # of a row before its pages: see DecodeStep.fill
+_FIRST_PAGE = 7  # column of a row's first page, behind the numbers that DecodeStep.fill sets
 _FINE = 16  # rows up to which sizes double; from there on they rise by as many
 
 
@@ -28,13 +29,15 @@ class DecodeGraphs:
         self.cache = cache
         self.routing = routing
         self._captured: dict[int, tuple[DecodeStep, Callable[[], Tensor]]] = {}
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: Any = None
 
     def logits(self, rows: list[Row]) -> Tensor:
         """Rows that decode -> logits of their new tokens [rows, V], until the next call."""
         size = padded_rows(len(rows))
         if size not in self._captured:
             step = DecodeStep(size, self.model, self.cache, self.routing)
-            self._captured[size] = step, capture(step.compute)
+            self._captured[size] = step, self._capture(step.compute)
         step, replay = self._captured[size]
         step.fill(rows)
         return replay()[: len(rows)]
@@ -42,6 +45,27 @@ class DecodeGraphs:
     def forget(self) -> None:
         """The shared prefix is another one, or none."""
         self._captured.clear()
+        self._pool = None
+
+    def _capture(self, compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """What `compute` launches on the GPU, as one launch; each time the result lies in the same place.
+
+        The graphs share their memory, as one replay's result is used before the next. They have a stream of
+        their own: torch frees the workspaces of a graph's stream with the graph.
+        """
+        compute()  # compiles kernels, which a capture can't
+        torch.cuda.synchronize()
+        self._stream = self._stream or torch.cuda.Stream()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            result = compute()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
 
 
 class DecodeStep:
@@ -55,7 +79,7 @@ class DecodeStep:
         self.routing = routing
         most_pages = -(-model.config.max_positions // cache.page_size)
         on_gpu = cache.device.type == "cuda"
-        self._host = torch.zeros(rows, _NUMBERS + most_pages, dtype=torch.int32, pin_memory=on_gpu)
+        self._host = torch.zeros(rows, _FIRST_PAGE + most_pages, dtype=torch.int32, pin_memory=on_gpu)
         self._inputs = self._host.to(cache.device, copy=True)
         self.fill([])
 
@@ -66,7 +90,7 @@ class DecodeStep:
             last = row.trunk - 1
             place = row.pages[last // size] * size + last % size
             shares = row.prefix > 0
-            host[i, :_NUMBERS] = (
+            host[i, :_FIRST_PAGE] = (
                 row.token_ids[0],
                 row.prefix + last,
                 place,
@@ -74,19 +98,19 @@ class DecodeStep:
                 row.slot,
                 shares,
             )
-            host[i, _NUMBERS : _NUMBERS + len(row.pages)] = row.pages
+            host[i, _FIRST_PAGE : _FIRST_PAGE + len(row.pages)] = row.pages
         spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
-        host[len(rows) :, :_NUMBERS] = 0, 0, self.cache.spare_page * size, 0, 1, spare_slot, False
-        host[len(rows) :, _NUMBERS:] = self.cache.spare_page
+        host[len(rows) :, :_FIRST_PAGE] = 0, 0, self.cache.spare_page * size, 0, 1, spare_slot, False
+        host[len(rows) :, _FIRST_PAGE:] = self.cache.spare_page
         self._inputs.copy_(self._host, non_blocking=True)
 
     def compute(self) -> Tensor:
         """Logits [R, V]; the routing is counted."""
-        token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_NUMBERS].unbind(1)
+        token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
             Writes(None, self.cache.vectors(places.long())),
-            PageTable(self._inputs[:, _NUMBERS:], begins, ends),
+            PageTable(self._inputs[:, _FIRST_PAGE:], begins, ends),
             shares=shares.bool() if self.cache.prefix else None,
         )
         observe = self.routing.observe if self.routing else None
@@ -99,21 +123,3 @@ class DecodeStep:
 def padded_rows(rows: int) -> int:
     """The size of the captured step for so many rows: 1, 2, 4, 8, 16, 32, 48, 64 and so on."""
     return 1 << (rows - 1).bit_length() if rows <= _FINE else -(-rows // _FINE) * _FINE
-
-
-def capture(compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """What `compute` launches on the GPU, as one launch; each time the result lies in the same place."""
-    torch.cuda.synchronize()
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):  # kernels are compiled and workspaces made outside of the capture
-        compute()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = compute()
-
-    def replay() -> Tensor:
-        graph.replay()
-        return result
-
-    return replay

@@ -16,6 +16,7 @@ from model.checkpoint import check_checkpoint
 from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.executor import BatchTooLargeError, ExecutorOptions
+from model.flash import FLASH
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
@@ -58,7 +59,7 @@ class Engine:
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
-            attention: auto, sdpa or flash: see `model.attention_kernel.wants_flash`.
+            attention: auto, sdpa or flash: see `model.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:
@@ -119,7 +120,8 @@ class Engine:
     def machine(self) -> dict[str, str]:
         """What the bits of its results depend on, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
-        return machine(executor.device, executor.cache.keys[0].dtype)
+        cache = executor.cache
+        return machine(executor.device, cache.keys[0].dtype, FLASH if cache.fused else "plain")
 
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and prefill waiting rows that fit beside them."""

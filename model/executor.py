@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.attention_kernel import wants_flash
 from model.batch import Batch
 from model.cached_attention import CachedAttention
 from model.checkpoint import load_transformer, random_transformer
+from model.config import ModelConfig
 from model.decode_graph import DecodeGraphs
-from model.experts import has_grouped_matmul
+from model.flash import wants_flash
 from model.kv_cache import KVCache
 from model.linear import layout_for
 from model.parallel import TensorParallel
@@ -46,21 +46,21 @@ class Executor:
     def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
         torch.set_num_threads(options.threads)
         self.device, self.size = options.device, tp.size
+        config = ModelConfig.from_folder(options.folder)
         layout = layout_for(options.dtype, options.device, options.quantization)
+        fused = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
         make = random_transformer if options.random_weights else load_transformer
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
-        config = self.model.config
-        flash = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
         self.cache = KVCache(
-            config, options.pages, options.page_size, tp, options.dtype, options.device, flash
+            config, options.pages, options.page_size, tp, options.dtype, options.device, fused
         )
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.slots, options.device)
         self.graphs = None
-        if flash and (not config.num_experts or has_grouped_matmul(options.device, options.dtype)):
+        if fused and self.model.never_waits:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
 
     @torch.inference_mode()
@@ -73,6 +73,7 @@ class Executor:
         try:
             if self.graphs and batch.decodes:
                 return self.graphs.logits(batch.rows)
+            owners = TokenOwners.of(batch, self.routing.slots, self.device) if self.routing else None
             logits = self._logits(batch)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
@@ -80,8 +81,8 @@ class Executor:
             if self.routing:
                 self.routing.forget_step()
             raise BatchTooLargeError from error
-        if self.routing:
-            self.routing.end_step(TokenOwners.of(batch, self.routing.slots, self.device))
+        if self.routing and owners:
+            self.routing.end_step(owners)
             if batch.becomes_prefix:
                 self.routing.take_prefix()
         return logits
@@ -90,10 +91,11 @@ class Executor:
         torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
+        predicting = batch.predicting().to(self.device)
         observe = self.routing.observe if self.routing else None
         if batch.becomes_prefix:
             self.cache.prefix.clear()
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        return self.model.head.logits(x[batch.predicting().to(self.device)])
+        return self.model.head.logits(x[predicting])

@@ -14,6 +14,8 @@ from model.config import ModelConfig
 from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
+_GROUPED = 1 << 15  # assignments at a time: what lies between two multiplications must fit beside the cache
+
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
 
@@ -31,9 +33,18 @@ class Experts(nn.Module):
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[list[Multiply], list[Multiply]] | None = None  # of w13 and w2
 
+    @property
+    def never_waits(self) -> bool:
+        """Whether it runs without waiting for the device: all experts in one multiplication."""
+        return self._laid_out is None and has_grouped_matmul(
+            self.w2.device, self.w2.dtype, *self.w2.shape[1:]
+        )
+
     def lay_out(self, layout: Layout) -> None:
-        self._laid_out = [layout(weight) for weight in self.w13], [layout(weight) for weight in self.w2]
-        del self.w13, self.w2
+        w13 = [layout(weight) for weight in self.w13]
+        del self.w13  # each is freed as soon as it can be
+        self._laid_out = w13, [layout(weight) for weight in self.w2]
+        del self.w2
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
         router_logits = F.linear(x, self.gate)  # [N, E]
@@ -44,7 +55,7 @@ class Experts(nn.Module):
 
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
-        run = self.run_grouped if has_grouped_matmul(x.device, x.dtype) else self.run_one_by_one
+        run = self.run_grouped if self.never_waits else self.run_one_by_one
         outputs = run(x[tokens], chosen.flatten()[order]).float()
         outputs *= weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
@@ -59,12 +70,18 @@ class Experts(nn.Module):
     def run_grouped(self, x: Tensor, experts: Tensor) -> Tensor:
         """The same in one multiplication for all experts, without waiting for how many tokens each has."""
         every = torch.arange(len(self.gate), device=x.device)
-        ends = torch.searchsorted(experts, every, right=True).to(torch.int32)  # [E]
-        gate_up = F.grouped_mm(x, self.w13.transpose(-2, -1), offs=ends)
-        return F.grouped_mm(swish_product(gate_up), self.w2.transpose(-2, -1), offs=ends)
+        outputs = torch.empty_like(x)
+        for part, of_part, output in zip(*(t.split(_GROUPED) for t in (x, experts, outputs)), strict=True):
+            ends = torch.searchsorted(of_part, every, right=True).to(torch.int32)  # [E]
+            gate, up = F.grouped_mm(part, self.w13.transpose(-2, -1), offs=ends).chunk(2, dim=-1)
+            hidden = F.silu(gate, inplace=True).mul_(up)
+            output.copy_(F.grouped_mm(hidden, self.w2.transpose(-2, -1), offs=ends))
+        return outputs
 
 
 class FeedForward(nn.Module):
+    never_waits = True
+
     def __init__(self, config: ModelConfig, tp: TensorParallel) -> None:
         super().__init__()
         self.tp = tp
@@ -81,12 +98,13 @@ class FeedForward(nn.Module):
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
 
 
-def has_grouped_matmul(device: torch.device, dtype: torch.dtype) -> bool:
+def has_grouped_matmul(device: torch.device, dtype: torch.dtype, *widths: int) -> bool:
     """Elsewhere torch multiplies group by group, too, and waits for the device before each of them."""
     return (
         device.type == "cuda"
         and dtype is torch.bfloat16
-        and torch.cuda.get_device_capability(device) >= (9, 0)
+        and torch.cuda.get_device_capability(device)[0] in (9, 10)
+        and not any(width % 8 for width in widths)  # rows begin at multiples of 16 bytes
     )
 
 

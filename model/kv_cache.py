@@ -24,20 +24,22 @@ class KVCache:
         tp: TensorParallel,
         dtype: torch.dtype,
         device: torch.device,
-        flash: bool = False,
+        fused: bool = False,
     ) -> None:
         kv_heads = tp.kv_share(config.num_kv_heads)
         self.kv_heads = kv_heads.stop - kv_heads.start
-        # Where steps are captured, one page more, for rows that only fill such a step.
-        shape = (pages + flash, self.kv_heads, page_size, config.head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
-        # Of the prefix that rows share, keys and values [1, G, prefix tokens, hd] of each layer.
+        # Where steps may be captured, one page more, for rows that only fill such a step.
+        shape = (pages + (1 if fused else 0), self.kv_heads, page_size, config.head_dim)
+        # Uninitialised: on a CPU it takes memory only as rows come.
+        self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
+        self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
+        # Of the prefix that rows share, keys and values [prefix tokens, G, hd] of each layer.
         self.prefix: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
         self.spare_page = pages
         self.device = device
-        self.flash = flash  # attention runs in a GPU's own kernels
+        # Attention runs in fused kernels of a GPU, which load what is seen and nothing else.
+        self.fused = fused
         self.sliding_window = config.sliding_window
 
     def vectors(self, places: Tensor) -> Tensor:
@@ -54,7 +56,7 @@ class Writes:
 
     tokens: Tensor | None  # [n] of the N; None: all of them
     vectors: Tensor  # [n, G]: see KVCache.vectors
-    # A page's last reader may have left NaN there, which no mask would hide: 0 * NaN is NaN.
+    # Of a page's places that nobody has written, some may be NaN, which no mask would hide: 0 * NaN is NaN.
     opened: Tensor | None = None
 
     @classmethod
@@ -74,7 +76,7 @@ class Writes:
         return cls(
             None if len(kept) == end else torch.from_numpy(kept).to(cache.device),
             cache.vectors(kept_at.to(cache.device)),
-            torch.tensor(opened, device=cache.device) if opened else None,
+            torch.tensor(opened, device=cache.device) if opened and not cache.fused else None,
         )
 
     def store(self, pages: Tensor, new: Tensor) -> None:

@@ -5,6 +5,7 @@ n rows, I input and O output features.
 
 import warnings
 from collections.abc import Callable
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -80,11 +81,12 @@ def int8(weight: Tensor) -> Multiply:
     def multiply(x: Tensor) -> Tensor:
         scale = _largest(x)
         y = operators.linear_with_input_q_dq_qweight_dq_output_fp32(x / scale, 1 / 63, 64, laid_out)
-        product: Tensor = y * scale
+        product: Tensor = y.mul_(scale)
         return product
 
     return multiply
 
 
 def _largest(x: Tensor) -> Tensor:  # [n, I] -> [n, 1]
-    return x.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+    largest: Tensor = torch.linalg.vector_norm(x, inf, dim=-1, keepdim=True)
+    return largest.clamp(min=torch.finfo(x.dtype).tiny)

@@ -11,20 +11,23 @@ from model.config import ModelConfig
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
 _PAGE_TOKENS = 32
-_GPU_PAGE_TOKENS = 256  # what flash attention's own paging asks for
+_GPU_PAGE_TOKENS = 64  # what model.paged_attention reads at a time
 
 
 def default_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def machine(device: torch.device, dtype: torch.dtype) -> dict[str, str]:
+def machine(device: torch.device, dtype: torch.dtype, attention: str) -> dict[str, str]:
     """What the bits of a result depend on, beside the model and the batch: equal for machines that agree."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
         name = f"{_cpu_name()}, {torch.backends.cpu.get_cpu_capability()}"
-    return {"device": name, "torch": torch.__version__, "dtype": str(dtype).removeprefix("torch.")}
+    found = {"device": name, "torch": torch.__version__, "dtype": str(dtype).removeprefix("torch.")}
+    if device.type == "cuda":
+        found["attention"] = attention
+    return found
 
 
 def _cpu_name() -> str:

@@ -1,7 +1,7 @@
 """Attention of decoding rows to their pages of the cache, in torch's own operators, with log-sum-exp.
 
-All rows are computed at once, a page and a key/value head being one problem of a batched multiplication; then
-a row's pages are merged.
+All rows are computed at once, a page and a key/value head being one problem of two batched multiplications;
+then a row's pages are merged.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, C pages that are read, P
 places of a page.
@@ -65,28 +65,32 @@ class PagedReads:
         grouped = q[self.queries].unflatten(1, (keys.shape[1], -1)).flatten(0, 1)  # [C * G, H / G, hd]
         keys, values = keys.flatten(0, 1), values.flatten(0, 1)  # [C * G, P, hd]
         scale = q.shape[-1] ** -0.5
-        scores = torch.baddbmm(self.bias, grouped.float(), keys.float().transpose(1, 2), alpha=scale)
+        if q.dtype is torch.float32:
+            scores = torch.baddbmm(self.bias, grouped, keys.transpose(1, 2), alpha=scale)
+        else:
+            scores = (grouped @ keys.transpose(1, 2)).float() * scale + self.bias
         highest = scores.amax(-1)  # [C * G, H / G]
         weights = (scores - highest[..., None]).exp_()
-        parts = weights.to(values.dtype) @ values  # [C * G, H / G, hd]
+        sums = weights.sum(-1)
+        parts = (weights / sums[..., None]).to(values.dtype) @ values  # [C * G, H / G, hd]
         pages = len(self.owner)
         return self._merge(
             parts.reshape(pages, *q.shape[1:]),
-            weights.sum(-1).reshape(pages, -1),
+            sums.reshape(pages, -1),
             highest.reshape(pages, -1),
         )
 
     def _merge(self, parts: Tensor, sums: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each page the weighted values [C, H, hd], the weights' sum and the highest score [C, H].
+        """Of each page the attended values [C, H, hd], the weights' sum and the highest score [C, H].
 
         Weights are relative to their page's highest score, and become so to their row's.
         """
         heads = highest.shape[1]
         of_row = highest.new_full((self.rows + 1, heads), float("-inf"))
         of_row.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), highest, "amax")
-        scale = (highest - of_row[self.owner]).exp_()
-        total = torch.zeros_like(of_row).index_add_(0, self.owner, sums * scale)
+        share = sums * (highest - of_row[self.owner]).exp_()
+        total = torch.zeros_like(of_row).index_add_(0, self.owner, share)
         mixed = parts.new_zeros(self.rows + 1, *parts.shape[1:], dtype=torch.float32)
-        mixed.index_add_(0, self.owner, parts * scale[..., None])
+        mixed.index_add_(0, self.owner, parts * share[..., None])
         attended = (mixed / total[..., None]).to(parts.dtype)
         return attended[: self.rows], (of_row + total.log())[: self.rows]

@@ -4,51 +4,13 @@ n new tokens of all rows, H query heads, G key/value heads, hd head dimension, B
 tree of choices.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from model.attention_kernel import attend, bias_of, merge
 from model.batch import Row
+from model.flash import Ragged, flash
 from model.kv_cache import KVCache
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """Rows of different lengths that lie side by side."""
-
-    bounds: Tensor  # [B + 1] int32: where each row begins and, last, where all of them end
-    longest: int
-
-    @classmethod
-    def of(cls, lengths: list[int], device: torch.device) -> "Ragged":
-        bounds = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
-        return cls(bounds.to(device), max(lengths))
-
-
-def flash(
-    q: Tensor, k: Tensor, v: Tensor, queries: Ragged, keys: Ragged, *, causal: bool, window: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Queries [n, H, hd], keys and values [S, G, hd] in fp16 or bf16 -> [n, H, hd], log-sum-exp [n, H].
-
-    torch's own FlashAttention-2. A window counts the query's own token.
-    """
-    attended, lse, *_ = torch.ops.aten._flash_attention_forward(
-        q,
-        k,
-        v,
-        queries.bounds,
-        keys.bounds,
-        queries.longest,
-        keys.longest,
-        0.0,
-        causal,
-        False,
-        window_size_left=None if window is None else window - 1,
-        window_size_right=None if window is None else 0,
-    )
-    return attended, lse.T
 
 
 class RaggedSpans:
@@ -67,9 +29,10 @@ class RaggedSpans:
         keys, values = k[trunk], v[trunk]
         attended, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=torch.float32)
         attended[trunk], lse[trunk] = flash(q[trunk], keys, values, self.trunks, self.trunks, causal=True)
-        before = flash(q[nodes], keys, values, self.trees.nodes, self.trunks, causal=False)
-        among = self.trees.attend_among(q, k, v)
-        attended[nodes], lse[nodes] = merge(*before, *among), torch.logaddexp(before[1], among[1])
+        read = self.trees.read_tokens
+        to_rows = flash(q[nodes], k[read], v[read], self.trees.nodes, self.trees.read, causal=False)
+        to_nodes = self.trees.attend_among(q, k, v)
+        attended[nodes], lse[nodes] = merge(*to_rows, *to_nodes), torch.logaddexp(to_rows[1], to_nodes[1])
         return [(attended, lse)]
 
 
@@ -77,9 +40,13 @@ class Trees:
     """Nodes behind their rows' tokens; a node sees all those tokens, its ancestors and itself."""
 
     def __init__(self, rows: list[Row], device: torch.device) -> None:
-        self.nodes = Ragged.of([len(row.tree.token_ids) for row in rows], device)
         is_node = torch.cat([torch.arange(row.length) >= len(row.token_ids) for row in rows])
+        has_tree = torch.cat([torch.full((row.length,), bool(row.tree.token_ids)) for row in rows])
         self.trunk_tokens = (~is_node).nonzero()[:, 0].to(device)
+        self.read_tokens = (~is_node & has_tree).nonzero()[:, 0].to(device)  # of rows that have a tree
+        rows = [row for row in rows if row.tree.token_ids]
+        self.nodes = Ragged.of([len(row.tree.token_ids) for row in rows], device)
+        self.read = Ragged.of([len(row.token_ids) for row in rows], device)
         node_tokens = is_node.nonzero()[:, 0]
         real = torch.zeros(len(rows), self.nodes.longest, dtype=torch.bool)
         visible = torch.eye(self.nodes.longest, dtype=torch.bool).repeat(len(rows), 1, 1)

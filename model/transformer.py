@@ -60,6 +60,11 @@ class Transformer(nn.Module):
         if self.head is not self.embedding:
             self.head.lay_out(layout)
 
+    @property
+    def never_waits(self) -> bool:
+        """Whether its layers run without waiting for the device."""
+        return all(isinstance(block, Block) and block.feed_forward.never_waits for block in self.blocks)
+
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None
     ) -> Tensor:

@@ -34,7 +34,7 @@ PIPELINE_ROOMS = {
     "durable": {"storage", "reading", "reporting", "durable"},
 }
 MODEL_NEEDS = {"torch", "numpy", "safetensors"}
-ON_GPUS = {"triton"}  # comes with torch there
+ON_GPUS = {"triton", "flash_attn"}  # the one comes with torch, the other if it is installed
 
 
 def name_of(path):

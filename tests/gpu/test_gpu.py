@@ -13,10 +13,12 @@ from model.attention_kernel import attend_tokens
 from model.batch import Batch, Phase, Row
 from model.engine import Engine
 from model.experts import Experts
-from model.paged_attention import attend_pages
+from model.flash import Ragged, flash, flash_to_all
 from model.parallel import TensorParallel
-from model.ragged_attention import Ragged, flash
 from model.sampling_params import SamplingParams
+
+pytest.importorskip("triton", reason="comes with torch's builds for GPUs")
+from model.paged_attention import attend_pages  # noqa: E402
 
 pytestmark = [
     pytest.mark.gpu,
@@ -65,11 +67,38 @@ def test_flash_over_rows_side_by_side_equals_row_by_row(dtype, window):
         torch.testing.assert_close(lse[start:end], expected_lse, **CLOSE)
 
 
+@pytest.mark.parametrize("queries", [[1, 1, 1], [3, 1, 7]])
+def test_flash_to_other_rows_keys_equals_row_by_row(queries):
+    """As the nodes of trees read their prompts; with one query a row torch takes another way."""
+    seen = [5, 64, 130]
+    q = drawn(sum(queries), 8, 128)
+    k, v = (drawn(sum(seen), 2, 128, seed=i) for i in (1, 2))
+    rows, keys = Ragged.of(queries, q.device), Ragged.of(seen, q.device)
+    attended, lse = flash(q, k, v, rows, keys, causal=False)
+    for mine, read in zip(pairwise(rows.bounds.tolist()), pairwise(keys.bounds.tolist()), strict=True):
+        expected, expected_lse = attend_tokens(
+            q[slice(*mine)].float(), k[slice(*read)].float(), v[slice(*read)].float()
+        )
+        torch.testing.assert_close(attended[slice(*mine)].float(), expected, **CLOSE)
+        torch.testing.assert_close(lse[slice(*mine)], expected_lse, **CLOSE)
+
+
+def test_flash_to_all_keys_equals_the_plain_path():
+    q, k, v = drawn(33, 8, 128), drawn(400, 2, 128, seed=1), drawn(400, 2, 128, seed=2)
+    attended, lse = flash_to_all(q, k, v)
+    expected, expected_lse = attend_tokens(q.float(), k.float(), v.float())
+    torch.testing.assert_close(attended.float(), expected, **CLOSE)
+    torch.testing.assert_close(lse, expected_lse, **CLOSE)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pages_equal_their_rows(dtype):
-    keys, values = drawn(2, 9, 2, 256, 128, dtype=dtype)
-    keys[8] = values[8] = float("nan")
-    table = torch.tensor([[3, 8, 8], [1, 7, 0], [5, 2, 8]], dtype=torch.int32, device="cuda")
+    keys, values = drawn(2, 36, 2, 64, 128, dtype=dtype)
+    keys[35] = values[35] = float("nan")
+    table = torch.full((3, 11), 35, dtype=torch.int32, device="cuda")
+    table[0, 0] = 3
+    table[1] = torch.randperm(35, generator=torch.Generator().manual_seed(2))[:11]
+    table[2, :8] = torch.arange(8, 16)
     begins, ends = torch.tensor([[0, 300, 0], [1, 700, 512]], dtype=torch.int32, device="cuda")
     q = drawn(3, 8, 128, seed=1, dtype=dtype)
     attended, lse = attend_pages(q, keys, values, table, begins, ends)
@@ -81,7 +110,8 @@ def test_pages_equal_their_rows(dtype):
         torch.testing.assert_close(lse[row], expected_lse[0], **CLOSE)
 
 
-def test_grouped_experts_equal_one_after_the_other(checkpoint):
+def test_grouped_experts_equal_one_after_the_other(checkpoint, monkeypatch):
+    monkeypatch.setattr("model.experts._GROUPED", 64)
     config = Engine.load(checkpoint, "float32", kv_cache_tokens=64).config
     experts = Experts(0, config, TensorParallel()).to("cuda", torch.bfloat16)
     for weight in (experts.gate, experts.w13, experts.w2):
@@ -99,8 +129,8 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
         for attention in ("flash", "sdpa")
     )
     size = flash_engine.ranks.local.cache.page_size
-    pages = [[2 * slot, 2 * slot + 1] for slot in range(len(prompts))]
-    assert size * 2 > max(map(len, prompts)) + 4
+    most = -(-(max(map(len, prompts)) + 4) // size)
+    pages = [[*range(slot * most, (slot + 1) * most)] for slot in range(len(prompts))]
     prefix = prompts[-1][:shared]
     logits = []
     for engine in (flash_engine, plain):
@@ -109,7 +139,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
         prefill = [
             Row(Phase.PREFILL, i, 0, prompt, pages[i], prefix=shared) for i, prompt in enumerate(prompts)
         ]
-        steps = [engine.ranks.forward(Batch.of(prefill)).float()]
+        steps = [engine.ranks.forward(Batch.of(prefill)).float().cpu()]
         for step in range(4):
             rows = [
                 Row(
@@ -122,7 +152,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
                 )
                 for i, prompt in enumerate(prompts)
             ]
-            steps.append(engine.ranks.forward(Batch.of(rows)).float().clone())
+            steps.append(engine.ranks.forward(Batch.of(rows)).float().cpu())  # a step ends before the next
         logits.append(torch.stack(steps))
     assert flash_engine.ranks.local.graphs is not None
     assert plain.ranks.local.graphs is None
@@ -130,8 +160,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
     torch.testing.assert_close(logits[0] / scale, logits[1] / scale, atol=5e-2, rtol=5e-2)
 
 
-def test_rows_generate_the_same_in_any_company(checkpoint, prompts):
-    """Refilled slots and steps of all sizes; each row's tokens are counted."""
+def test_every_token_of_refilled_slots_is_counted(checkpoint, prompts):
     engine = Engine.load(checkpoint, "bfloat16", max_batch_rows=4, kv_cache_tokens=8192)
     completions = engine.generate(prompts * 3, SamplingParams(max_new_tokens=20, ignore_eos=True))
     for prompt, completion in zip(prompts * 3, completions, strict=True):

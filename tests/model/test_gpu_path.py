@@ -11,12 +11,15 @@ import pytest
 import torch
 
 import model.decode_graph
-from model.attention_kernel import attend_tokens, bias_of
+from model.attention_kernel import attend, attend_in_blocks, attend_tokens, bias_of
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.experts import Experts
+from model.flash import _what_triton_lacks
 from model.request import Request
 from model.sampling_params import SamplingParams
+
+pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
 NEW_TOKENS = 10
 VARIANTS = [
@@ -52,12 +55,12 @@ def gpu_engine(monkeypatch, checkpoint):
     """A variant's name and options -> its engine on the GPU's path, which engines take from then on."""
 
     def load(variant, **options):
-        monkeypatch.setattr("model.attention_kernel.has_flash", lambda *_: True)
+        monkeypatch.setattr("model.flash._missing", lambda *_: None)
         monkeypatch.setattr("model.experts.has_grouped_matmul", lambda *_: True)
-        monkeypatch.setattr("model.executor.has_grouped_matmul", lambda *_: True)
         monkeypatch.setattr("model.executor.layout_for", lambda *_: None)
         monkeypatch.setattr("model.ragged_attention.flash", plain_flash)
-        monkeypatch.setattr("model.decode_graph.capture", lambda compute: compute)
+        monkeypatch.setattr("model.cached_attention.flash_to_all", attend_tokens)
+        monkeypatch.setattr("model.decode_graph.DecodeGraphs._capture", lambda self, compute: compute)
         loaded = Engine.load(checkpoint(variant), threads=1, **options)
         for pages in loaded.ranks.local.cache.keys + loaded.ranks.local.cache.values:
             pages.fill_(float("nan"))  # what others left there must never be read
@@ -94,7 +97,7 @@ def test_greedy_generation_equals_transformers(variant, gpu_engine, sizes, oracl
 @pytest.mark.parametrize("variant", ["mixtral", "window"])
 def test_labels_equal_those_of_the_plain_path(variant, gpu_engine, engine, prompts):
     choices = [[3, 4, 5, 6], [3, 4, 50, 51], [60, 61], [7], [3, 8]]
-    tree, other = ChoiceTree.from_choices(choices), ChoiceTree.from_choices([[9], [10, 11, 12]])
+    tree, other = ChoiceTree.from_choices(choices), ChoiceTree.from_choices([[9], [10, 11]])
     requests = [
         *(Request(f"label {i}", prompt, choices=tree) for i, prompt in enumerate(prompts)),
         *(Request(f"other {i}", prompt, choices=other) for i, prompt in enumerate(prompts)),
@@ -142,13 +145,37 @@ def test_sdpa_asks_for_the_plain_path(gpu_engine, checkpoint):
     assert gpu_engine("mixtral", attention="sdpa").ranks.local.graphs is None
 
 
-@pytest.mark.parametrize("attention", ["flash", "xformers"])
-def test_attention_that_is_not_to_be_had_is_refused(attention, checkpoint):
-    with pytest.raises(ValueError, match="attention"):
+@pytest.mark.parametrize(
+    ("attention", "sentence"),
+    [
+        ("flash", "attention flash needs a GPU, got cpu; choose auto"),
+        ("xformers", "must be auto, sdpa or flash, got xformers"),
+    ],
+)
+def test_attention_that_is_not_to_be_had_is_refused(attention, sentence, checkpoint):
+    with pytest.raises(ValueError, match=sentence):
         Engine.load(checkpoint("mixtral"), attention=attention)
 
 
-def test_grouped_experts_equal_one_after_the_other(engine):
+def test_what_triton_needs_is_tried_on_the_pages_that_attention_reads():
+    assert _what_triton_lacks(torch.device("cpu"), torch.float32, 24) is None
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_plain_attention_in_blocks_equals_torchs(causal, monkeypatch):
+    monkeypatch.setattr("model.attention_kernel._QUERIES", 5)
+    generator = torch.Generator().manual_seed(4)
+    q, k, v = (torch.randn(2, heads, 17, 16, generator=generator) for heads in (4, 2, 2))
+    masked = bias_of(torch.rand(2, 1, 17, 17, generator=generator) < 0.5, q.dtype)
+    masked.diagonal(dim1=2, dim2=3).fill_(0.0)
+    for bias in (None,) if causal else (None, masked, masked[:, :, :1]):
+        blocks, whole = attend_in_blocks(q, k, v, causal, bias), attend(q, k, v, causal=causal, bias=bias)
+        torch.testing.assert_close(blocks, tuple(whole), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("at_a_time", [2, 1 << 15])
+def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatch):
+    monkeypatch.setattr("model.experts._GROUPED", at_a_time)
     loaded = engine("mixtral", quantization="none")
     generator = torch.Generator().manual_seed(3)
     experts = Experts(0, loaded.config, loaded.ranks.local.model.tp)
