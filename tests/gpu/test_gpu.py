@@ -18,7 +18,7 @@ from model.parallel import TensorParallel
 from model.sampling_params import SamplingParams
 
 pytest.importorskip("triton", reason="comes with torch's builds for GPUs")
-from model.paged_attention import attend_pages  # noqa: E402
+from model.paged_attention import attend_pages
 
 pytestmark = [
     pytest.mark.gpu,
