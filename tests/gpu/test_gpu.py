@@ -175,3 +175,16 @@ def test_scores_are_close_to_those_in_float32(checkpoint, prompts):
     exact = Engine.load(checkpoint, "float32", kv_cache_tokens=8192).score(prompts, choices)
     for one, other in zip(half, exact, strict=True):
         assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=0.05)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices, for NCCL")
+def test_two_ranks_over_nccl_say_what_one_says(checkpoint, prompts):
+    params = SamplingParams(max_new_tokens=12, ignore_eos=True)
+    completions = []
+    for ranks in (1, 2):
+        engine = Engine.load(checkpoint, "float32", tensor_parallel=ranks, kv_cache_tokens=8192)
+        completions.append(engine.generate(prompts, params))
+        engine.close()
+    for one, two in zip(*completions, strict=True):
+        assert one.token_ids == two.token_ids
+        assert (one.routing.chosen == two.routing.chosen).all()
