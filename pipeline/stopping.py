@@ -28,6 +28,7 @@ from pipeline.reading.plan import Shard
 from pipeline.storage.store import Store
 
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
+_SECONDS_TO_LEAVE = 10.0  # for what the block does on its way out
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -77,10 +78,13 @@ def stopping_on_signals(
         try:
             _finish_commits(gate, shards, committed, store)
         finally:
-            with ending:
-                if not ended.is_set():
-                    assert main.ident is not None
-                    signal.pthread_kill(main.ident, signal.SIGTERM)
+            # Again, should it be lost: Python drops what is raised while an object is being deleted.
+            while not ended.is_set():
+                with ending:
+                    if not ended.is_set():
+                        assert main.ident is not None
+                        signal.pthread_kill(main.ident, signal.SIGTERM)
+                ended.wait(_SECONDS_TO_LEAVE)
 
     with _handled_by(stop):
         try:

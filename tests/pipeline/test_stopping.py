@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.errors import Interrupted
 from pipeline.run import run
-from pipeline.stopping import stopping_at_once
+from pipeline.stopping import stopping_at_once, stopping_on_signals
 from tests.many_shards.folder import fill, make_config
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -50,6 +50,31 @@ def test_what_ray_does_on_sigterm_is_an_interruption_too() -> None:
 
     with pytest.raises(Interrupted):
         connected()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_that_python_drops_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.stopping._finish_commits", lambda *given: None)
+    monkeypatch.setattr("pipeline.stopping._SECONDS_TO_LEAVE", 0.5)
+    dropped = []
+
+    class Deleted:
+        def __del__(self) -> None:
+            try:
+                signal_and_wait(signal.SIGTERM)
+            except Interrupted:
+                dropped.append(self)
+                raise
+
+    def interrupted_twice() -> None:
+        store: Any = None
+        with stopping_on_signals(None, [], {}, store):
+            Deleted()
+            assert len(dropped) == 1
+            time.sleep(10)
+
+    with pytest.raises(Interrupted):
+        interrupted_twice()
 
 
 def test_other_threads_leave_signals_alone() -> None:
