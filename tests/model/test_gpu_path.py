@@ -21,17 +21,8 @@ from model.sampling_params import SamplingParams
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
-NEW_TOKENS = 10
-VARIANTS = [
-    "mixtral",
-    "wide-heads",
-    "one-kv-head",
-    "one-choice",
-    "several-eos",
-    "window",
-    "dense",
-    "dense-window",
-]
+NEW_TOKENS = 5  # the interpreter takes its time
+VARIANTS = ["mixtral", "wide-heads", "one-kv-head", "window", "dense"]
 COUNTS = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
 
 
@@ -126,14 +117,14 @@ def test_a_shared_prefix_changes_with_the_job(gpu_engine, oracle, prompts):
 
 def test_routing_counts_equal_those_of_the_plain_path(gpu_engine, engine, prompts):
     prefix = [*prompts[0][:5], 7, 8, 9]
-    rows = [prefix + prompt for prompt in prompts] + prompts
+    rows = [prefix + prompt for prompt in prompts[:4]] + prompts[4:6]
     params = SamplingParams(max_new_tokens=NEW_TOKENS)
-    plain = engine("mixtral", max_batch_rows=5)
+    plain = engine("mixtral", max_batch_rows=3)
     plain.share_prefix(prefix)
     expected = plain.generate(rows, params)
     plain.share_prefix([])
     assert plain.ranks.local.graphs is None
-    loaded = gpu_engine("mixtral", max_batch_rows=5)
+    loaded = gpu_engine("mixtral", max_batch_rows=3)
     loaded.share_prefix(prefix)
     for ours, theirs in zip(loaded.generate(rows, params), expected, strict=True):
         for name in COUNTS:
