@@ -6,13 +6,14 @@ R rows of a captured step, of which the last may be spare; V vocabulary.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from model.attention.cached import CachedAttention
+from model.attention.kv_cache import KVCache, Writes
+from model.attention.page_table import PageTable
 from model.batch import Row
-from model.cached_attention import CachedAttention
-from model.kv_cache import KVCache, Writes
-from model.page_table import PageTable, seen
 from model.routing import RoutingRecorder
 from model.token_owners import SPARE_SLOT, TokenOwners
 from model.transformer import Transformer
@@ -85,22 +86,22 @@ class DecodeStep:
 
     def fill(self, rows: list[Row]) -> None:
         """Set what the next step computes. The step before must have ended."""
-        host, size = self._host.numpy(), self.cache.page_size
+        host = self._host.numpy()
         for i, row in enumerate(rows):
-            last = row.trunk - 1
-            place = row.pages[last // size] * size + last % size
-            shares = row.prefix > 0
+            pages, last = np.array(row.pages), row.trunk - 1
             host[i, :_FIRST_PAGE] = (
                 row.token_ids[0],
                 row.prefix + last,
-                place,
-                *seen(self.cache, row),
+                self.cache.places(pages, last),
+                self.cache.first_seen(row),
+                row.trunk,
                 row.slot,
-                shares,
+                row.prefix > 0,
             )
-            host[i, _FIRST_PAGE : _FIRST_PAGE + len(row.pages)] = row.pages
+            host[i, _FIRST_PAGE : _FIRST_PAGE + len(pages)] = pages
+        spare_place = self.cache.spare_page * self.cache.page_size
         spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
-        host[len(rows) :, :_FIRST_PAGE] = 0, 0, self.cache.spare_page * size, 0, 1, spare_slot, False
+        host[len(rows) :, :_FIRST_PAGE] = 0, 0, spare_place, 0, 1, spare_slot, False
         host[len(rows) :, _FIRST_PAGE:] = self.cache.spare_page
         self._inputs.copy_(self._host, non_blocking=True)
 

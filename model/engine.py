@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.attention.flash import FLASH
 from model.batch import Batch, Phase, Row
 from model.checkpoint import check_checkpoint
 from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.executor import BatchTooLargeError, ExecutorOptions
-from model.flash import FLASH
 from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
@@ -59,7 +59,7 @@ class Engine:
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
-            attention: auto, sdpa or flash: see `model.flash.wants_flash`.
+            attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.attention.cached import CachedAttention
+from model.attention.flash import wants_flash
+from model.attention.kv_cache import KVCache
 from model.batch import Batch
-from model.cached_attention import CachedAttention
 from model.checkpoint import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.decode_graph import DecodeGraphs
-from model.flash import wants_flash
-from model.kv_cache import KVCache
 from model.linear import layout_for
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder

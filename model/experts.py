@@ -14,7 +14,7 @@ from model.config import ModelConfig
 from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
-_GROUPED = 1 << 15  # assignments at a time: what lies between two multiplications must fit beside the cache
+_GROUPED = 1 << 14  # assignments at a time: what lies between two multiplications must fit beside the cache
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -73,8 +73,7 @@ class Experts(nn.Module):
         outputs = torch.empty_like(x)
         for part, of_part, output in zip(*(t.split(_GROUPED) for t in (x, experts, outputs)), strict=True):
             ends = torch.searchsorted(of_part, every, right=True).to(torch.int32)  # [E]
-            gate, up = F.grouped_mm(part, self.w13.transpose(-2, -1), offs=ends).chunk(2, dim=-1)
-            hidden = F.silu(gate, inplace=True).mul_(up)
+            hidden = swish_product(F.grouped_mm(part, self.w13.transpose(-2, -1), offs=ends))
             output.copy_(F.grouped_mm(hidden, self.w2.transpose(-2, -1), offs=ends))
         return outputs
 

@@ -11,7 +11,7 @@ from model.config import ModelConfig
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
 _PAGE_TOKENS = 32
-_GPU_PAGE_TOKENS = 64  # what model.paged_attention reads at a time
+_GPU_PAGE_TOKENS = 64  # what model.attention.paged_kernel reads at a time
 
 
 def default_device() -> torch.device:

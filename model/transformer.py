@@ -6,7 +6,7 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 
 from torch import Tensor, nn
 
-from model.attention import Attend, Attention, PaddedAttention
+from model.attention.grouped_query import Attend, Attention, PaddedAttention
 from model.config import ModelConfig
 from model.experts import Experts, FeedForward, RoutingObserver
 from model.layers import RMSNorm, RoPE

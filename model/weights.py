@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from model.attention import Attention
+from model.attention.grouped_query import Attention
 from model.config import ModelConfig
 from model.experts import Experts, FeedForward
 from model.transformer import Block, Transformer

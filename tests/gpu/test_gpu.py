@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
-from model.attention_kernel import attend_tokens
+from model.attention.flash import Ragged, flash, flash_to_all
+from model.attention.kernel import attend_tokens
 from model.batch import Batch, Phase, Row
 from model.engine import Engine
 from model.experts import Experts
-from model.flash import Ragged, flash, flash_to_all
 from model.parallel import TensorParallel
 from model.sampling_params import SamplingParams
 
 pytest.importorskip("triton", reason="comes with torch's builds for GPUs")
-from model.paged_attention import attend_pages
+from model.attention.paged_kernel import attend_pages
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import model.decode_graph
-from model.attention_kernel import attend, attend_in_blocks, attend_tokens, bias_of
+from model.attention.flash import _what_triton_lacks
+from model.attention.kernel import attend, attend_in_blocks, attend_tokens, bias_of
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.experts import Experts
-from model.flash import _what_triton_lacks
 from model.request import Request
 from model.sampling_params import SamplingParams
 
@@ -46,11 +46,11 @@ def gpu_engine(monkeypatch, checkpoint):
     """A variant's name and options -> its engine on the GPU's path, which engines take from then on."""
 
     def load(variant, **options):
-        monkeypatch.setattr("model.flash._missing", lambda *_: None)
+        monkeypatch.setattr("model.attention.flash._missing", lambda *_: None)
         monkeypatch.setattr("model.experts.has_grouped_matmul", lambda *_: True)
         monkeypatch.setattr("model.executor.layout_for", lambda *_: None)
-        monkeypatch.setattr("model.ragged_attention.flash", plain_flash)
-        monkeypatch.setattr("model.cached_attention.flash_to_all", attend_tokens)
+        monkeypatch.setattr("model.attention.ragged.flash", plain_flash)
+        monkeypatch.setattr("model.attention.cached.flash_to_all", attend_tokens)
         monkeypatch.setattr("model.decode_graph.DecodeGraphs._capture", lambda self, compute: compute)
         loaded = Engine.load(checkpoint(variant), threads=1, **options)
         for pages in loaded.ranks.local.cache.keys + loaded.ranks.local.cache.values:
@@ -154,7 +154,7 @@ def test_what_triton_needs_is_tried_on_the_pages_that_attention_reads():
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_plain_attention_in_blocks_equals_torchs(causal, monkeypatch):
-    monkeypatch.setattr("model.attention_kernel._QUERIES", 5)
+    monkeypatch.setattr("model.attention.kernel._QUERIES", 5)
     generator = torch.Generator().manual_seed(4)
     q, k, v = (torch.randn(2, heads, 17, 16, generator=generator) for heads in (4, 2, 2))
     masked = bias_of(torch.rand(2, 1, 17, 17, generator=generator) < 0.5, q.dtype)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from model.attention.kv_cache import KVCache
 from model.checkpoint import load_transformer
 from model.config import ModelConfig
-from model.kv_cache import KVCache
 from model.memory import bytes_per_token, cache_tokens, compute_dtype, weight_bytes
 from model.parallel import TensorParallel
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.attention_kernel import attend_tokens, bias_of
+from model.attention.kernel import attend_tokens, bias_of
+from model.attention.kv_cache import KVCache
 from model.batch import Row
 from model.choices import ChoiceTree
-from model.kv_cache import KVCache
 
 
 class Spans:
@@ -32,12 +32,11 @@ class Span:
     """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other."""
 
     def __init__(self, cache: KVCache, row: Row) -> None:
-        size, window = cache.page_size, cache.sliding_window
+        window = cache.sliding_window
         self.length = row.length
         self.cached: Tensor | None = None
         if row.cached:
-            place = np.arange(row.cached)
-            places = np.array(row.pages)[place // size] * size + place % size
+            places = cache.places(np.array(row.pages), np.arange(row.cached))
             self.cached = cache.vectors(torch.from_numpy(places).to(cache.device))  # [S, G]
         self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
         self.bias: Tensor | None = None

@@ -7,10 +7,10 @@ tree of choices.
 import torch
 from torch import Tensor
 
-from model.attention_kernel import attend, bias_of, merge
+from model.attention.flash import Ragged, flash
+from model.attention.kernel import attend, bias_of, merge
+from model.attention.kv_cache import KVCache
 from model.batch import Row
-from model.flash import Ragged, flash
-from model.kv_cache import KVCache
 
 
 class RaggedSpans:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
-from model.paged_attention import attend_pages
+from model.attention.paged_kernel import attend_pages
 
 PAGES = 23
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

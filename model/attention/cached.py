@@ -7,14 +7,14 @@ head dimension.
 import torch
 from torch import Tensor
 
-from model.attention_kernel import attend_tokens, merge
+from model.attention.flash import flash_to_all
+from model.attention.kernel import attend_tokens, merge
+from model.attention.kv_cache import KVCache, Writes
+from model.attention.page_table import PageTable
+from model.attention.paged_reads import PagedReads
+from model.attention.ragged import RaggedSpans
+from model.attention.spans import Spans
 from model.batch import Batch, Row
-from model.flash import flash_to_all
-from model.kv_cache import KVCache, Writes
-from model.page_table import PageTable
-from model.paged_reads import PagedReads
-from model.ragged_attention import RaggedSpans
-from model.spans import Spans
 
 
 class CachedAttention:
@@ -74,8 +74,7 @@ class CachedAttention:
         """Merge in the attention to the prefix, which is read once for all rows that have it."""
         prefix = self.cache.prefix[layer]
         attend = flash_to_all if self.cache.fused else attend_tokens
-        is_mask = shares.dtype is torch.bool
-        if is_mask:
+        if shares.dtype is torch.bool:
             merged = merge(attended, lse, *attend(q, *prefix))
             return torch.where(shares[:, None, None], merged, attended)
         if len(shares) == len(q):

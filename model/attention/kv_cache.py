@@ -42,6 +42,16 @@ class KVCache:
         self.fused = fused
         self.sliding_window = config.sliding_window
 
+    def first_seen(self, row: Row) -> int:
+        """The first of its own tokens that a row's last token sees."""
+        return max(row.trunk - self.sliding_window, 0) if self.sliding_window else 0
+
+    def places(self, pages: np.ndarray, tokens: np.ndarray | int) -> np.ndarray:
+        """A row's pages and the numbers of some of its tokens, [n] -> their places, [n]."""
+        within = tokens % self.page_size
+        places: np.ndarray = pages[tokens // self.page_size] * self.page_size + within
+        return places
+
     def vectors(self, places: Tensor) -> Tensor:
         """Places [n] -> where in a layer's pages, as [pages * G * P, hd], their vectors lie, [n, G]."""
         page, within = places // self.page_size, places % self.page_size
@@ -65,16 +75,16 @@ class Writes:
         tokens, places, opened = [], [], []
         for row in rows:
             if row.pages:
-                place = np.arange(row.cached, row.trunk)
-                tokens.append(np.arange(end, end + len(place)))
-                places.append(np.array(row.pages)[place // size] * size + place % size)
+                kept_tokens = np.arange(row.cached, row.trunk)
+                tokens.append(end + kept_tokens - row.cached)
+                places.append(cache.places(np.array(row.pages), kept_tokens))
                 if (row.trunk - 1) // size * size >= row.cached:
                     opened.append(row.pages[(row.trunk - 1) // size])
             end += row.length
-        kept = np.concatenate(tokens) if tokens else np.zeros(0, dtype=np.int64)
-        kept_at = torch.from_numpy(np.concatenate(places) if places else kept)
+        none = [np.zeros(0, dtype=np.int64)]
+        kept, kept_at = (torch.from_numpy(np.concatenate(parts or none)) for parts in (tokens, places))
         return cls(
-            None if len(kept) == end else torch.from_numpy(kept).to(cache.device),
+            None if len(kept) == end else kept.to(cache.device),
             cache.vectors(kept_at.to(cache.device)),
             torch.tensor(opened, device=cache.device) if opened and not cache.fused else None,
         )

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.attention.kv_cache import KVCache
 from model.batch import Row
-from model.kv_cache import KVCache
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class PageTable:
     """All int32, so that a kernel may read them."""
 
     pages: Tensor  # [R, most pages of a row]
-    begins: Tensor  # [R] the first place that the row's new token sees
+    begins: Tensor  # [R] the first of the row's tokens that its new one sees
     ends: Tensor  # [R] behind the last one
 
     @property
@@ -30,19 +30,13 @@ class PageTable:
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages
-        bounds = np.array([seen(cache, row) for row in rows], dtype=np.int32)
+        bounds = np.array([(cache.first_seen(row), row.trunk) for row in rows], dtype=np.int32)
         begins, ends = torch.from_numpy(bounds).to(cache.device).unbind(1)
         return cls(torch.from_numpy(pages).to(cache.device), begins, ends)
 
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
         # Triton comes with torch's builds for GPUs only.
-        from model.paged_attention import attend_pages
+        from model.attention.paged_kernel import attend_pages
 
         return attend_pages(q.contiguous(), keys, values, self.pages, self.begins, self.ends)
-
-
-def seen(cache: KVCache, row: Row) -> tuple[int, int]:
-    """The places of its own tokens that a row's last token sees."""
-    window = cache.sliding_window
-    return max(row.trunk - window, 0) if window else 0, row.trunk

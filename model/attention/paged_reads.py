@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.attention_kernel import bias_of
+from model.attention.kernel import bias_of
+from model.attention.kv_cache import KVCache
 from model.batch import Row
-from model.kv_cache import KVCache
 
 _WORTH_SKIPPING = 2  # times more pages in a range than are read, from where they are gathered instead
 
@@ -24,9 +24,9 @@ class PagedReads:
     """One new token of each row, which is in the cache already, reads its row's pages."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
-        size, window = cache.page_size, cache.sliding_window
+        size = cache.page_size
         trunks = np.array([row.trunk for row in rows])
-        first_seen = np.maximum(trunks - window, 0) if window else np.zeros_like(trunks)
+        first_seen = np.array([cache.first_seen(row) for row in rows])
         ends = -(-trunks // size)
         begins = first_seen // size
         counts = ends - begins
