@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
+from pipeline.signals import stopping_at_once
 
 if TYPE_CHECKING:
     from pipeline.reporting.report import Report
@@ -33,10 +34,10 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
 
     75 - interrupted: run it again
     """
-    from pipeline.config import JobConfig
-    from pipeline.run import run as run_job
+    with exit_codes(), stopping_at_once():
+        from pipeline.config import JobConfig
+        from pipeline.run import run as run_job
 
-    with exit_codes():
         show(run_job(JobConfig.load(config, overrides), extend=extend))
 
 

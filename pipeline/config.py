@@ -25,6 +25,8 @@ Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
 Location = Annotated[str, AfterValidator(without_credentials)]
 
+# In quarantine, of one shard; with more, the model or the machine is likely to be broken, and the job fails.
+MAX_CRASHED_ROWS = 8
 NOT_BUILT = {"score", "classify", "tag", "embed", "nf4", "fp8"}
 
 
@@ -161,6 +163,7 @@ class OutputSection(Section):
 class ErrorsSection(Section):
     max_error_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 0.05
     max_attempts: PositiveInt = 3
+    max_crashed_rows: PositiveInt = MAX_CRASHED_ROWS
 
 
 class JobConfig(Section):

@@ -14,7 +14,11 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline.durable.watchdog import Watchdog
+
 SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
+_SECONDS_TO_CLOSE = 2.0
+_DEADLINE = 20.0  # seconds without progress after which a stopped gate is killed
 
 
 class Gate:
@@ -23,8 +27,8 @@ class Gate:
     def __init__(self) -> None:
         self._closing = asyncio.Event()
         self._left = asyncio.Condition()
-        self._running = 0  # shards in replicas
-        self._committing: dict[str, str] = {}  # part let through to its commit -> process that ran it
+        self._running: dict[str, str] = {}  # part of a shard that a replica has -> its process
+        self._committing: dict[str, str] = {}  # part let through to its commit -> the process that ran it
         self._started_on: dict[str, list[str]] = defaultdict(list)  # replica -> machines since it was ready
 
     async def start(self, replica: str, machine: str) -> list[str]:
@@ -37,11 +41,20 @@ class Gate:
         """A replica's process can take shards."""
         self._started_on.pop(replica, None)
 
-    async def begin(self) -> bool:
-        """A shard asks to be run."""
+    async def watch(self, deadline: float) -> None:
+        """Until the gate closes, have this process killed once it stands still for `deadline` seconds."""
+        watchdog = Watchdog(deadline)
+        while not self._closing.is_set():
+            watchdog.progressed()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), deadline / 4)
+        watchdog.stop()
+
+    async def begin(self, part: str, process: str) -> bool:
+        """A shard, which would become `part`, asks to be run by `process`."""
         if self._closing.is_set():
             return False
-        self._running += 1
+        self._running[part] = process
         return True
 
     async def commit(self, part: str, process: str) -> bool:
@@ -49,31 +62,32 @@ class Gate:
         if self._closing.is_set():
             return False
         self._committing[part] = process
-        await self._leave()
+        await self._leave(part)
         return True
 
-    async def give_up(self) -> None:
+    async def give_up(self, part: str) -> None:
         """A shard that was running will not be finished."""
-        await self._leave()
+        await self._leave(part)
 
     async def closed(self) -> None:
         """Returns when the gate closes."""
         await self._closing.wait()
 
-    async def close(self, seconds: float) -> dict[str, str]:
+    async def close(self, seconds: float) -> tuple[dict[str, str], dict[str, str]]:
         """Close, and wait at most so long for what runs to be given up.
 
-        Returns the parts that were let through to their commit, each with the process that ran it.
+        Returns the parts whose shards have not been, and those that were let through to their commit; each
+        with the process that ran it.
         """
         self._closing.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds), self._left:
-                await self._left.wait_for(lambda: self._running <= 0)
-        return self._committing
+                await self._left.wait_for(lambda: not self._running)
+        return self._running, self._committing
 
-    async def _leave(self) -> None:
+    async def _leave(self, part: str) -> None:
         async with self._left:
-            self._running -= 1
+            self._running.pop(part, None)
             self._left.notify_all()
 
 
@@ -96,9 +110,11 @@ def open_gate() -> Iterator[Any]:
         )
         .remote()
     )
+    watched = gate.watch.remote(_DEADLINE)
     try:
         yield gate
     finally:
-        with suppress(RayError):  # Ray may be gone
-            ray.get(gate.close.remote(0.0), timeout=SECONDS_TO_GIVE_UP)  # nobody is left waiting for it
+        with suppress(RayError):  # Ray may be gone, or the gate be stopped
+            # Nobody is left waiting for it.
+            ray.get([gate.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
             ray.kill(gate)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -76,7 +77,8 @@ class Replica:
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, watchdog)
         way = try_shard_together if config.engine.deterministic == "shard" else try_shard
-        self._shards = ShardRunner(options.store, way, config.errors.max_attempts, self._run_rows)
+        try_few = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
+        self._shards = ShardRunner(options.store, try_few, config.errors.max_attempts, self._run_rows)
         self._gate = options.gate
         self._gate_closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
@@ -138,18 +140,19 @@ class Replica:
 
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
         """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""
-        if await self._gate.begin.remote():
+        part, process = part_path(shard), self._shards.process
+        if await self._gate.begin.remote(part, process):
             rows = prepared.select(_ROW_COLUMNS).to_pylist()
             running = asyncio.create_task(self._shards.run(shard, rows))
             if self._gate_closed is None:
                 self._gate_closed = asyncio.ensure_future(self._gate.closed.remote())
             await asyncio.wait({running, self._gate_closed}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done() and await self._gate.commit.remote(part_path(shard), self._shards.process):
+            if running.done() and await self._gate.commit.remote(part, process):
                 return running.result()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
             await self._shards.give_up(shard)
-            await self._gate.give_up.remote()
+            await self._gate.give_up.remote(part)
         await self._never.wait()
         raise AssertionError("nobody sets this event")
 

@@ -36,9 +36,11 @@ from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shared_prefix import shared_prefix
-from pipeline.stopping import stopping_at_once, stopping_on_signals
+from pipeline.signals import stopping_at_once
+from pipeline.stopping import stopping_on_signals
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
+from pipeline.under_way import UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +72,14 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             warn_if_exposed()
             done = plan.rows - sum(shard.rows for shard in missing)
             progress = JobProgress(plan.rows, done)
-            with open_gate() as gate, stopping_on_signals(gate, missing, committed, store), progress:
-                prefix = shared_prefix(job, plan)
-                with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
-                    for part, summary in commits:
-                        committed[part] = summary
-                        progress.add(summary)
+            with open_gate() as gate:
+                under_way = UnderWay(gate, missing, committed, store)
+                with stopping_on_signals(under_way), under_way.unblamed(), progress:
+                    prefix = shared_prefix(job, plan)
+                    with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
+                        for part, summary in commits:
+                            committed[part] = summary
+                            progress.add(summary)
     except Interrupted as stop:
         _report_interrupted(job, store, [*committed.values()], time.monotonic() - started)
         raise Interrupted from stop

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config import MAX_CRASHED_ROWS
 from pipeline.durable.attempts import (
     FOLDER,
     Attempt,
@@ -26,9 +27,6 @@ from pipeline.durable.attempts import (
 from pipeline.durable.operations import Operation, Steps
 from pipeline.errors import JobError
 from pipeline.reading.plan import Shard
-
-# So many in one shard are not the rows' fault: the model or the machine is broken.
-_MOST_QUARANTINED = 8
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,11 @@ Try = Generator[Operation | Enter | Run, Any, set[int]]
 TryShard = Callable[[Shard, str, int], Try]
 
 
-def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
+def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS) -> Try:
     """Runs every row of a shard but those quarantined, and returns these, counted from its first row.
 
     Once `max_attempts` was raised, a shard may count as unsuspected again: then all its rows are run.
-    JobError if so many rows killed their process that it can't be the rows.
+    JobError if more than `max_crashed_rows` are in quarantine.
     """
     attempts = yield from read_attempts(shard)
     if not suspected(attempts, max_attempts):
@@ -64,7 +62,7 @@ def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
         yield from count_attempt(shard, _whole(shard, process), len(attempts))
         yield Run(tuple(range(shard.rows)))
         return set()
-    bad = _quarantined_few(attempts, shard)
+    bad = _quarantined_few(attempts, shard, max_crashed_rows)
     if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
         yield Enter(alone=True)
         number = yield from _run_alone(pieces, shard, process, len(attempts))
@@ -72,14 +70,18 @@ def try_shard(shard: Shard, process: str, max_attempts: int) -> Try:
     return bad
 
 
-def try_shard_together(shard: Shard, process: str, max_attempts: int) -> Try:
+def try_shard_together(
+    shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS
+) -> Try:
     """Like `try_shard`, but the last run is of all rows together that are not quarantined, and of no others.
 
     Pieces only look for the row that kills. JobError also if the rows together killed their process
     max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
     """
     attempts = yield from read_attempts(shard)
-    bad = _quarantined_few(attempts, shard) if suspected(attempts, max_attempts) else set()
+    bad: set[int] = set()
+    if suspected(attempts, max_attempts):
+        bad = _quarantined_few(attempts, shard, max_crashed_rows)
     together = tuple(row for row in range(shard.rows) if row not in bad)
     if not together:
         return bad
@@ -109,14 +111,15 @@ def give_up(shard: Shard, process: str) -> Steps[None]:
     yield from _say_through(shard, process, len(attempts))
 
 
-def _quarantined_few(attempts: list[Attempt], shard: Shard) -> set[int]:
-    """The rows in quarantine; JobError if they are too many."""
+def _quarantined_few(attempts: list[Attempt], shard: Shard, most: int) -> set[int]:
+    """The rows in quarantine; JobError if they are more than `most`."""
     bad = quarantined(attempts)
-    if len(bad) > _MOST_QUARANTINED:
+    if len(bad) > most:
         raise JobError(
             f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone, the last time "
-            f"{deaths(attempts)[-1].process}: look for the cause in the model or that machine, see the logs "
-            f"of the replicas; once it is mended, remove {FOLDER}/{shard.id}-* and run the same command again"
+            f"{deaths(attempts)[-1].process}: look for the cause in the logs of the replicas. If it is the "
+            "rows, raise errors.max_crashed_rows and run the same command again; if it was the model or that "
+            f"machine, mend it and remove {FOLDER}/{shard.id}-* first"
         )
     return bad
 

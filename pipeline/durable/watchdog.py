@@ -100,7 +100,7 @@ def watch(process_id: int, deadline: float) -> None:
             with suppress(OSError):  # it has ended, or the kernel is older than such handles
                 others[other] = others.get(other) or os.pidfd_open(other)
     else:
-        print(f"no progress for {deadline:g} s: killing replica {process_id}", file=sys.stderr, flush=True)
+        print(f"no progress for {deadline:g} s: killing process {process_id}", file=sys.stderr, flush=True)
         with suppress(ProcessLookupError):
             os.kill(process_id, signal.SIGKILL)
     for handle in others.values():

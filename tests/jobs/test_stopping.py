@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from pipeline.durable.attempts import deaths, read_attempts
@@ -41,6 +42,7 @@ def test_stopped_it_ends_with_75_and_blames_no_shard(job_file: Path, cluster: He
     _, errors = job.end(exit_code=75)
     assert time.monotonic() - begin < 60
     assert "run the same command again" in errors
+    assert "Traceback" not in errors
     report = json.loads((out / "report.json").read_text())
     assert report["state"] == "interrupted"
     assert 0 < report["rows"] < 200
@@ -116,16 +118,16 @@ def test_a_second_ctrl_c_is_not_kept_waiting(job_file: Path, s3_url: str, s3_end
 def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() -> None:
     async def story() -> None:
         gate = Gate()
-        assert [await gate.begin() for _ in range(3)] == [True] * 3
-        assert await gate.commit("part", "process")
+        assert [await gate.begin(part, "process") for part in "abc"] == [True] * 3
+        assert await gate.commit("a", "process")
         closing = asyncio.create_task(gate.close(seconds=60))
         await gate.closed()
-        assert not await gate.begin()
-        assert not await gate.commit("another", "process")
+        assert not await gate.begin("d", "process")
+        assert not await gate.commit("b", "process")
         assert not closing.done()
-        await gate.give_up()
-        await gate.give_up()
-        assert await closing == {"part": "process"}
+        await gate.give_up("b")
+        await gate.give_up("c")
+        assert await closing == ({}, {"a": "process"})
 
     asyncio.run(asyncio.wait_for(story(), 10))
 
@@ -146,8 +148,8 @@ def test_a_gate_knows_where_a_replica_died_before_it_was_ready() -> None:
 def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
     async def story() -> None:
         gate = Gate()
-        await gate.begin()
-        assert await gate.close(seconds=0.01) == {}
+        await gate.begin("a", "process")
+        assert await gate.close(seconds=0.01) == ({"a": "process"}, {})
 
     asyncio.run(asyncio.wait_for(story(), 10))
 
@@ -176,3 +178,25 @@ def test_stopped_while_it_plans_it_ends_at_once(
     assert "run the same command again" in errors
     assert "Traceback" not in errors
     assert not (job_file.parent / "out/_job/spec.json").exists()
+
+
+def test_stopped_in_its_first_seconds_it_ends_with_75(job_file: Path) -> None:
+    job = RunningJob(job_file)
+    job.wait_for(lambda: "numpy" in Path(f"/proc/{job.process.pid}/maps").read_text())
+    job.process.send_signal(signal.SIGTERM)
+    _, errors = job.end(exit_code=75)
+    assert errors.count("\n") == 1, "one line: the same command goes on"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5, 1.0, 1.5, 2.0])
+def test_stopped_while_ray_starts_it_ends_with_75(job_file: Path, seconds: float) -> None:
+    job = RunningJob(job_file)
+    processes = psutil.Process(job.process.pid)
+    job.wait_for(lambda: any("raylet" in child.name() for child in processes.children()))
+    started = processes.children(recursive=True)
+    time.sleep(seconds)
+    job.process.send_signal(signal.SIGTERM)
+    _, errors = job.end(exit_code=75)
+    assert "run the same command again" in errors
+    assert psutil.wait_procs(started, timeout=30)[1] == [], "the Ray that it started ends with it"

@@ -14,7 +14,9 @@ import pytest
 
 from pipeline.errors import Interrupted
 from pipeline.run import run
-from pipeline.stopping import stopping_at_once, stopping_on_signals
+from pipeline.signals import stopping_at_once
+from pipeline.stopping import stopping_on_signals
+from pipeline.under_way import UnderWay
 from tests.many_shards.folder import fill, make_config
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -52,9 +54,16 @@ def test_what_ray_does_on_sigterm_is_an_interruption_too() -> None:
         connected()
 
 
+class NothingUnderWay(UnderWay):
+    def __init__(self) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interruption_that_python_drops_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.stopping._finish_commits", lambda *given: None)
     monkeypatch.setattr("pipeline.stopping._SECONDS_TO_LEAVE", 0.5)
     dropped = []
 
@@ -62,13 +71,12 @@ def test_an_interruption_that_python_drops_is_raised_again(monkeypatch: pytest.M
         def __del__(self) -> None:
             try:
                 signal_and_wait(signal.SIGTERM)
-            except Interrupted:
+            except KeyboardInterrupt:
                 dropped.append(self)
                 raise
 
     def interrupted_twice() -> None:
-        store: Any = None
-        with stopping_on_signals(None, [], {}, store):
+        with stopping_on_signals(NothingUnderWay()):
             Deleted()
             assert len(dropped) == 1
             time.sleep(10)

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,15 @@ def test_a_broken_machine_is_not_taken_for_bad_rows_and_the_job_goes_on_once_it_
     assert told_to_remove is not None
     left = {path: data for path, data in markers.items() if not path.startswith(told_to_remove[1])}
     assert die_until_done(12, set(), 1, way, markers=left) == (0, set(), set(range(12)))
+
+
+@pytest.mark.parametrize("way", [try_shard, try_shard_together])
+def test_more_bad_rows_than_are_likely_are_all_found_if_the_user_says_so(way: TryShard) -> None:
+    markers: dict[str, bytes] = {}
+    with pytest.raises(JobError, match=r"raise errors\.max_crashed_rows"):
+        die_until_done(40, set(range(12)), 3, way, markers=markers)
+    _, bad, _ = die_until_done(40, set(range(12)), 3, partial(way, max_crashed_rows=12), markers=markers)
+    assert bad == set(range(12))
 
 
 @pytest.mark.parametrize("late", [True, False])

@@ -42,7 +42,7 @@ def test_a_process_that_makes_no_progress_is_killed_and_others_with_it(
     assert process.wait(30) == -signal.SIGKILL
     assert stopped.wait(10) == -signal.SIGKILL
     assert process.stderr is not None
-    assert f"no progress for 0.5 s: killing replica {process.pid}" in process.stderr.read()
+    assert f"no progress for 0.5 s: killing process {process.pid}" in process.stderr.read()
 
 
 def test_the_end_of_a_process_is_that_of_the_others(stopped: "subprocess.Popen[bytes]") -> None:
