@@ -22,6 +22,7 @@ def test_the_demo_runs_as_a_submitted_job(demo_output: Path) -> None:
     assert (ok["label"] == ok["queue"]).mean() > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_a_second_submission_does_nothing_anew(
     job_server: JobServer, demo_output: Path, tmp_path: Path

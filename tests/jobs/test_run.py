@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 ROWS = 200
 
 
-@pytest.mark.parametrize(("kills", "at_once"), [((2,), 1), pytest.param((0, 2), 2, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the short soak of tests/chaos kills drivers too
+@pytest.mark.parametrize(("kills", "at_once"), [((2,), 1), ((0, 2), 2)])
 def test_killed_at_any_moment_every_row_comes_out_once(
     job_file: Path, cluster: Head, kills: tuple[int, ...], at_once: int
 ) -> None:
