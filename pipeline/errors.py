@@ -97,3 +97,8 @@ def quoting_no_row(shard: str | None = None) -> Iterator[None]:
     except Exception as error:
         where = f"shard {shard}: " if shard else ""
         raise JobError(where + kind_and_places(error)) from None
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """`text` as a sentence may quote it, in `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"
