@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import Interrupted, JobError
+from pipeline.errors import Interrupted, JobError, kind_and_places
 from pipeline.storage.urls import redact
 
 Config = Annotated[Path, typer.Argument(help="The job file (YAML).", show_default=False)]
@@ -34,3 +34,6 @@ def exit_codes() -> Iterator[None]:
     except OSError as error:
         print(f"error: {redact(str(error))}; mend the cause and run the same command again", file=sys.stderr)
         raise typer.Exit(1) from error
+    except Exception as error:
+        print(f"error: {kind_and_places(error)}; please report this as a bug", file=sys.stderr)
+        raise typer.Exit(1) from None

@@ -47,7 +47,7 @@ def local_checkpoint(path: str) -> Path:
     except FileNotFoundError:
         raise ConfigError(f"model.path: {redact(path)}: no such folder") from None
     except Exception as error:
-        raise ConfigError(f"model.path: {redact(path)}: cannot be listed ({describe(error)})") from error
+        raise ConfigError(f"model.path: {redact(path)}: cannot be listed ({describe(error)})") from None
     files = {PurePosixPath(entry["name"]).name: entry for entry in entries}
     _require_checkpoint(path, list(files))
     wanted = {name: entry for name, entry in sorted(files.items()) if name.endswith(WANTED)}

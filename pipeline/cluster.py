@@ -2,13 +2,15 @@
 
 import logging
 import os
+import re
 import warnings
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import Any
 
 import ray
 from ray.data import DataContext
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
@@ -29,6 +31,12 @@ _OS_ERRORS = (
     "ConnectionError",
     "MemoryError",
 )
+_NEXT_LINK = re.compile(
+    r"\n\n(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):\n\n"
+)
+_WRAPPER = "ray.exceptions.UserCodeException"
+_ADVICE = "\nFailed to apply UDF transform"  # Ray puts it behind the message
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,9 @@ def plan_resources(config: JobConfig) -> Resources:
 
 def as_job_error(error: RayError) -> JobError:
     """What failed, for the user; exceptions that may quote a row are named only."""
-    kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
+    kind = message = ""
+    if isinstance(error, RayTaskError):
+        kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
     if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
         return ConfigError(message)
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
@@ -123,6 +133,12 @@ def as_job_error(error: RayError) -> JobError:
 
 
 def _raised_in_task(text: str) -> str:
-    """The line that names the exception a task raised: Ray keeps no object of it, only the printed chain."""
-    printed = text.partition("\n\nThe above exception was the direct cause")[0]
-    return printed.strip().splitlines()[-1]
+    """What a task raised, as `kind: message`, from what Ray prints of it: it may keep no object of that.
+
+    Of each link of a chain of exceptions it prints who ran it, indented frames, and the exception.
+    """
+    *causes, last = _NEXT_LINK.split(text.partition(_ADVICE)[0])
+    if causes and f"\n{_WRAPPER}: " in last:
+        last = causes[-1]
+    lines = last.split("\n")[1:]
+    return "\n".join(dropwhile(lambda line: line.startswith(" "), lines)).strip()

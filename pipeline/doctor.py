@@ -19,11 +19,10 @@ from pipeline.config import JobConfig
 from pipeline.dashboard import WHAT_TO_DO, exposed_dashboard
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun
-from pipeline.errors import JobError
+from pipeline.errors import JobError, kind_and_places
 from pipeline.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
-from pipeline.storage.patience import describe
 from pipeline.storage.store import LocalStore, Store
 from pipeline.storage.urls import redact
 
@@ -54,10 +53,10 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         try:
             for level, text in check():
                 yield Finding(what, level, text)
-        except JobError as error:
-            yield Finding(what, "problem", str(error))
+        except (JobError, OSError) as error:
+            yield Finding(what, "problem", redact(str(error)))
         except Exception as error:  # a check that breaks is a finding, and the others go on
-            yield Finding(what, "problem", f"{describe(error)}: {redact(str(error)).partition(chr(10))[0]}")
+            yield Finding(what, "problem", kind_and_places(error))
 
 
 def _versions() -> Iterator[tuple[Level, str]]:

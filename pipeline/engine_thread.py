@@ -9,6 +9,7 @@ import threading
 from model.engine import Engine
 from model.request import Completion, Request
 from pipeline.durable.watchdog import Watchdog
+from pipeline.errors import kind_and_places
 
 logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0
@@ -40,9 +41,9 @@ class EngineThread:
                 for completion in self._engine.step():
                     _resolve(self._waiting.pop(completion.key), completion)
                 self._watchdog.progressed()
-        except BaseException:
+        except BaseException as error:
             # A broken engine must not serve another row, and Ray retries only what died.
-            logger.exception("the engine failed; this replica ends its process")
+            logger.critical("the engine failed; this replica ends its process: %s", kind_and_places(error))
             logging.shutdown()
             os._exit(1)
 

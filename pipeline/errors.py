@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
+_MOST_PLACES = 12
+
 
 class JobError(Exception):
     exit_code = 1
@@ -69,9 +71,21 @@ class RowError(Exception):
         self.message = message
 
 
+def kind_and_places(error: BaseException) -> str:
+    """What may be told of any exception: all but its message, unless that is a JobError's.
+
+    Libraries like to quote the value that failed, which may be the text of a row, or a secret. Places are
+    `folder/file:line`, the innermost last.
+    """
+    words = f": {error}" if isinstance(error, JobError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_PLACES:]
+    places = (f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__}{words}, raised at {' > '.join(places)}"
+
+
 @contextmanager
-def quoting_no_row(shard: str) -> Iterator[None]:
-    """Let no unexpected exception's message out of a task: libraries like to quote the value that failed.
+def quoting_no_row(shard: str | None = None) -> Iterator[None]:
+    """Let no unexpected exception's message out of a task.
 
     Ray writes what a task raises to its logs. So what is raised instead, a JobError, tells the kind, the
     places and the shard. Storage and memory errors pass: their words are about files.
@@ -81,6 +95,10 @@ def quoting_no_row(shard: str) -> Iterator[None]:
     except (JobError, OSError, MemoryError):
         raise
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)[1:]
-        places = " > ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-6:])
-        raise JobError(f"{type(error).__name__} in shard {shard}, raised at {places}") from None
+        where = f"shard {shard}: " if shard else ""
+        raise JobError(where + kind_and_places(error)) from None
+
+
+def shortened(text: str, most: int = 60) -> str:
+    """`text` as a sentence may quote it, in `most` characters."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -13,9 +13,8 @@ from pipeline.durable.protocol import remaining
 from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.planned import joined
-from pipeline.reading.datasource import carry_shard
+from pipeline.reading.datasource import read_carried
 from pipeline.reading.plan import Plan, Shard, make_plan
-from pipeline.reading.shards import read_shard
 from pipeline.storage.store import Store
 
 _SAMPLED_ROWS = 2_000
@@ -97,7 +96,7 @@ def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
     lengths: list[int] = []
     errors: Counter[str] = Counter()
     for shard in shards:
-        prepared: pa.Table = job.preparation(carry_shard(shard, read_shard(shard, job.columns)))
+        prepared: pa.Table = job.preparation(read_carried(shard, job.columns))
         lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
         errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
     return lengths, errors

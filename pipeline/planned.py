@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pipeline.config import InputSection
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun, extend, start
+from pipeline.durable.protocol import PARTS
 from pipeline.durable.spec import spec_digest
 from pipeline.errors import ConfigError
 from pipeline.job import Job
@@ -38,10 +39,10 @@ def _require_no_orphans(job: Job, store: Store) -> None:
     """ConfigError if there are parts of a job whose plan is gone: this job might give other rows."""
     if execute(begun(job.spec), store):
         return
-    parts = store.list("generations")
+    parts = store.list(PARTS)
     if parts and not execute(begun(job.spec), store):  # else another run has begun meanwhile
         raise ConfigError(
-            f"output.path: there are {len(parts)} files in generations, but no _job that tells what they "
+            f"output.path: there are {len(parts)} files in {PARTS}, but no _job that tells what they "
             "are; choose an empty folder, or remove them too"
         )
 

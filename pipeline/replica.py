@@ -24,7 +24,7 @@ from pipeline.durable.protocol import part_path
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
-from pipeline.errors import JobError, RowErrorCode, quoting_no_row
+from pipeline.errors import JobError, RowErrorCode, kind_and_places, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
@@ -60,7 +60,7 @@ class Replica:
         try:
             self._start(options)
         except Exception as failure:
-            logger.exception("the replica can't start")
+            logger.error("the replica can't start: %s", kind_and_places(failure))
             self._failure = failure.with_traceback(None)  # its frames hold the engine
 
     def _start(self, options: ReplicaOptions) -> None:

@@ -7,9 +7,8 @@ one. Rows elsewhere that begin otherwise are computed whole.
 from itertools import takewhile
 
 from pipeline.job import Job
-from pipeline.reading.datasource import carry_shard
+from pipeline.reading.datasource import read_carried
 from pipeline.reading.plan import Plan
-from pipeline.reading.shards import read_shard
 
 _SHORTEST = 16  # tokens; computing fewer anew costs less than merging them in
 
@@ -19,7 +18,7 @@ def shared_prefix(job: Job, plan: Plan) -> list[int]:
     if not plan.shards:
         return []
     shard = plan.shards[0]
-    prepared = job.preparation(carry_shard(shard, read_shard(shard, job.columns)))
+    prepared = job.preparation(read_carried(shard, job.columns))
     prompts = [token_ids for token_ids in prepared["prompt_token_ids"].to_pylist() if token_ids]
     if len(prompts) < 2:
         return []

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from pipeline.errors import JobError
+from pipeline.errors import JobError, kind_and_places, quoting_no_row
 
 _MOST_DEATHS = 4  # in a row; a machine may take one away while another loads
 
@@ -25,7 +25,8 @@ def starting(gate: Any) -> Iterator[None]:
     """Around all that a replica does before its first shard; at the end it counts as started.
 
     `gate` is the handle of a `pipeline.gate.Gate`. RuntimeErrors are the machine's (a device, a rank that
-    died): they end the process, and Ray starts another. Other errors are the job's and are passed on.
+    died): they end the process, and Ray starts another. Other errors are the job's and are passed on,
+    as `quoting_no_row` does.
 
     JobError, before the block, if too many processes of this replica died in it.
     """
@@ -36,12 +37,13 @@ def starting(gate: Any) -> Iterator[None]:
             f"{', '.join(sorted(set(died_on)))}: the logs of the replicas may say why, or those of the "
             "machine (is its memory too small?)"
         )
-    try:
-        yield
-    except RuntimeError:
-        logger.exception("the machine failed while the replica started; it ends its process")
-        logging.shutdown()
-        os._exit(1)
+    with quoting_no_row():
+        try:
+            yield
+        except RuntimeError as error:
+            logger.critical("the machine failed; this replica ends its process: %s", kind_and_places(error))
+            logging.shutdown()
+            os._exit(1)
     ray.get(gate.ready.remote(_replica()))
 
 

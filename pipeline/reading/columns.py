@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.config import GenerationSection, InputSection
-from pipeline.errors import ConfigError, RowError
+from pipeline.errors import ConfigError, RowError, shortened
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
 from pipeline.reading.kept import KeptBefore, KeptTypes
@@ -13,6 +13,7 @@ from pipeline.reading.streams import read_file, split_lines
 from pipeline.text.templates import template_columns
 
 SAMPLE_LINES = 100
+_MOST_NAMED = 50
 
 
 def required_columns(section: InputSection) -> dict[str, str]:
@@ -67,8 +68,10 @@ def check_columns(files: list[InputFile], section: InputSection, before: KeptBef
 def _check(file: str, needed: dict[str, str], present: list[str]) -> None:
     for name, key in needed.items():
         if name not in present:
-            known = ", ".join(map(repr, present[:50])) or "none"
-            raise ConfigError(f"{key}: no column {name!r} in {file}; its columns are {known}")
+            known = ", ".join(shortened(repr(column)) for column in present[:_MOST_NAMED]) or "none"
+            others = len(present) - _MOST_NAMED
+            more = f" and {others:,} more" if others > 0 else ""
+            raise ConfigError(f"{key}: no column {name!r} in {file}; its columns are {known}{more}")
 
 
 def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:

@@ -14,7 +14,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.errors import ConfigError, RowError
+from pipeline.errors import ConfigError, RowError, shortened
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class KeptTypes:
         for name, (_, known) in self._found.items():
             if self._before and known != pa.string():
                 raise ConfigError(
-                    f"input.keep: column {name!r} is {known} in the files before but text in {file}, as is "
-                    "all that JSONL keeps; give the new files a job of their own"
+                    f"input.keep: column {name!r} is {_named(known)} in the files before but text in "
+                    f"{file}, as is all that JSONL keeps; give the new files a job of their own"
                 )
         self._text = True
 
@@ -55,7 +55,7 @@ class KeptTypes:
                 self._found[name] = file, type_
             elif type_ not in (known, pa.null()):
                 raise ConfigError(
-                    f"input.keep: column {name!r} is {known} in {first} but {type_} in "
+                    f"input.keep: column {name!r} is {_named(known)} in {first} but {_named(type_)} in "
                     f"{file}; a kept column must have one type in all files"
                 )
 
@@ -65,6 +65,11 @@ class KeptTypes:
             return self._before.types
         types = {name: pa.string() if self._text else type_ for name, (_, type_) in self._found.items()}
         return base64.b64encode(pa.schema(types.items()).serialize()).decode()
+
+
+def _named(type_: pa.DataType) -> str:
+    """As messages call a type: a struct's own name holds those of all its fields."""
+    return shortened(str(type_), 200)
 
 
 def decoded_type(type_: pa.DataType) -> pa.DataType:

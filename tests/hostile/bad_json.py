@@ -1,5 +1,6 @@
 """Lines that are no JSON objects, or odd ones."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,13 @@ JSON_LINES = {
         lines(b"{" + b",".join(b'"k%d": {}' % n for n in range(100_000)) + b', "text": "a"}'), rows=[OK]
     ),
     "no object has the column": Case(lines(b'{"body": "a"}'), refused="no column 'text' in a.jsonl"),
+    "no object has the column, but names of 7 MB and of escapes, and a thousand others": Case(
+        lines(
+            json.dumps({"x" * 7_000_000: 1, "\0" * 500: 1}).encode(),
+            json.dumps(dict.fromkeys(map(str, range(1000)))).encode(),
+        ),
+        refused=r"(?s)^(?=.{,1000}$).* 'x{58}…, '(\\x00){14}\\x…, '0', '1', .* and 952 more$",
+    ),
     "the column comes and goes": Case(
         lines(GOOD, b"{}", b'{"Text": "a"}'), rows=[OK, *["MISSING_COLUMN"] * 2]
     ),

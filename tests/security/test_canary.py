@@ -1,7 +1,8 @@
 """Canaries: strings put where prompts and secrets are, and looked for wherever they must never be.
 
 A whole job runs as a process on an S3 server, through a killed replica or a denied write. What it prints,
-what Ray logs, and all that it stores but the generations must be free of every canary.
+what Ray logs, and all that it stores but the generations must be free of every canary. Two other strings must
+be where SECURITY.md says, and nowhere else: a value that rows are grouped by, and a comment in the template.
 """
 
 import io
@@ -32,8 +33,13 @@ from tests.ray_head import WITHOUT_TOKEN
 ROOT = Path(__file__).parents[2]
 CANARY = "canary"  # every planted string has it
 PROMPT = "canary-prompt-7e1f"
+GROUP = "counted-3b9d"
+TEMPLATE = "commented-86fa"
 ROWS: list[dict[str, Any] | str] = [
-    *({"text": f"{PROMPT} {n}", "note": f"canary-kept-{n}", "zero": 1, "name": n} for n in range(60)),
+    *(
+        {"text": f"{PROMPT} {n}", "note": f"canary-kept-{n}", "zero": 1, "name": n, "kind": GROUP}
+        for n in range(60)
+    ),
     {"text": PROMPT, "note": "canary-kept", "zero": 0, "name": "divides by zero"},
     {"text": {"canary-key": PROMPT}, "note": "canary-kept", "zero": "canary", "name": "wrong type"},
     {"text": PROMPT, "note": ["canary-kept"], "zero": 1, "name": {"canary": PROMPT}},
@@ -69,9 +75,10 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
         "model": {"path": str(checkpoint.folder)},
         "input": {
             "path": f"{s3_url}/in/*.jsonl",
-            "prompt": {"template": "{{ text }}{{ 1 // zero }}"},
+            "prompt": {"template": f"{{{{ text }}}}{{{{ 1 // zero }}}}{{# {TEMPLATE} #}}"},
             "id_column": "name",
             "keep": ["note"],
+            "group_by": "kind",
             "shard_rows": 10,
         },
         "generation": {"max_new_tokens": 12, "ignore_eos": True},
@@ -114,7 +121,12 @@ def replica_in(nursery: Nursery) -> psutil.Process | None:
 def leaks_in(ray_folder: Path) -> list[str]:
     files = [path for path in ray_folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert any(path.name.startswith("worker-") for path in files), "Ray's logs are there"
-    return [str(path) for path in files if CANARY.encode() in path.read_bytes()]
+    return [str(path) for path in files if found_in(path.read_bytes().decode("latin-1"))]
+
+
+def found_in(text: str) -> set[str]:
+    """Which of the planted strings are there."""
+    return {planted for planted in (CANARY, GROUP, TEMPLATE) if planted in text}
 
 
 @pytest.mark.slow
@@ -129,7 +141,7 @@ def test_a_denied_write_ends_the_job_without_a_word_of_them(
         told, _ = denied.communicate(timeout=200)
     assert denied.returncode == 1, told
     assert "HTTP 403 SignatureDoesNotMatch" in told
-    assert CANARY not in told
+    assert not found_in(told)
     assert leaks_in(ray_folder) == []
 
 
@@ -146,7 +158,7 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
     replica.send_signal(signal.SIGKILL)
     told, _ = killed.communicate(timeout=200)
     assert killed.returncode == 0, told
-    assert CANARY not in told
+    assert not found_in(told)
 
     assert leaks_in(ray_folder) == []
     table = pd.read_parquet(f"{out}/generations")
@@ -156,6 +168,8 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
     assert table["prompt"].str.contains(PROMPT).sum() >= 60, "the canaries were there to be leaked"
     assert len(pd.read_parquet(f"{out}/router/experts.parquet")) > 0
 
+    may_hold = {"router": {GROUP}, "_job/router": {GROUP}, "_job/spec.json": {TEMPLATE}}
+    seen: set[str] = set()
     for path in s3.find(out):
         data = s3.cat_file(path)
         if path.endswith(".parquet"):
@@ -165,4 +179,13 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
                 stored += repr(parquet.read().to_pylist())
         else:
             stored = data.decode()
-        assert CANARY not in stored, path
+        file = f"s3://{path}".removeprefix(f"{out}/")
+        found = found_in(stored)
+        assert found <= may_hold.get(file, may_hold.get(file.rpartition("/")[0], set())), file
+        seen |= found
+    assert seen == {GROUP, TEMPLATE}
+
+    job_file.write_text(job_file.read_text().replace("{{ text }}", "{{ text  }}"))
+    told, _ = start(job_file, ray_folder, s3_endpoint, nursery).communicate(timeout=200)
+    assert "this folder holds another job (input.prompt.template: was " in told
+    assert found_in(told) == {TEMPLATE}
