@@ -24,7 +24,7 @@ from pipeline.durable.protocol import part_path
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
-from pipeline.errors import JobError, RowErrorCode, kind_and_places, quoting_no_row
+from pipeline.errors import ConfigError, JobError, RowErrorCode, kind_and_places, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.plan import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
@@ -32,6 +32,7 @@ from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
 from pipeline.starting import starting
 from pipeline.storage.store import Store
+from pipeline.storage.urls import redact
 from pipeline.tasks import Finish, Outcome, make_task
 from pipeline.text.tokenization import Tokenizer
 
@@ -105,17 +106,20 @@ class Replica:
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
         config = options.config
-        return Engine.load(
-            options.checkpoint,
-            config.model.dtype,
-            tensor_parallel=config.model.tensor_parallel,
-            threads=options.threads,
-            max_batch_rows=_number(config.engine.max_batch_rows),
-            kv_cache_tokens=_number(config.engine.kv_cache_tokens),
-            quantization=config.model.quantization,
-            attention=config.model.attention,
-            statistics=config.router.statistics,
-        )
+        try:
+            return Engine.load(
+                options.checkpoint,
+                config.model.dtype,
+                tensor_parallel=config.model.tensor_parallel,
+                threads=options.threads,
+                max_batch_rows=_number(config.engine.max_batch_rows),
+                kv_cache_tokens=_number(config.engine.kv_cache_tokens),
+                quantization=config.model.quantization,
+                attention=config.model.attention,
+                statistics=config.router.statistics,
+            )
+        except ValueError as error:  # what this machine can't do, or the checkpoint doesn't hold
+            raise ConfigError(f"model: {redact(str(error))}") from None
 
     async def __call__(self, prepared: pa.Table) -> AsyncIterator[pa.Table]:
         """One shard of `Preparation`'s rows -> its rows of generations.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.config import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shortened
 
 FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
 FREE = (
@@ -79,7 +79,7 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
     before, now = _flat(theirs["config"]), _flat(ours["config"])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
-            differences.append(f"{key}: was {_short(before.get(key))}, is {_short(now.get(key))}")
+            differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
     if theirs["format_version"] == ours["format_version"]:  # another takes other fingerprints
         for part in ("checkpoint", "tokenizer"):
             if theirs.get(part) != ours[part]:
@@ -102,6 +102,5 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _short(value: Any) -> str:
-    text = "absent" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _quoted(value: Any) -> str:
+    return "absent" if value is None else shortened(json.dumps(value, ensure_ascii=False))

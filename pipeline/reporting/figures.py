@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from pipeline.errors import shortened
 from pipeline.reporting.routing_measures import assignment_shares
 
 _MOST_PANELS = 12
@@ -42,7 +43,12 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
             continue
         group = shown[place]
         image = axis.imshow(shares.loc[group], norm=norm, cmap="RdBu_r", aspect="auto")
-        _label(axis, f"{_shortened(group)}\n{tokens[group]:,} tokens", shares.shape[1], num_layers)
+        _label(
+            axis,
+            f"{shortened(' '.join(group.split()), _LONGEST_NAME)}\n{tokens[group]:,} tokens",
+            shares.shape[1],
+            num_layers,
+        )
         axis.tick_params(labelbottom=place + columns >= len(shown))  # no panel below
     figure.supxlabel("expert", fontsize=9)
     figure.supylabel("layer", fontsize=9)
@@ -57,11 +63,6 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
 def _tokens(experts: pd.DataFrame) -> "pd.Series[int]":
     """Tokens of each group: every (phase, layer, expert) line repeats them."""
     return experts.groupby(["group", "phase"])["tokens"].first().groupby("group").sum()
-
-
-def _shortened(name: str) -> str:
-    line = " ".join(name.split())
-    return line if len(line) <= _LONGEST_NAME else line[: _LONGEST_NAME - 1] + "…"
 
 
 def _label(axis: Axes, title: str, num_experts: int, num_layers: int) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from pipeline.reporting.summary import ShardSummary
 
 _SECONDS_BETWEEN_LINES = 10.0
-_STARTING = "starting Ray and loading the model"
+_STARTING = "starting the replicas and loading the model"
 
 
 class JobProgress:

@@ -91,4 +91,4 @@ def test_a_job_goes_on_by_itself_on_the_nodes_that_are_left_and_on_those_that_co
     nodes.add(2)
     assert ended(driver) == 0, log(job)
     assert_whole(job)
-    assert log(job).count("starting Ray") == 1, "by itself: without another run"
+    assert log(job).count("starting the replicas") == 1, "by itself: without another run"

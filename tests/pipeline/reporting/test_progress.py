@@ -35,7 +35,7 @@ def test_a_log_gets_a_line_every_ten_seconds(clock: Clock, capsys: pytest.Captur
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "0 of 1,000 rows, starting Ray and loading the model",
+        "0 of 1,000 rows, starting the replicas and loading the model",
         "300 of 1,000 rows, 6 errors, 250 tokens/s, about 28 s left",
         "600 of 1,000 rows, 12 errors, 250 tokens/s, about 16 s left",
         "900 of 1,000 rows, 18 errors, 250 tokens/s, about 4 s left",
@@ -55,7 +55,7 @@ def test_a_short_job_says_only_that_it_begins(clock: Clock, capsys: pytest.Captu
     with JobProgress(rows=100, done=0) as job:
         clock.now += 5
         job.add(SHARD)
-    assert capsys.readouterr() == ("", "0 of 100 rows, starting Ray and loading the model\n")
+    assert capsys.readouterr() == ("", "0 of 100 rows, starting the replicas and loading the model\n")
 
 
 def test_a_terminal_gets_a_bar_that_leaves_nothing_behind(
