@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from pipeline.durable.finishing import Parts, read_parts, write_router_tables
@@ -22,9 +22,16 @@ _SECONDS_TO_ADD_UP = 5.0
 
 
 def write_report(
-    job: Job, store: Store, state: str, new: Sequence[ShardSummary], seconds: float
+    job: Job,
+    store: Store,
+    state: str,
+    new: Sequence[ShardSummary],
+    seconds: float,
+    known: Mapping[str, str | None] | None = None,
 ) -> tuple[Report, list[Parts]]:
     """Write the tables and the report; returns it, and what the parts of each plan file come to.
+
+    `known` has the hashes of parts that this run created, by path; those parts are not read whole.
 
     The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
     this one was adding up, the files here would be older than its own: then they are written again.
@@ -34,7 +41,7 @@ def write_report(
     """
     plan, committed = _look(job, store)
     while True:
-        parts = _read(store, plan, committed, state)
+        parts = _read(store, plan, committed, state, known)
         of_job = _state(state, _complete(plan, committed))
         report = _write(job, store, plan, committed, parts, of_job, new, seconds)
         before = committed
@@ -58,7 +65,9 @@ def _state(of_run: str, complete: bool) -> str:
     return "extended" if of_run == "done" else of_run
 
 
-def _read(store: Store, plan: Plan, committed: set[str], state: str) -> list[Parts] | None:
+def _read(
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None] | None
+) -> list[Parts] | None:
     """By plan file; hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
     done = state == "done"
     deadline = time.monotonic() + (inf if done else _SECONDS_TO_ADD_UP)
@@ -67,7 +76,7 @@ def _read(store: Store, plan: Plan, committed: set[str], state: str) -> list[Par
         for number, shards in enumerate(plan.by_plan_file()):
             paths = [path for path in map(part_path, shards) if path in committed]
             hashed = done and not store.exists(success_path(number))
-            parts.append(read_parts(store, paths, hashed, deadline))
+            parts.append(read_parts(store, paths, hashed, deadline, known))
     except multiprocessing.TimeoutError:
         return None
     return parts

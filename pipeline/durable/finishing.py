@@ -9,7 +9,7 @@ import io
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -47,20 +47,29 @@ class Parts:
     sha256: dict[str, str]  # by path; empty where nobody asked for it
 
 
-def read_parts(store: Store, paths: Iterable[str], hashed: bool, deadline: float = inf) -> Parts:
+def read_parts(
+    store: Store,
+    paths: Iterable[str],
+    hashed: bool,
+    deadline: float = inf,
+    known: Mapping[str, str | None] | None = None,
+) -> Parts:
     """What parts and the router tables that they name come to. Hashing reads them whole, else the footers.
 
+    `known` may give the hashes of some parts, by path, which then are not read whole.
     multiprocessing.TimeoutError once time.monotonic() is beyond the deadline.
     """
     sha256: dict[str, str] = {}
     router: Sums = {}
 
     def read(path: str) -> tuple[str, ShardSummary, Sums, str | None]:
-        data = store.read(path) if hashed else None
+        digest = known.get(path) if hashed and known else None
+        data = store.read(path) if hashed and digest is None else None
         with store.open_file(path) if data is None else io.BytesIO(data) as part:
             summary, table = read_footer(part)
-        sums = _router_sums(store, table) if table else {}
-        return path, summary, sums, hashlib.sha256(data).hexdigest() if data is not None else None
+        if data is not None:
+            digest = hashlib.sha256(data).hexdigest()
+        return path, summary, _router_sums(store, table) if table else {}, digest
 
     def summaries() -> Iterator[ShardSummary]:
         for path, summary, sums, digest in _in_threads(read, paths, deadline):
