@@ -1,10 +1,11 @@
-"""What a run reads and tells at its end: without time, after earlier runs."""
+"""What a run reads and tells at its end: without time, with many groups, after earlier runs."""
 
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipeline.config import JobConfig
@@ -14,6 +15,18 @@ from pipeline.run import run
 from pipeline.storage.store import LocalStore, Store
 from tests.many_shards import folder
 from tests.random_prompts import random_prompts
+
+
+def test_groups_that_were_merged_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.fill(tmp_path, shards=3, missing=0, groups=[f"customer {number}" for number in range(600)])
+    job = check_job(folder.make_config(tmp_path))
+    report, _ = write_report(job, Store.open(job.config.output.path), "done", [], 1.0)
+    assert report.groups_merged == 600 - 256
+    assert "name the 256 largest groups; about 344 more are counted as (other)" in caplog.text
+    assert b"about 344 more" in (tmp_path / "out/report.html").read_bytes()
+    layers = pd.read_parquet(tmp_path / "out/router/layers.parquet").query("layer == 0")
+    assert layers["group"].nunique() == 257
+    assert layers["tokens"].sum() == 3 * 600 * 2, "one token in each phase"
 
 
 def test_with_no_time_left_only_what_is_known_is_told(
