@@ -89,7 +89,7 @@ class InputSection(Section):
     chat: bool | Auto = "auto"
     id_column: str | None = None
     keep: Annotated[list[str], AfterValidator(_distinct)] = []
-    group_by: str | None = None
+    group_by: str | None = None  # of more than 256 groups, the smaller ones are counted together as (other)
     shard_rows: PositiveInt = 2048
 
 

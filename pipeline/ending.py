@@ -1,8 +1,10 @@
 """What a run leaves for people: router tables and a report over all parts, whoever committed them."""
 
+import logging
 import multiprocessing
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 
 from pipeline.durable.finishing import Parts, read_parts, write_router_tables
@@ -12,19 +14,35 @@ from pipeline.durable.protocol import PARTS, part_path, success_path
 from pipeline.job import Job
 from pipeline.planned import joined
 from pipeline.reading.plan import Plan
+from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.reporting.report import Report, make_report, to_html
-from pipeline.reporting.routing_tables import merge
+from pipeline.reporting.routing_tables import Sums, are_merged, merge
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
-# For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 20.
+# For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 15.
 _SECONDS_TO_ADD_UP = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Total:
+    parts: list[Parts]  # by plan file, without their router tables
+    router: Sums  # of all
 
 
 def write_report(
-    job: Job, store: Store, state: str, new: Sequence[ShardSummary], seconds: float
+    job: Job,
+    store: Store,
+    state: str,
+    new: Sequence[ShardSummary],
+    seconds: float,
+    known: Mapping[str, str | None] | None = None,
 ) -> tuple[Report, list[Parts]]:
     """Write the tables and the report; returns it, and what the parts of each plan file come to.
+
+    `known` has the hashes of parts that this run created, by path; those parts are not read whole.
 
     The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
     this one was adding up, the files here would be older than its own: then they are written again.
@@ -34,13 +52,13 @@ def write_report(
     """
     plan, committed = _look(job, store)
     while True:
-        parts = _read(store, plan, committed, state)
+        total = _add_up(store, plan, committed, state, known)
         of_job = _state(state, _complete(plan, committed))
-        report = _write(job, store, plan, committed, parts, of_job, new, seconds)
+        report = _write(job, store, plan, committed, total, of_job, new, seconds)
         before = committed
         plan, committed = _look(job, store)
         if committed == before or not _complete(plan, committed):
-            return report, parts or []
+            return report, total.parts if total else []
 
 
 def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
@@ -58,31 +76,47 @@ def _state(of_run: str, complete: bool) -> str:
     return "extended" if of_run == "done" else of_run
 
 
-def _read(store: Store, plan: Plan, committed: set[str], state: str) -> list[Parts] | None:
-    """By plan file; hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
+def _add_up(
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None] | None
+) -> _Total | None:
+    """Hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
     done = state == "done"
     deadline = time.monotonic() + (inf if done else _SECONDS_TO_ADD_UP)
-    parts = []
-    try:
+    of_files: list[Parts] = []
+
+    def router_sums() -> Iterator[Sums]:
         for number, shards in enumerate(plan.by_plan_file()):
             paths = [path for path in map(part_path, shards) if path in committed]
             hashed = done and not store.exists(success_path(number))
-            parts.append(read_parts(store, paths, hashed, deadline))
+            parts = read_parts(store, paths, hashed, deadline, known)
+            of_files.append(replace(parts, router={}))
+            yield parts.router
+
+    try:
+        router = merge(router_sums())
     except multiprocessing.TimeoutError:
         return None
-    return parts
+    return _Total(of_files, router)
 
 
 def _write(
-    job: Job, store: Store, plan: Plan, committed: set[str], parts: Sequence[Parts] | None, state: str,
+    job: Job, store: Store, plan: Plan, committed: set[str], total: _Total | None, state: str,
     new: Sequence[ShardSummary], seconds: float,
 ) -> Report:  # fmt: skip
     experts = summary = None
-    if parts is not None:
-        experts = write_router_tables(store, merge(of_file.router for of_file in parts))
-        summary = ShardSummary.total(of_file.summary for of_file in parts)
+    merged = False
+    if total is not None:
+        experts = write_router_tables(store, total.router)
+        summary = ShardSummary.total(parts.summary for parts in total.parts)
+        merged = are_merged(total.router)
+    if merged:
+        logger.warning(
+            "input.group_by: router statistics name the %d largest groups; all others are counted as %s",
+            MOST_GROUPS,
+            OTHER_GROUP,
+        )
     rows = sum(shard.rows for shard in plan.shards if part_path(shard) in committed)
-    report = make_report(job.config, store.url(), state, rows, plan.rows, summary, new, seconds)
+    report = make_report(job.config, store.url(), state, rows, plan.rows, summary, new, seconds, merged)
     store.replace("report.json", report.to_json())
     store.replace("report.html", to_html(report, experts))
     return report

@@ -13,6 +13,7 @@ from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.kept import as_text, kept_columns
 from pipeline.reading.plan import Shard
 from pipeline.reading.shards import records
+from pipeline.reporting.groups import group_name
 from pipeline.text.prompts import PromptBuilder
 
 NO_GROUP = "all"
@@ -108,7 +109,7 @@ class Preparation:
         if column is None:
             return NO_GROUP
         value = record.get(column)
-        return MISSING_GROUP if value is None else as_text(value)
+        return MISSING_GROUP if value is None else group_name(as_text(value))
 
     def _check_length(self, tokens: int) -> None:
         if tokens > self.longest_prompt:

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipeline.cluster import (
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import finalize, remaining
+from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
 from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
@@ -66,6 +66,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
     started = time.monotonic()
     committed: dict[str, ShardSummary] = {}  # by this run; by part
+    sha256: dict[str, str | None] = {}  # of the same
     try:
         if missing:
             connect()
@@ -78,18 +79,19 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                     prefix = shared_prefix(job, plan)
                     with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
                         for part, summary in commits:
-                            committed[part] = summary
+                            sha256[part.path] = part.sha256
+                            committed[part.path] = summary
                             progress.add(summary)
     except Interrupted as stop:
         _report_interrupted(job, store, [*committed.values()], time.monotonic() - started)
         raise Interrupted from stop
-    return _finish(job, store, plan, [*committed.values()], time.monotonic() - started)
+    return _finish(job, store, plan, [*committed.values()], time.monotonic() - started, sha256)
 
 
 def _run_shards(
     job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
-) -> Generator[tuple[str, ShardSummary]]:
-    """Commit every shard, in any order; yields its part's path and summary as each one is committed."""
+) -> Generator[tuple[Published, ShardSummary]]:
+    """Commit every shard, in any order; yields its part and summary as each one is committed."""
     resources = plan_resources(job.config)
     # The same for reading and preparing, or Ray Data would not make one task of them.
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
@@ -124,7 +126,8 @@ def _run_shards(
         # iter_rows would hold a commit back until the next one is there
         for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
             for commit in commits.to_pylist():
-                yield commit["path"], ShardSummary(**json.loads(commit["summary"]))
+                summary = ShardSummary(**json.loads(commit["summary"]))
+                yield Published(commit["path"], commit["sha256"]), summary
     except RayError as error:
         raise as_job_error(error) from error
 
@@ -164,9 +167,19 @@ def _report_interrupted(job: Job, store: Store, new: list[ShardSummary], seconds
         logger.warning("no report was written: %s", redact(str(error)))
 
 
-def _finish(job: Job, store: Store, plan: Plan, new: list[ShardSummary], seconds: float) -> Report:
-    """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded."""
-    report, parts = write_report(job, store, "done", new, seconds)
+def _finish(
+    job: Job,
+    store: Store,
+    plan: Plan,
+    new: list[ShardSummary],
+    seconds: float,
+    sha256: Mapping[str, str | None],
+) -> Report:
+    """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded.
+
+    `sha256` is of the parts that this run committed; None: an attempt that is not known was the first.
+    """
+    report, parts = write_report(job, store, "done", new, seconds, sha256)
     assert report.rows_by_status is not None
     assert report.error_rate is not None
     if report.error_rate > job.config.errors.max_error_rate:

@@ -1,7 +1,8 @@
 """What stands in the output folder beside the rows is computed from the committed parts alone.
 
 So it is the same whichever run finishes the job. Parts are read many at once, and added up as they come:
-what that takes of memory does not grow with their number, but for the path and the hash of each.
+what that takes of memory does not grow with their number, but for the path and the hash of each. Router
+tables wait their turn as they are stored, since one of many groups takes ten times as much once it is parsed.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import io
 import multiprocessing
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -47,24 +48,34 @@ class Parts:
     sha256: dict[str, str]  # by path; empty where nobody asked for it
 
 
-def read_parts(store: Store, paths: Iterable[str], hashed: bool, deadline: float = inf) -> Parts:
+def read_parts(
+    store: Store,
+    paths: Iterable[str],
+    hashed: bool,
+    deadline: float = inf,
+    known: Mapping[str, str | None] | None = None,
+) -> Parts:
     """What parts and the router tables that they name come to. Hashing reads them whole, else the footers.
 
+    `known` may give the hashes of some parts, by path, which then are not read whole.
     multiprocessing.TimeoutError once time.monotonic() is beyond the deadline.
     """
     sha256: dict[str, str] = {}
     router: Sums = {}
 
-    def read(path: str) -> tuple[str, ShardSummary, Sums, str | None]:
-        data = store.read(path) if hashed else None
+    def read(path: str) -> tuple[str, ShardSummary, bytes | None, str | None]:
+        digest = known.get(path) if hashed and known else None
+        data = store.read(path) if hashed and digest is None else None
         with store.open_file(path) if data is None else io.BytesIO(data) as part:
             summary, table = read_footer(part)
-        sums = _router_sums(store, table) if table else {}
-        return path, summary, sums, hashlib.sha256(data).hexdigest() if data is not None else None
+        if data is not None:
+            digest = hashlib.sha256(data).hexdigest()
+        return path, summary, _router_table(store, table) if table else None, digest
 
     def summaries() -> Iterator[ShardSummary]:
-        for path, summary, sums, digest in _in_threads(read, paths, deadline):
-            merge_into(router, sums)
+        for path, summary, table, digest in _in_threads(read, paths, deadline):
+            if table is not None:
+                merge_into(router, from_parquet(table))
             if digest is not None:
                 sha256[path] = digest
             yield summary
@@ -95,11 +106,11 @@ def _seconds_until(deadline: float) -> float | None:
     return seconds
 
 
-def _router_sums(store: Store, router: RouterTable) -> Sums:
+def _router_table(store: Store, router: RouterTable) -> bytes:
     data = store.read(router.path)
     if hashlib.sha256(data).hexdigest() != router.sha256:
         raise RuntimeError(f"{store.url(router.path)}: changed since its part was committed")
-    return from_parquet(data)
+    return data
 
 
 def write_router_tables(store: Store, sums: Sums) -> pd.DataFrame | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.config import JobConfig
 from pipeline.reporting.figures import routing_heatmap
+from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.reporting.summary import ShardSummary
 
 
@@ -27,6 +28,7 @@ class Report:
     prompt_tokens: int | None
     generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
+    groups_merged: bool | None  # whether the router tables count small groups as one, for there were too many
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from the first shard being read to the last commit, loading the model among them
@@ -69,6 +71,8 @@ class Report:
         facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
         if self.task == "generate":
             facts.append(("generated tokens", f"{self.generated_tokens:,}"))
+        if self.groups_merged:
+            facts.append(("router groups", f"the {MOST_GROUPS} largest by name, all others as {OTHER_GROUP}"))
         return facts
 
     def to_json(self) -> bytes:
@@ -87,6 +91,7 @@ def make_report(
     committed: ShardSummary | None,
     this_run: Sequence[ShardSummary],
     seconds: float,
+    groups_merged: bool = False,
 ) -> Report:
     """`committed` is the sum over all parts in the output, those of this run among them, if it was made."""
     new = ShardSummary.total(this_run)
@@ -102,6 +107,7 @@ def make_report(
         prompt_tokens=committed.prompt_tokens if committed else None,
         generated_tokens=committed.generated_tokens if committed else None,
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
+        groups_merged=groups_merged if committed else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,

@@ -1,175 +1,185 @@
 """Router statistics of many rows: summed by group within a shard, then over all shards.
 
-L layers, E experts, K chosen per token. A shard's sums are stored with one line for each (group, phase,
-layer); the published tables are those sums laid out by expert, by pair and by layer. All are int64, so the
-order of adding is of no matter.
+L layers, E experts, K chosen per token, G groups. A shard's sums are stored with one line for each (group,
+phase, layer); the published tables are those sums laid out by expert, by pair and by layer. All are int64, so
+the order of adding is of no matter, as long as there are no more groups than are held by name.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.row_routing import Counts, RowRouting
+from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP, largest_groups
 
 ROUTER_COLUMN = "_router"  # in which a block of finished rows carries its shard's sums
 PHASES = ("prefill", "decode")
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
 _NAMES = [field.name for field in fields(RowRouting)]
+# While shards are added up more groups are held than are published: a small one may grow yet.
+_MOST_HELD = 4 * MOST_GROUPS
 Sums = dict[str, dict[str, Counts]]  # group -> name -> sum, shaped as in RowRouting
 
 
-def sum_by_group(rows: Iterable[tuple[str, RowRouting]]) -> Sums:
+def sum_by_group(rows: Iterable[tuple[str, RowRouting]], most: int = MOST_GROUPS) -> Sums:
+    """The sums of a shard's rows; all but its `most` largest groups are one, OTHER_GROUP."""
+    rows = list(rows)
+    tokens: Counter[str] = Counter()
+    for group, routing in rows:
+        tokens[group] += int(routing.tokens.sum())
+    named = largest_groups(tokens, most)
     sums: Sums = {}
     for group, routing in rows:
-        _add(sums, group, {name: getattr(routing, name) for name in _NAMES})
+        counts = {name: getattr(routing, name) for name in _NAMES}
+        _add(sums, group if group in named else OTHER_GROUP, counts)
     return sums
 
 
-def merge(parts: Iterable[Sums]) -> Sums:
+def merge(parts: Iterable[Sums], most: int = MOST_GROUPS) -> Sums:
     total: Sums = {}
     for part in parts:
         merge_into(total, part)
+    limit_groups(total, most)
     return total
 
 
 def merge_into(total: Sums, part: Sums) -> None:
+    """Add a part's sums. No more groups than a few times those that are published are held by name."""
     for group, counts in part.items():
         _add(total, group, counts)
+    limit_groups(total, _MOST_HELD)
 
 
-def _add(sums: Sums, group: str, counts: dict[str, Counts]) -> None:
-    if group not in sums:
-        sums[group] = {name: values.copy() for name, values in counts.items()}
+def limit_groups(sums: Sums, most: int = MOST_GROUPS) -> None:
+    """Merge all but the `most` largest groups into OTHER_GROUP."""
+    if len(sums) <= most:
         return
+    tokens = {group: int(counts["tokens"].sum()) for group, counts in sums.items()}
+    for group in tokens.keys() - largest_groups(tokens, most) - {OTHER_GROUP}:
+        _add(sums, OTHER_GROUP, sums.pop(group))
+
+
+def are_merged(sums: Sums) -> bool:
+    """Whether some groups have no sums of their own."""
+    return OTHER_GROUP in sums and len(sums) > MOST_GROUPS
+
+
+def _add(sums: Sums, group: str, counts: Mapping[str, Counts]) -> None:
+    own = sums.setdefault(group, {})
     for name, values in counts.items():
-        sums[group][name] += values
+        if name in own:
+            own[name] += values
+        else:
+            own[name] = values.copy()
 
 
 def to_parquet(sums: Sums) -> bytes:
     """A shard's sums: one line for each (group, phase, layer), its counts as flat lists."""
-    lines = [
-        {"group": group, "phase": phase, "layer": layer}
-        | {name: _at(counts, name, phase, layer).ravel().tolist() for name in _NAMES}
-        for group, counts, phase, layer in _lines(sums)
-    ]
     schema = pa.schema(
         [("group", pa.string()), ("phase", pa.int8()), ("layer", pa.int16())]
         + [(name, pa.list_(pa.int64())) for name in _NAMES]
     )
+    table = schema.empty_table()
+    if sums:
+        columns = [*_keys(sums, 1), *(_lists(_by_line(sums, name)) for name in _NAMES)]
+        table = pa.table(columns, names=schema.names).cast(schema)
     buffer = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(lines, schema=schema), buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd")
     return bytes(buffer.getvalue())
 
 
 def from_parquet(data: bytes) -> Sums:
     table = pq.read_table(pa.BufferReader(data))
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for line in table.to_pylist():
-        groups.setdefault(line["group"], []).append(line)
-    return {group: _from_lines(lines) for group, lines in groups.items()}
-
-
-def _from_lines(lines: list[dict[str, Any]]) -> dict[str, Counts]:
-    layers = max(line["layer"] for line in lines) + 1
-    sums: dict[str, Counts] = {}
-    by_place = sorted(lines, key=lambda line: (line["phase"], line["layer"]))
-    for name in _NAMES:
-        values = np.array([line[name] for line in by_place], dtype=np.int64)
-        shaped = values.reshape(len(PHASES), layers, -1)
-        sums[name] = shaped[:, 0, 0] if name in _PER_PHASE else shaped
-    experts = sums["prob_q"].shape[-1]
-    sums["pairs"] = sums["pairs"].reshape(len(PHASES), layers, experts, experts)
-    for name in ("chosen", "gate_q"):
-        sums[name] = sums[name].reshape(len(PHASES), layers, -1, experts)
-    for name in ("repeat_first", "repeat_any", "entropy_q"):
-        sums[name] = sums[name][..., 0]
-    return sums
-
-
-def _at(counts: dict[str, Counts], name: str, phase: int, layer: int) -> Counts:
-    values: Counts = counts[name][phase] if name in _PER_PHASE else counts[name][phase, layer]
-    return np.asarray(values)
-
-
-def _lines(sums: Sums) -> Iterable[tuple[str, dict[str, Counts], int, int]]:
-    for group in sorted(sums):
-        for phase in range(len(PHASES)):
-            for layer in range(sums[group]["prob_q"].shape[1]):
-                yield group, sums[group], phase, layer
+    groups = table["group"].unique().to_pylist()
+    if not groups:
+        return {}
+    flat = {name: table[name].combine_chunks().flatten().to_numpy() for name in _NAMES}
+    experts = len(flat["prob_q"]) // len(table)
+    inner = {
+        "chosen": (-1, experts), "gate_q": (-1, experts), "prob_q": (experts,), "pairs": (experts, experts)
+    }  # fmt: skip
+    layers = len(table) // len(groups) // len(PHASES)
+    shaped = {
+        name: values.reshape(len(groups), len(PHASES), layers, *inner.get(name, ()))
+        for name, values in flat.items()
+    }
+    for name in _PER_PHASE:
+        shaped[name] = shaped[name][:, :, 0]
+    return {group: {name: shaped[name][place] for name in _NAMES} for place, group in enumerate(groups)}
 
 
 def experts_table(sums: Sums) -> pa.Table:
     """group, phase, layer, expert -> how often it was chosen, with what weight and probability."""
-    lines = []
-    for group, counts, phase, layer in _lines(sums):
-        chosen, gate_q = (_second_rank(counts[name][phase, layer]) for name in ("chosen", "gate_q"))  # [K, E]
-        for expert in range(chosen.shape[1]):
-            lines.append(
-                {
-                    "group": group,
-                    "phase": PHASES[phase],
-                    "layer": layer,
-                    "expert": expert,
-                    "first": chosen[0, expert],
-                    "second": chosen[1, expert],
-                    "selected": chosen[:, expert].sum(),
-                    "gate_first_q": gate_q[0, expert],
-                    "gate_second_q": gate_q[1, expert],
-                    "prob_q": counts["prob_q"][phase, layer, expert],
-                    "tokens": counts["tokens"][phase],
-                }
-            )
-    return _table(lines, "expert first second selected gate_first_q gate_second_q prob_q tokens")
+    chosen, gate_q = (_two_ranks(_by_line(sums, name)) for name in ("chosen", "gate_q"))
+    return _table(
+        sums,
+        {
+            "expert": np.arange(chosen.shape[-1]),
+            "first": chosen[..., 0, :],
+            "second": chosen[..., 1, :],
+            "selected": chosen.sum(axis=-2),
+            "gate_first_q": gate_q[..., 0, :],
+            "gate_second_q": gate_q[..., 1, :],
+            "prob_q": _by_line(sums, "prob_q"),
+            "tokens": _by_line(sums, "tokens")[..., None],
+        },
+    )
 
 
-def _second_rank(values: Counts) -> Counts:  # [K, E] -> [max(K, 2), E]
-    return values if len(values) > 1 else np.concatenate([values, np.zeros_like(values)])
+def _two_ranks(values: Counts) -> Counts:  # [..., K, E] -> [..., max(K, 2), E]
+    return values if values.shape[-2] > 1 else np.concatenate([values, np.zeros_like(values)], axis=-2)
 
 
 def pairs_table(sums: Sums) -> pa.Table:
     """group, phase, layer, first choice, second choice -> tokens with that pair."""
-    lines = [
-        {
-            "group": group,
-            "phase": PHASES[phase],
-            "layer": layer,
-            "first": first,
-            "second": second,
-            "count": counts["pairs"][phase, layer, first, second],
-        }
-        for group, counts, phase, layer in _lines(sums)
-        for first, second in np.ndindex(*counts["pairs"].shape[2:])
-        if first != second
-    ]
-    return _table(lines, "first second count")
+    pairs = _by_line(sums, "pairs")
+    first, second = np.nonzero(~np.eye(pairs.shape[-1], dtype=bool))
+    return _table(sums, {"first": first, "second": second, "count": pairs[..., first, second]})
 
 
 def layers_table(sums: Sums) -> pa.Table:
     """group, phase, layer -> tokens, consecutive tokens that share an expert, and entropy."""
-    lines = [
-        {
-            "group": group,
-            "phase": PHASES[phase],
-            "layer": layer,
-            "tokens": counts["tokens"][phase],
-            "tokens_computed": counts["computed"][phase],
-            "next_pairs": counts["next_pairs"][phase],
-            "repeat_first": counts["repeat_first"][phase, layer],
-            "repeat_any": counts["repeat_any"][phase, layer],
-            "entropy_q": counts["entropy_q"][phase, layer],
-        }
-        for group, counts, phase, layer in _lines(sums)
-    ]
-    return _table(lines, "tokens tokens_computed next_pairs repeat_first repeat_any entropy_q")
+    columns = {
+        "tokens": "tokens",
+        "tokens_computed": "computed",
+        **{name: name for name in ("next_pairs", "repeat_first", "repeat_any", "entropy_q")},
+    }
+    return _table(sums, {column: _by_line(sums, name)[..., None] for column, name in columns.items()})
 
 
-def _table(lines: list[dict[str, Any]], columns: str) -> pa.Table:
-    schema = pa.schema(
-        [("group", pa.string()), ("phase", pa.string()), ("layer", pa.int64())]
-        + [(name, pa.int64()) for name in columns.split()]
+def _by_line(sums: Sums, name: str) -> Counts:
+    """The counts of all groups, in the order of their names: [G, 2, L, ...]."""
+    values = np.stack([sums[group][name] for group in sorted(sums)])
+    return np.repeat(values[..., None], _layers(sums), axis=-1) if name in _PER_PHASE else values
+
+
+def _layers(sums: Sums) -> int:
+    return len(next(iter(sums.values()))["prob_q"][0])
+
+
+def _table(sums: Sums, columns: Mapping[str, Counts]) -> pa.Table:
+    """`columns` can be broadcast to [G, 2, L, N]: there are N lines for each group, phase and layer."""
+    shape = np.broadcast_shapes(*(values.shape for values in columns.values()))
+    group, phase, layer = _keys(sums, shape[-1])
+    return pa.table(
+        {"group": group, "phase": pa.array(PHASES).take(phase), "layer": layer}
+        | {name: np.broadcast_to(values, shape).ravel() for name, values in columns.items()}
     )
-    return pa.Table.from_pylist(lines, schema=schema)
+
+
+def _keys(sums: Sums, lines: int) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """Group, number of the phase, and layer: columns with so many lines for each of them."""
+    shape = (len(sums), len(PHASES), _layers(sums), lines)
+    group, phase, layer = (pa.array(numbers.ravel()) for numbers in np.indices(shape)[:3])
+    return pa.array(sorted(sums), pa.string()).take(group), phase, layer
+
+
+def _lists(values: Counts) -> pa.Array:
+    """[G, 2, L, ...] -> a flat list for each group, phase and layer."""
+    flat = values.reshape(*values.shape[:3], -1)
+    offsets = np.arange(0, flat.size + 1, flat.shape[-1], dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, flat.ravel())

@@ -93,6 +93,11 @@ VALUES = {
         rows=[OK, OK, OK, "MALFORMED_JSON"],
         columns={"keep.n": [str(2**63), str(-(2**63) - 1), "1e+30", None]},
     ),
+    "a group of its own for every row": Case(
+        column("g", *range(500), None, "(none)", "(other)", [1], "x" * 100_000, group_by="g"),
+        rows=[OK] * 505,
+        columns={"group": [*map(str, range(500)), "(none)", "(none)", "(other)", "[1]", "x" * 127 + "…"]},
+    ),
     "kept columns of mixed types are text": Case(
         column("k", 1, "1", None, [1, "é"], {"a": None}, True, 1.5, keep=["k"]),
         rows=[OK] * 7,

@@ -5,6 +5,7 @@ what it would if each had its own.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,11 @@ def make_config(place: Path) -> JobConfig:
     )
 
 
-def fill(place: Path, shards: int, missing: int) -> None:
-    """Make the job's input and output; `missing` shards at the end are not committed."""
+def fill(place: Path, shards: int, missing: int, groups: Sequence[str] = ("",)) -> None:
+    """Make the job's input and output; `missing` shards at the end are not committed.
+
+    Every router table counts a row of each of the `groups`.
+    """
     place.mkdir(parents=True, exist_ok=True)
     with (place / "rows.jsonl").open("w") as rows:
         rows.writelines(json.dumps({"text": f"Where is order {row}?"}) + "\n" for row in range(shards))
@@ -46,13 +50,13 @@ def fill(place: Path, shards: int, missing: int) -> None:
     store = Store.open(config.output.path)
     job = check_job(config)
     plan = planned(job, store, extending=False)
-    first = store.read(_publish(store, plan.shards[0], job.spec))
+    first = store.read(_publish(store, plan.shards[0], job.spec, groups))
     for shard in plan.shards[1 : len(plan.shards) - missing]:
         (place / "out" / part_path(shard)).write_bytes(first)
 
 
-def _publish(store: Store, shard: Shard, spec: dict[str, object]) -> str:
-    """Commit a shard of one row, with a router table of the demo's size."""
+def _publish(store: Store, shard: Shard, spec: dict[str, object], groups: Sequence[str]) -> str:
+    """Commit a shard of one row, with a router table of the demo's shape."""
     layers, chosen, experts = 4, 2, 8
     counts = {
         "tokens": (), "computed": (), "next_pairs": (),
@@ -68,7 +72,7 @@ def _publish(store: Store, shard: Shard, spec: dict[str, object]) -> str:
             "prompt_tokens": pa.array([9], pa.int32()), "generated_tokens": pa.array([0], pa.int32()),
         }
     )  # fmt: skip
-    table = pa.array([to_parquet(sum_by_group([("", routing)]))], pa.large_binary())
+    table = pa.array([to_parquet(sum_by_group((group, routing) for group in groups))], pa.large_binary())
     block = carry_shard(shard, rows).append_column(ROUTER_COLUMN, table)
     path: str = Publishing(store, None, spec)(block)["path"][0].as_py()
     return path

@@ -66,7 +66,7 @@ def test_rows_are_read_from_memory_and_published_there(
         for table in asyncio.run(run_all()):
             publish(table)
     assert execute(remaining(plan), store) == []
-    report = _finish(job, store, plan, [], time.monotonic())
+    report = _finish(job, store, plan, [], time.monotonic(), {})
     assert (report.state, report.rows, report.errors_by_code) == ("done", 21, {"MALFORMED_JSON": 1})
 
     table = pd.read_parquet(f"{place}/out/generations").sort_values("row", ignore_index=True)

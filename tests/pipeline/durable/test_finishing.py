@@ -97,6 +97,20 @@ def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Ro
     np.testing.assert_array_equal(parts.router["b"]["pairs"], sum_by_group(shards[1])["b"]["pairs"])
 
 
+def test_a_part_whose_hash_is_known_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(tmp_path)
+    paths = [publish(store, ordinal, None) for ordinal in range(3)]
+    hashes = {path: hashlib.sha256(store.read(path)).hexdigest() for path in paths}
+    known = {paths[0]: hashes[paths[0]], paths[1]: None}  # another attempt was the first to commit the latter
+    read: list[str] = []
+    plain = store.read
+    monkeypatch.setattr(store, "read", lambda path: read.append(path) or plain(path))
+    assert read_parts(store, paths, hashed=True, known=known).sha256 == hashes
+    assert sorted(read) == paths[1:]
+
+
 def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]) -> None:
     store = Store.open(tmp_path)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]

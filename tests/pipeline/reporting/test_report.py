@@ -77,6 +77,12 @@ def test_facts_say_how_many_rows_and_which_errors() -> None:
     assert facts["results"] == "place/out"
 
 
+def test_groups_that_were_merged_are_told() -> None:
+    assert "router groups" not in dict(report().facts())
+    told = dict(report(groups_merged=True).facts())["router groups"]
+    assert told == "the 256 largest by name, all others as (other)"
+
+
 def test_json_holds_every_field_and_the_rates() -> None:
     made = report()
     data = json.loads(made.to_json())
@@ -90,7 +96,7 @@ def test_what_was_not_added_up_is_told_nowhere() -> None:
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
-    assert unknown == counts | {"label_accuracy", "error_rate"}
+    assert unknown == counts | {"label_accuracy", "error_rate", "groups_merged"}
     assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
     facts = dict(made.facts())
     assert facts["rows"] == "6 of 10"
