@@ -6,6 +6,8 @@ import os
 import queue
 import threading
 
+import torch
+
 from model.engine import Engine
 from model.request import Completion, Request
 from pipeline.durable.watchdog import Watchdog
@@ -43,7 +45,10 @@ class EngineThread:
                 self._watchdog.progressed()
         except BaseException as error:
             # A broken engine must not serve another row, and Ray retries only what died.
-            logger.critical("the engine failed; this replica ends its process: %s", kind_and_places(error))
+            words = (
+                f"{error}; " if isinstance(error, torch.AcceleratorError) else ""
+            )  # of a device, not of rows
+            logger.critical("the engine failed, this replica ends: %s%s", words, kind_and_places(error))
             logging.shutdown()
             os._exit(1)
 

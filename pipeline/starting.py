@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from pipeline.errors import JobError, kind_and_places, quoting_no_row
+from pipeline.storage.urls import redact
 
 _MOST_DEATHS = 4  # in a row; a machine may take one away while another loads
 
@@ -41,7 +42,9 @@ def starting(gate: Any) -> Iterator[None]:
         try:
             yield
         except RuntimeError as error:
-            logger.critical("the machine failed; this replica ends its process: %s", kind_and_places(error))
+            # No row has come yet, and what a device says of itself is what helps.
+            words = redact(str(error))
+            logger.critical("the machine failed, this replica ends: %s; %s", words, kind_and_places(error))
             logging.shutdown()
             os._exit(1)
     ray.get(gate.ready.remote(_replica()))

@@ -55,7 +55,7 @@ class DiesAtItsStart(Replica):
         super().__init__(options)
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
-        raise RuntimeError(f"the device does not take {CANARY}")
+        raise RuntimeError("the device does not answer")
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -68,7 +68,11 @@ class DiesAtItsStart(Replica):
             rf"ValueError, raised at .*{HERE}",
             b"the replica can't start: JobError: ValueError, raised at ",
         ),
-        (DiesAtItsStart, "a replica died 1 times", b"its process: RuntimeError, raised at "),
+        (
+            DiesAtItsStart,
+            "a replica died 1 times",
+            b"this replica ends: the device does not answer; RuntimeError, raised at ",
+        ),
     ],
 )
 def test_a_bug_in_a_replica_ends_the_job_without_a_word_of_the_row(
@@ -103,7 +107,7 @@ def test_a_bug_in_the_engine_s_thread_ends_the_process_without_a_word_of_the_row
         [sys.executable, program], cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd())}, capture_output=True
     )
     assert done.returncode == 1
-    assert b"ends its process: ValueError, raised at pipeline/engine_thread.py:" in done.stderr
+    assert b"this replica ends: ValueError, raised at pipeline/engine_thread.py:" in done.stderr
     assert b"failing.py:7" in done.stderr
     assert CANARY.encode() not in done.stdout + done.stderr
 
