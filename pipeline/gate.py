@@ -114,7 +114,8 @@ def open_gate() -> Iterator[Any]:
     try:
         yield gate
     finally:
-        with suppress(RayError):  # Ray may be gone, or the gate be stopped
+        with suppress(RayError):  # it may stand still
             # Nobody is left waiting for it.
             ray.get([gate.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
+        with suppress(RayError):  # Ray may be gone
             ray.kill(gate)
