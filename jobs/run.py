@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.signals import stopping_at_once
+from pipeline.signals import ending_at_once
 
 if TYPE_CHECKING:
     from pipeline.reporting.report import Report
@@ -28,16 +28,17 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
 
     1 - the machine failed: run it again
 
-    2 - bad configuration or input: nothing was computed
+    2 - bad configuration or input: mend it first
 
     3 - more error rows than errors.max_error_rate: everything is published all the same
 
     75 - interrupted: run it again
     """
-    with exit_codes(), stopping_at_once():
+    with ending_at_once():
         from pipeline.config import JobConfig
         from pipeline.run import run as run_job
 
+    with exit_codes():
         show(run_job(JobConfig.load(config, overrides), extend=extend))
 
 

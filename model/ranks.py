@@ -31,6 +31,10 @@ _COLLECTIVE_TIMEOUT = timedelta(minutes=5)
 _PARENT_CHECK_SECONDS = 0.5
 
 
+class RankError(RuntimeError):
+    """A rank ended, or does not start."""
+
+
 class Ranks:
     """Runs steps on all ranks; `forward` gives rank 0's logits."""
 
@@ -62,7 +66,7 @@ class Ranks:
                     child.stdin.write(step)
                     child.stdin.flush()
                 except BrokenPipeError as error:
-                    raise RuntimeError(f"rank {rank} ended; its output says why") from error
+                    raise RankError(f"rank {rank} ended; its output says why") from error
         return self.local.forward(batch)
 
     @property
@@ -106,11 +110,11 @@ def _wait_for(children: "list[subprocess.Popen[bytes]]", store: Path) -> None:
     for rank, child in enumerate(children, start=1):
         while not _arrival(rank, store).exists():
             if child.poll() is not None:
-                raise RuntimeError(
+                raise RankError(
                     f"rank {rank} ended with code {child.returncode} while it started; its output says why"
                 )
             if time.monotonic() > deadline:
-                raise RuntimeError(f"rank {rank} did not start within {_COLLECTIVE_TIMEOUT}")
+                raise RankError(f"rank {rank} did not start within {_COLLECTIVE_TIMEOUT}")
             time.sleep(0.02)
 
 

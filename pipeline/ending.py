@@ -104,11 +104,10 @@ def _write(
     new: Sequence[ShardSummary], seconds: float,
 ) -> Report:  # fmt: skip
     experts = summary = None
-    merged = False
+    merged = total is not None and are_merged(total.router)
     if total is not None:
         experts = write_router_tables(store, total.router)
         summary = ShardSummary.total(parts.summary for parts in total.parts)
-        merged = are_merged(total.router)
     if merged:
         logger.warning(
             "input.group_by: router statistics name the %d largest groups; all others are counted as %s",

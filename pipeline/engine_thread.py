@@ -6,15 +6,19 @@ import os
 import queue
 import threading
 
-import torch
+from torch import AcceleratorError
+from torch.distributed import DistError
 
 from model.engine import Engine
+from model.ranks import RankError
 from model.request import Completion, Request
 from pipeline.durable.watchdog import Watchdog
 from pipeline.errors import kind_and_places
+from pipeline.storage.urls import redact
 
 logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0
+_OF_THE_MACHINE = (AcceleratorError, DistError, RankError)  # their words are not of rows
 
 
 class EngineThread:
@@ -45,9 +49,7 @@ class EngineThread:
                 self._watchdog.progressed()
         except BaseException as error:
             # A broken engine must not serve another row, and Ray retries only what died.
-            words = (
-                f"{error}; " if isinstance(error, torch.AcceleratorError) else ""
-            )  # of a device, not of rows
+            words = f"{redact(str(error))}; " if isinstance(error, _OF_THE_MACHINE) else ""
             logger.critical("the engine failed, this replica ends: %s%s", words, kind_and_places(error))
             logging.shutdown()
             os._exit(1)

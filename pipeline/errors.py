@@ -1,7 +1,7 @@
 """What can go wrong, and whose problem it is.
 
 JobError            ends the job with an exit code and one sentence for the user
-  ConfigError       2: the job file, its input or its checkpoint is wrong; found before anything loads
+  ConfigError       2: the job file, its input or its checkpoint is wrong; most is found before anything loads
   TooManyErrors     3: more error rows than errors.max_error_rate; everything is published all the same
   Interrupted      75: stopped half-way; the same command goes on where it stopped
 RowError            never ends a job: the row is published with status "error", a code and a message

@@ -18,7 +18,7 @@ from pipeline.durable.watchdog import Watchdog
 
 SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
 _SECONDS_TO_CLOSE = 2.0
-_DEADLINE = 20.0  # seconds without progress after which a stopped gate is killed
+_DEADLINE = 8.0  # seconds without progress after which a stopped gate is killed
 
 
 class Gate:
@@ -28,11 +28,15 @@ class Gate:
         self._closing = asyncio.Event()
         self._left = asyncio.Condition()
         self._running: dict[str, str] = {}  # part of a shard that a replica has -> its process
+        self._replicas: dict[str, str] = {}  # process -> the replica that it is
         self._committing: dict[str, str] = {}  # part let through to its commit -> the process that ran it
         self._started_on: dict[str, list[str]] = defaultdict(list)  # replica -> machines since it was ready
 
     async def start(self, replica: str, machine: str) -> list[str]:
         """A process of a replica has begun; the machines of those before it that never became ready."""
+        for part, process in list(self._running.items()):
+            if self._replicas.get(process) == replica:  # it died in this shard, and did not give it up
+                await self._leave(part, process)
         died_on = list(self._started_on[replica])
         self._started_on[replica].append(machine)
         return died_on
@@ -50,11 +54,13 @@ class Gate:
                 await asyncio.wait_for(self._closing.wait(), deadline / 4)
         watchdog.stop()
 
-    async def begin(self, part: str, process: str) -> bool:
-        """A shard, which would become `part`, asks to be run by `process`."""
+    async def begin(self, part: str, process: str, replica: str) -> bool:
+        """A shard, which would become `part`, asks to be run by `process`, which is that replica now."""
         if self._closing.is_set():
             return False
+        self._committing.pop(part, None)  # its commit was lost with what ran it
         self._running[part] = process
+        self._replicas[process] = replica
         return True
 
     async def commit(self, part: str, process: str) -> bool:
@@ -62,12 +68,12 @@ class Gate:
         if self._closing.is_set():
             return False
         self._committing[part] = process
-        await self._leave(part)
+        await self._leave(part, process)
         return True
 
-    async def give_up(self, part: str) -> None:
+    async def give_up(self, part: str, process: str) -> None:
         """A shard that was running will not be finished."""
-        await self._leave(part)
+        await self._leave(part, process)
 
     async def closed(self) -> None:
         """Returns when the gate closes."""
@@ -85,9 +91,10 @@ class Gate:
                 await self._left.wait_for(lambda: not self._running)
         return self._running, self._committing
 
-    async def _leave(self, part: str) -> None:
+    async def _leave(self, part: str, process: str) -> None:
         async with self._left:
-            self._running.pop(part, None)
+            if self._running.get(part) == process:
+                del self._running[part]
             self._left.notify_all()
 
 

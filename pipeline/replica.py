@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import ray
 
 from model.engine import Engine
 from model.request import Completion
@@ -62,12 +63,15 @@ class Replica:
             self._start(options)
         except Exception as failure:
             logger.error("the replica can't start: %s", kind_and_places(failure))
-            self._failure = failure.with_traceback(None)  # its frames hold the engine
+            # Its frames, and those of what it was raised for, hold the engine.
+            self._failure = failure.with_traceback(None)
+            self._failure.__context__ = None
 
     def _start(self, options: ReplicaOptions) -> None:
         config = options.config
         execute(require_begun(options.spec), options.store)
-        with starting(options.gate):
+        self._id = str(ray.get_runtime_context().get_actor_id())
+        with starting(options.gate, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
             try:
                 engine = self._ready_engine(options, watchdog)
@@ -78,8 +82,8 @@ class Replica:
         self._results = Results(config, engine.config)
         self._engine = EngineThread(engine, watchdog)
         way = try_shard_together if config.engine.deterministic == "shard" else try_shard
-        try_few = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
-        self._shards = ShardRunner(options.store, try_few, config.errors.max_attempts, self._run_rows)
+        tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
+        self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
         self._gate = options.gate
         self._gate_closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
@@ -145,7 +149,7 @@ class Replica:
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
         """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""
         part, process = part_path(shard), self._shards.process
-        if await self._gate.begin.remote(part, process):
+        if await self._gate.begin.remote(part, process, self._id):
             rows = prepared.select(_ROW_COLUMNS).to_pylist()
             running = asyncio.create_task(self._shards.run(shard, rows))
             if self._gate_closed is None:
@@ -156,7 +160,7 @@ class Replica:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
             await self._shards.give_up(shard)
-            await self._gate.give_up.remote(part)
+            await self._gate.give_up.remote(part, process)
         await self._never.wait()
         raise AssertionError("nobody sets this event")
 

@@ -53,7 +53,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     Meanwhile SIGTERM and SIGINT have handlers of its own, if this is the main thread.
 
     Raises:
-        ConfigError: the job, its input, checkpoint or output folder is wrong; nothing was computed.
+        ConfigError: the job, its input, checkpoint or output folder is wrong, or was changed meanwhile.
         TooManyErrors: done and published, with more error rows than errors.max_error_rate.
         Interrupted: stopped by SIGTERM or Ctrl-C; the same call goes on.
         JobError: the machine failed; the same call goes on.

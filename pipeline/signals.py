@@ -1,5 +1,6 @@
-"""SIGTERM and Ctrl-C as an exception. It imports nothing heavy, so that a command can begin with it."""
+"""What SIGTERM and Ctrl-C do. It imports nothing heavy, so that a command can begin with it."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,6 +10,18 @@ from types import FrameType
 from pipeline.errors import Interrupted
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Have SIGTERM and Ctrl-C end the process, while it only imports: what is raised there may get lost."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        os.write(2, f"interrupted: {Interrupted()}\n".encode())
+        os._exit(Interrupted.exit_code)
+
+    with handled_by(end):
+        yield
 
 
 @contextmanager

@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def starting(gate: Any) -> Iterator[None]:
+def starting(gate: Any, replica: str) -> Iterator[None]:
     """Around all that a replica does before its first shard; at the end it counts as started.
 
-    `gate` is the handle of a `pipeline.gate.Gate`. RuntimeErrors are the machine's (a device, a rank that
-    died): they end the process, and Ray starts another. Other errors are the job's and are passed on,
-    as `quoting_no_row` does.
+    `gate` is the handle of a `pipeline.gate.Gate`, `replica` the actor's id. RuntimeErrors are the machine's
+    (a device, a rank that died): they end the process, and Ray starts another. Other errors are the job's
+    and are passed on, as `quoting_no_row` does.
 
     JobError, before the block, if too many processes of this replica died in it.
     """
-    died_on = ray.get(gate.start.remote(_replica(), socket.gethostname()))
+    died_on = ray.get(gate.start.remote(replica, socket.gethostname()))
     if len(died_on) >= _MOST_DEATHS:
         raise JobError(
             f"a replica died {len(died_on)} times while it loaded the model and tried it, on "
@@ -47,8 +47,4 @@ def starting(gate: Any) -> Iterator[None]:
             logger.critical("the machine failed, this replica ends: %s; %s", words, kind_and_places(error))
             logging.shutdown()
             os._exit(1)
-    ray.get(gate.ready.remote(_replica()))
-
-
-def _replica() -> str:
-    return str(ray.get_runtime_context().get_actor_id())
+    ray.get(gate.ready.remote(replica))

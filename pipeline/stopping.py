@@ -4,14 +4,15 @@ SIGTERM or Ctrl-C closes the gate before which shards stand; the replicas then w
 their shards, so that an interruption never counts as a death, and the driver leaves once the commits under
 way have arrived. A second signal leaves at once.
 
-While a job plans, and while it adds up, nothing is under way: then the first signal leaves at once.
+While a job plans, and while it adds up, nothing is under way: then the first signal leaves at once. One that
+meets the last commit changes nothing.
 """
 
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from types import FrameType
 
@@ -69,13 +70,19 @@ class Leaving:
     def _leave_in_order(self) -> None:
         if self._end.get() == "done":
             return
-        print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
         try:
+            with suppress(OSError):  # a pipe that nobody reads any more
+                print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
             self._under_way.finish()
         finally:
             # Again, should it be lost: Python drops what is raised while an object is being deleted.
-            while not self._ended.is_set():
-                with self._ending:
-                    if not self._ended.is_set():
-                        signal.pthread_kill(self._main, signal.SIGTERM)
+            while self._interrupt():
                 self._ended.wait(_SECONDS_TO_LEAVE)
+
+    def _interrupt(self) -> bool:
+        """Whether the block goes on; its end may have been interrupted before it said so."""
+        with self._ending:
+            goes_on = not self._ended.is_set() and signal.getsignal(signal.SIGTERM) == self.on_signal
+            if goes_on:
+                signal.pthread_kill(self._main, signal.SIGTERM)
+            return goes_on

@@ -22,6 +22,7 @@ from pipeline.storage.store import Store
 
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SECONDS_TO_NOTE = 10.0
+_SECONDS_TO_HEAR = 1.0  # until replicas that are still there know that the job failed
 
 
 class UnderWay:
@@ -43,7 +44,7 @@ class UnderWay:
             closing = self._gate.close.remote(SECONDS_TO_GIVE_UP)
             running, committing = ray.get(closing, timeout=_SECONDS_TO_COMMIT)
         except RayError:
-            return  # the cluster is gone, and with it all that was under way
+            return  # the cluster is gone, and with it all that was under way, or the gate stands still
         # At once, not when time is up: it would be too short then.
         notes = self._note(running | committing)
         while time.monotonic() < deadline and any(part not in self._committed for part in committing):
@@ -53,13 +54,15 @@ class UnderWay:
 
     @contextmanager
     def unblamed(self) -> Iterator[None]:
-        """A job that fails in the block has no shard to blame for it but the one that it names."""
+        """A job that fails in the block is not the fault of the shards that are under way."""
         try:
             yield
         except Exception:
             deadline = time.monotonic() + _SECONDS_TO_NOTE
             with suppress(RayError):
-                running, committing = ray.get(self._gate.close.remote(0.0), timeout=_SECONDS_TO_NOTE)
+                running, committing = ray.get(
+                    self._gate.close.remote(_SECONDS_TO_HEAR), timeout=_SECONDS_TO_NOTE
+                )
                 for note in self._note(running | committing):
                     note.join(max(0.0, deadline - time.monotonic()))
             raise

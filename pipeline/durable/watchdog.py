@@ -1,8 +1,8 @@
-"""Kills a replica that makes no progress: a stopped process, or one whose rank or device hangs.
+"""Kills an actor that makes no progress: a stopped process, or one whose rank or device hangs.
 
-A stopped process can't watch itself, and Ray notices only deaths, so each replica has a small child process
-to which it reports every step. The child kills its parent when no report came for `deadline` seconds, and
-the parent's other ranks when it has ended, whatever its end was; Ray starts the replica anew.
+A stopped process can't watch itself, and Ray notices only deaths, so each replica, and the gate, has a small
+child process to which it reports every step. The child kills its parent when no report came for `deadline`
+seconds, and a replica's other ranks when it has ended, whatever its end was; Ray starts the actor anew.
 """
 
 import os

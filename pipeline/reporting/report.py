@@ -72,7 +72,9 @@ class Report:
         if self.task == "generate":
             facts.append(("generated tokens", f"{self.generated_tokens:,}"))
         if self.groups_merged:
-            facts.append(("router groups", f"the {MOST_GROUPS} largest by name, all others as {OTHER_GROUP}"))
+            facts.append(
+                ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
+            )
         return facts
 
     def to_json(self) -> bytes:

@@ -71,7 +71,7 @@ def test_a_gate_that_stands_still_is_replaced(
             time.sleep(0.01)
         os.kill(int(noted.read_text()), signal.SIGSTOP)
 
-    stopper = threading.Thread(target=stop_the_gate)
+    stopper = threading.Thread(target=stop_the_gate, daemon=True)
     stopper.start()
     report = run(config)
     stopper.join()

@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ray import cloudpickle
 import pipeline.starting
 from model.engine import Engine
 from pipeline.config import JobConfig
-from pipeline.errors import JobError
+from pipeline.errors import ConfigError, JobError
 from pipeline.gate import open_gate
 from pipeline.job import check_job
 from pipeline.replica import Replica, ReplicaOptions
@@ -71,6 +72,21 @@ def test_what_a_replica_fails_over_is_told_by_the_next_shard_however_late_that_c
         with pytest.raises(JobError, match="there is no such device"):
             ray.get(next(replica.__call__.options(num_returns="streaming").remote(None)))
         ray.kill(replica)
+
+
+class AsksForFlash(Replica):
+    """As on a machine without a GPU in a cluster that has some."""
+
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        model = options.config.model.model_copy(update={"attention": "flash"})
+        return super().load_engine(
+            replace(options, config=options.config.model_copy(update={"model": model}))
+        )
+
+
+def test_what_a_machine_cannot_do_is_told(make_config: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigError, match="model: attention flash needs .*; choose auto"):
+        run(make_config(ROWS), AsksForFlash)
 
 
 class LosesARankOnce(Replica):

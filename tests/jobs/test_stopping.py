@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -118,15 +118,15 @@ def test_a_second_ctrl_c_is_not_kept_waiting(job_file: Path, s3_url: str, s3_end
 def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() -> None:
     async def story() -> None:
         gate = Gate()
-        assert [await gate.begin(part, "process") for part in "abc"] == [True] * 3
+        assert [await gate.begin(part, "process", "replica") for part in "abc"] == [True] * 3
         assert await gate.commit("a", "process")
         closing = asyncio.create_task(gate.close(seconds=60))
         await gate.closed()
-        assert not await gate.begin("d", "process")
+        assert not await gate.begin("d", "process", "replica")
         assert not await gate.commit("b", "process")
         assert not closing.done()
-        await gate.give_up("b")
-        await gate.give_up("c")
+        await gate.give_up("b", "process")
+        await gate.give_up("c", "process")
         assert await closing == ({}, {"a": "process"})
 
     asyncio.run(asyncio.wait_for(story(), 10))
@@ -148,8 +148,22 @@ def test_a_gate_knows_where_a_replica_died_before_it_was_ready() -> None:
 def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
     async def story() -> None:
         gate = Gate()
-        await gate.begin("a", "process")
+        await gate.begin("a", "process", "replica")
         assert await gate.close(seconds=0.01) == ({"a": "process"}, {})
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
+def test_a_gate_forgets_what_a_replica_that_died_was_running() -> None:
+    async def story() -> None:
+        gate = Gate()
+        for part, process, replica in ("a", "first", "1"), ("b", "first", "1"), ("c", "other", "2"):
+            await gate.begin(part, process, replica)
+        await gate.commit("b", "first")
+        await gate.start("1", "machine")
+        assert await gate.begin("b", "second", "1"), "the commit was lost with its process"
+        await gate.give_up("b", "first")
+        assert await gate.close(seconds=0.01) == ({"b": "second", "c": "other"}, {})
 
     asyncio.run(asyncio.wait_for(story(), 10))
 
@@ -192,9 +206,15 @@ def test_stopped_in_its_first_seconds_it_ends_with_75(job_file: Path) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.2, 0.5, 1.0, 1.5, 2.0])
 def test_stopped_while_ray_starts_it_ends_with_75(job_file: Path, seconds: float) -> None:
     job = RunningJob(job_file)
-    processes = psutil.Process(job.process.pid)
-    job.wait_for(lambda: any("raylet" in child.name() for child in processes.children()))
-    started = processes.children(recursive=True)
+    driver = psutil.Process(job.process.pid)
+
+    def raylet_runs() -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return any(child.name() == "raylet" for child in driver.children())
+        return False
+
+    job.wait_for(raylet_runs)
+    started = driver.children(recursive=True)
     time.sleep(seconds)
     job.process.send_signal(signal.SIGTERM)
     _, errors = job.end(exit_code=75)

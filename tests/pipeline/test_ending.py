@@ -23,7 +23,7 @@ def test_groups_that_were_merged_are_told(tmp_path: Path, caplog: pytest.LogCapt
     report, _ = write_report(job, Store.open(job.config.output.path), "done", [], 1.0)
     assert report.groups_merged
     assert "name the 256 largest groups; all others are counted as (other)" in caplog.text
-    assert b"all others as (other)" in (tmp_path / "out/report.html").read_bytes()
+    assert b"the others together as (other)" in (tmp_path / "out/report.html").read_bytes()
     layers = pd.read_parquet(tmp_path / "out/router/layers.parquet").query("layer == 0")
     assert layers["group"].nunique() == 257
     assert layers["tokens"].sum() == 3 * 600 * 2, "one token in each phase"

@@ -80,7 +80,7 @@ def test_facts_say_how_many_rows_and_which_errors() -> None:
 def test_groups_that_were_merged_are_told() -> None:
     assert "router groups" not in dict(report().facts())
     told = dict(report(groups_merged=True).facts())["router groups"]
-    assert told == "the 256 largest by name, all others as (other)"
+    assert told == "the 256 largest; the others together as (other)"
 
 
 def test_json_holds_every_field_and_the_rates() -> None:
