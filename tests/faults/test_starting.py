@@ -85,7 +85,7 @@ class AsksForFlash(Replica):
 
 
 def test_what_a_machine_cannot_do_is_told(make_config: Callable[..., Any]) -> None:
-    with pytest.raises(ConfigError, match="model: attention flash needs .*; choose auto"):
+    with pytest.raises(ConfigError, match=r"model: attention flash needs .*; choose auto"):
         run(make_config(ROWS), AsksForFlash)
 
 

@@ -22,7 +22,11 @@ from model.sampling_params import SamplingParams
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
 NEW_TOKENS = 5  # the interpreter takes its time
-VARIANTS = ["mixtral", "wide-heads", "one-kv-head", "window", "dense"]
+VARIANTS = [
+    "mixtral",
+    "window",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("wide-heads", "one-kv-head", "dense")),
+]
 COUNTS = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
 
 
