@@ -23,10 +23,9 @@ tiny-mixtral: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m configs.demo.recipe.train
 	$(BIN)/python -m configs.demo.recipe.examine
 
-# A third process computes while the other two wait for Ray.
 test: $(VENV)/.installed-dev
 	$(MAKE) --no-print-directory -j 2 check audit
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not slow"
 
 # What takes minutes: more faults on clusters of their own, and the benchmarks' own commands.
 slow: $(VENV)/.installed-dev

@@ -15,21 +15,13 @@ ROOT = Path(__file__).parents[2]
 DEMO = str(ROOT / "configs/demo/job.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dashboard_host", "auth", "sentence", "code"),
     [
         pytest.param("0.0.0.0", {}, "can run code here: start the cluster with", 2, id="open"),
-        pytest.param(
-            "127.0.0.1", {}, "no dashboard answers beyond loopback", 0, id="loopback", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            "0.0.0.0",
-            token(),
-            "no dashboard answers beyond loopback",
-            0,
-            id="token",
-            marks=pytest.mark.slow,
-        ),
+        pytest.param("127.0.0.1", {}, "no dashboard answers beyond loopback", 0, id="loopback"),
+        pytest.param("0.0.0.0", token(), "no dashboard answers beyond loopback", 0, id="token"),
     ],
 )
 def test_a_dashboard_open_to_others_is_a_problem(

@@ -14,10 +14,12 @@ LONGER = "generation.max_new_tokens=48"  # `ray job stop` takes seconds to begin
 
 
 @pytest.mark.timeout(500)
-def test_the_demo_runs_as_a_submitted_job(demo_output: Path) -> None:
-    table = pd.read_parquet(demo_output / "generations")
-    lines = sum(path.read_bytes().count(b"\n") for path in (ROOT / "configs/demo/tickets").glob("*.jsonl"))
-    assert len(table) == lines
+def test_a_month_of_the_demo_runs_as_a_submitted_job(job_server: JobServer, tmp_path: Path) -> None:
+    month = ROOT / "configs/demo/tickets/2026-01.jsonl"
+    out = tmp_path / "out"
+    assert "succeeded" in job_server.submit(DEMO, out, override=f"input.path={month}")
+    table = pd.read_parquet(out / "generations")
+    assert len(table) == month.read_bytes().count(b"\n")
     ok = table[table["status"] == "ok"]
     assert (ok["label"] == ok["queue"]).mean() > 0.95
 

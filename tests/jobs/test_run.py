@@ -72,6 +72,7 @@ def test_tasks_that_the_memory_monitor_kills_every_time_end_the_job(job_file: Pa
     assert "was killed again and again, too little memory?" in errors
 
 
+@pytest.mark.slow
 def test_a_cluster_that_cannot_be_reached_ends_the_job_with_one_line(job_file: Path) -> None:
     _, errors = RunningJob(job_file, environment={"RAY_ADDRESS": "nowhere://head"}).end(exit_code=1)
     assert "error: Ray could not reach its cluster (RAY_ADDRESS): " in errors

@@ -43,6 +43,7 @@ def outputs(notebook: NotebookNode, kind: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_every_cell_ends_well_and_the_heatmap_comes_out(executed: NotebookNode) -> None:
     cells = [cell for cell in executed.cells if cell.cell_type == "code"]
@@ -53,12 +54,14 @@ def test_every_cell_ends_well_and_the_heatmap_comes_out(executed: NotebookNode) 
     assert len(outputs(executed, "text/html")) == 8, "a table in every cell that ends with one"
 
 
+@pytest.mark.slow
 def test_it_goes_on_with_the_demo_where_it_stands(executed: NotebookNode, checkout: Path) -> None:
     report = json.loads((checkout / "out" / "demo" / "report.json").read_text())
     assert report["output"] == str(checkout / "out" / "demo")
     assert report["rows_this_run"] == 0, "all rows were there"
 
 
+@pytest.mark.slow
 def test_the_readme_tells_the_demos_accuracy(executed: NotebookNode, checkout: Path) -> None:
     counts = accuracy(pd.read_parquet(checkout / "out" / "demo" / "generations"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
