@@ -11,8 +11,8 @@ from model.engine import Engine
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import carry_shard
-from pipeline.reading.plan import make_plan
 from pipeline.reading.shards import read_shard
 from pipeline.tasks import Outcome, make_task
 

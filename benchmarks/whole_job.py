@@ -12,7 +12,8 @@ from benchmarks.workloads import WORKLOADS
 from model.config import ModelConfig
 from model.engine import Engine
 from pipeline.config import JobConfig
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions
+from pipeline.replica import Replica
 from pipeline.run import run
 from pipeline.storage.store import Store
 

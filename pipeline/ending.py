@@ -16,7 +16,7 @@ from pipeline.planned import joined
 from pipeline.reading.plan import Plan
 from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.reporting.report import Report, make_report, to_html
-from pipeline.reporting.routing_tables import Sums, are_merged, merge
+from pipeline.reporting.routing_sums import Sums, are_merged, merge
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -38,7 +38,7 @@ def write_report(
     state: str,
     new: Sequence[ShardSummary],
     seconds: float,
-    known: Mapping[str, str | None] | None = None,
+    known: Mapping[str, str | None] = {},
 ) -> tuple[Report, list[Parts]]:
     """Write the tables and the report; returns it, and what the parts of each plan file come to.
 
@@ -77,7 +77,7 @@ def _state(of_run: str, complete: bool) -> str:
 
 
 def _add_up(
-    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None] | None
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None]
 ) -> _Total | None:
     """Hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
     done = state == "done"

@@ -13,8 +13,9 @@ from pipeline.durable.protocol import remaining
 from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.planned import joined
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import read_carried
-from pipeline.reading.plan import Plan, Shard, make_plan
+from pipeline.reading.plan import Plan, Shard
 from pipeline.storage.store import Store
 
 _SAMPLED_ROWS = 2_000

@@ -10,7 +10,8 @@ from pipeline.durable.protocol import PARTS
 from pipeline.durable.spec import spec_digest
 from pipeline.errors import ConfigError
 from pipeline.job import Job
-from pipeline.reading.plan import Plan, make_plan
+from pipeline.reading.cuts import make_plan
+from pipeline.reading.plan import Plan
 from pipeline.storage.store import Store
 
 logger = logging.getLogger(__name__)

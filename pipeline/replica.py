@@ -6,8 +6,7 @@ full across their borders; a shard's call only waits for its own rows.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,43 +15,26 @@ import ray
 
 from model.engine import Engine
 from model.request import Completion
-from model.sampling_params import SamplingParams
-from pipeline.config import JobConfig
-from pipeline.determinism import require_same_machine
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import require_begun
 from pipeline.durable.protocol import part_path
 from pipeline.durable.trying import try_shard, try_shard_together
 from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
-from pipeline.errors import ConfigError, JobError, RowErrorCode, kind_and_places, quoting_no_row
+from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
+from pipeline.loading import ReplicaOptions, load_engine, make_ready
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.plan import Shard
-from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
+from pipeline.reporting.routing_sums import sum_by_group
+from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
 from pipeline.starting import starting
-from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 from pipeline.tasks import Finish, Outcome, make_task
-from pipeline.text.tokenization import Tokenizer
 
 logger = logging.getLogger(__name__)
 
 _ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
-
-
-@dataclass(frozen=True)
-class ReplicaOptions:
-    config: JobConfig
-    checkpoint: str  # local folder
-    tokenizer: Tokenizer | None
-    chat: bool
-    threads: int
-    prefix: list[int]  # that most prompts begin with
-    store: Store
-    spec: Mapping[str, Any]
-    gate: Any  # the handle of a `pipeline.gate.Gate`
 
 
 class Replica:
@@ -74,7 +56,11 @@ class Replica:
         with starting(options.gate, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
             try:
-                engine = self._ready_engine(options, watchdog)
+                with watchdog.beating():
+                    engine = self.load_engine(options)
+                watchdog.also_kill(engine.ranks.process_ids[1:])
+                self._task = make_task(config, options.tokenizer, options.chat)
+                make_ready(engine, self._task, options, watchdog)
             except Exception:
                 watchdog.stop()  # what failed makes no progress, but is to say why
                 raise
@@ -88,42 +74,8 @@ class Replica:
         self._gate_closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
 
-    def _ready_engine(self, options: ReplicaOptions, watchdog: Watchdog) -> Engine:
-        """Loaded, tried with a row of its own, and with the job's prefix."""
-        config = options.config
-        with watchdog.beating():
-            engine = self.load_engine(options)
-        watchdog.also_kill(engine.ranks.process_ids[1:])
-        engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
-        watchdog.progressed()
-        self._task = make_task(config, options.tokenizer, options.chat)
-        needed = self._task.cache_tokens(engine.config.max_positions)
-        if engine.cache_tokens < needed:
-            raise JobError(
-                f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "
-                f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
-            )
-        engine.share_prefix(options.prefix)
-        if config.engine.deterministic == "shard":
-            execute(require_same_machine(engine), options.store)
-        return engine
-
     def load_engine(self, options: ReplicaOptions) -> Engine:
-        config = options.config
-        try:
-            return Engine.load(
-                options.checkpoint,
-                config.model.dtype,
-                tensor_parallel=config.model.tensor_parallel,
-                threads=options.threads,
-                max_batch_rows=_number(config.engine.max_batch_rows),
-                kv_cache_tokens=_number(config.engine.kv_cache_tokens),
-                quantization=config.model.quantization,
-                attention=config.model.attention,
-                statistics=config.router.statistics,
-            )
-        except ValueError as error:  # what this machine can't do, or the checkpoint doesn't hold
-            raise ConfigError(f"model: {redact(str(error))}") from None
+        return load_engine(options)
 
     async def __call__(self, prepared: pa.Table) -> AsyncIterator[pa.Table]:
         """One shard of `Preparation`'s rows -> its rows of generations.
@@ -193,7 +145,3 @@ def _outcome(completion: Completion, finish: Finish) -> Outcome:
             "engine.max_batch_rows, or raise model.tensor_parallel",
         )
     return finish(completion)
-
-
-def _number(value: int | str) -> int | None:
-    return value if isinstance(value, int) else None

@@ -28,10 +28,11 @@ from pipeline.ending import write_report
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
+from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
 from pipeline.reading.plan import Plan, Shard
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary

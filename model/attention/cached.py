@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from model.attention.flash import flash_to_all
-from model.attention.kernel import attend_tokens, merge
 from model.attention.kv_cache import KVCache, Writes
+from model.attention.log_sum_exp import attend_tokens, merge
 from model.attention.page_table import PageTable
 from model.attention.paged_reads import PagedReads
 from model.attention.ragged import RaggedSpans

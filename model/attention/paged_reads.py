@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.attention.kernel import bias_of
 from model.attention.kv_cache import KVCache
+from model.attention.log_sum_exp import bias_of
 from model.batch import Row
 
 _WORTH_SKIPPING = 2  # times more pages in a range than are read, from where they are gathered instead

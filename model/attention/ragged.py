@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from model.attention.flash import Ragged, flash
-from model.attention.kernel import attend, bias_of, merge
 from model.attention.kv_cache import KVCache
+from model.attention.log_sum_exp import attend, bias_of, merge
 from model.batch import Row
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.attention.kernel import attend_tokens, bias_of
 from model.attention.kv_cache import KVCache
+from model.attention.log_sum_exp import attend_tokens, bias_of
 from model.batch import Row
 from model.choices import ChoiceTree
 

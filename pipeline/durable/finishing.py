@@ -23,14 +23,8 @@ import pyarrow.parquet as pq
 
 from pipeline.durable.protocol import RouterTable
 from pipeline.durable.publishing import read_footer
-from pipeline.reporting.routing_tables import (
-    Sums,
-    experts_table,
-    from_parquet,
-    layers_table,
-    merge_into,
-    pairs_table,
-)
+from pipeline.reporting.routing_sums import Sums, merge_into
+from pipeline.reporting.routing_tables import experts_table, from_parquet, layers_table, pairs_table
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -53,7 +47,7 @@ def read_parts(
     paths: Iterable[str],
     hashed: bool,
     deadline: float = inf,
-    known: Mapping[str, str | None] | None = None,
+    known: Mapping[str, str | None] = {},
 ) -> Parts:
     """What parts and the router tables that they name come to. Hashing reads them whole, else the footers.
 
@@ -64,7 +58,7 @@ def read_parts(
     router: Sums = {}
 
     def read(path: str) -> tuple[str, ShardSummary, bytes | None, str | None]:
-        digest = known.get(path) if hashed and known else None
+        digest = known.get(path) if hashed else None
         data = store.read(path) if hashed and digest is None else None
         with store.open_file(path) if data is None else io.BytesIO(data) as part:
             summary, table = read_footer(part)

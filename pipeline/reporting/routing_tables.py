@@ -1,91 +1,32 @@
-"""Router statistics of many rows: summed by group within a shard, then over all shards.
+"""Router statistics as tables: a shard's as it is stored, and those that are published.
 
 L layers, E experts, K chosen per token, G groups. A shard's sums are stored with one line for each (group,
-phase, layer); the published tables are those sums laid out by expert, by pair and by layer. All are int64, so
-the order of adding is of no matter, as long as there are no more groups than are held by name.
+phase, layer); the published tables are the job's sums laid out by expert, by pair and by layer.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.row_routing import Counts, RowRouting
-from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP, largest_groups
+from model.row_routing import Counts
+from pipeline.reporting.routing_sums import COUNTS, Sums
 
 ROUTER_COLUMN = "_router"  # in which a block of finished rows carries its shard's sums
 PHASES = ("prefill", "decode")
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
-_NAMES = [field.name for field in fields(RowRouting)]
-# While shards are added up more groups are held than are published: a small one may grow yet.
-_MOST_HELD = 4 * MOST_GROUPS
-Sums = dict[str, dict[str, Counts]]  # group -> name -> sum, shaped as in RowRouting
-
-
-def sum_by_group(rows: Iterable[tuple[str, RowRouting]], most: int = MOST_GROUPS) -> Sums:
-    """The sums of a shard's rows; all but its `most` largest groups are one, OTHER_GROUP."""
-    rows = list(rows)
-    tokens: Counter[str] = Counter()
-    for group, routing in rows:
-        tokens[group] += int(routing.tokens.sum())
-    named = largest_groups(tokens, most)
-    sums: Sums = {}
-    for group, routing in rows:
-        counts = {name: getattr(routing, name) for name in _NAMES}
-        _add(sums, group if group in named else OTHER_GROUP, counts)
-    return sums
-
-
-def merge(parts: Iterable[Sums], most: int = MOST_GROUPS) -> Sums:
-    total: Sums = {}
-    for part in parts:
-        merge_into(total, part)
-    limit_groups(total, most)
-    return total
-
-
-def merge_into(total: Sums, part: Sums) -> None:
-    """Add a part's sums. No more groups than a few times those that are published are held by name."""
-    for group, counts in part.items():
-        _add(total, group, counts)
-    limit_groups(total, _MOST_HELD)
-
-
-def limit_groups(sums: Sums, most: int = MOST_GROUPS) -> None:
-    """Merge all but the `most` largest groups into OTHER_GROUP."""
-    if len(sums) <= most:
-        return
-    tokens = {group: int(counts["tokens"].sum()) for group, counts in sums.items()}
-    for group in tokens.keys() - largest_groups(tokens, most) - {OTHER_GROUP}:
-        _add(sums, OTHER_GROUP, sums.pop(group))
-
-
-def are_merged(sums: Sums) -> bool:
-    """Whether some groups have no sums of their own."""
-    return OTHER_GROUP in sums and len(sums) > MOST_GROUPS
-
-
-def _add(sums: Sums, group: str, counts: Mapping[str, Counts]) -> None:
-    own = sums.setdefault(group, {})
-    for name, values in counts.items():
-        if name in own:
-            own[name] += values
-        else:
-            own[name] = values.copy()
 
 
 def to_parquet(sums: Sums) -> bytes:
     """A shard's sums: one line for each (group, phase, layer), its counts as flat lists."""
     schema = pa.schema(
         [("group", pa.string()), ("phase", pa.int8()), ("layer", pa.int16())]
-        + [(name, pa.list_(pa.int64())) for name in _NAMES]
+        + [(name, pa.list_(pa.int64())) for name in COUNTS]
     )
     table = schema.empty_table()
     if sums:
-        columns = [*_keys(sums, 1), *(_lists(_by_line(sums, name)) for name in _NAMES)]
+        columns = [*_keys(sums, 1), *(_lists(_by_line(sums, name)) for name in COUNTS)]
         table = pa.table(columns, names=schema.names).cast(schema)
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
@@ -97,7 +38,7 @@ def from_parquet(data: bytes) -> Sums:
     groups = table["group"].unique().to_pylist()
     if not groups:
         return {}
-    flat = {name: table[name].combine_chunks().flatten().to_numpy() for name in _NAMES}
+    flat = {name: table[name].combine_chunks().flatten().to_numpy() for name in COUNTS}
     experts = len(flat["prob_q"]) // len(table)
     inner = {
         "chosen": (-1, experts), "gate_q": (-1, experts), "prob_q": (experts,), "pairs": (experts, experts)
@@ -109,7 +50,7 @@ def from_parquet(data: bytes) -> Sums:
     }
     for name in _PER_PHASE:
         shaped[name] = shaped[name][:, :, 0]
-    return {group: {name: shaped[name][place] for name in _NAMES} for place, group in enumerate(groups)}
+    return {group: {name: shaped[name][place] for name in COUNTS} for place, group in enumerate(groups)}
 
 
 def experts_table(sums: Sums) -> pa.Table:

@@ -19,7 +19,8 @@ from model.checkpoint import check_checkpoint
 from model.engine import Engine
 from model.executor import ExecutorOptions
 from model.ranks import Ranks
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions
+from pipeline.replica import Replica
 from tests.chaos.rank import partial_sum
 
 STEP_SECONDS = 0.01

@@ -13,7 +13,8 @@ from ray import cloudpickle
 
 from model.engine import Engine
 from pipeline.config import JobConfig
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions
+from pipeline.replica import Replica
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")

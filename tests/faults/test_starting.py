@@ -20,7 +20,8 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
 from pipeline.gate import open_gate
 from pipeline.job import check_job
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions
+from pipeline.replica import Replica
 from pipeline.run import run
 from pipeline.storage.store import Store
 

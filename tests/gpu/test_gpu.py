@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from model.attention.flash import Ragged, flash, flash_to_all
-from model.attention.kernel import attend_tokens
+from model.attention.log_sum_exp import attend_tokens
 from model.batch import Batch, Phase, Row
 from model.engine import Engine
 from model.experts import Experts

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.job import check_job
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import carry_shard
-from pipeline.reading.plan import Plan, make_plan
+from pipeline.reading.plan import Plan
 from pipeline.reading.shards import read_shard
 
 OK = "ok"

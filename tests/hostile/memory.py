@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline.config import InputSection
-from pipeline.reading.plan import make_plan
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.shards import read_shard, records
 
 LIMIT = 1.2

@@ -19,7 +19,8 @@ from pipeline.job import check_job
 from pipeline.planned import planned
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Shard
-from pipeline.reporting.routing_tables import ROUTER_COLUMN, sum_by_group, to_parquet
+from pipeline.reporting.routing_sums import sum_by_group
+from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
 from pipeline.storage.store import Store
 
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"

@@ -12,7 +12,7 @@ import torch
 
 import model.decode_graph
 from model.attention.flash import _what_triton_lacks
-from model.attention.kernel import attend, attend_in_blocks, attend_tokens, bias_of
+from model.attention.log_sum_exp import attend, attend_in_blocks, attend_tokens, bias_of
 from model.choices import ChoiceTree
 from model.engine import Engine
 from model.experts import Experts
@@ -158,7 +158,7 @@ def test_what_triton_needs_is_tried_on_the_pages_that_attention_reads():
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_plain_attention_in_blocks_equals_torchs(causal, monkeypatch):
-    monkeypatch.setattr("model.attention.kernel._QUERIES", 5)
+    monkeypatch.setattr("model.attention.log_sum_exp._QUERIES", 5)
     generator = torch.Generator().manual_seed(4)
     q, k, v = (torch.randn(2, heads, 17, 16, generator=generator) for heads in (4, 2, 2))
     masked = bias_of(torch.rand(2, 1, 17, 17, generator=generator) < 0.5, q.dtype)

@@ -20,7 +20,7 @@ from pipeline.errors import ConfigError
 from pipeline.forecast import forecast
 from pipeline.job import check_job
 from pipeline.planned import planned
-from pipeline.reading.plan import make_plan
+from pipeline.reading.cuts import make_plan
 from pipeline.run import run
 from pipeline.storage.store import Store
 

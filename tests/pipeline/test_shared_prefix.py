@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config import JobConfig
 from pipeline.job import check_job
-from pipeline.reading.plan import make_plan
+from pipeline.reading.cuts import make_plan
 from pipeline.run import run
 from pipeline.shared_prefix import shared_prefix
 from tests.published import generations

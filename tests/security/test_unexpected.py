@@ -22,8 +22,9 @@ from pipeline.doctor import examine
 from pipeline.errors import ConfigError, JobError, quoting_no_row
 from pipeline.forecast import forecast
 from pipeline.job import check_job
-from pipeline.reading.plan import make_plan
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions
+from pipeline.reading.cuts import make_plan
+from pipeline.replica import Replica
 from pipeline.run import run
 from pipeline.shared_prefix import shared_prefix
 from pipeline.tasks import Outcome

@@ -20,12 +20,12 @@ from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Shard
+from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import (
     ROUTER_COLUMN,
     experts_table,
     layers_table,
     pairs_table,
-    sum_by_group,
     to_parquet,
 )
 from pipeline.storage.store import Store

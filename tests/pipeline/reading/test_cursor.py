@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.config import InputSection
 from pipeline.reading import compressed, parquet
 from pipeline.reading.cursor import read_on
-from pipeline.reading.plan import make_plan
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.shards import read_shard
 
 KEYS = itertools.count()

@@ -6,8 +6,8 @@ import pytest
 import ray
 
 from pipeline.config import InputSection
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import ShardDatasource, carried_shard
-from pipeline.reading.plan import make_plan
 
 
 def describe(block: pa.Table) -> pa.Table:

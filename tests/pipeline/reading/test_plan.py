@@ -14,7 +14,8 @@ from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading import compressed
 from pipeline.reading.columns import columns_to_read
-from pipeline.reading.plan import Plan, make_plan
+from pipeline.reading.cuts import make_plan
+from pipeline.reading.plan import Plan
 from pipeline.reading.streams import cut_at_lines
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reading import parquet, shards, streams
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.lines import parse_line
-from pipeline.reading.plan import make_plan
 from pipeline.reading.shards import read_shard, records
 from tests.pipeline.conftest import write
 

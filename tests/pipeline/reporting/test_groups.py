@@ -11,16 +11,12 @@ from hypothesis import strategies as st
 
 from model.row_routing import RowRouting
 from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP, group_name
+from pipeline.reporting.routing_sums import Sums, are_merged, merge, merge_into, sum_by_group
 from pipeline.reporting.routing_tables import (
-    Sums,
-    are_merged,
     experts_table,
     from_parquet,
     layers_table,
-    merge,
-    merge_into,
     pairs_table,
-    sum_by_group,
     to_parquet,
 )
 

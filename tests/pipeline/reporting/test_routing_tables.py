@@ -10,14 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.row_routing import RowRouting
+from pipeline.reporting.routing_sums import Sums, merge, sum_by_group
 from pipeline.reporting.routing_tables import (
-    Sums,
     experts_table,
     from_parquet,
     layers_table,
-    merge,
     pairs_table,
-    sum_by_group,
     to_parquet,
 )
 

@@ -24,7 +24,7 @@ import pipeline.storage.google
 import pipeline.storage.patience
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
-from pipeline.reading.plan import make_plan
+from pipeline.reading.cuts import make_plan
 from pipeline.reading.shards import read_shard, records
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.config import JobConfig
-from pipeline.replica import Replica, ReplicaOptions
+from pipeline.loading import ReplicaOptions, load_engine
 
 
 def test_the_engine_is_loaded_as_the_job_says(make_config: Callable[..., JobConfig], checkpoint: Any) -> None:
@@ -15,7 +15,7 @@ def test_the_engine_is_loaded_as_the_job_says(make_config: Callable[..., JobConf
         router={"statistics": False},
     )
     options: Any = ReplicaOptions(config, str(checkpoint.folder), None, False, 1, [], None, {}, None)  # type: ignore[arg-type]
-    engine = Replica.__new__(Replica).load_engine(options)
+    engine = load_engine(options)
     assert (engine.max_batch_rows, engine.cache_tokens) == (3, 320)
     assert engine.ranks.local.routing is None
     assert not [name for name, _ in engine.ranks.local.model.named_parameters() if "wqkv" in name]
