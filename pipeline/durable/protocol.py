@@ -128,8 +128,8 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
 def _committed(plan: Plan) -> Steps[set[str]]:
     """The parts that are there, those of later plan files left out; ConfigError if some are of no plan."""
     listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
-    paths = {path for path in map(part_path, plan.shards) if path in listed}
-    strange = sorted(listed - paths)
+    strange = sorted(listed.difference(map(part_path, plan.shards)))
+    committed = listed.difference(strange)
     if strange and (yield Read(plan_path(plan.plan_files))) is not None:
         # Another run has extended the job meanwhile; ordinals go on where those of this plan end.
         strange = [path for path in strange if _ordinal(path) < len(plan.shards)]
@@ -138,7 +138,7 @@ def _committed(plan: Plan) -> Steps[set[str]]:
             f"output.path: {len(strange)} files in it are not of this job, {strange[0]} for one; "
             "choose an empty folder"
         )
-    return paths
+    return committed
 
 
 def _ordinal(path: str) -> int:

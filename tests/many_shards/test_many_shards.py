@@ -94,4 +94,4 @@ def test_a_shard_takes_a_few_hundred_bytes_of_memory(tmp_path: Path) -> None:
         peaks[shards] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert len(kept.shards) == shards
-    assert (peaks[20_000] - peaks[2_000]) / 18_000 < 500
+    assert (peaks[20_000] - peaks[2_000]) / 18_000 < 400
