@@ -15,11 +15,13 @@ import torch
 from benchmarks.own_process import call
 from benchmarks.random_checkpoint import has_weights
 from benchmarks.workloads import WORKLOADS
+from model.config import ModelConfig
 
 OURS = "mixtray"
 INT8 = f"{OURS} int8"
 NO_STATISTICS = f"{OURS} without statistics"
 GENERATING = [OURS, INT8, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
+LLAMA = ["llama.cpp 16", "llama.cpp 32", "llama.cpp 64"]
 LABELLING = [OURS, INT8, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
 
 
@@ -30,6 +32,7 @@ class Task:
     workload: str
     rows: int | None
     threads: int
+    llama_server: str | None = None  # its program
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,27 @@ def _transformers(task: Task) -> Result:
     return Result(task.contender, seconds, cpu, loaded, _peak(), token_ids, scores, None)
 
 
+def _llama(task: Task) -> Result:
+    from benchmarks import llama_peer as peer
+    from benchmarks.gguf_checkpoint import write_gguf
+
+    assert task.llama_server is not None
+    gguf = Path(task.folder, "model.gguf")
+    if not gguf.exists():
+        write_gguf(Path(task.folder), gguf)
+    config = ModelConfig.from_folder(task.folder)
+    workload = WORKLOADS[task.workload](config.vocab_size, task.rows)
+    slots = int(task.contender.split()[-1])
+    started = time.perf_counter()
+    with peer.running(Path(task.llama_server), gguf, workload.longest, slots, task.threads) as server:
+        loaded = time.perf_counter() - started
+        cpu, started = server.cpu_seconds(), time.perf_counter()
+        token_ids = server.generate(workload)
+        seconds = time.perf_counter() - started
+        cpu = server.cpu_seconds() - cpu
+        return Result(task.contender, seconds, cpu, loaded, server.memory(), token_ids, None, None)
+
+
 def _peak() -> int:
     """Bytes of this process' memory at its largest; on a GPU, of the GPU's."""
     if torch.cuda.is_available():
@@ -121,5 +145,6 @@ def _peak() -> int:
 if __name__ == "__main__":
     given = Task(**json.loads(sys.argv[1]))
     torch.set_num_threads(given.threads)
-    result = _ours(given) if given.contender in (OURS, INT8, NO_STATISTICS) else _transformers(given)
+    run = _ours if given.contender.startswith(OURS) else _llama if given.contender in LLAMA else _transformers
+    result = run(given)
     print(json.dumps(asdict(result)))

@@ -1,4 +1,4 @@
-"""The engine against transformers: alternating runs of the same workload, and whether they say the same."""
+"""The engine against its peers: alternating runs of the same workload, and whether they say the same."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.contender import GENERATING, INT8, LABELLING, OURS, Result, Task, measure
+from benchmarks.contender import GENERATING, INT8, LABELLING, LLAMA, OURS, Result, Task, measure
 from benchmarks.floors import Floor, Speed
 from benchmarks.machine import machine
 from benchmarks.random_checkpoint import checkpoint_or_random
@@ -27,10 +27,13 @@ def bench_engine(
     threads: int | None = None,
     repeats: int = 3,
     only: str | None = None,
+    llama_server: Path | None = None,
     progress: Callable[[str], None] = lambda _: None,
     keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """A report, ready for JSON: the machine, and for each workload what each contender took.
+
+    Given its program `llama_server`, llama.cpp generates too; it takes a checkpoint of one file.
 
     `keep` is given the report after every round. Of a peer's settings, rounds after the first go on with the
     best alone.
@@ -39,6 +42,7 @@ def bench_engine(
         ValueError: nobody's name has `only` in it.
     """
     threads = threads or torch.get_num_threads()
+    program = str(llama_server) if llama_server else None
     with ExitStack() as stack:
         folder = stack.enter_context(checkpoint_or_random(checkpoint, size))
         config = ModelConfig.from_folder(folder)
@@ -56,7 +60,7 @@ def bench_engine(
             results: dict[str, list[Result]] = {}
             contenders = [
                 name
-                for name in (LABELLING if workload.choices else GENERATING)
+                for name in (LABELLING if workload.choices else GENERATING + (LLAMA if llama_server else []))
                 if (not only or only in name) and (name != INT8 or device.type == "cpu")
             ]
             if not contenders:
@@ -64,7 +68,7 @@ def bench_engine(
             for repeat in range(repeats):
                 for contender in contenders:
                     progress(f"{kind}, {repeat + 1} of {repeats}: {contender}")
-                    task = Task(contender, str(folder), kind, rows, threads)
+                    task = Task(contender, str(folder), kind, rows, threads, program)
                     results.setdefault(contender, []).append(measure(task))
                 contenders = _best_settings(results)
                 floor = Floor.of(workload, config, dtype)

@@ -53,6 +53,9 @@ def engine(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each contender.")] = None,
     repeats: Repeats = 3,
     only: Annotated[str | None, typer.Option(help="Contenders with this in their name.")] = None,
+    llama_server: Annotated[
+        Path | None, typer.Option(help="llama.cpp's server program, to be a contender too; needs gguf.")
+    ] = None,
     output: Output = None,
 ) -> None:
     """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
@@ -75,6 +78,7 @@ def engine(
                 threads=threads,
                 repeats=repeats,
                 only=only,
+                llama_server=llama_server,
                 progress=status.update,
                 keep=keep,
             )

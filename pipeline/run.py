@@ -25,7 +25,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
 from pipeline.ending import write_report
-from pipeline.errors import Interrupted, TooManyErrors
+from pipeline.errors import Interrupted, JobError, TooManyErrors, quoting_no_row
 from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
@@ -163,8 +163,9 @@ def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
 
 def _report_interrupted(job: Job, store: Store, new: list[ShardSummary], seconds: float) -> None:
     try:
-        write_report(job, store, "interrupted", new, seconds)
-    except OSError as error:  # what is committed stays all the same
+        with quoting_no_row():
+            write_report(job, store, "interrupted", new, seconds)
+    except (JobError, OSError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))
 
 

@@ -1,0 +1,90 @@
+"""A checkpoint folder as llama.cpp reads it: one GGUF file, all weights in float32.
+
+The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Names and layout are those of
+llama.cpp's architecture "llama", which rotates neighbours where HF's checkpoints rotate halves.
+
+hd head dimension, d hidden size.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from gguf import GGUFWriter, TokenType
+from safetensors import safe_open
+
+from model.config import ModelConfig
+
+Array = npt.NDArray[np.float32]
+_OF_LAYER = {
+    "attn_norm": "input_layernorm",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate_inp": "block_sparse_moe.gate",
+}
+_OF_EXPERT = {"ffn_gate_exps": "w1", "ffn_down_exps": "w2", "ffn_up_exps": "w3"}
+
+
+def write_gguf(folder: Path, file: Path) -> None:
+    """From a checkpoint of one safetensors file with a tensor for each expert."""
+    config = ModelConfig.from_folder(folder)
+    writer = GGUFWriter(str(file), "llama")
+    _add_sizes(writer, config)
+    _add_vocabulary(writer, config.vocab_size)
+    with safe_open(folder / "model.safetensors", "numpy") as stored:
+
+        def read(name: str) -> Array:
+            weights: Array = stored.get_tensor(f"{name}.weight").astype(np.float32)
+            return weights
+
+        writer.add_tensor("token_embd.weight", read("model.embed_tokens"))
+        writer.add_tensor("output_norm.weight", read("model.norm"))
+        writer.add_tensor("output.weight", read("lm_head"))
+        for layer in range(config.num_layers):
+            ours, theirs = f"model.layers.{layer}", f"blk.{layer}"
+            for name, heads in (("q", config.num_heads), ("k", config.num_kv_heads)):
+                weights = neighbours_from_halves(read(f"{ours}.self_attn.{name}_proj"), heads)
+                writer.add_tensor(f"{theirs}.attn_{name}.weight", weights)
+            for name, own in _OF_LAYER.items():
+                writer.add_tensor(f"{theirs}.{name}.weight", read(f"{ours}.{own}"))
+            for name, own in _OF_EXPERT.items():
+                experts = range(config.num_experts)
+                stacked = np.stack([read(f"{ours}.block_sparse_moe.experts.{e}.{own}") for e in experts])
+                writer.add_tensor(f"{theirs}.{name}.weight", stacked)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    writer.close()
+
+
+def neighbours_from_halves(weights: Array, heads: int) -> Array:
+    """Rows of a projection [heads * hd, d]: of a head, first 0, then hd / 2, then 1, then hd / 2 + 1, ..."""
+    halves = weights.reshape(heads, 2, -1, weights.shape[1])
+    return halves.swapaxes(1, 2).reshape(weights.shape)
+
+
+def _add_sizes(writer: GGUFWriter, config: ModelConfig) -> None:
+    writer.add_context_length(config.max_positions)
+    writer.add_embedding_length(config.dim)
+    writer.add_block_count(config.num_layers)
+    writer.add_feed_forward_length(config.ffn_dim)
+    writer.add_head_count(config.num_heads)
+    writer.add_head_count_kv(config.num_kv_heads)
+    writer.add_layer_norm_rms_eps(config.norm_eps)
+    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_expert_count(config.num_experts)
+    writer.add_expert_used_count(config.num_experts_per_tok)
+
+
+def _add_vocabulary(writer: GGUFWriter, size: int) -> None:
+    """Pieces that stand for nothing: prompts and generations are token ids."""
+    special = [("<unk>", TokenType.UNKNOWN), ("<s>", TokenType.CONTROL), ("</s>", TokenType.CONTROL)]
+    pieces = [*special, *((f"t{token}", TokenType.NORMAL) for token in range(len(special), size))]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([piece for piece, _ in pieces])
+    writer.add_token_scores([0.0] * size)
+    writer.add_token_types([kind for _, kind in pieces])
+    writer.add_add_bos_token(False)
