@@ -42,12 +42,12 @@ settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile("steady")
 
 
-SHARED = ("local_ray", "cluster")
+SHARED = ("nursery", "cluster")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks for the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process of the suite runs all tests that share a Ray, so that it is started once.
+    """One process of the suite runs all tests whose Rays have the same nursery, so that each is started once.
 
     Of other modules all tests stay in one process too, for the sake of their fixtures; not where each test
     takes long.
@@ -120,16 +120,22 @@ def new_nursery(tmp_path_factory: pytest.TempPathFactory, auth: Mapping[str, str
 
 
 @pytest.fixture(scope="session")
-def local_ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """One Ray for all tests that run jobs in this process; its workers are forked."""
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Forks the workers of Rays on this machine alone."""
     with new_nursery(tmp_path_factory, WITHOUT_TOKEN) as nursery:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in nursery.environment.items():
-                patch.setenv(name, value)
-            patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
-            ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
-        yield
-        ray.shutdown()
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def local_ray(nursery: Nursery) -> Iterator[None]:
+    """One Ray for all tests that run jobs in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in nursery.environment.items():
+            patch.setenv(name, value)
+        patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
+        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The job server of a Ray cluster, as `ray job` reaches it from a shell."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.ray_head import Head, environment
@@ -31,7 +32,7 @@ class JobServer:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    def submit(self, job_file: Path, out: Path, *options: str, override: str | None = None) -> str:
-        overrides = ["--set", f"output.path={out}", *(["--set", override] if override else [])]
-        command = ["python", "-m", "jobs", "run", str(job_file), *overrides]
+    def submit(self, job_file: Path, out: Path, *options: str, overrides: Sequence[str] = ()) -> str:
+        sets = [part for override in (f"output.path={out}", *overrides) for part in ("--set", override)]
+        command = ["python", "-m", "jobs", "run", str(job_file), *sets]
         return self.ray_job("submit", *options, "--working-dir", ".", "--", *command)

@@ -10,14 +10,14 @@ import pytest
 
 from tests.job_server import DEMO, ROOT, SECONDS, JobServer
 
-LONGER = "generation.max_new_tokens=48"  # `ray job stop` takes seconds to begin
+LONGER = ["generation.max_new_tokens=48"]  # `ray job stop` takes seconds to begin
 
 
 @pytest.mark.timeout(500)
 def test_a_month_of_the_demo_runs_as_a_submitted_job(job_server: JobServer, tmp_path: Path) -> None:
     month = ROOT / "configs/demo/tickets/2026-01.jsonl"
     out = tmp_path / "out"
-    assert "succeeded" in job_server.submit(DEMO, out, override=f"input.path={month}")
+    assert "succeeded" in job_server.submit(DEMO, out, overrides=[f"input.path={month}", "engine.replicas=1"])
     table = pd.read_parquet(out / "generations")
     assert len(table) == month.read_bytes().count(b"\n")
     ok = table[table["status"] == "ok"]
@@ -46,7 +46,7 @@ def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_
     variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(patience)} if patience else {}
     options = ["--no-wait", "--submission-id", first]
     options += ["--runtime-env-json", json.dumps({"env_vars": variables})]
-    job_server.submit(job_file, out, *options, override=LONGER)
+    job_server.submit(job_file, out, *options, overrides=LONGER)
     deadline = time.monotonic() + SECONDS
     while not list(out.glob("generations/*.parquet")):
         assert time.monotonic() < deadline, job_server.ray_job("logs", first)
@@ -59,7 +59,7 @@ def test_a_stopped_job_keeps_what_it_committed_and_the_next_submission_does_the_
         report = json.loads((out / "report.json").read_text())
         assert (report["state"], report["rows"]) == ("interrupted", committed)
 
-    assert "succeeded" in job_server.submit(job_file, out, override=LONGER)
+    assert "succeeded" in job_server.submit(job_file, out, overrides=LONGER)
     assert sorted(pd.read_parquet(out / "generations")["row"]) == list(range(200))
     report = json.loads((out / "report.json").read_text())
     assert 0 < report["rows_this_run"] < report["rows"] == 200

@@ -48,7 +48,7 @@ def test_the_lowest_pages_go_first():
 ROWS = st.tuples(st.integers(1, 50), st.integers(1, 15))  # prompt tokens, new tokens: within the cache
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows=st.lists(ROWS, max_size=12), slots=st.integers(1, 5), data=st.data())
 def test_rows_of_any_size_all_run_once(rows, slots, data):
     """Rows come and end at any time; those that run always get their pages."""

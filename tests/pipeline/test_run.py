@@ -124,6 +124,7 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
     assert table["prompt"][0] == "Answer.\nIt came broken."
 
 
+@pytest.mark.slow
 def test_samples_depend_on_the_row_and_the_seed_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     prompts = random_prompts(20)
 

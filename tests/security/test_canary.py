@@ -28,7 +28,6 @@ import yaml
 
 from tests.nursery.nursery import FORKING, Nursery
 from tests.pipeline.storage.bad_network import BadNetwork
-from tests.ray_head import WITHOUT_TOKEN
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary"  # every planted string has it
@@ -89,12 +88,6 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
     path = tmp_path / "job.yaml"
     path.write_text(yaml.safe_dump(job))
     return path
-
-
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with Nursery(tmp_path_factory.mktemp("nursery") / "socket", WITHOUT_TOKEN) as nursery:
-        yield nursery
 
 
 def start(job_file: Path, ray_folder: Path, endpoint: str, nursery: Nursery) -> "subprocess.Popen[str]":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.row_routing import RowRouting
@@ -38,6 +38,7 @@ def over_all_groups(table: pa.Table) -> pd.DataFrame:
     return frame.drop(columns="group").groupby(by).sum()
 
 
+@settings(max_examples=30)
 @given(shards=st.lists(ROWS, min_size=1, max_size=4), most=st.integers(1, 5))
 def test_merged_groups_add_up_to_what_they_were(
     make_routing: MakeRouting, shards: list[list[tuple[str, int, int]]], most: int

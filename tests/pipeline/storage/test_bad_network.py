@@ -65,7 +65,7 @@ def gcs(gcs_url: str, gcs_endpoint: str) -> Server:
     return Server(gcs_url, gcs_endpoint, "STORAGE_EMULATOR_HOST", GoogleFileSystem, "POST", 50 * 2**20)
 
 
-@pytest.fixture(params=["s3", "gcs"])
+@pytest.fixture(params=["s3", pytest.param("gcs", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> Server:
     server: Server = request.getfixturevalue(request.param)
     return server
