@@ -11,6 +11,7 @@ from pipeline.durable.finishing import Parts, read_parts, write_router_tables
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun
 from pipeline.durable.protocol import PARTS, part_path, success_path
+from pipeline.errors import JobError, quoting_no_row
 from pipeline.job import Job
 from pipeline.planned import joined
 from pipeline.reading.plan import Plan
@@ -19,6 +20,7 @@ from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.routing_sums import Sums, are_merged, merge
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
+from pipeline.storage.urls import redact
 
 # For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 15.
 _SECONDS_TO_ADD_UP = 5.0
@@ -59,6 +61,15 @@ def write_report(
         plan, committed = _look(job, store)
         if committed == before or not _complete(plan, committed):
             return report, total.parts if total else []
+
+
+def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
+    """The report of a run that was stopped; where it can't be written, a warning says why."""
+    try:
+        with quoting_no_row():
+            write_report(job, store, "interrupted", new, seconds)
+    except (JobError, OSError) as error:  # what is committed stays all the same
+        logger.warning("no report was written: %s", redact(str(error)))
 
 
 def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:

@@ -1,7 +1,6 @@
 """A job from its configuration to its report: plan, read, prepare, run the model, publish, finish."""
 
 import json
-import logging
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -24,8 +23,8 @@ from pipeline.dashboard import warn_if_exposed
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
-from pipeline.ending import write_report
-from pipeline.errors import Interrupted, JobError, TooManyErrors, quoting_no_row
+from pipeline.ending import report_interrupted, write_report
+from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
@@ -40,10 +39,7 @@ from pipeline.shared_prefix import shared_prefix
 from pipeline.signals import stopping_at_once
 from pipeline.stopping import stopping_on_signals
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 from pipeline.under_way import UnderWay
-
-logger = logging.getLogger(__name__)
 
 
 @stopping_at_once()
@@ -84,7 +80,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                             committed[part.path] = summary
                             progress.add(summary)
     except Interrupted as stop:
-        _report_interrupted(job, store, [*committed.values()], time.monotonic() - started)
+        report_interrupted(job, store, [*committed.values()], time.monotonic() - started)
         raise Interrupted from stop
     return _finish(job, store, plan, [*committed.values()], time.monotonic() - started, sha256)
 
@@ -159,14 +155,6 @@ def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
         max_concurrent_calls_per_actor=in_flight,
         max_tasks_in_flight_per_actor=2 * in_flight,
     )
-
-
-def _report_interrupted(job: Job, store: Store, new: list[ShardSummary], seconds: float) -> None:
-    try:
-        with quoting_no_row():
-            write_report(job, store, "interrupted", new, seconds)
-    except (JobError, OSError) as error:  # what is committed stays all the same
-        logger.warning("no report was written: %s", redact(str(error)))
 
 
 def _finish(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.config import JobConfig
-from pipeline.ending import write_report
+from pipeline.ending import report_interrupted, write_report
 from pipeline.job import check_job
 from pipeline.run import run
 from pipeline.storage.store import LocalStore, Store
@@ -85,3 +85,24 @@ def test_only_parts_of_earlier_runs_are_read_whole(
 def hashes_of(out: Path) -> dict[str, str]:
     """What _SUCCESS says of each part."""
     return {part["path"]: part["sha256"] for part in json.loads((out / "_SUCCESS").read_bytes())["parts"]}
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [(OSError("the disk is gone"), "the disk is gone"), (ValueError("secret"), "ValueError, raised at ")],
+)
+def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
+    make_config: Callable[..., JobConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Exception,
+    told: str,
+) -> None:
+    def fail(*given: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr("pipeline.ending.write_report", fail)
+    config = make_config([{"ids": [1]}])
+    report_interrupted(check_job(config), Store.open(config.output.path), [], 1.0)
+    assert f"no report was written: {told}" in caplog.text
+    assert "secret" not in caplog.text
