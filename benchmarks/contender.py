@@ -33,6 +33,7 @@ class Task:
     rows: int | None
     threads: int
     llama_server: str | None = None  # its program
+    gguf: str | None = None  # the same weights as `folder` has
 
 
 @dataclass(frozen=True)
@@ -116,35 +117,34 @@ def _transformers(task: Task) -> Result:
 
 def _llama(task: Task) -> Result:
     from benchmarks import llama_peer as peer
-    from benchmarks.gguf_checkpoint import write_gguf
 
     assert task.llama_server is not None
-    gguf = Path(task.folder, "model.gguf")
-    if not gguf.exists():
-        write_gguf(Path(task.folder), gguf)
+    assert task.gguf is not None
     config = ModelConfig.from_folder(task.folder)
     workload = WORKLOADS[task.workload](config.vocab_size, task.rows)
     slots = int(task.contender.split()[-1])
     started = time.perf_counter()
-    with peer.running(Path(task.llama_server), gguf, workload.longest, slots, task.threads) as server:
+    with peer.running(task.llama_server, Path(task.gguf), workload.longest, slots, task.threads) as server:
         loaded = time.perf_counter() - started
         cpu, started = server.cpu_seconds(), time.perf_counter()
         token_ids = server.generate(workload)
         seconds = time.perf_counter() - started
         cpu = server.cpu_seconds() - cpu
-        return Result(task.contender, seconds, cpu, loaded, server.memory(), token_ids, None, None)
+    return Result(
+        task.contender, seconds, cpu, loaded, _peak(resource.RUSAGE_CHILDREN), token_ids, None, None
+    )
 
 
-def _peak() -> int:
-    """Bytes of this process' memory at its largest; on a GPU, of the GPU's."""
+def _peak(whose: int = resource.RUSAGE_SELF) -> int:
+    """Bytes of memory at their most, of this process or of those that it ran; on a GPU, of the GPU's."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(whose).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":
     given = Task(**json.loads(sys.argv[1]))
     torch.set_num_threads(given.threads)
-    run = _ours if given.contender.startswith(OURS) else _llama if given.contender in LLAMA else _transformers
+    run = {"mixtray": _ours, "hf": _transformers, "llama.cpp": _llama}[given.contender.split()[0]]
     result = run(given)
     print(json.dumps(asdict(result)))

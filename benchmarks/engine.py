@@ -1,7 +1,8 @@
 """The engine against its peers: alternating runs of the same workload, and whether they say the same."""
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -39,10 +40,9 @@ def bench_engine(
     best alone.
 
     Raises:
-        ValueError: nobody's name has `only` in it.
+        ValueError: nobody's name has `only` in it, or llama.cpp has no part in this.
     """
     threads = threads or torch.get_num_threads()
-    program = str(llama_server) if llama_server else None
     with ExitStack() as stack:
         folder = stack.enter_context(checkpoint_or_random(checkpoint, size))
         config = ModelConfig.from_folder(folder)
@@ -50,6 +50,13 @@ def bench_engine(
         device = default_device()
         dtype = compute_dtype("auto", config, device)
         speed = Speed.of(device, dtype)
+        peers = LLAMA if llama_server else []
+        contenders_of = {kind: _contenders(kind, only, peers, device) for kind in workloads}
+        llama: list[str] = []
+        if llama_server:
+            if not any(name in LLAMA for names in contenders_of.values() for name in names):
+                raise ValueError("llama.cpp is a contender on CPUs alone, where tokens are generated")
+            llama = [str(llama_server), str(stack.enter_context(_gguf(folder)))]
         report: dict[str, Any] = {
             "machine": machine(threads) | asdict(speed),
             "model": size if checkpoint is None else checkpoint.name,
@@ -58,23 +65,38 @@ def bench_engine(
         for kind in workloads:
             workload = WORKLOADS[kind](config.vocab_size, rows)
             results: dict[str, list[Result]] = {}
-            contenders = [
-                name
-                for name in (LABELLING if workload.choices else GENERATING + (LLAMA if llama_server else []))
-                if (not only or only in name) and (name != INT8 or device.type == "cpu")
-            ]
-            if not contenders:
-                raise ValueError(f"no contender of {kind} here has {only!r} in its name")
+            contenders = contenders_of[kind]
             for repeat in range(repeats):
                 for contender in contenders:
                     progress(f"{kind}, {repeat + 1} of {repeats}: {contender}")
-                    task = Task(contender, str(folder), kind, rows, threads, program)
+                    task = Task(contender, str(folder), kind, rows, threads, *llama)
                     results.setdefault(contender, []).append(measure(task))
                 contenders = _best_settings(results)
                 floor = Floor.of(workload, config, dtype)
                 report["workloads"][kind] = _summary(workload, results, floor, speed)
                 keep(report)
     return report
+
+
+def _contenders(kind: str, only: str | None, peers: list[str], device: torch.device) -> list[str]:
+    names = LABELLING if kind == "label" else GENERATING + peers
+    if device.type != "cpu":
+        names = [name for name in names if name not in (INT8, *LLAMA)]
+    chosen = [name for name in names if not only or only in name]
+    if not chosen:
+        raise ValueError(f"no contender of {kind} here has {only!r} in its name")
+    return chosen
+
+
+@contextmanager
+def _gguf(folder: Path) -> Iterator[Path]:
+    """The checkpoint as llama.cpp reads it."""
+    from benchmarks.gguf_checkpoint import write_gguf  # gguf is there for developers alone
+
+    with tempfile.TemporaryDirectory(prefix="gguf-") as temporary:
+        file = Path(temporary, "model.gguf")
+        write_gguf(folder, file)
+        yield file
 
 
 def _best_settings(results: dict[str, list[Result]]) -> list[str]:

@@ -27,15 +27,19 @@ _OF_EXPERT = {"ffn_gate_exps": "w1", "ffn_down_exps": "w2", "ffn_up_exps": "w3"}
 
 
 def write_gguf(folder: Path, file: Path) -> None:
-    """From a checkpoint of one safetensors file with a tensor for each expert."""
+    """From a checkpoint of one safetensors file with a tensor for each expert; ValueError for any other."""
     config = ModelConfig.from_folder(folder)
+    if not (folder / "model.safetensors").exists() or not config.num_experts or config.tie_embeddings:
+        raise ValueError(f"{folder}: llama.cpp is given one file, with experts and untied embeddings")
+    if config.sliding_window is not None:
+        raise ValueError(f"{folder}: llama.cpp attends to all tokens, this model to a window")
     writer = GGUFWriter(str(file), "llama")
     _add_sizes(writer, config)
     _add_vocabulary(writer, config.vocab_size)
-    with safe_open(folder / "model.safetensors", "numpy") as stored:
+    with safe_open(folder / "model.safetensors", "pt") as stored:
 
         def read(name: str) -> Array:
-            weights: Array = stored.get_tensor(f"{name}.weight").astype(np.float32)
+            weights: Array = stored.get_tensor(f"{name}.weight").float().numpy()
             return weights
 
         writer.add_tensor("token_embd.weight", read("model.embed_tokens"))
@@ -74,6 +78,8 @@ def _add_sizes(writer: GGUFWriter, config: ModelConfig) -> None:
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_rope_dimension_count(config.head_dim)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
     writer.add_vocab_size(config.vocab_size)
     writer.add_expert_count(config.num_experts)
     writer.add_expert_used_count(config.num_experts_per_tok)

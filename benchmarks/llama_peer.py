@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import psutil
 
 from benchmarks.workloads import Workload
 
 _SECONDS_TO_START = 300
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment says
 
 
 @dataclass(frozen=True)
@@ -41,28 +41,26 @@ class Server:
         }
         body = json.dumps(asked).encode()
         request = urllib.request.Request(f"{self.url}/completion", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request) as answer:
+        with _DIRECTLY.open(request) as answer:
             tokens: list[int] = json.load(answer)["tokens"]
+        if len(tokens) != new_tokens:
+            raise RuntimeError(f"llama.cpp's server gave {len(tokens)} tokens instead of {new_tokens}")
         return tokens
 
     def cpu_seconds(self) -> float:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def memory(self) -> int:
-        """Bytes that it holds now, which is its most: the cache is all reserved when it starts."""
-        return int(self.process.memory_info().rss)
-
 
 @contextmanager
-def running(program: Path, gguf: Path, longest: int, slots: int, threads: int) -> Iterator[Server]:
+def running(program: str, gguf: Path, longest: int, slots: int, threads: int) -> Iterator[Server]:
     """A server that has loaded the weights, with a cache of `longest` tokens for each slot.
 
     RuntimeError, with its last words, if it does not come up.
     """
     port = _free_port()
     command = [
-        str(program), "--model", str(gguf), "--host", "127.0.0.1", "--port", str(port),
+        program, "--model", str(gguf), "--host", "127.0.0.1", "--port", str(port),
         "--parallel", str(slots), "--ctx-size", str(slots * longest),
         "--threads", str(threads), "--threads-batch", str(threads),
         "--cache-type-k", "f32", "--cache-type-v", "f32", "--cache-ram", "0",
@@ -75,6 +73,7 @@ def running(program: Path, gguf: Path, longest: int, slots: int, threads: int) -
             yield server
         finally:
             process.kill()
+            process.wait()
 
 
 def _wait_until_loaded(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -83,9 +82,9 @@ def _wait_until_loaded(url: str, process: "subprocess.Popen[bytes]", log: Path) 
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"llama.cpp's server: {log.read_text(errors='replace')[-2000:]}")
         try:
-            with urllib.request.urlopen(f"{url}/health"):
+            with _DIRECTLY.open(f"{url}/health", timeout=5):
                 return
-        except (URLError, ConnectionError):
+        except OSError:
             time.sleep(0.1)
 
 

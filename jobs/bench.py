@@ -54,11 +54,16 @@ def engine(
     repeats: Repeats = 3,
     only: Annotated[str | None, typer.Option(help="Contenders with this in their name.")] = None,
     llama_server: Annotated[
-        Path | None, typer.Option(help="llama.cpp's server program, to be a contender too; needs gguf.")
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="llama.cpp's server, to be a contender; needs mixtray[dev].",
+        ),
     ] = None,
     output: Output = None,
 ) -> None:
-    """The engine alone, without Ray, on workloads of fixed seeds, alternating with transformers."""
+    """The engine alone, without Ray, on workloads of fixed seeds, alternating with its peers."""
     from benchmarks.engine import bench_engine
 
     workloads = workload or [*WORKLOADS[:3]]

@@ -68,7 +68,7 @@ def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seco
     try:
         with quoting_no_row():
             write_report(job, store, "interrupted", new, seconds)
-    except (JobError, OSError) as error:  # what is committed stays all the same
+    except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))
 
 

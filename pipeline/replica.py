@@ -75,6 +75,7 @@ class Replica:
         self._never = asyncio.Event()
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
+        """A replica with another engine has its own."""
         return load_engine(options)
 
     async def __call__(self, prepared: pa.Table) -> AsyncIterator[pa.Table]:

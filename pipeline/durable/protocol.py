@@ -87,7 +87,7 @@ def publish(
 def finalize(
     plan: Plan,
     summaries: Sequence[Mapping[str, Any]],
-    known: Mapping[str, str | None] | None = None,
+    known: Mapping[str, str | None] = {},
 ) -> Steps[None]:
     """Write the `_SUCCESS` of every plan file once all shards of `plan` are committed.
 
@@ -106,7 +106,7 @@ def finalize(
         if (yield Read(success_path(number))) is not None:
             continue
         shards, summary = by_file[number]
-        parts = yield from _hashed(shards, known or {})
+        parts = yield from _hashed(shards, known)
         success = {
             **summary,
             "format_version": 1,

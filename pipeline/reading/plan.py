@@ -81,7 +81,8 @@ class Plan:
         names = [field.name for field in dataclasses.fields(Shard) if field.name in stored.schema_arrow.names]
         shards: list[Shard] = []
         for group in range(stored.num_row_groups):
-            columns = (_shared(column.to_pylist()) for column in stored.read_row_group(group, names))
+            table = stored.read_row_group(group).select(names)
+            columns = (_shared(column.to_pylist()) for column in table.itercolumns())
             rows = zip(*columns, strict=True)
             shards.extend(Shard(**dict(zip(names, row, strict=True))) for row in rows)
         return Plan(

@@ -1,12 +1,17 @@
 """What llama.cpp is given is the same model: all weights, its sizes, and rotations of the same pairs."""
 
+import json
+
 import numpy as np
 import pytest
-from gguf import GGUFReader
+from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
 from safetensors.numpy import load_file
 
 from benchmarks.gguf_checkpoint import neighbours_from_halves, write_gguf
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
+
+TINY = SIZES["tiny"]
+HEADS = {"q": TINY["num_attention_heads"], "k": TINY["num_key_value_heads"]}
 
 
 @pytest.fixture(scope="module")
@@ -16,20 +21,59 @@ def folder(tmp_path_factory):
     return folder
 
 
-def test_every_weight_and_size_is_there_once(folder):
+@pytest.fixture(scope="module")
+def written(folder):
     write_gguf(folder, folder / "model.gguf")
-    written = GGUFReader(folder / "model.gguf")
-    stored = load_file(folder / "model.safetensors")
-    assert sum(int(tensor.n_elements) for tensor in written.tensors) == sum(w.size for w in stored.values())
+    return GGUFReader(folder / "model.gguf")
+
+
+def test_every_weight_has_the_name_that_llama_cpp_has_for_it(folder, written):
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, TINY["num_hidden_layers"])
     tensors = {tensor.name: tensor.data for tensor in written.tensors}
-    for expert in range(8):
-        np.testing.assert_array_equal(
-            tensors["blk.1.ffn_down_exps.weight"][expert],
-            stored[f"model.layers.1.block_sparse_moe.experts.{expert}.w2.weight"],
-        )
-    assert written.fields["llama.expert_used_count"].contents() == 2
-    assert written.fields["llama.embedding_length"].contents() == SIZES["tiny"]["hidden_size"]
-    assert len(written.fields["tokenizer.ggml.tokens"].data) == SIZES["tiny"]["vocab_size"]
+    for name, weights in load_file(folder / "model.safetensors").items():
+        layer, _, expert = name.removesuffix(".weight").partition(".experts.")
+        if expert:
+            number, _, part = expert.partition(".")
+            found = tensors[f"{names.get_name(f'{layer}.experts.{part}')}.weight"][int(number)]
+        else:
+            found = tensors[f"{names.get_name(layer)}.weight"]
+        projection = name.removesuffix("_proj.weight")[-1]
+        if "self_attn" in name and projection in HEADS:
+            weights = neighbours_from_halves(weights, HEADS[projection])
+        np.testing.assert_array_equal(found, weights, err_msg=name)
+    stacked = 3 * TINY["num_hidden_layers"] * (TINY["num_local_experts"] - 1)
+    assert len(tensors) == len(load_file(folder / "model.safetensors")) - stacked
+
+
+def test_every_size_is_there(written):
+    sizes = {name.removeprefix("llama."): field.contents() for name, field in written.fields.items()}
+    assert len(sizes["tokenizer.ggml.tokens"]) == TINY["vocab_size"]
+    head_dim = TINY["hidden_size"] // TINY["num_attention_heads"]
+    expected = {
+        "context_length": TINY["max_position_embeddings"],
+        "embedding_length": TINY["hidden_size"],
+        "block_count": TINY["num_hidden_layers"],
+        "feed_forward_length": TINY["intermediate_size"],
+        "attention.head_count": TINY["num_attention_heads"],
+        "attention.head_count_kv": TINY["num_key_value_heads"],
+        "attention.key_length": head_dim,
+        "attention.value_length": head_dim,
+        "attention.layer_norm_rms_epsilon": pytest.approx(TINY["rms_norm_eps"]),
+        "rope.freq_base": TINY["rope_theta"],
+        "rope.dimension_count": head_dim,
+        "vocab_size": TINY["vocab_size"],
+        "expert_count": TINY["num_local_experts"],
+        "expert_used_count": TINY["num_experts_per_tok"],
+    }
+    assert {name: sizes[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("change", [{"tie_word_embeddings": True}, {"sliding_window": 8}])
+def test_what_it_would_compute_otherwise_is_refused(folder, tmp_path, change):
+    (tmp_path / "config.json").write_text(json.dumps(TINY | change))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    with pytest.raises(ValueError, match=r"llama\.cpp"):
+        write_gguf(tmp_path, tmp_path / "model.gguf")
 
 
 def test_neighbours_rotate_as_the_halves_did():

@@ -1,9 +1,7 @@
 """Going on with a job of many shards takes a look at the plan and a list of the parts, and no more."""
 
 import time
-import tracemalloc
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from pipeline.durable.protocol import part_path, remaining
 from pipeline.ending import write_report
 from pipeline.job import check_job
 from pipeline.planned import planned
-from pipeline.reading.plan import Plan
 from pipeline.reporting.routing_sums import Sums, merge_into
 from pipeline.storage.store import LocalStore
 from tests.many_shards.folder import fill, make_config
@@ -76,22 +73,3 @@ def test_the_end_reads_each_part_once_and_holds_a_few_at_a_time(
     assert max(ahead) < 60
     assert (report.state, report.rows) == ("done", shards)
     assert set(parts[0].sha256) == {part_path(shard) for shard in planned(job, store, False).shards}
-
-
-def test_a_shard_takes_a_few_hundred_bytes_of_memory(tmp_path: Path) -> None:
-    fill(tmp_path, 1, missing=0)
-    config = make_config(tmp_path)
-    plan = planned(check_job(config), LocalStore(config.output.path), extending=False)
-    peaks = {}
-    for shards in (2_000, 20_000):
-        many = (
-            replace(plan.shards[0], ordinal=number, id=f"{number:016x}", first_row=number, start=9 * number)
-            for number in range(1_000, 1_000 + shards)
-        )
-        stored = Plan(tuple(many), plan.files).to_parquet()
-        tracemalloc.start()
-        kept = Plan.from_parquet(stored)
-        peaks[shards] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        assert len(kept.shards) == shards
-    assert (peaks[20_000] - peaks[2_000]) / 18_000 < 400

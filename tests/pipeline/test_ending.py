@@ -89,7 +89,11 @@ def hashes_of(out: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("trouble", "told"),
-    [(OSError("the disk is gone"), "the disk is gone"), (ValueError("secret"), "ValueError, raised at ")],
+    [
+        (OSError("the disk is gone"), "the disk is gone"),
+        (MemoryError("no room for 9 bytes"), "no room for 9 bytes"),
+        (ValueError("secret"), "ValueError, raised at "),
+    ],
 )
 def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
     make_config: Callable[..., JobConfig],

@@ -64,6 +64,7 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
         "unset": {"max_new_tokens": None, "stop": None},
         "short": {"max_new_tokens": 3},
         "sampled": {"temperature": 1.5, "seed": 4},
+        "sampled too": {"temperature": 1.5, "seed": 4},
         "logprobs": {"logprobs": True},
         "stopped": {"stop": [stop]},
         "beyond 64 bits": {"seed": 10**25},
@@ -81,6 +82,7 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
     assert tokens["plain"] == tokens["unset"] == tokens["logprobs"] == full
     assert tokens["short"] == full[:3]
     assert tokens["sampled"] != full
+    assert tokens["sampled too"] != tokens["sampled"], "a row's own place is in its random stream"
     assert len(table["token_logprobs"]["logprobs"]) == 12
     assert table["token_logprobs"]["plain"] is None
     assert table["text"]["plain"] == text

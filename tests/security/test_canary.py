@@ -103,9 +103,12 @@ def start(job_file: Path, ray_folder: Path, endpoint: str, nursery: Nursery) -> 
     )
 
 
-def replica_in(nursery: Nursery) -> psutil.Process | None:
+def replica_in(nursery: Nursery, since: float) -> psutil.Process | None:
+    """A replica that was forked after `since`: those of other tests' jobs may not have ended yet."""
     for child in psutil.Process(nursery.pid).children():
         with suppress(psutil.NoSuchProcess):  # it may have ended by now
+            if child.create_time() < since:
+                continue
             if "MapWorker(MapBatches(Replica))" in " ".join(child.cmdline()):
                 return child
     return None
@@ -144,8 +147,9 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
 ) -> None:
     s3 = fsspec.filesystem("s3", use_listings_cache=False)
     out = f"{s3_url}/out"
+    began = time.time()
     killed = start(job_file, ray_folder, s3_endpoint, nursery)
-    while (replica := replica_in(nursery)) is None or not s3.glob(f"{out}/generations/*"):
+    while (replica := replica_in(nursery, began)) is None or not s3.glob(f"{out}/generations/*"):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.2)
     replica.send_signal(signal.SIGKILL)

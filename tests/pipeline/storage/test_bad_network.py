@@ -219,6 +219,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], str | 
     ended.set()
 
 
+@pytest.mark.parametrize("server", ["s3", "gcs"], indirect=True)
 def test_a_server_that_falls_silent_is_asked_again(
     server: Server, silent: Callable[[float], str | None]
 ) -> None:
