@@ -1,7 +1,6 @@
 """One contender, one workload, one fresh process: what it took, and what came out."""
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.own_process import call
+from benchmarks.peak_memory import peak_memory
 from benchmarks.random_checkpoint import has_weights
 from benchmarks.workloads import WORKLOADS
 from model.config import ModelConfig
@@ -130,16 +130,13 @@ def _llama(task: Task) -> Result:
         token_ids = server.generate(workload)
         seconds = time.perf_counter() - started
         cpu = server.cpu_seconds() - cpu
-    return Result(
-        task.contender, seconds, cpu, loaded, _peak(resource.RUSAGE_CHILDREN), token_ids, None, None
-    )
+        peak = peak_memory(server.process.pid)
+    return Result(task.contender, seconds, cpu, loaded, peak, token_ids, None, None)
 
 
-def _peak(whose: int = resource.RUSAGE_SELF) -> int:
-    """Bytes of memory at their most, of this process or of those that it ran; on a GPU, of the GPU's."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(whose).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+def _peak() -> int:
+    """Bytes of this process' memory at its most; on a GPU, of the GPU's."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
 
 
 if __name__ == "__main__":

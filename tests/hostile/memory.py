@@ -5,12 +5,12 @@ takes more than 1.2 times the memory of the first.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.peak_memory import peak_memory
 from pipeline.config import InputSection
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.shards import read_shard, records
@@ -32,7 +32,7 @@ def read(path: str) -> None:
     rows = 0
     for shard in make_plan(section).shards:
         rows += sum(isinstance(record, dict) for record in records(read_shard(shard, ["text"]), ["text"]))
-    print(rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(rows, peak_memory())
 
 
 def peak(megabytes: int) -> tuple[int, int]:

@@ -7,13 +7,13 @@ holds one already.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.peak_memory import peak_memory
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import part_path, remaining
 from pipeline.ending import write_report
@@ -84,7 +84,7 @@ def whole(place: Path) -> None:
 
 
 def _peak_memory() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory() / 2**20
 
 
 def _say(what: str, value: float) -> None:
