@@ -8,7 +8,7 @@ from pipeline.durable.protocol import Published
 from pipeline.reading.plan import Shard
 from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
 from tests.simulation.evidence import Evidence
-from tests.simulation.invariant import require
+from tests.simulation.invariant import require, rows_of
 from tests.simulation.small_jobs import CRASHED, Job
 
 IN_FLIGHT = 2  # shards of a replica
@@ -160,7 +160,7 @@ class Cluster:
         require(deserved, f"{trial.shard.id} is given up after {stood} deaths")
         self.given_up += 1
         shard = trial.shard
-        if self.pair and self.pair <= set(range(shard.first_row, shard.first_row + shard.rows)):
+        if self.pair and self.pair <= rows_of([shard]):
             self.pair_given_up = True
         else:
             self.max_attempts += 1

@@ -71,10 +71,10 @@ class Reader:
         require(self.job and PLAN_OF[data] is self.job, f"{path} is another job's")
         require(number or data in self.job.plans, f"{path} holds only later files")
         before = [shard for plan in self.plans for shard in plan.shards]
-        planned = _rows(before)
+        planned = rows_of(before)
         for ordinal, shard in enumerate(PLANS[data].shards, len(before)):
             require(shard.ordinal == ordinal, f"{path} has ordinal {shard.ordinal} where {ordinal} is next")
-            require(planned.isdisjoint(_rows([shard])), f"{path} plans rows of {shard.name} anew")
+            require(planned.isdisjoint(rows_of([shard])), f"{path} plans rows of {shard.name} anew")
             self.shards[_name(shard)] = shard
         self.plans.append(PLANS[data])
 
@@ -132,7 +132,7 @@ class Reader:
     def look_at_a_job_given_up(self, pair: set[int]) -> None:
         """Two rows kill whenever they run together: where both are left, their shard can't be published."""
         for path, shard in self.shards.items():
-            if pair <= _rows([shard]) and path in self._files:
+            if pair <= rows_of([shard]) and path in self._files:
                 require(pair & self.crashed_rows, f"rows {pair} came out of {shard.id} alive")
 
 
@@ -145,7 +145,7 @@ def most_deaths(max_attempts: int, rows: int) -> int:
     return max(2, max_attempts) + max(1, math.ceil(math.log2(rows)))
 
 
-def _rows(shards: Iterable[Shard]) -> set[int]:
+def rows_of(shards: Iterable[Shard]) -> set[int]:
     return {row for shard in shards for row in range(shard.first_row, shard.first_row + shard.rows)}
 
 

@@ -14,7 +14,7 @@ from tests.simulation.actors import Actor, Process, late
 from tests.simulation.cluster import Cluster
 from tests.simulation.evidence import FOLDER as ATTEMPTS
 from tests.simulation.hostile_store import HostileStore, Operation
-from tests.simulation.invariant import Reader, ViolationError, most_deaths, require
+from tests.simulation.invariant import Reader, ViolationError, most_deaths, require, rows_of
 from tests.simulation.small_jobs import JOBS
 from tests.simulation.tally import Tally
 
@@ -97,6 +97,8 @@ class World:
         for shard in self.reader.shards.values():
             allowed = most_deaths(self.max_attempts, shard.rows)
             if self.pair:
+                if not self.pair <= rows_of([shard]):
+                    continue
                 deaths, allowed = self.cluster.pair_deaths, allowed * (1 + self.max_attempts)
             elif len(self.poison) == 1:
                 deaths = self.cluster.poison_deaths.get(shard.id, 0)
