@@ -34,7 +34,7 @@ def to_parquet(sums: Sums) -> bytes:
 
 
 def from_parquet(data: bytes) -> Sums:
-    table = pq.read_table(pa.BufferReader(data))
+    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)  # small: half of the time
     groups = table["group"].unique().to_pylist()
     if not groups:
         return {}
