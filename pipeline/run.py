@@ -30,7 +30,8 @@ from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard
 from pipeline.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report

@@ -24,7 +24,8 @@ import orjson
 from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.durable.planning import plan_path
 from pipeline.errors import ConfigError, JobError
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
@@ -60,8 +61,11 @@ def success_path(number: int) -> str:
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:
     """The shards that are not committed; ConfigError if parts of another job lie among them."""
-    committed = yield from _committed(plan)
-    return [shard for shard in plan.shards if part_path(shard) not in committed]
+    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
+    if len(listed) > len(plan.shards) - len(missing):
+        yield from _refuse_strange(plan, listed)
+    return missing
 
 
 def publish(
@@ -94,11 +98,10 @@ def finalize(
     `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
     store holds them; `known` may give hashes, by path, of those that this run created or read itself.
     """
-    committed = yield from _committed(plan)
-    missing = [shard.id for shard in plan.shards if part_path(shard) not in committed]
+    missing = yield from remaining(plan)
     if missing:
         raise JobError(
-            f"{len(missing)} shards are not in output.path though they were committed, {missing[0]} for "
+            f"{len(missing)} shards are not in output.path though they were committed, {missing[0].id} for "
             "one: all machines must see the same folder; run the same command again"
         )
     by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
@@ -125,12 +128,10 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
     return parts
 
 
-def _committed(plan: Plan) -> Steps[set[str]]:
-    """The parts that are there, those of later plan files left out; ConfigError if some are of no plan."""
-    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+def _refuse_strange(plan: Plan, listed: set[str]) -> Steps[None]:
+    """ConfigError if parts are there that are of no plan, those of later plan files left out."""
     strange = sorted(listed.difference(map(part_path, plan.shards)))
-    committed = listed.difference(strange)
-    if strange and (yield Read(plan_path(plan.plan_files))) is not None:
+    if (yield Read(plan_path(plan.plan_files))) is not None:
         # Another run has extended the job meanwhile; ordinals go on where those of this plan end.
         strange = [path for path in strange if _ordinal(path) < len(plan.shards)]
     if strange:
@@ -138,7 +139,6 @@ def _committed(plan: Plan) -> Steps[set[str]]:
             f"output.path: {len(strange)} files in it are not of this job, {strange[0]} for one; "
             "choose an empty folder"
         )
-    return committed
 
 
 def _ordinal(path: str) -> int:

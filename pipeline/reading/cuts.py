@@ -5,7 +5,8 @@ the same plan, and jobs whose rows may differ have no shard in common.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any
 
 from pipeline.config import InputSection
@@ -14,7 +15,8 @@ from pipeline.reading.columns import check_columns
 from pipeline.reading.files import InputFile, expand
 from pipeline.reading.kept import KeptBefore
 from pipeline.reading.parquet import read_footer
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard, ShardTable
 from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
 from pipeline.storage.urls import redact
 
@@ -37,15 +39,19 @@ def _make_plan(section: InputSection, before: Plan, job: str) -> Plan:
     planned = {file.name for file in before.files}
     files = [file for file in expand(section) if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before))
-    shards: list[Shard] = []
+    return Plan(ShardTable.of(_shards(files, section, kept, len(before.shards), job)), tuple(files))
+
+
+def _shards(
+    files: Iterable[InputFile], section: InputSection, kept: str, first_ordinal: int, job: str
+) -> Iterator[Shard]:
+    ordinals = count(first_ordinal)
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
         for cut in cuts(file, section.shard_rows):
-            ordinal = len(before.shards) + len(shards)
-            shards.append(_shard(job, file, kept, ordinal, first_row, **cut))
+            yield _shard(job, file, kept, next(ordinals), first_row, **cut)
             first_row += cut["rows"]
-    return Plan(tuple(shards), tuple(files))
 
 
 def _kept_before(plan: Plan) -> KeptBefore | None:

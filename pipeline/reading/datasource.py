@@ -14,7 +14,7 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from pipeline.errors import quoting_no_row
-from pipeline.reading.plan import Shard
+from pipeline.reading.shard_table import Shard
 from pipeline.reading.shards import read_shard
 
 SHARD_COLUMN = "_shard"

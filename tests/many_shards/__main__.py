@@ -57,6 +57,7 @@ def resume(place: Path) -> None:
     _say("until they are known, s", time.perf_counter() - began)
     _say("    of it CPU time, s", time.process_time() - computed)
     _say("    memory it took, MiB", _peak_memory() - memory)
+    _say("    the process' peak, MiB", _peak_memory())
 
 
 def interrupted(place: Path) -> None:

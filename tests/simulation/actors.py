@@ -10,7 +10,8 @@ from typing import Any
 from pipeline.durable import planning, protocol
 from pipeline.durable.operations import Create, Operation, Steps
 from pipeline.durable.protocol import RouterTable
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard
 from tests.simulation.small_jobs import PLANS, Job, part_bytes, router_bytes
 
 Rows = dict[int, str]  # by number in the shard: an error code, or with whom the row ran

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from pipeline.durable.protocol import RouterTable
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard
 
 CRASHED = "WORKER_CRASH"
 

@@ -11,7 +11,8 @@ from pipeline.durable.planning import SPEC, extend, start
 from pipeline.durable.protocol import SUCCESS, RouterTable, finalize, part_path, publish, remaining
 from pipeline.durable.spec import make_spec, spec_bytes
 from pipeline.errors import ConfigError, JobError
-from pipeline.reading.plan import Plan, Shard
+from pipeline.reading.plan import Plan
+from pipeline.reading.shard_table import Shard
 from pipeline.storage.store import Store
 
 

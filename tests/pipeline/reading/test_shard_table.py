@@ -1,0 +1,52 @@
+"""A table of shards is a sequence like any other, however they came into it."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.reading.shard_table import Shard, ShardTable
+
+names = st.sampled_from(["a.jsonl", "b.parquet", "é/c.jsonl"])
+numbers = st.integers(0, 2**62)
+many_shards = st.lists(
+    st.builds(
+        Shard,
+        ordinal=numbers, id=st.text("0123456789abcdef", min_size=16, max_size=16), file=names, name=names,
+        etag=names, format=st.sampled_from(["jsonl", "parquet"]), first_row=numbers, rows=numbers,
+        start=numbers, end=numbers, skip=numbers, broken=st.booleans(), kept=st.sampled_from(["", "int64"]),
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(many_shards, many_shards, st.slices(24))
+def test_it_is_a_sequence_of_its_shards(first: list[Shard], second: list[Shard], part: slice) -> None:
+    plain = first + second
+    table = ShardTable.join([ShardTable.of(first), ShardTable.of(iter(second))])
+    assert list(table) == plain
+    assert table == plain
+    assert len(table) == len(plain)
+    assert [table[place] for place in range(-len(plain), len(plain))] == plain + plain
+    assert_same(table[part], plain[part])
+    assert_same(table[part][::-1], plain[part][::-1])
+
+
+def assert_same(table: Sequence[Shard], plain: Sequence[Shard]) -> None:
+    assert isinstance(table, ShardTable)
+    assert list(table) == plain
+
+
+@given(many_shards)
+def test_its_files_are_opened_where_they_are_today(shards: list[Shard]) -> None:
+    table = ShardTable.of(shards)
+    moved = table.opened_at({shard.file: f"/moved/{shard.file}" for shard in shards})
+    assert [shard.file for shard in moved] == [f"/moved/{shard.file}" for shard in shards]
+    assert moved.opened_at({f"/moved/{shard.file}": shard.file for shard in shards}) == table
+
+
+def test_tables_of_other_shards_differ() -> None:
+    shards = [Shard(n, f"{n:016x}", "a", "a", "tag", "jsonl", n, 1, n, n + 1) for n in range(3)]
+    assert ShardTable.of(shards) != shards[:2]
+    assert ShardTable.of(shards) != shards[::-1]
+    assert ShardTable.of(shards) != 3
