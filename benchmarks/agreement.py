@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import carry_shard
-from pipeline.reading.shards import read_shard
+from pipeline.reading.shard_rows import read_shard
 from pipeline.tasks import Outcome, make_task
 
 Row = dict[str, Any]

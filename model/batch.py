@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    rows: list[Row]
+    rows: list[Row]  # decoding ones first, which are computed together
     token_ids: Tensor  # [B, T]
     mask: Tensor  # [B, T]
     positions: Tensor  # [B, T]

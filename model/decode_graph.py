@@ -110,7 +110,7 @@ class DecodeStep:
         token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
-            Writes(None, self.cache.vectors(places.long())),
+            Writes(None, self.cache.indices(places.long())),
             PageTable(self._inputs[:, _FIRST_PAGE:], begins, ends),
             shares=shares.bool() if self.cache.prefix else None,
         )

@@ -18,6 +18,7 @@ from model.checkpoint import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.decode_graph import DecodeGraphs
 from model.linear import layout_for
+from model.memory import keep_freed_memory
 from model.parallel import TensorParallel
 from model.routing import RoutingRecorder
 from model.token_owners import TokenOwners
@@ -45,6 +46,7 @@ class ExecutorOptions:
 class Executor:
     def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
         torch.set_num_threads(options.threads)
+        keep_freed_memory()
         self.device, self.size = options.device, tp.size
         config = ModelConfig.from_folder(options.folder)
         layout = layout_for(options.dtype, options.device, options.quantization)

@@ -37,16 +37,24 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
 
     ValueError if the weights can't be quantized so on this machine.
     """
-    fp32_on_cpu = device.type == "cpu" and dtype is torch.float32
+    on_cpu = device.type == "cpu"
     if quantization == "int8":
-        if not fp32_on_cpu:
+        if not on_cpu or dtype is not torch.float32:
             raise ValueError(f"quantization int8 computes in float32 on CPUs, got {dtype} on {device.type}")
         if torch.backends.quantized.engine not in ("x86", "fbgemm"):
             raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
         return int8
     if quantization != "none":
         raise ValueError(f"quantization must be none or int8, got {quantization}")
-    return packed if fp32_on_cpu and torch.backends.mkldnn.is_available() else None
+    return packed if on_cpu and dtype in _native_dtypes() else None
+
+
+def _native_dtypes() -> list[torch.dtype]:
+    """Those that oneDNN multiplies in the processor's own instructions."""
+    if not torch.backends.mkldnn.is_available():
+        return []
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return [torch.float32, torch.bfloat16] if has_bf16 else [torch.float32]
 
 
 def plain(weight: Tensor) -> Multiply:

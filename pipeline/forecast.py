@@ -16,7 +16,7 @@ from pipeline.planned import joined
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import read_carried
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.storage.store import Store
 
 _SAMPLED_ROWS = 2_000

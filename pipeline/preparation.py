@@ -11,8 +11,8 @@ from pipeline.config import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.kept import as_text, kept_columns
-from pipeline.reading.shard_table import Shard
-from pipeline.reading.shards import records
+from pipeline.reading.shard import Shard
+from pipeline.reading.shard_rows import records
 from pipeline.reporting.groups import group_name
 from pipeline.text.prompts import PromptBuilder
 

@@ -24,7 +24,7 @@ from pipeline.engine_thread import EngineThread
 from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
 from pipeline.loading import ReplicaOptions, load_engine, make_ready
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
 from pipeline.results import Results

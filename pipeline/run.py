@@ -31,7 +31,7 @@ from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
@@ -69,8 +69,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
         if missing:
             connect()
             warn_if_exposed()
-            done = plan.rows - sum(shard.rows for shard in missing)
-            progress = JobProgress(plan.rows, done)
+            rows = plan.rows
+            progress = JobProgress(rows, done=rows - sum(shard.rows for shard in missing))
             with open_gate() as gate:
                 under_way = UnderWay(gate, missing, committed, store)
                 with stopping_on_signals(under_way), under_way.unblamed(), progress:
@@ -134,15 +134,15 @@ def _replica_options(
     job: Job, store: Store, resources: Resources, prefix: list[int], gate: Any
 ) -> ReplicaOptions:
     return ReplicaOptions(
-        job.config,
-        str(job.checkpoint),
-        job.tokenizer,
-        job.chat,
-        resources.threads,
-        prefix,
-        store,
-        job.spec,
-        gate,
+        config=job.config,
+        checkpoint=str(job.checkpoint),
+        tokenizer=job.tokenizer,
+        chat=job.chat,
+        threads=resources.threads,
+        prefix=prefix,
+        store=store,
+        spec=job.spec,
+        gate=gate,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from pipeline.durable.operations import apply, execute
 from pipeline.durable.trying import Enter, Run, TryShard, give_up
 from pipeline.errors import RowErrorCode
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.storage.store import Store
 from pipeline.tasks import Outcome
 

@@ -17,7 +17,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.protocol import part_path
 from pipeline.durable.trying import give_up
 from pipeline.gate import SECONDS_TO_GIVE_UP
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.storage.store import Store
 
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too

@@ -63,7 +63,7 @@ class CachedAttention:
             self.cache.prefix.append((_heads_together(k), _heads_together(v)))
         parts, singles = [], 0
         if self.reads is not None:
-            singles = self.reads.rows
+            singles = self.reads.num_rows
             parts.append(self.reads.attend(q[:singles], keys, values))
         if self.spans is not None:
             parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)

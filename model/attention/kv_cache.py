@@ -52,12 +52,12 @@ class KVCache:
         places: np.ndarray = pages[tokens // self.page_size] * self.page_size + within
         return places
 
-    def vectors(self, places: Tensor) -> Tensor:
-        """Places [n] -> where in a layer's pages, as [pages * G * P, hd], their vectors lie, [n, G]."""
+    def indices(self, places: Tensor) -> Tensor:
+        """Places [n] -> which of a layer's keys or values, as [pages * G * P, hd], are theirs, [n, G]."""
         page, within = places // self.page_size, places % self.page_size
         head = torch.arange(self.kv_heads, device=self.device)
-        vectors: Tensor = (page[:, None] * self.kv_heads + head) * self.page_size + within[:, None]
-        return vectors
+        indices: Tensor = (page[:, None] * self.kv_heads + head) * self.page_size + within[:, None]
+        return indices
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Writes:
     """Which new tokens of a batch are kept, and in which places of the cache."""
 
     tokens: Tensor | None  # [n] of the N; None: all of them
-    vectors: Tensor  # [n, G]: see KVCache.vectors
+    indices: Tensor  # [n, G]: see KVCache.indices
     # Of a page's places that nobody has written, some may be NaN, which no mask would hide: 0 * NaN is NaN.
     opened: Tensor | None = None
 
@@ -85,7 +85,7 @@ class Writes:
         kept, kept_at = (torch.from_numpy(np.concatenate(parts or none)) for parts in (tokens, places))
         return cls(
             None if len(kept) == end else kept.to(cache.device),
-            cache.vectors(kept_at.to(cache.device)),
+            cache.indices(kept_at.to(cache.device)),
             torch.tensor(opened, device=cache.device) if opened and not cache.fused else None,
         )
 
@@ -93,6 +93,6 @@ class Writes:
         """New keys or values [N, G, hd] of one layer into its pages [pages, G, P, hd]."""
         if self.opened is not None:
             pages.index_fill_(0, self.opened, 0)
-        if len(self.vectors):
+        if len(self.indices):
             kept = new if self.tokens is None else new[self.tokens]
-            pages.flatten(0, 2).index_copy_(0, self.vectors.flatten(), kept.flatten(0, 1))
+            pages.flatten(0, 2).index_copy_(0, self.indices.flatten(), kept.flatten(0, 1))

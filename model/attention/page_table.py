@@ -22,7 +22,7 @@ class PageTable:
     ends: Tensor  # [R] behind the last one
 
     @property
-    def rows(self) -> int:
+    def num_rows(self) -> int:
         return len(self.ends)
 
     @classmethod

@@ -50,7 +50,7 @@ class PagedReads:
         bounds = np.append(first_seen, 0)[owner] - starts, np.append(trunks, size)[owner] - starts
         place = np.arange(size)
         visible = (place >= bounds[0][:, None]) & (place < bounds[1][:, None])  # [C, P]
-        self.rows = len(rows)
+        self.num_rows = len(rows)
         self.which = torch.from_numpy(pages).to(cache.device)
         self.owner = torch.from_numpy(owner).to(cache.device)  # [C]
         self.queries = self.owner.clamp(max=len(rows) - 1)
@@ -86,11 +86,11 @@ class PagedReads:
         Weights are relative to their page's highest score, and become so to their row's.
         """
         heads = highest.shape[1]
-        of_row = highest.new_full((self.rows + 1, heads), float("-inf"))
+        of_row = highest.new_full((self.num_rows + 1, heads), float("-inf"))
         of_row.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), highest, "amax")
         share = sums * (highest - of_row[self.owner]).exp_()
         total = torch.zeros_like(of_row).index_add_(0, self.owner, share)
-        mixed = parts.new_zeros(self.rows + 1, *parts.shape[1:], dtype=torch.float32)
+        mixed = parts.new_zeros(self.num_rows + 1, *parts.shape[1:], dtype=torch.float32)
         mixed.index_add_(0, self.owner, parts * share[..., None])
         attended = (mixed / total[..., None]).to(parts.dtype)
-        return attended[: self.rows], (of_row + total.log())[: self.rows]
+        return attended[: self.num_rows], (of_row + total.log())[: self.num_rows]

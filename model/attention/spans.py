@@ -37,7 +37,7 @@ class Span:
         self.cached: Tensor | None = None
         if row.cached:
             places = cache.places(np.array(row.pages), np.arange(row.cached))
-            self.cached = cache.vectors(torch.from_numpy(places).to(cache.device))  # [S, G]
+            self.cached = cache.indices(torch.from_numpy(places).to(cache.device))  # [S, G]
         self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
         self.bias: Tensor | None = None
         if not self.causal:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import orjson
 
 from pipeline.durable.operations import Create, Read, Steps
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 
 FOLDER = "_job/attempts"
 

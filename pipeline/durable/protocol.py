@@ -25,7 +25,7 @@ from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.durable.planning import plan_path
 from pipeline.errors import ConfigError, JobError
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
@@ -61,11 +61,7 @@ def success_path(number: int) -> str:
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:
     """The shards that are not committed; ConfigError if parts of another job lie among them."""
-    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
-    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
-    if len(listed) > len(plan.shards) - len(missing):
-        yield from _refuse_strange(plan, listed)
-    return missing
+    return (yield from _missing(plan))
 
 
 def publish(
@@ -98,7 +94,7 @@ def finalize(
     `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
     store holds them; `known` may give hashes, by path, of those that this run created or read itself.
     """
-    missing = yield from remaining(plan)
+    missing = yield from _missing(plan)
     if missing:
         raise JobError(
             f"{len(missing)} shards are not in output.path though they were committed, {missing[0].id} for "
@@ -128,7 +124,16 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
     return parts
 
 
-def _refuse_strange(plan: Plan, listed: set[str]) -> Steps[None]:
+def _missing(plan: Plan) -> Steps[list[Shard]]:
+    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
+    # Strange ones are looked for only where there must be some: no two shards have one part.
+    if len(listed) > len(plan.shards) - len(missing):
+        yield from _check_strange(plan, listed)
+    return missing
+
+
+def _check_strange(plan: Plan, listed: set[str]) -> Steps[None]:
     """ConfigError if parts are there that are of no plan, those of later plan files left out."""
     strange = sorted(listed.difference(map(part_path, plan.shards)))
     if (yield Read(plan_path(plan.plan_files))) is not None:

@@ -17,7 +17,7 @@ from pipeline.durable.planning import require_begun
 from pipeline.durable.protocol import RouterTable, publish
 from pipeline.errors import quoting_no_row
 from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store

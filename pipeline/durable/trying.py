@@ -26,7 +26,7 @@ from pipeline.durable.attempts import (
 )
 from pipeline.durable.operations import Operation, Steps
 from pipeline.errors import JobError
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 
 
 @dataclass(frozen=True)

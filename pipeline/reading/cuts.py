@@ -16,7 +16,8 @@ from pipeline.reading.files import InputFile, expand
 from pipeline.reading.kept import KeptBefore
 from pipeline.reading.parquet import read_footer
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard, ShardTable
+from pipeline.reading.shard import Shard
+from pipeline.reading.shard_table import ShardTable
 from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
 from pipeline.storage.urls import redact
 

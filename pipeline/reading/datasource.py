@@ -14,8 +14,8 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 
 from pipeline.errors import quoting_no_row
-from pipeline.reading.shard_table import Shard
-from pipeline.reading.shards import read_shard
+from pipeline.reading.shard import Shard
+from pipeline.reading.shard_rows import read_shard
 
 SHARD_COLUMN = "_shard"
 

@@ -1,7 +1,6 @@
 """The plan: the shards of every input file, known before anything is computed and stored once for all runs.
 
-A shard is the unit of work and of the commit. Files that come later are planned by themselves, and the plan
-of the job is all its plan files, joined.
+Files that come later are planned by themselves, and the plan of the job is all its plan files, joined.
 """
 
 import dataclasses
@@ -17,10 +16,11 @@ import pyarrow.parquet as pq
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile, expand
-from pipeline.reading.shard_table import HELD, REPEATED, Shard, ShardTable
+from pipeline.reading.shard import Shard
+from pipeline.reading.shard_table import REPEATED, ShardTable
 
 FILES_KEY = b"mixtray.files"
-_ROW_GROUP = 4096  # shards; while a group is read it is held twice, and as it is stored
+_ROW_GROUP = 4096  # shards that are held twice while a plan is read, decoded and not
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Plan:
     def to_parquet(self) -> bytes:
         """One row a shard; the files are in the schema's metadata."""
         files = json.dumps([dataclasses.asdict(file) for file in self.files], ensure_ascii=False)
-        table = ShardTable.of(self.shards).stored().replace_schema_metadata({FILES_KEY: files})
+        table = ShardTable.of(self.shards).as_stored().replace_schema_metadata({FILES_KEY: files})
         buffer = io.BytesIO()
         pq.write_table(table, buffer, row_group_size=_ROW_GROUP, compression="zstd")
         return buffer.getvalue()
@@ -55,8 +55,9 @@ class Plan:
     def from_parquet(data: bytes) -> "Plan":
         stored = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
         files = json.loads(stored.schema_arrow.metadata[FILES_KEY])
-        shards = pa.Table.from_batches(stored.iter_batches(_ROW_GROUP, use_threads=False), HELD)
-        return Plan(ShardTable(shards), tuple(InputFile(**file) for file in files))
+        groups = [stored.read_row_group(group) for group in range(stored.num_row_groups)]
+        shards = ShardTable.join(map(ShardTable, groups))
+        return Plan(shards, tuple(InputFile(**file) for file in files))
 
     @staticmethod
     def join(plans: Sequence["Plan"]) -> "Plan":
@@ -85,7 +86,7 @@ class Plan:
                 "put the files back, or start a new job with another output.path"
             )
         planned = {file.name for file in self.files}
-        shards = ShardTable.of(self.shards).opened_at({f.file: today[f.name].file for f in self.files})
+        shards = ShardTable.of(self.shards).opened_at({name: file.file for name, file in today.items()})
         files = tuple(today[file.name] for file in self.files)
         return dataclasses.replace(self, shards=shards, files=files), [
             name for name in today if name not in planned

@@ -17,7 +17,7 @@ from pipeline.job import check_job
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Plan
-from pipeline.reading.shards import read_shard
+from pipeline.reading.shard_rows import read_shard
 
 OK = "ok"
 TINY = Path("configs/demo/tiny-mixtral")

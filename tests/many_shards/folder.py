@@ -18,7 +18,7 @@ from pipeline.durable.publishing import Publishing
 from pipeline.job import check_job
 from pipeline.planned import planned
 from pipeline.reading.datasource import carry_shard
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
 from pipeline.storage.store import Store

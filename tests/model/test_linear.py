@@ -28,6 +28,17 @@ def test_packed_multiplies_as_the_weight_itself(shape, rows):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_bfloat16_is_packed_where_the_processor_has_it(shape):
+    layout = layout_for(torch.bfloat16, CPU, "none")
+    native = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert layout is (packed if native else None)
+    weight, x = drawn(*shape).bfloat16(), drawn(33, shape[1], seed=1).bfloat16()
+    multiply = layout(weight) if layout else plain(weight)
+    exact = x.double() @ weight.double().T
+    torch.testing.assert_close(multiply(x).double(), exact, atol=1e-2, rtol=1e-2)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rows", [1, 2, 33])
 def test_int8_multiplies_as_rounded_numbers_do(shape, rows):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1) * 7

@@ -72,11 +72,11 @@ def test_padding_changes_nothing(variant, transformer, prompts):
     wider_mask = torch.cat((torch.zeros(len(prompts), 5, dtype=torch.bool), mask), dim=1)
     padded = model(wider, wider_mask)
     assert (padded[~wider_mask] == 0).all()
-    torch.testing.assert_close(padded[wider_mask], logits[mask], atol=1e-5, rtol=0)
+    torch.testing.assert_close(padded[wider_mask], logits[mask], atol=1e-4, rtol=0)
 
     for row, prompt in enumerate(prompts):
         alone = model(*left_pad([prompt]))[0]
-        torch.testing.assert_close(alone, logits[row][mask[row]], atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone, logits[row][mask[row]], atol=1e-4, rtol=0)
 
 
 def test_a_row_of_nothing_but_pads_is_allowed(transformer):

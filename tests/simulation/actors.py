@@ -11,8 +11,8 @@ from pipeline.durable import planning, protocol
 from pipeline.durable.operations import Create, Operation, Steps
 from pipeline.durable.protocol import RouterTable
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
-from tests.simulation.small_jobs import PLANS, Job, part_bytes, router_bytes
+from pipeline.reading.shard import Shard
+from tests.simulation.small_jobs import Job, joined, part_bytes, router_bytes
 
 Rows = dict[int, str]  # by number in the shard: an error code, or with whom the row ran
 
@@ -88,7 +88,7 @@ def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any
     """`arrived` says which later files are there at the moment."""
 
     def plan_new_files(stored: list[bytes]) -> bytes | None:
-        before = Plan.join([PLANS[data] for data in stored])
+        before = joined(tuple(stored))
         new = arrived() - {shard.name for shard in before.shards}
         run.found |= new
         return run.job.extension(new, len(before.shards)) if new else None
@@ -96,7 +96,7 @@ def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any
     stored = yield from planning.start(run.job.spec, lambda: run.own_plan)
     if run.extends:
         stored = yield from planning.extend(stored, plan_new_files)
-    run.plan = Plan.join([PLANS[data] for data in stored])
+    run.plan = joined(tuple(stored))
     return (yield from protocol.remaining(run.plan))
 
 

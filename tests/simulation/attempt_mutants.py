@@ -8,7 +8,7 @@ from pipeline.durable import attempts, trying
 from pipeline.durable.attempts import Attempt, Piece
 from pipeline.durable.operations import Create
 from pipeline.durable.trying import Try
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone

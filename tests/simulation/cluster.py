@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from pipeline.durable import trying
 from pipeline.durable.protocol import Published
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariant import require, rows_of

@@ -9,7 +9,7 @@ from pipeline.durable import planning, protocol
 from pipeline.durable.operations import Create, Read, Steps, first_wins
 from pipeline.durable.planning import plan_path
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.mutants import mutant
 
 PlanNewFiles = Callable[[list[bytes]], bytes | None]

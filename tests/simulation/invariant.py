@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable
 import orjson
 
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.hostile_store import Change, HostileStore
 from tests.simulation.small_jobs import CRASHED, JOBS, PLAN_OF, PLANS, Job
 

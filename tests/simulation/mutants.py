@@ -15,7 +15,7 @@ from pipeline.durable.operations import Create, List, Read, Steps, first_wins
 from pipeline.durable.protocol import Published, RouterTable
 from pipeline.durable.spec import require_same, spec_bytes
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.hostile_store import HostileStore
 
 Mutant = Callable[[pytest.MonkeyPatch], None]

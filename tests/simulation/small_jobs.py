@@ -7,14 +7,15 @@ files come later, when it has begun, and are for the runs that extend it.
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import orjson
 
 from pipeline.durable.protocol import RouterTable
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 
 CRASHED = "WORKER_CRASH"
 
@@ -90,6 +91,13 @@ def _make_jobs(number: int) -> tuple[list[Job], dict[bytes, Plan]]:
 
 JOBS, PLANS = _make_jobs(64)  # PLANS: what the bytes of a stored plan say
 PLAN_OF = {data: job for job in JOBS for data in job.plans}  # whose they are
+
+
+@cache
+def joined(stored: tuple[bytes, ...]) -> Plan:
+    """The plan of a job; a tuple holds its few shards, which a schedule goes through again and again."""
+    plan = Plan.join([PLANS[data] for data in stored])
+    return replace(plan, shards=tuple(plan.shards))
 
 
 def part_bytes(shard: Shard, rows: dict[int, str], table: RouterTable | None) -> bytes:

@@ -7,6 +7,7 @@ import tests.simulation.attempt_mutants
 import tests.simulation.extension_mutants
 import tests.simulation.together_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
+from tests.simulation.invariant import ViolationError
 from tests.simulation.mutants import MUTANTS, Mutant
 
 SCHEDULES = 20_000
@@ -25,8 +26,9 @@ def test_no_schedule_breaks_a_promise(first_seed: int) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_the_simulation_catches(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)
-    with pytest.raises(FailedScheduleError, match="replay it with"):
+    with pytest.raises(FailedScheduleError, match="replay it with") as failure:
         simulate(SCHEDULES_FOR_A_MUTANT, first_seed=0)
+    assert isinstance(failure.value.__cause__, ViolationError), "a mutant that crashes shows nothing"
 
 
 def test_one_schedule_is_printed_step_by_step() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pipeline.durable import protocol, trying
 from pipeline.durable.attempts import deaths
 from pipeline.durable.trying import Try
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard_together = trying.try_shard_together

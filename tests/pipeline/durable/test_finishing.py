@@ -19,7 +19,7 @@ from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
 from pipeline.reading.datasource import carry_shard
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import (
     ROUTER_COLUMN,

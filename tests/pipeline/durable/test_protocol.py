@@ -12,7 +12,7 @@ from pipeline.durable.protocol import SUCCESS, RouterTable, finalize, part_path,
 from pipeline.durable.spec import make_spec, spec_bytes
 from pipeline.errors import ConfigError, JobError
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.storage.store import Store
 
 

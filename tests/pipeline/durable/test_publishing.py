@@ -16,7 +16,7 @@ from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
 from pipeline.errors import ConfigError, JobError
 from pipeline.reading.datasource import SHARD_COLUMN, carry_shard
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reporting.routing_tables import ROUTER_COLUMN
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store

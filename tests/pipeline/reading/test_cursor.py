@@ -13,7 +13,7 @@ from pipeline.config import InputSection
 from pipeline.reading import compressed, parquet
 from pipeline.reading.cursor import read_on
 from pipeline.reading.cuts import make_plan
-from pipeline.reading.shards import read_shard
+from pipeline.reading.shard_rows import read_shard
 
 KEYS = itertools.count()
 RANGES = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)
@@ -47,7 +47,7 @@ def test_what_failed_or_was_left_half_way_is_opened_again() -> None:
     assert len(opened) == 4
 
 
-def test_shards_in_order_decompress_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_in_order_decompress_a_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [b'{"text": "%d"}' % n for n in range(20_000)]
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"\n".join(lines)))
     section = InputSection.model_validate(

@@ -11,7 +11,7 @@ from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 
 
 def section(path: object, **keys: object) -> InputSection:
@@ -58,21 +58,44 @@ def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
         plan.check(section(f"{tmp_path}/moved"))
 
 
-def shards(count: int) -> tuple[Shard, ...]:
+def shards(count: int, rows_in_a_file: int) -> tuple[Shard, ...]:
+    first = 1_000_000  # no small number, which Python holds once
     return tuple(
-        Shard(number, f"{number:016x}", "/in/a.jsonl", "a.jsonl", "tag", "jsonl", number, 1, 9 * number, 9, 0)
-        for number in range(1_000, 1_000 + count)
+        Shard(number, f"{number:016x}", f"/in/{file}", file, f"tag {file}", "jsonl", number, 1, number, 9)
+        for number in range(first, first + count)
+        for file in [f"{number // rows_in_a_file:08}.jsonl"]
     )
 
 
-def test_a_shard_takes_a_hundred_bytes_of_memory() -> None:
-    planned = shards(20_000)
+@pytest.mark.parametrize(("rows_in_a_file", "most"), [(1_000_000, 100), (1, 250)])
+def test_a_shard_takes_a_hundred_bytes_of_memory_and_another_for_a_file_of_its_own(
+    rows_in_a_file: int, most: int
+) -> None:
+    planned = shards(20_000, rows_in_a_file)
     stored = Plan(planned, ()).to_parquet()
     tracemalloc.start()
     arrow = pa.total_allocated_bytes()
     read = Plan.from_parquet(stored)
     assert read.rows == 20_000
-    assert (pa.total_allocated_bytes() - arrow) / 20_000 < 100
-    assert tracemalloc.get_traced_memory()[1] / 20_000 < 100  # a row group's shards at a time
+    assert (pa.total_allocated_bytes() - arrow) / 20_000 < most
+    assert tracemalloc.get_traced_memory()[1] / 20_000 < 100  # those that exist at a time
     tracemalloc.stop()
     assert read.shards == planned
+
+
+def test_many_missing_shards_share_what_they_have_in_common() -> None:
+    read = Plan.from_parquet(Plan(shards(20_000, rows_in_a_file=1_000_000), ()).to_parquet())
+    tracemalloc.start()
+    missing = list(read.shards)
+    assert tracemalloc.get_traced_memory()[0] / len(missing) < 400
+    tracemalloc.stop()
+
+
+def test_stored_plans_join_in_their_order() -> None:
+    planned = shards(5_000, rows_in_a_file=3)
+    parts = planned[:4_500], (), planned[4_500:]
+    plan = Plan.join([Plan.from_parquet(Plan(part, ()).to_parquet()) for part in parts])
+    assert plan.shards == planned
+    assert plan.extensions == (4_500, 4_500)
+    assert [tuple(part) for part in plan.by_plan_file()] == [*parts]
+    assert plan.shards[4_999] == planned[4_999]

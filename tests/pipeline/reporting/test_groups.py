@@ -90,7 +90,7 @@ def test_a_group_for_every_row_costs_no_more_than_a_few_hundred(make_routing: Ma
     assert are_merged(read)
 
 
-def test_shards_that_share_no_group_are_added_up_in_the_memory_of_a_few(make_routing: MakeRouting) -> None:
+def test_rows_that_share_no_group_are_added_up_in_the_memory_of_a_few(make_routing: MakeRouting) -> None:
     row = make_routing(np.random.default_rng(0), layers=1)
     total: Sums = {}
     shards = [sum_by_group((f"{shard}/{row_}", row) for row_ in range(300)) for shard in range(20)]

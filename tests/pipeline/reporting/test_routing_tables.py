@@ -45,7 +45,7 @@ def some_rows(make_routing: MakeRouting, chosen: int, experts: int = 4) -> list[
 
 @settings(deadline=None, max_examples=40)
 @given(rows=st.lists(PER_ROW, max_size=12), cuts=st.lists(st.integers(0, 12), max_size=3))
-def test_shards_add_up_to_the_sum_of_their_rows(
+def test_rows_add_up_to_the_sum_of_their_rows(
     make_routing: MakeRouting, rows: list[tuple[str, int, int, int]], cuts: list[int]
 ) -> None:
     routed = [(g, make_routing(np.random.default_rng(seed), p, d)) for g, p, d, seed in rows]

@@ -25,7 +25,7 @@ import pipeline.storage.patience
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.cuts import make_plan
-from pipeline.reading.shards import read_shard, records
+from pipeline.reading.shard_rows import read_shard, records
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import FATES, BadNetwork, Fate, seeded

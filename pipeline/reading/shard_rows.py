@@ -14,7 +14,7 @@ from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
-from pipeline.reading.shard_table import Shard
+from pipeline.reading.shard import Shard
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.storage.urls import redact
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from pipeline.config import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.reading import parquet, shards, streams
+from pipeline.reading import parquet, shard_rows, streams
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.lines import parse_line
-from pipeline.reading.shards import read_shard, records
+from pipeline.reading.shard_rows import read_shard, records
 from tests.pipeline.conftest import write
 
 
@@ -91,11 +91,11 @@ def test_parquet_is_the_same_everywhere(place: str) -> None:
         "messages": [[{"role": "user", "content": str(n)}] for n in range(rows)],
         "unused": list(range(rows)),
     })  # fmt: skip
-    for group, shard_rows in ((1000, 300), (64, 128), (100, 1000)):
+    for group, cut in ((1000, 300), (64, 128), (100, 1000)):
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, row_group_size=group)
         write(f"{place}/in/{group}.parquet", sink.getvalue().to_pybytes())
-        read = read_all(f"{place}/in/{group}.parquet", ["messages", "text", "absent"], shard_rows=shard_rows)
+        read = read_all(f"{place}/in/{group}.parquet", ["messages", "text", "absent"], shard_rows=cut)
         expected = table.select(["messages", "text"]).to_pylist()
         assert [row["record"] for row in read] == expected
 
@@ -112,7 +112,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         file.write_bytes(b'{"text": "two"}\n')
         yield b'"two"}\n'
 
-    monkeypatch.setattr(shards, "read_range", read_range)
+    monkeypatch.setattr(shard_rows, "read_range", read_range)
     with pytest.raises(ConfigError, match="changed since it was planned"):
         read_shard(shard, [])
 
