@@ -2,21 +2,26 @@
 
 How long a run takes, and how much memory, to go on with a job of so many shards of which all but two are
 committed: to the point where the missing ones are known, to the report of one that is interrupted, to the
-first that it commits, and to its end, for which it reads every part. Makes the folder first, unless --place
-holds one already.
+first that it commits, and to its end, for which it reads every part; and, where all but one are missing, to
+its first commit. Makes the folders first, unless --place holds them already.
 """
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.peak_memory import peak_memory
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import part_path, remaining
 from pipeline.ending import write_report
+from pipeline.errors import Interrupted
 from pipeline.job import check_job
 from pipeline.planned import planned
 from pipeline.run import run
@@ -84,6 +89,28 @@ def whole(place: Path) -> None:
     _say("    memory it took, MiB", _peak_memory() - memory)
 
 
+def begun(place: Path) -> None:
+    """A run that misses all shards but one, stopped at its first commit."""
+    fresh = place / "begun"
+    if not fresh.exists():
+        with (place / "rows.jsonl").open() as rows:  # of one shard each
+            shards = sum(1 for _ in rows)
+        fill(fresh, shards, shards - 1)
+    config, memory = make_config(fresh), _peak_memory()
+    began = time.perf_counter()
+
+    def stop() -> None:
+        while len(os.listdir(fresh / "out/generations")) == 1:
+            time.sleep(0.05)
+        _say("until the first of all, s", time.perf_counter() - began)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    with suppress(Interrupted):
+        run(config)
+    _say("    memory it took, MiB", _peak_memory() - memory)
+
+
 def _peak_memory() -> float:
     return peak_memory() / 2**20
 
@@ -92,7 +119,7 @@ def _say(what: str, value: float) -> None:
     print(f"{what:30} {value:>10,.1f}" if isinstance(value, float) else f"{what:30} {value:>10,}", flush=True)
 
 
-MEASURES = {"resume": resume, "interrupted": interrupted, "whole": whole}
+MEASURES = {"resume": resume, "interrupted": interrupted, "begun": begun, "whole": whole}
 
 if __name__ == "__main__":
     main()
