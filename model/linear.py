@@ -50,7 +50,7 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
 
 
 def _native_dtypes() -> list[torch.dtype]:
-    """Those that oneDNN multiplies in the processor's own instructions."""
+    """Those that oneDNN multiplies on this processor without turning them into others."""
     if not torch.backends.mkldnn.is_available():
         return []
     has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -42,9 +42,6 @@ from pipeline.stopping import stopping_on_signals
 from pipeline.storage.store import Store
 from pipeline.under_way import UnderWay
 
-# Ray Data takes 0.4 ms and 5 KB for each before it runs the first. Replicas load anew for the next ones.
-_SHARDS_OF_A_DATASET = 4096
-
 
 @stopping_at_once()
 def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = False) -> Report:
@@ -92,23 +89,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 def _run_shards(
     job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
-    """Commit every shard; yields its part and summary as each one is committed."""
+    """Commit every shard, in any order; yields its part and summary as each one is committed."""
     resources = plan_resources(job.config)
-    options = _replica_options(job, store, resources, prefix, gate)
-    for first in range(0, len(shards), _SHARDS_OF_A_DATASET):
-        some = shards[first : first + _SHARDS_OF_A_DATASET]
-        yield from _run_dataset(job, store, some, replica, options, resources)
-
-
-def _run_dataset(
-    job: Job,
-    store: Store,
-    shards: list[Shard],
-    replica: type[Replica],
-    options: ReplicaOptions,
-    resources: Resources,
-) -> Generator[tuple[Published, ShardSummary]]:
-    """The same for as many as Ray Data begins with at once, in any order."""
     # The same for reading and preparing, or Ray Data would not make one task of them.
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
     try:
@@ -123,7 +105,7 @@ def _run_dataset(
         )
         finished = prepared.map_batches(
             replica,
-            fn_constructor_args=(options,),
+            fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
             batch_size=None,
             batch_format="pyarrow",
             compute=_replica_pool(resources, job.config),

@@ -63,7 +63,10 @@ def test_the_window_decides_what_is_seen(transformer, oracle, prompts):
 
 @pytest.mark.parametrize("variant", ["mixtral", "window", "dense-window"])
 def test_padding_changes_nothing(variant, transformer, prompts):
-    """Wider padding, garbage in the pads, other companions, another order."""
+    """Wider padding, garbage in the pads, other companions, another order.
+
+    The last bits may differ: with AVX-512 the sums' order depends on how many rows a multiplication has.
+    """
     model = transformer(variant)
     token_ids, mask = left_pad(prompts)
     logits = model(token_ids, mask)
