@@ -1,10 +1,17 @@
-"""One thread that runs the engine for all shards of a replica; requests come from any event loop."""
+"""One thread that loads and runs the engine for all shards of a replica; requests come from any event loop.
+
+OpenMP keeps the CPU threads of every thread that ever computed. Were there more of them than cores, those
+that wait would sleep at once in place of spinning: a decode step took half as long again where another thread
+had loaded the engine.
+"""
 
 import asyncio
 import logging
 import os
 import queue
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from torch import AcceleratorError
 from torch.distributed import DistError
@@ -22,12 +29,16 @@ _OF_THE_MACHINE = (AcceleratorError, DistError, RankError)  # their words are no
 
 
 class EngineThread:
-    def __init__(self, engine: Engine, watchdog: Watchdog) -> None:
-        self._engine = engine
+    """`engine` is for reading: its steps are the thread's."""
+
+    def __init__(self, load: Callable[[], Engine], watchdog: Watchdog) -> None:
+        """Returns once the engine is loaded; passes on what `load` raises."""
         self._watchdog = watchdog
         self._inbox: queue.SimpleQueue[list[tuple[Request, asyncio.Future[Completion]]]] = queue.SimpleQueue()
         self._waiting: dict[str, asyncio.Future[Completion]] = {}
-        threading.Thread(target=self._serve, name="engine", daemon=True).start()
+        loaded: Future[Engine] = Future()
+        threading.Thread(target=self._live, args=(load, loaded), name="engine", daemon=True).start()
+        self.engine = loaded.result()
 
     def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
         """The requests' completions; ValueError for those that the engine is too small for.
@@ -40,11 +51,20 @@ class EngineThread:
         self._inbox.put(group)
         return [future for _, future in group]
 
-    def _serve(self) -> None:
+    def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
+        try:
+            engine = load()
+        except BaseException as error:
+            loaded.set_exception(error)
+            return
+        loaded.set_result(engine)
+        self._serve(engine)
+
+    def _serve(self, engine: Engine) -> None:
         try:
             while True:
-                self._take_in()
-                for completion in self._engine.step():
+                self._take_in(engine)
+                for completion in engine.step():
                     _resolve(self._waiting.pop(completion.key), completion)
                 self._watchdog.progressed()
         except BaseException as error:
@@ -54,16 +74,16 @@ class EngineThread:
             logging.shutdown()
             os._exit(1)
 
-    def _take_in(self) -> None:
+    def _take_in(self, engine: Engine) -> None:
         """Submit what has come; wait for something, but not for ever, if there is nothing to run."""
-        while self._engine.idle or not self._inbox.empty():
+        while engine.idle or not self._inbox.empty():
             try:
                 group = self._inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
             for request, future in group:
                 try:
-                    self._engine.submit(request)
+                    engine.submit(request)
                 except ValueError as error:
                     _resolve(future, error)
                 else:

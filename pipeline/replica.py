@@ -55,24 +55,28 @@ class Replica:
         self._id = str(ray.get_runtime_context().get_actor_id())
         with starting(options.gate, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
+            self._task = make_task(config, options.tokenizer, options.chat)
             try:
-                with watchdog.beating():
-                    engine = self.load_engine(options)
-                watchdog.also_kill(engine.ranks.process_ids[1:])
-                self._task = make_task(config, options.tokenizer, options.chat)
-                make_ready(engine, self._task, options, watchdog)
+                self._engine = EngineThread(partial(self._make_engine, options, watchdog), watchdog)
             except Exception:
                 watchdog.stop()  # what failed makes no progress, but is to say why
                 raise
-        self._routed = bool(engine.config.num_experts) and config.router.statistics
-        self._results = Results(config, engine.config)
-        self._engine = EngineThread(engine, watchdog)
+        model = self._engine.engine.config
+        self._routed = bool(model.num_experts) and config.router.statistics
+        self._results = Results(config, model)
         way = try_shard_together if config.engine.deterministic == "shard" else try_shard
         tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
         self._gate = options.gate
         self._gate_closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
+
+    def _make_engine(self, options: ReplicaOptions, watchdog: Watchdog) -> Engine:
+        with watchdog.beating():
+            engine = self.load_engine(options)
+        watchdog.also_kill(engine.ranks.process_ids[1:])
+        make_ready(engine, self._task, options, watchdog)
+        return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
         """A replica with another engine has its own."""

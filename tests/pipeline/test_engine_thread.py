@@ -30,7 +30,7 @@ def test_the_batch_stays_full_over_twenty_small_shards(tmp_path: Path) -> None:
         return forward(batch)
 
     engine.ranks.forward = counted  # type: ignore[method-assign]
-    thread = EngineThread(engine, Watchdog(60.0))
+    thread = EngineThread(lambda: engine, Watchdog(60.0))
 
     async def run() -> int:
         gate = asyncio.Semaphore(IN_FLIGHT)

@@ -96,7 +96,7 @@ from pipeline.engine_thread import EngineThread
 def step():
     raise ValueError("could not convert {CANARY}")
 
-EngineThread(SimpleNamespace(idle=False, step=step), None)
+EngineThread(lambda: SimpleNamespace(idle=False, step=step), None)
 time.sleep(60)
 """
 
