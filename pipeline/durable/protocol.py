@@ -61,7 +61,12 @@ def success_path(number: int) -> str:
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:
     """The shards that are not committed; ConfigError if parts of another job lie among them."""
-    return (yield from _missing(plan))
+    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
+    # Strange ones are looked for only where there must be some: no two shards have one part.
+    if len(listed) > len(plan.shards) - len(missing):
+        yield from _check_strange(plan, listed)
+    return missing
 
 
 def publish(
@@ -94,12 +99,9 @@ def finalize(
     `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
     store holds them; `known` may give hashes, by path, of those that this run created or read itself.
     """
-    missing = yield from _missing(plan)
+    missing = yield from remaining(plan)
     if missing:
-        raise JobError(
-            f"{len(missing)} shards are not in output.path though they were committed, {missing[0].id} for "
-            "one: all machines must see the same folder; run the same command again"
-        )
+        raise _lost(missing)
     by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
     for number in reversed(range(len(by_file))):  # _SUCCESS, which everybody knows, comes last
         if (yield Read(success_path(number))) is not None:
@@ -119,18 +121,21 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
     parts = []
     for shard in shards:
         path = part_path(shard)
-        sha256 = known.get(path) or _sha256((yield Read(path)))
+        sha256 = known.get(path)
+        if sha256 is None:
+            part = yield Read(path)
+            if part is None:
+                raise _lost([shard])
+            sha256 = _sha256(part)
         parts.append({"path": path, "sha256": sha256, "rows": shard.rows})
     return parts
 
 
-def _missing(plan: Plan) -> Steps[list[Shard]]:
-    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
-    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
-    # Strange ones are looked for only where there must be some: no two shards have one part.
-    if len(listed) > len(plan.shards) - len(missing):
-        yield from _check_strange(plan, listed)
-    return missing
+def _lost(shards: Sequence[Shard]) -> JobError:
+    return JobError(
+        f"{len(shards)} shards are not in output.path though they were committed, {shards[0].id} for one: "
+        "all machines must see the same folder; run the same command again"
+    )
 
 
 def _check_strange(plan: Plan, listed: set[str]) -> Steps[None]:

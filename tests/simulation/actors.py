@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.durable import planning, protocol
 from pipeline.durable.operations import Create, Operation, Steps
-from pipeline.durable.protocol import RouterTable
+from pipeline.durable.protocol import RouterTable, remaining
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard import Shard
 from tests.simulation.small_jobs import Job, joined, part_bytes, router_bytes
@@ -97,7 +97,7 @@ def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any
     if run.extends:
         stored = yield from planning.extend(stored, plan_new_files)
     run.plan = joined(tuple(stored))
-    return (yield from protocol.remaining(run.plan))
+    return (yield from remaining(run.plan))
 
 
 def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[protocol.Published]:

@@ -8,8 +8,10 @@ import pytest
 from pipeline.durable import planning, protocol
 from pipeline.durable.operations import Create, Read, Steps, first_wins
 from pipeline.durable.planning import plan_path
+from pipeline.durable.protocol import remaining
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard import Shard
+from tests.simulation import actors
 from tests.simulation.mutants import mutant
 
 PlanNewFiles = Callable[[list[bytes]], bytes | None]
@@ -96,10 +98,8 @@ def each_success_names_the_parts_of_all(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def an_extension_is_not_looked_for_among_the_missing(patch: pytest.MonkeyPatch) -> None:
-    remaining = protocol.remaining
-
     def broken(plan: Plan) -> Steps[list[Shard]]:
         missing = yield from remaining(plan)
         return [shard for shard in missing if shard.ordinal < len(plan.by_plan_file()[0])]
 
-    patch.setattr(protocol, "remaining", broken)
+    patch.setattr(actors, "remaining", broken)

@@ -16,6 +16,7 @@ from pipeline.durable.protocol import Published, RouterTable
 from pipeline.durable.spec import require_same, spec_bytes
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard import Shard
+from tests.simulation import actors
 from tests.simulation.hostile_store import HostileStore
 
 Mutant = Callable[[pytest.MonkeyPatch], None]
@@ -121,7 +122,7 @@ def done_marker_comes_before_the_part(patch: pytest.MonkeyPatch) -> None:
         return [shard for shard in plan.shards if f"_job/done/{shard.id}" not in done]
 
     patch.setattr(protocol, "publish", publish_after_marker)
-    patch.setattr(protocol, "remaining", trusting)
+    patch.setattr(actors, "remaining", trusting)
 
 
 @mutant
