@@ -12,8 +12,6 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.reading.cuts import make_plan
-from pipeline.reading.datasource import carry_shard
-from pipeline.reading.shard_rows import read_shard
 from pipeline.tasks import Outcome, make_task
 
 Row = dict[str, Any]
@@ -46,7 +44,7 @@ def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
 
 def _prepared(job: Job) -> list[Row]:
     plan = make_plan(job.config.input)
-    tables = [job.preparation(carry_shard(shard, read_shard(shard, job.columns))) for shard in plan.shards]
+    tables = [job.prepared(shard) for shard in plan.shards]
     columns = ["file", "row", "prompt_token_ids", "params"]
     rows = [row for table in tables for row in table.select(columns).to_pylist()]
     return [row for row in rows if row["prompt_token_ids"] is not None]

@@ -4,8 +4,6 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from pipeline.config import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun
@@ -14,7 +12,6 @@ from pipeline.errors import ConfigError
 from pipeline.job import Job, check_job
 from pipeline.planned import joined
 from pipeline.reading.cuts import make_plan
-from pipeline.reading.datasource import read_carried
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard import Shard
 from pipeline.storage.store import Store
@@ -98,7 +95,7 @@ def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
     lengths: list[int] = []
     errors: Counter[str] = Counter()
     for shard in shards:
-        prepared: pa.Table = job.preparation(read_carried(shard, job.columns))
+        prepared = job.prepared(shard)
         lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
         errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
     return lengths, errors

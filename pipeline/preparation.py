@@ -1,6 +1,6 @@
 """Raw rows in, prompts out: every row of a shard is parsed, checked and tokenized, or given its error."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import orjson
@@ -9,9 +9,9 @@ import pyarrow as pa
 from model.sampling_params import SamplingParams
 from pipeline.config import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
-from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.kept import as_text, kept_columns
 from pipeline.reading.shard import Shard
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reading.shard_rows import records
 from pipeline.reporting.groups import group_name
 from pipeline.text.prompts import PromptBuilder
@@ -40,7 +40,7 @@ _MADE_HERE = [name for name in PREPARED.names if name not in ("file", "row")]
 
 @dataclass(frozen=True)
 class Preparation:
-    """Called with a block of `ShardDatasource`; gives PREPARED, the kept columns and the shard.
+    """Called with a `ShardBlock` of raw rows, packed; gives it with prepared ones.
 
     `longest_prompt` is in tokens, `context` what prompt and generated tokens may come to together.
     """
@@ -51,11 +51,12 @@ class Preparation:
     context: int
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        shard = carried_shard(table)
-        with quoting_no_row(shard.id):
-            return self._prepare_shard(shard, table)
+        block = ShardBlock.unpacked(table)
+        with quoting_no_row(block.shard.id):
+            return replace(block, rows=self.prepare(block.shard, block.rows)).packed()
 
-    def _prepare_shard(self, shard: Shard, table: pa.Table) -> pa.Table:
+    def prepare(self, shard: Shard, table: pa.Table) -> pa.Table:
+        """A shard's raw rows -> PREPARED and the kept columns."""
         file = shard.name
         parsed = list(records(table, self._columns()))
         prepared = [
@@ -67,7 +68,7 @@ class Preparation:
             kept = kept_columns(table, shard.kept, parsed)
             for name in self.config.input.keep:
                 result = result.append_column(f"keep.{name}", kept[name])
-        return result.append_column(SHARD_COLUMN, table[SHARD_COLUMN])
+        return result
 
     def _columns(self) -> set[str]:
         """What a row's values are needed of; the columns that are only kept stay as they are."""

@@ -7,6 +7,7 @@ full across their borders; a shard's call only waits for its own rows.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,10 +24,10 @@ from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
 from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
 from pipeline.loading import ReplicaOptions, load_engine, make_ready
-from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
 from pipeline.reading.shard import Shard
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
-from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
+from pipeline.reporting.routing_tables import to_parquet
 from pipeline.results import Results
 from pipeline.shard_runner import ShardRunner
 from pipeline.starting import starting
@@ -82,26 +83,24 @@ class Replica:
         """A replica with another engine has its own."""
         return load_engine(options)
 
-    async def __call__(self, prepared: pa.Table) -> AsyncIterator[pa.Table]:
-        """One shard of `Preparation`'s rows -> its rows of generations.
-
-        Two columns come along for publishing: the shard, and in the first row its router sums.
-        """
+    async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
+        """A `ShardBlock` of prepared rows, packed -> the same with rows of generations and router sums."""
         if self._failure is not None:
             raise self._failure
-        shard = carried_shard(prepared)
-        with quoting_no_row(shard.id):
-            yield await self._run_shard(shard, prepared)
+        prepared = ShardBlock.unpacked(table)
+        with quoting_no_row(prepared.shard.id):
+            finished = await self._run_shard(prepared)
+            yield finished.packed()
 
-    async def _run_shard(self, shard: Shard, prepared: pa.Table) -> pa.Table:
-        outcomes = await self._run_or_give_up(shard, prepared)
-        table = self._results.table(prepared, outcomes)
-        groups = prepared["group"].to_pylist()
+    async def _run_shard(self, prepared: ShardBlock) -> ShardBlock:
+        outcomes = await self._run_or_give_up(prepared.shard, prepared.rows)
+        groups = prepared.rows["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
-        sums = to_parquet(sum_by_group(routed)) if self._routed else None
-        table = table.append_column(SHARD_COLUMN, prepared[SHARD_COLUMN])
-        router = pa.array([sums] + [None] * (len(table) - 1), pa.large_binary())
-        return table.append_column(ROUTER_COLUMN, router)
+        return replace(
+            prepared,
+            rows=self._results.table(prepared.rows, outcomes),
+            router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
+        )
 
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
         """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""

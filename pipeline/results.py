@@ -8,8 +8,6 @@ import pyarrow as pa
 from model.config import ModelConfig
 from model.row_routing import RowRouting
 from pipeline.config import JobConfig
-from pipeline.reading.datasource import SHARD_COLUMN
-from pipeline.reporting.routing_tables import ROUTER_COLUMN
 from pipeline.tasks import Outcome
 
 _COLUMNS: list[tuple[str, pa.DataType]] = [
@@ -35,8 +33,7 @@ _INCLUDED: dict[str, list[tuple[str, pa.DataType]]] = {
 _LOGPROBS = ("token_logprobs", pa.list_(pa.float64()))
 _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
 _RESERVED = frozenset(
-    [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns]
-    + [*_ROUTING, SHARD_COLUMN, ROUTER_COLUMN]
+    [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns] + _ROUTING
 )
 
 

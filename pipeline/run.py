@@ -11,8 +11,9 @@ from ray.data import ActorPoolStrategy, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from pipeline.cluster import (
+    PUBLISH_OPTIONS,
+    READ_OPTIONS,
     REPLICA_CPUS,
-    TASK_OPTIONS,
     Resources,
     as_job_error,
     connect,
@@ -31,7 +32,7 @@ from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
 from pipeline.reading.datasource import ShardDatasource
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.reading.shard_table import ShardTable
 from pipeline.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
@@ -60,7 +61,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     store = Store.open(config.output.path)
     store.probe()
     plan = planned(job, store, extend)
-    missing = execute(remaining(plan), store)
+    missing = ShardTable.of(execute(remaining(plan), store))
 
     started = time.monotonic()
     committed: dict[str, ShardSummary] = {}  # by this run; by part
@@ -87,21 +88,19 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
 
 def _run_shards(
-    job: Job, store: Store, shards: list[Shard], replica: type[Replica], prefix: list[int], gate: Any
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
     resources = plan_resources(job.config)
-    # The same for reading and preparing, or Ray Data would not make one task of them.
+    source = ShardDatasource(shards, job.columns)
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
     try:
         rows = ray.data.read_datasource(
-            ShardDatasource(shards, job.columns),
-            override_num_blocks=len(shards),
-            compute=tasks,
-            ray_remote_args=TASK_OPTIONS,
+            source, override_num_blocks=source.tasks, compute=tasks, ray_remote_args=READ_OPTIONS
         )
+        # With all as for reading, or Ray Data would not make one task of the two.
         prepared = rows.map_batches(
-            job.preparation, batch_size=None, batch_format="pyarrow", compute=tasks, **TASK_OPTIONS
+            job.preparation, batch_size=None, batch_format="pyarrow", compute=tasks, **READ_OPTIONS
         )
         finished = prepared.map_batches(
             replica,
@@ -119,7 +118,7 @@ def _run_shards(
             batch_size=None,
             batch_format="pyarrow",
             compute=tasks,
-            **TASK_OPTIONS,
+            **PUBLISH_OPTIONS,
         )
         # iter_rows would hold a commit back until the next one is there
         for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):

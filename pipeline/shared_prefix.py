@@ -7,7 +7,6 @@ one. Rows elsewhere that begin otherwise are computed whole.
 from itertools import takewhile
 
 from pipeline.job import Job
-from pipeline.reading.datasource import read_carried
 from pipeline.reading.plan import Plan
 
 _SHORTEST = 16  # tokens; computing fewer anew costs less than merging them in
@@ -17,9 +16,8 @@ def shared_prefix(job: Job, plan: Plan) -> list[int]:
     """What all prompts of the first shard begin with, each having more; [] where that is not worth it."""
     if not plan.shards:
         return []
-    shard = plan.shards[0]
-    prepared = job.preparation(read_carried(shard, job.columns))
-    prompts = [token_ids for token_ids in prepared["prompt_token_ids"].to_pylist() if token_ids]
+    column = job.prepared(plan.shards[0])["prompt_token_ids"]
+    prompts = [token_ids for token_ids in column.to_pylist() if token_ids]
     if len(prompts) < 2:
         return []
     # What the first and the last in order have in common, all in between have.

@@ -6,7 +6,7 @@ who ends a run notes that they were given up: a stop, a full disk or a lost stor
 
 import threading
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -31,9 +31,9 @@ class UnderWay:
     `gate` is the handle of a `pipeline.gate.Gate`.
     """
 
-    def __init__(self, gate: Any, shards: Iterable[Shard], committed: Container[str], store: Store) -> None:
+    def __init__(self, gate: Any, shards: Sequence[Shard], committed: Container[str], store: Store) -> None:
         self._gate = gate
-        self._shards = {part_path(shard): shard for shard in shards}
+        self._shards = shards
         self._committed = committed
         self._store = store
 
@@ -75,9 +75,9 @@ class UnderWay:
                 execute(give_up(shard, process), self._store)
 
         threads = [
-            threading.Thread(target=note, args=(self._shards[part], process), daemon=True)
-            for part, process in processes.items()
-            if part not in self._committed
+            threading.Thread(target=note, args=(shard, processes[part]), daemon=True)
+            for shard in self._shards
+            if (part := part_path(shard)) in processes and part not in self._committed
         ]
         for thread in threads:
             thread.start()

@@ -16,9 +16,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.planning import require_begun
 from pipeline.durable.protocol import RouterTable, publish
 from pipeline.errors import quoting_no_row
-from pipeline.reading.datasource import SHARD_COLUMN, carried_shard
-from pipeline.reading.shard import Shard
-from pipeline.reporting.routing_tables import ROUTER_COLUMN
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -28,24 +26,23 @@ _SUMMARY_KEY = b"mixtray.summary"
 
 @dataclass(frozen=True)
 class Publishing:
-    """Called with a replica's table of one shard; gives one row: path, sha256 and the summary as JSON."""
+    """Called with a `ShardBlock` of finished rows, packed; gives path, sha256 and the summary as JSON."""
 
     store: Store
     known_column: str | None
     spec: Mapping[str, Any]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        shard = carried_shard(table)
-        with quoting_no_row(shard.id):
-            return self._publish(shard, table)
+        finished = ShardBlock.unpacked(table)
+        with quoting_no_row(finished.shard.id):
+            return self._publish(finished)
 
-    def _publish(self, shard: Shard, table: pa.Table) -> pa.Table:
+    def _publish(self, finished: ShardBlock) -> pa.Table:
         execute(require_begun(self.spec), self.store)
-        router_table = table[ROUTER_COLUMN][0].as_py()
-        rows = table.drop_columns([SHARD_COLUMN, ROUTER_COLUMN])
+        rows = finished.rows
         summary = ShardSummary.of(rows, self.known_column)
         published = execute(
-            publish(shard, router_table, lambda router: _part(rows, summary, router)),
+            publish(finished.shard, finished.router_table, lambda router: _part(rows, summary, router)),
             self.store,
         )
         return pa.table(

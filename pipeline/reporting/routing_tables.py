@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from model.row_routing import Counts
 from pipeline.reporting.routing_sums import COUNTS, Sums
 
-ROUTER_COLUMN = "_router"  # in which a block of finished rows carries its shard's sums
 PHASES = ("prefill", "decode")
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
 

@@ -13,7 +13,7 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from pipeline.cluster import TASK_OPTIONS
+from pipeline.cluster import MAX_RETRIES, PUBLISH_OPTIONS, READ_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
 from pipeline.reading.datasource import ShardDatasource
@@ -57,8 +57,9 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     kills: Any,
 ) -> None:
     monkeypatch.setattr(f"pipeline.run.{name}", kills)
-    assert TASK_OPTIONS["max_retries"] == 8
-    monkeypatch.setitem(TASK_OPTIONS, "max_retries", 1)  # each costs seconds
+    assert MAX_RETRIES == 8
+    for options in (READ_OPTIONS, PUBLISH_OPTIONS):
+        monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
     config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
         run(config)

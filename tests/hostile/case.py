@@ -15,9 +15,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.job import check_job
 from pipeline.reading.cuts import make_plan
-from pipeline.reading.datasource import carry_shard
 from pipeline.reading.plan import Plan
-from pipeline.reading.shard_rows import read_shard
 
 OK = "ok"
 TINY = Path("configs/demo/tiny-mixtral")
@@ -58,9 +56,7 @@ def run_case(case: Case, folder: Path) -> dict[str, Any]:
         config = JobConfig.model_validate(data)
         job = check_job(config)
         plan = Plan.from_parquet(make_plan(config.input).to_parquet())
-        tables = [
-            job.preparation(carry_shard(shard, read_shard(shard, job.columns))) for shard in plan.shards
-        ]
+        tables = [job.prepared(shard) for shard in plan.shards]
     except ConfigError as error:
         return {"refused": str(error)}
     for table in tables:  # as a part is published: what cannot be written is no good either

@@ -17,10 +17,10 @@ from pipeline.durable.protocol import part_path
 from pipeline.durable.publishing import Publishing
 from pipeline.job import check_job
 from pipeline.planned import planned
-from pipeline.reading.datasource import carry_shard
 from pipeline.reading.shard import Shard
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
-from pipeline.reporting.routing_tables import ROUTER_COLUMN, to_parquet
+from pipeline.reporting.routing_tables import to_parquet
 from pipeline.storage.store import Store
 
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"
@@ -73,7 +73,6 @@ def _publish(store: Store, shard: Shard, spec: dict[str, object], groups: Sequen
             "prompt_tokens": pa.array([9], pa.int32()), "generated_tokens": pa.array([0], pa.int32()),
         }
     )  # fmt: skip
-    table = pa.array([to_parquet(sum_by_group((group, routing) for group in groups))], pa.large_binary())
-    block = carry_shard(shard, rows).append_column(ROUTER_COLUMN, table)
-    path: str = Publishing(store, None, spec)(block)["path"][0].as_py()
+    block = ShardBlock(shard, rows, to_parquet(sum_by_group((group, routing) for group in groups)))
+    path: str = Publishing(store, None, spec)(block.packed())["path"][0].as_py()
     return path

@@ -18,11 +18,10 @@ from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
-from pipeline.reading.datasource import carry_shard
 from pipeline.reading.shard import Shard
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import (
-    ROUTER_COLUMN,
     experts_table,
     layers_table,
     pairs_table,
@@ -49,8 +48,7 @@ def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) ->
         }
     )
     sums = to_parquet(sum_by_group(routed)) if routed is not None else None
-    router = pa.array([sums] + [None] * (rows - 1), pa.large_binary())
-    block = carry_shard(shard, table).append_column(ROUTER_COLUMN, router)
+    block = ShardBlock(shard, table, sums).packed()
     store.create(SPEC, spec_bytes(JOB))
     path: str = Publishing(store, None, JOB)(block)["path"][0].as_py()
     return path

@@ -145,6 +145,17 @@ def test_success_lists_every_part_as_it_is_stored(store: Store) -> None:
     assert store.read(SUCCESS) == written
 
 
+def test_a_part_that_vanishes_while_it_is_hashed_is_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [execute(publish(shard, None, lambda table: b"rows"), store).path for shard in SHARDS]
+    monkeypatch.setattr(store, "list", lambda folder: parts)
+    Path(store.root, parts[2]).unlink()
+    with pytest.raises(JobError, match=rf"1 shards are not in output.path .*, {SHARDS[2].id} for one"):
+        execute(finalize(THE_PLAN, [{}]), store)
+    assert not store.exists(SUCCESS)
+
+
 def test_each_plan_file_has_its_own_success(store: Store) -> None:
     """A reader sees by their number whether an extended job is complete, and what its first plan came to."""
     first, second = Plan(SHARDS[:3], ()), Plan(SHARDS[3:], ())

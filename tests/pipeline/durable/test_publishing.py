@@ -15,9 +15,8 @@ from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
 from pipeline.errors import ConfigError, JobError
-from pipeline.reading.datasource import SHARD_COLUMN, carry_shard
 from pipeline.reading.shard import Shard
-from pipeline.reporting.routing_tables import ROUTER_COLUMN
+from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -61,10 +60,7 @@ def rows_table(rows: list[tuple[Any, ...]] = ROWS, **types: pa.DataType) -> pa.T
 
 def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
     """A block as a replica gives it."""
-    table = carry_shard(shard(len(ROWS), ordinal), rows_table())
-    return table.append_column(
-        ROUTER_COLUMN, pa.array([router] + [None] * (len(table) - 1), pa.large_binary())
-    )
+    return ShardBlock(shard(len(ROWS), ordinal), rows_table(), router).packed()
 
 
 def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
@@ -113,7 +109,6 @@ def test_a_part_holds_the_rows_and_no_column_of_the_machinery(place: str) -> Non
     [published] = publishing(store)(finished()).to_pylist()
     part = pq.read_table(io.BytesIO(store.read(published["path"])))
     assert part.replace_schema_metadata(None).equals(rows_table())
-    assert {SHARD_COLUMN, ROUTER_COLUMN}.isdisjoint(part.column_names)
 
 
 def test_a_second_attempt_changes_nothing(place: str) -> None:
@@ -132,8 +127,8 @@ def test_a_second_attempt_changes_nothing(place: str) -> None:
 
 def test_a_block_that_is_no_whole_shard_is_not_published(place: str) -> None:
     store = Store.open(place)
-    with pytest.raises(RuntimeError, match="Ray Data split or merged a block"):
-        publishing(store)(finished().slice(1))
+    with pytest.raises(RuntimeError, match="Ray Data merged shards: 2 came as one block"):
+        publishing(store)(pa.concat_tables([finished(), finished()]))
     assert store.list("generations") == []
 
 
