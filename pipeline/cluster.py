@@ -9,25 +9,20 @@ from itertools import dropwhile
 from typing import Any
 
 import ray
-from ray.data import DataContext
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.backpressure import bound_waiting_shards
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
 
-# Only who publishes takes a core of Ray's, beside replicas: who reads or runs a shard may have to wait until
-# another is published, and the cores would all be held by those who wait, of this job or of another. None
-# asks for nothing at all, so as to stay off a head node that has no cores to give.
-#
-# A task's process may be killed `max_retries` times, and a machine that goes counts too. What Ray's memory
-# monitor kills is counted apart, and without end unless told otherwise.
-MAX_RETRIES = 8
-READ_OPTIONS: dict[str, Any] = {"num_cpus": 0.01, "max_retries": MAX_RETRIES}
-PUBLISH_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": MAX_RETRIES}
+# A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
+# cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
+# goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
+TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
 REPLICA_CPUS = 0.01
+# Other than those of the tasks that read, or Ray Data would make one of the two.
+NAMING_OPTIONS: dict[str, Any] = {"num_cpus": 0.01, "max_retries": TASK_OPTIONS["max_retries"]}
 
 _OS_ERRORS = (
     "OSError",
@@ -61,7 +56,7 @@ def connect() -> None:
     JobError if there is none and none can be started.
     """
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_task_oom_retries", str(MAX_RETRIES))
+        os.environ.setdefault("RAY_task_oom_retries", str(TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         try:
@@ -76,13 +71,6 @@ def connect() -> None:
                 f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}; "
                 "`python -m jobs doctor` looks further"
             ) from error
-    context = DataContext.get_current()
-    context.enable_progress_bars = False  # ours counts rows that are committed
-    context.print_on_execution_start = False
-    context.max_errored_blocks = 0
-    context.target_max_block_size = 1  # a shard is a row, and goes on as soon as it is there
-    bound_waiting_shards(context)
-    context.execution_no_progress_timeout_s = -1  # a large shard may take hours; replicas have a watchdog
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)

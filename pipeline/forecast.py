@@ -95,7 +95,7 @@ def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
     lengths: list[int] = []
     errors: Counter[str] = Counter()
     for shard in shards:
-        prepared = job.prepared(shard)
+        prepared = job.preparation.prepared(shard)
         lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
         errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
     return lengths, errors

@@ -3,19 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from model.checkpoint import check_checkpoint
 from model.config import ModelConfig
 from pipeline.checkpoints import checkpoint_fingerprint, local_checkpoint
 from pipeline.config import JobConfig
 from pipeline.determinism import with_fixed_sizes
 from pipeline.durable.spec import make_spec
-from pipeline.errors import ConfigError, quoting_no_row
+from pipeline.errors import ConfigError
 from pipeline.preparation import Preparation
-from pipeline.reading.columns import columns_to_read
-from pipeline.reading.shard import Shard
-from pipeline.reading.shard_rows import read_shard
 from pipeline.results import reserved_names
 from pipeline.tasks import Label, make_task
 from pipeline.text.prompts import PromptBuilder
@@ -32,18 +27,8 @@ class Job:
     spec: dict[str, object]
 
     @property
-    def columns(self) -> list[str]:
-        """Input columns to read."""
-        return columns_to_read(self.config.input)
-
-    @property
     def chat(self) -> bool:
         return self.preparation.prompts.chat
-
-    def prepared(self, shard: Shard) -> pa.Table:
-        """A shard's rows as replicas get them, read in this process; no exception may quote a row."""
-        with quoting_no_row(shard.id):
-            return self.preparation.prepare(shard, read_shard(shard, self.columns))
 
 
 def check_job(config: JobConfig) -> Job:

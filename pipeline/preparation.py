@@ -1,6 +1,6 @@
 """Raw rows in, prompts out: every row of a shard is parsed, checked and tokenized, or given its error."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
@@ -9,10 +9,11 @@ import pyarrow as pa
 from model.sampling_params import SamplingParams
 from pipeline.config import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
+from pipeline.reading.carried_shard import CarriedShard, named_shard
+from pipeline.reading.columns import columns_to_read
 from pipeline.reading.kept import as_text, kept_columns
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import ShardBlock
-from pipeline.reading.shard_rows import records
+from pipeline.reading.shard_rows import read_shard, records
 from pipeline.reporting.groups import group_name
 from pipeline.text.prompts import PromptBuilder
 
@@ -40,7 +41,7 @@ _MADE_HERE = [name for name in PREPARED.names if name not in ("file", "row")]
 
 @dataclass(frozen=True)
 class Preparation:
-    """Called with a `ShardBlock` of raw rows, packed; gives it with prepared ones.
+    """Called with the block of a named shard; gives the shard with its rows, packed.
 
     `longest_prompt` is in tokens, `context` what prompt and generated tokens may come to together.
     """
@@ -50,13 +51,16 @@ class Preparation:
     longest_prompt: int
     context: int
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        block = ShardBlock.unpacked(table)
-        with quoting_no_row(block.shard.id):
-            return replace(block, rows=self.prepare(block.shard, block.rows)).packed()
+    def __call__(self, named: pa.Table) -> pa.Table:
+        shard = named_shard(named)
+        return CarriedShard(shard, self.prepared(shard)).packed()
 
-    def prepare(self, shard: Shard, table: pa.Table) -> pa.Table:
-        """A shard's raw rows -> PREPARED and the kept columns."""
+    def prepared(self, shard: Shard) -> pa.Table:
+        """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""
+        with quoting_no_row(shard.id):
+            return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input)))
+
+    def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
         parsed = list(records(table, self._columns()))
         prepared = [

@@ -24,8 +24,8 @@ from pipeline.durable.watchdog import Watchdog
 from pipeline.engine_thread import EngineThread
 from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
 from pipeline.loading import ReplicaOptions, load_engine, make_ready
+from pipeline.reading.carried_shard import CarriedShard
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import to_parquet
 from pipeline.results import Results
@@ -84,15 +84,15 @@ class Replica:
         return load_engine(options)
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
-        """A `ShardBlock` of prepared rows, packed -> the same with rows of generations and router sums."""
+        """A shard with its prepared rows, packed -> with rows of generations and router sums."""
         if self._failure is not None:
             raise self._failure
-        prepared = ShardBlock.unpacked(table)
+        prepared = CarriedShard.unpacked(table)
         with quoting_no_row(prepared.shard.id):
             finished = await self._run_shard(prepared)
             yield finished.packed()
 
-    async def _run_shard(self, prepared: ShardBlock) -> ShardBlock:
+    async def _run_shard(self, prepared: CarriedShard) -> CarriedShard:
         outcomes = await self._run_or_give_up(prepared.shard, prepared.rows)
         groups = prepared.rows["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]

@@ -7,13 +7,13 @@ from contextlib import closing
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from pipeline.cluster import (
-    PUBLISH_OPTIONS,
-    READ_OPTIONS,
+    NAMING_OPTIONS,
     REPLICA_CPUS,
+    TASK_OPTIONS,
     Resources,
     as_job_error,
     connect,
@@ -21,6 +21,7 @@ from pipeline.cluster import (
 )
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
+from pipeline.data_context import shard_context
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
@@ -30,7 +31,7 @@ from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
-from pipeline.reading.datasource import ShardDatasource
+from pipeline.reading.datasource import ShardNames
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard_table import ShardTable
 from pipeline.replica import Replica
@@ -42,6 +43,8 @@ from pipeline.signals import stopping_at_once
 from pipeline.stopping import stopping_on_signals
 from pipeline.storage.store import Store
 from pipeline.under_way import UnderWay
+
+_WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
 
 
 @stopping_at_once()
@@ -91,42 +94,43 @@ def _run_shards(
     job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
+    with DataContext.current(shard_context()):
+        try:
+            # iter_rows would hold a commit back until the next one is there
+            for commits in _stages(job, store, shards, replica, prefix, gate).iter_batches(
+                **_WHOLE_BLOCKS, prefetch_batches=0
+            ):
+                for commit in commits.to_pylist():
+                    summary = ShardSummary(**json.loads(commit["summary"]))
+                    yield Published(commit["path"], commit["sha256"]), summary
+        except RayError as error:
+            raise as_job_error(error) from error
+
+
+def _stages(
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
+) -> Dataset:
+    """Of a shard each: its name, its prepared rows, its finished ones, and what was published."""
     resources = plan_resources(job.config)
-    source = ShardDatasource(shards, job.columns)
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
-    try:
-        rows = ray.data.read_datasource(
-            source, override_num_blocks=source.tasks, compute=tasks, ray_remote_args=READ_OPTIONS
-        )
-        # With all as for reading, or Ray Data would not make one task of the two.
-        prepared = rows.map_batches(
-            job.preparation, batch_size=None, batch_format="pyarrow", compute=tasks, **READ_OPTIONS
-        )
-        finished = prepared.map_batches(
-            replica,
-            fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=_replica_pool(resources, job.config),
-            num_cpus=REPLICA_CPUS,
-            # as `num_gpus` it would need a batch_size, and with one Ray Data merges shards into batches
-            ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
-            max_task_retries=-1,  # the replica counts attempts itself, durably
-        )
-        published = finished.map_batches(
-            Publishing(store, job.config.label.known_column if job.config.label else None, job.spec),
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=tasks,
-            **PUBLISH_OPTIONS,
-        )
-        # iter_rows would hold a commit back until the next one is there
-        for commits in published.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-            for commit in commits.to_pylist():
-                summary = ShardSummary(**json.loads(commit["summary"]))
-                yield Published(commit["path"], commit["sha256"]), summary
-    except RayError as error:
-        raise as_job_error(error) from error
+    names = ShardNames(shards)
+    named = ray.data.read_datasource(
+        names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
+    )
+    prepared = named.map_batches(job.preparation, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
+    finished = prepared.map_batches(
+        replica,
+        fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
+        **_WHOLE_BLOCKS,
+        compute=_replica_pool(resources, job.config),
+        num_cpus=REPLICA_CPUS,
+        # as `num_gpus` it would need a batch_size, and with one Ray Data merges shards into batches
+        ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
+        max_task_retries=-1,  # the replica counts attempts itself, durably
+    )
+    known_column = job.config.label.known_column if job.config.label else None
+    publishing = Publishing(store, known_column, job.spec)
+    return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
 
 
 def _replica_options(
@@ -146,14 +150,17 @@ def _replica_options(
 
 
 def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
-    """Replicas that each hold several shards, so that a batch never drains at a shard's end."""
-    in_flight = min(16, max(2, -(-256 // config.input.shard_rows)))
+    """Replicas that each hold several shards, so that a batch never drains at a shard's end.
+
+    A shard keeps its place until its longest row ends, so that its rows are far fewer than the places.
+    """
+    in_flight = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
         in_flight = 2  # one runs, the next is at hand
     return ActorPoolStrategy(
         size=resources.replicas,
         max_concurrent_calls_per_actor=in_flight,
-        max_tasks_in_flight_per_actor=2 * in_flight,
+        max_tasks_in_flight_per_actor=in_flight,  # more would wait for one replica while another has none
     )
 
 

@@ -16,7 +16,7 @@ def shared_prefix(job: Job, plan: Plan) -> list[int]:
     """What all prompts of the first shard begin with, each having more; [] where that is not worth it."""
     if not plan.shards:
         return []
-    column = job.prepared(plan.shards[0])["prompt_token_ids"]
+    column = job.preparation.prepared(plan.shards[0])["prompt_token_ids"]
     prompts = [token_ids for token_ids in column.to_pylist() if token_ids]
     if len(prompts) < 2:
         return []

@@ -74,11 +74,11 @@ class UnderWay:
             with suppress(OSError):  # a store that fails now may blame the shard once
                 execute(give_up(shard, process), self._store)
 
-        threads = [
-            threading.Thread(target=note, args=(shard, processes[part]), daemon=True)
-            for shard in self._shards
-            if (part := part_path(shard)) in processes and part not in self._committed
-        ]
+        threads = []
+        for shard in self._shards:
+            part = part_path(shard)
+            if part in processes and part not in self._committed:
+                threads.append(threading.Thread(target=note, args=(shard, processes[part]), daemon=True))
         for thread in threads:
             thread.start()
         return threads

@@ -133,8 +133,8 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
 
 def _lost(shards: Sequence[Shard]) -> JobError:
     return JobError(
-        f"{len(shards)} shards are not in output.path though they were committed, {shards[0].id} for one: "
-        "all machines must see the same folder; run the same command again"
+        f"output.path lacks {len(shards)} that were committed, shard {shards[0].id} for one: all machines "
+        "must see the same folder; run the same command again"
     )
 
 

@@ -16,7 +16,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.planning import require_begun
 from pipeline.durable.protocol import RouterTable, publish
 from pipeline.errors import quoting_no_row
-from pipeline.reading.shard_block import ShardBlock
+from pipeline.reading.carried_shard import CarriedShard
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -26,18 +26,18 @@ _SUMMARY_KEY = b"mixtray.summary"
 
 @dataclass(frozen=True)
 class Publishing:
-    """Called with a `ShardBlock` of finished rows, packed; gives path, sha256 and the summary as JSON."""
+    """Called with a shard and its finished rows, packed; gives path, sha256 and the summary as JSON."""
 
     store: Store
     known_column: str | None
     spec: Mapping[str, Any]
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        finished = ShardBlock.unpacked(table)
+        finished = CarriedShard.unpacked(table)
         with quoting_no_row(finished.shard.id):
             return self._publish(finished)
 
-    def _publish(self, finished: ShardBlock) -> pa.Table:
+    def _publish(self, finished: CarriedShard) -> pa.Table:
         execute(require_begun(self.spec), self.store)
         rows = finished.rows
         summary = ShardSummary.of(rows, self.known_column)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, RowError, shortened
+from pipeline.reading.carried_shard import MOST_NESTED
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class KeptTypes:
             return
         for name, (first, known) in self._found.items():
             type_ = decoded_type(schema.field(name).type)
+            if _levels(type_) > MOST_NESTED:
+                raise ConfigError(
+                    f"input.keep: column {name!r} in {file} is nested {_levels(type_)} levels deep; "
+                    f"at most {MOST_NESTED} can be kept"
+                )
             if pa.types.is_null(known) and not self._before:
                 self._found[name] = file, type_
             elif type_ not in (known, pa.null()):
@@ -65,6 +71,14 @@ class KeptTypes:
             return self._before.types
         types = {name: pa.string() if self._text else type_ for name, (_, type_) in self._found.items()}
         return base64.b64encode(pa.schema(types.items()).serialize()).decode()
+
+
+def _levels(type_: pa.DataType) -> int:
+    """Of types within types: 1 for a plain one."""
+    levels, within = 1, [type_]
+    while within := [inner.field(i).type for inner in within for i in range(inner.num_fields)]:
+        levels += 1
+    return levels
 
 
 def _named(type_: pa.DataType) -> str:

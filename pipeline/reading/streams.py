@@ -16,7 +16,7 @@ from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG
-SHARD_BYTES = 32 << 20  # far under Ray's 128 MiB, above which it would split the block of a shard
+SHARD_BYTES = 32 << 20  # of a shard's lines; Ray's object store holds many shards at once
 
 
 def read_file(file: InputFile) -> Iterator[bytes]:

@@ -4,19 +4,17 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from ray import cloudpickle
-from ray.data import ReadTask
 
-from pipeline.cluster import MAX_RETRIES, PUBLISH_OPTIONS, READ_OPTIONS
+from pipeline.cluster import TASK_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
-from pipeline.reading.datasource import ShardDatasource
+from pipeline.preparation import Preparation
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -35,19 +33,18 @@ class KillsItsPublisher(Publishing):
         return table
 
 
-class KillsItsReader(ShardDatasource):
-    def get_read_tasks(self, *arguments: Any, **options: Any) -> list[ReadTask]:
-        tries = Path(self._shards[0].file).with_name("out") / "tries"
-        tasks = super().get_read_tasks(*arguments, **options)
-        return [ReadTask(partial(die, tries), task.metadata) for task in tasks]
+class KillsItsReader(Preparation):
+    def __call__(self, named: pa.Table) -> pa.Table:
+        die(Path(self.config.output.path) / "tries")
+        return named
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        ("Publishing", KillsItsPublisher),
-        ("ShardDatasource", KillsItsReader),
+        ("run.Publishing", KillsItsPublisher),
+        ("job.Preparation", KillsItsReader),
     ],
 )
 def test_a_task_that_kills_its_process_every_time_ends_the_job(
@@ -56,10 +53,9 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     name: str,
     kills: Any,
 ) -> None:
-    monkeypatch.setattr(f"pipeline.run.{name}", kills)
-    assert MAX_RETRIES == 8
-    for options in (READ_OPTIONS, PUBLISH_OPTIONS):
-        monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
+    monkeypatch.setattr(f"pipeline.{name}", kills)
+    assert TASK_OPTIONS["max_retries"] == 8
+    monkeypatch.setitem(TASK_OPTIONS, "max_retries", 1)  # each costs seconds
     config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
         run(config)

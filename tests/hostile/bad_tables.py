@@ -55,6 +55,14 @@ def _one_endless_list() -> dict[str, Any]:
     return {"text": ["a"], "k": pa.ListArray.from_arrays([0, len(numbers)], numbers)}
 
 
+def _nested(levels: int) -> dict[str, Any]:
+    value: Any = 1
+    type_: pa.DataType = pa.int64()
+    for _ in range(levels - 1):
+        value, type_ = {"x": value}, pa.struct({"x": type_})
+    return {"text": ["a"], "k": pa.array([value], type_)}
+
+
 def _bad_utf8() -> dict[str, Any]:
     buffers = pa.array([b"a", b"\xff\xfe", b"c"]).buffers()
     return {"text": pa.array(["a", "b", "c"]), "k": pa.Array.from_buffers(pa.string(), 3, buffers)}
@@ -103,6 +111,11 @@ TABLES = {
         table(_texts_of_a_mebibyte(4000), keep=["k"], store_schema=False),
         rows=["UNREADABLE"] * 4000,
         types={"keep.k": "int16"},
+    ),
+    "a kept column nested as deep as may be": Case(table(_nested(60), keep=["k"]), rows=[OK]),
+    "a kept column nested one level deeper": Case(
+        table(_nested(61), keep=["k"]),
+        refused=r"column 'k' in a.parquet is nested 61 levels deep; at most 60",
     ),
     "a bomb of one endless list": Case(
         table(_one_endless_list(), keep=["k"]), rows=["UNREADABLE"], types={"keep.k": "list<element: int64>"}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.job import check_job
+from pipeline.reading.carried_shard import CarriedShard, name_shard
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.plan import Plan
 
@@ -56,7 +57,7 @@ def run_case(case: Case, folder: Path) -> dict[str, Any]:
         config = JobConfig.model_validate(data)
         job = check_job(config)
         plan = Plan.from_parquet(make_plan(config.input).to_parquet())
-        tables = [job.prepared(shard) for shard in plan.shards]
+        tables = [CarriedShard.unpacked(job.preparation(name_shard(shard))).rows for shard in plan.shards]
     except ConfigError as error:
         return {"refused": str(error)}
     for table in tables:  # as a part is published: what cannot be written is no good either

@@ -17,8 +17,8 @@ from pipeline.durable.protocol import part_path
 from pipeline.durable.publishing import Publishing
 from pipeline.job import check_job
 from pipeline.planned import planned
+from pipeline.reading.carried_shard import CarriedShard
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import to_parquet
 from pipeline.storage.store import Store
@@ -73,6 +73,6 @@ def _publish(store: Store, shard: Shard, spec: dict[str, object], groups: Sequen
             "prompt_tokens": pa.array([9], pa.int32()), "generated_tokens": pa.array([0], pa.int32()),
         }
     )  # fmt: skip
-    block = ShardBlock(shard, rows, to_parquet(sum_by_group((group, routing) for group in groups)))
+    block = CarriedShard(shard, rows, to_parquet(sum_by_group((group, routing) for group in groups)))
     path: str = Publishing(store, None, spec)(block.packed())["path"][0].as_py()
     return path

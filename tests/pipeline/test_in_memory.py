@@ -21,7 +21,7 @@ from pipeline.durable.publishing import Publishing
 from pipeline.gate import open_gate
 from pipeline.job import check_job
 from pipeline.planned import planned
-from pipeline.reading.datasource import ShardDatasource
+from pipeline.reading.carried_shard import name_shard
 from pipeline.replica import Replica
 from pipeline.run import _finish, _replica_options
 from pipeline.storage.store import Store
@@ -59,8 +59,7 @@ def test_rows_are_read_from_memory_and_published_there(
             return table
 
         async def run_all() -> list[pa.Table]:
-            read = (task() for task in ShardDatasource(shards, job.columns).get_read_tasks(1))
-            prepared = [job.preparation(block) for blocks in read for block in blocks]
+            prepared = [job.preparation(name_shard(shard)) for shard in shards]
             return await asyncio.gather(*map(finished, prepared))
 
         for table in asyncio.run(run_all()):

@@ -134,7 +134,7 @@ def test_a_bug_in_reading_is_told_alike_by_those_who_read_in_the_driver(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config([{"ids": [1, 2]}] * 2)
-    monkeypatch.setattr("pipeline.job.read_shard", fail)
+    monkeypatch.setattr("pipeline.preparation.read_shard", fail)
     for reads in (
         lambda: shared_prefix(check_job(config), make_plan(config.input)),
         lambda: forecast(config),

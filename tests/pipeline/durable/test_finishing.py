@@ -18,8 +18,8 @@ from pipeline.durable.finishing import read_parts, write_router_tables
 from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
+from pipeline.reading.carried_shard import CarriedShard
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.routing_sums import sum_by_group
 from pipeline.reporting.routing_tables import (
     experts_table,
@@ -48,7 +48,7 @@ def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) ->
         }
     )
     sums = to_parquet(sum_by_group(routed)) if routed is not None else None
-    block = ShardBlock(shard, table, sums).packed()
+    block = CarriedShard(shard, table, sums).packed()
     store.create(SPEC, spec_bytes(JOB))
     path: str = Publishing(store, None, JOB)(block)["path"][0].as_py()
     return path

@@ -15,8 +15,8 @@ from pipeline.durable.planning import SPEC
 from pipeline.durable.publishing import Publishing, read_footer
 from pipeline.durable.spec import spec_bytes
 from pipeline.errors import ConfigError, JobError
+from pipeline.reading.carried_shard import CarriedShard
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import ShardBlock
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.store import Store
 
@@ -60,7 +60,7 @@ def rows_table(rows: list[tuple[Any, ...]] = ROWS, **types: pa.DataType) -> pa.T
 
 def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
     """A block as a replica gives it."""
-    return ShardBlock(shard(len(ROWS), ordinal), rows_table(), router).packed()
+    return CarriedShard(shard(len(ROWS), ordinal), rows_table(), router).packed()
 
 
 def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:

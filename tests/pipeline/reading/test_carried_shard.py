@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.reading.carried_shard import CARRIED, CarriedShard
 from pipeline.reading.shard import Shard
-from pipeline.reading.shard_block import BLOCK, ShardBlock
 
 columns = st.lists(st.tuples(st.none() | st.text(st.characters(codec="utf-8")), st.lists(st.integers(0, 9))))
 
@@ -23,25 +23,25 @@ def test_what_is_packed_comes_out_again(
 ) -> None:
     texts, lists = [list(column) for column in zip(*rows, strict=True)] or [[], []]
     table = pa.table({"text": pa.array(texts, pa.string()), "list": pa.array(lists, pa.list_(pa.int32()))})
-    block = ShardBlock(shard(len(rows)), table, router_table)
+    block = CarriedShard(shard(len(rows)), table, router_table)
     packed = block.packed()
-    assert (len(packed), packed.schema) == (1, BLOCK)
-    assert ShardBlock.unpacked(packed) == block
+    assert (len(packed), packed.schema) == (1, CARRIED)
+    assert CarriedShard.unpacked(packed) == block
 
 
 def test_dictionaries_chunks_and_metadata_stay() -> None:
     half = pa.table({"queue": pa.array(["billing", "billing"]).dictionary_encode()})
     table = pa.concat_tables([half, half]).replace_schema_metadata({"key": "value"})
-    found = ShardBlock.unpacked(ShardBlock(shard(4), table).packed()).rows
+    found = CarriedShard.unpacked(CarriedShard(shard(4), table).packed()).rows
     assert found.equals(table, check_metadata=True)
 
 
 @pytest.mark.parametrize("around", [[], [0], [0, 1]])
 def test_it_may_have_been_a_part_of_something_else(around: list[int]) -> None:
     """Ray Data slices blocks out of others, pickles and concatenates them."""
-    blocks = [ShardBlock(shard(1), pa.table({"n": [n]}), b"router").packed() for n in [5, *around]]
+    blocks = [CarriedShard(shard(1), pa.table({"n": [n]}), b"router").packed() for n in [5, *around]]
     sliced = pa.concat_tables(blocks[::-1]).combine_chunks().slice(len(around), 1)
-    found = ShardBlock.unpacked(pickle.loads(pickle.dumps(sliced)))
+    found = CarriedShard.unpacked(pickle.loads(pickle.dumps(sliced)))
     assert found.rows.to_pylist() == [{"n": 5}]
     buffer = io.BytesIO()
     pq.write_table(found.rows, buffer)
@@ -49,11 +49,11 @@ def test_it_may_have_been_a_part_of_something_else(around: list[int]) -> None:
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_no_shards_but_one(count: int) -> None:
-    block = ShardBlock(shard(1), pa.table({"n": [1]})).packed()
+    block = CarriedShard(shard(1), pa.table({"n": [1]})).packed()
     with pytest.raises(RuntimeError, match=f"{count} came as one block"):
-        ShardBlock.unpacked(pa.concat_tables([BLOCK.empty_table(), *[block] * count]))
+        CarriedShard.unpacked(pa.concat_tables([CARRIED.empty_table(), *[block] * count]))
 
 
 def test_no_rows_but_the_shards() -> None:
     with pytest.raises(RuntimeError, match="has 3 rows, but 2 came"):
-        ShardBlock(shard(3), pa.table({"n": [1, 2]}))
+        CarriedShard(shard(3), pa.table({"n": [1, 2]}))
