@@ -21,8 +21,13 @@ from pipeline.storage.urls import redact
 # goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
 TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
 REPLICA_CPUS = 0.01
-# Other than those of the tasks that read, or Ray Data would make one of the two.
-NAMING_OPTIONS: dict[str, Any] = {"num_cpus": 0.01, "max_retries": TASK_OPTIONS["max_retries"]}
+# They must differ from TASK_OPTIONS, or Ray Data would make one task of naming shards and reading them. All
+# blocks may wait to be taken: a task that had to wait with them would live for hours.
+NAMING_OPTIONS: dict[str, Any] = {
+    "num_cpus": 0.01,
+    "max_retries": 8,
+    "_generator_backpressure_num_objects": -1,
+}
 
 _OS_ERRORS = (
     "OSError",

@@ -53,7 +53,8 @@ class Preparation:
 
     def __call__(self, named: pa.Table) -> pa.Table:
         shard = named_shard(named)
-        return CarriedShard(shard, self.prepared(shard)).packed()
+        with quoting_no_row(shard.id):
+            return CarriedShard(shard, self.prepared(shard)).packed()
 
     def prepared(self, shard: Shard) -> pa.Table:
         """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""

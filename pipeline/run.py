@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from pipeline.cluster import (
@@ -21,7 +21,7 @@ from pipeline.cluster import (
 )
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
-from pipeline.data_context import shard_context
+from pipeline.data_context import set_up
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
@@ -94,29 +94,28 @@ def _run_shards(
     job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
-    with DataContext.current(shard_context()):
-        try:
-            # iter_rows would hold a commit back until the next one is there
-            for commits in _stages(job, store, shards, replica, prefix, gate).iter_batches(
-                **_WHOLE_BLOCKS, prefetch_batches=0
-            ):
-                for commit in commits.to_pylist():
-                    summary = ShardSummary(**json.loads(commit["summary"]))
-                    yield Published(commit["path"], commit["sha256"]), summary
-        except RayError as error:
-            raise as_job_error(error) from error
+    try:
+        stages = _stages(job, store, shards, replica, prefix, gate)
+        # iter_rows would hold a commit back until the next one is there
+        for commits in stages.iter_batches(**_WHOLE_BLOCKS, prefetch_batches=0):
+            for commit in commits.to_pylist():
+                summary = ShardSummary(**json.loads(commit["summary"]))
+                yield Published(commit["path"], commit["sha256"]), summary
+    except RayError as error:
+        raise as_job_error(error) from error
 
 
 def _stages(
     job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
 ) -> Dataset:
-    """Of a shard each: its name, its prepared rows, its finished ones, and what was published."""
+    """Each shard's name, its prepared rows, its finished rows, its commit; nothing runs yet."""
     resources = plan_resources(job.config)
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
     names = ShardNames(shards)
     named = ray.data.read_datasource(
         names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
     )
+    set_up(named.context)
     prepared = named.map_batches(job.preparation, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
@@ -152,7 +151,8 @@ def _replica_options(
 def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
     """Replicas that each hold several shards, so that a batch never drains at a shard's end.
 
-    A shard keeps its place until its longest row ends, so that its rows are far fewer than the places.
+    A shard counts until its longest row ends, so of the rows in flight many are done: they must be several
+    times a batch.
     """
     in_flight = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
@@ -160,7 +160,7 @@ def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
     return ActorPoolStrategy(
         size=resources.replicas,
         max_concurrent_calls_per_actor=in_flight,
-        max_tasks_in_flight_per_actor=in_flight,  # more would wait for one replica while another has none
+        max_tasks_in_flight_per_actor=in_flight,  # one queued at a busy replica could not go to a free one
     )
 
 

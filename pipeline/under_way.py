@@ -74,11 +74,13 @@ class UnderWay:
             with suppress(OSError):  # a store that fails now may blame the shard once
                 execute(give_up(shard, process), self._store)
 
+        left = {part: process for part, process in processes.items() if part not in self._committed}
         threads = []
-        for shard in self._shards:
-            part = part_path(shard)
-            if part in processes and part not in self._committed:
-                threads.append(threading.Thread(target=note, args=(shard, processes[part]), daemon=True))
-        for thread in threads:
-            thread.start()
+        for shard in self._shards if left else ():
+            process = left.pop(part_path(shard), None)
+            if process is not None:
+                threads.append(threading.Thread(target=note, args=(shard, process), daemon=True))
+                threads[-1].start()
+                if not left:
+                    break
         return threads

@@ -133,7 +133,7 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
 
 def _lost(shards: Sequence[Shard]) -> JobError:
     return JobError(
-        f"output.path lacks {len(shards)} that were committed, shard {shards[0].id} for one: all machines "
+        f"output.path lacks {len(shards)} shards that were committed, {shards[0].id} for one: all machines "
         "must see the same folder; run the same command again"
     )
 

@@ -19,7 +19,6 @@ CARRIED = pa.schema(
         ("router_table", pa.large_binary()),
     ]
 )
-MOST_NESTED = 60  # levels of a column's type; Arrow's formats end at 64
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ class CarriedShard:
 
 
 def name_shard(shard: Shard) -> pa.Table:
-    """A block of one row, that holds the shard alone."""
+    """The shard without its rows, as a block of one row."""
     return pa.table({"shard": pa.array([_json(shard)], pa.binary())})
 
 
 def named_shard(block: pa.Table) -> Shard:
     """The shard of `name_shard`'s block, or of a packed one; RuntimeError if there is not one."""
     if len(block) != 1:
-        raise RuntimeError(f"Ray Data merged shards: {len(block)} came as one block")
+        raise RuntimeError(f"a block of {len(block)} shards came: Ray Data must hand on one at a time")
     return Shard(**orjson.loads(block["shard"][0].as_py()))
 
 

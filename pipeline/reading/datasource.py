@@ -1,7 +1,7 @@
 """A plan as a Ray Data source that names the shards; what reads them is a map over the names.
 
-Ray Data stores every read task before it runs the first, some 0.4 ms and 4 KB: with one for each shard that
-is most of a minute where 100,000 are missing. So a read task names many.
+Ray Data stores every read task before it runs the first, some 0.4 ms and 4 KB: with one for each of 100,000
+shards that is most of a minute. So a read task names many.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _NAMES_A_TASK = 100
 
 
 class ShardNames(Datasource):  # type: ignore[misc]
-    """A block a shard: use with `ray.data.read_datasource(source, override_num_blocks=source.tasks)`."""
+    """One block a shard; read with `ray.data.read_datasource(source, override_num_blocks=source.tasks)`."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ShardNames(Datasource):  # type: ignore[misc]
         return -(-len(self._shards) // _NAMES_A_TASK)
 
     def estimate_inmemory_data_size(self) -> None:
-        """Not known, and of no use."""
+        """None: unknown, and nothing needs it."""
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None

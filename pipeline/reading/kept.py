@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, RowError, shortened
-from pipeline.reading.carried_shard import MOST_NESTED
+
+_MOST_LEVELS = 60  # Arrow's streaming format ends at 64
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,6 @@ class KeptTypes:
             return
         for name, (first, known) in self._found.items():
             type_ = decoded_type(schema.field(name).type)
-            if _levels(type_) > MOST_NESTED:
-                raise ConfigError(
-                    f"input.keep: column {name!r} in {file} is nested {_levels(type_)} levels deep; "
-                    f"at most {MOST_NESTED} can be kept"
-                )
             if pa.types.is_null(known) and not self._before:
                 self._found[name] = file, type_
             elif type_ not in (known, pa.null()):
@@ -69,8 +65,20 @@ class KeptTypes:
         """The types, as `kept_columns` takes them."""
         if self._before:
             return self._before.types
-        types = {name: pa.string() if self._text else type_ for name, (_, type_) in self._found.items()}
+        if self._text:
+            types: dict[str, pa.DataType] = dict.fromkeys(self._found, pa.string())
+        else:
+            types = {name: type_ for name, (_, type_) in self._found.items()}
+            self._check_levels()
         return base64.b64encode(pa.schema(types.items()).serialize()).decode()
+
+    def _check_levels(self) -> None:
+        for name, (file, type_) in self._found.items():
+            if _levels(type_) > _MOST_LEVELS:
+                raise ConfigError(
+                    f"input.keep: column {name!r} in {file} is nested {_levels(type_)} levels deep; "
+                    f"at most {_MOST_LEVELS} can be kept"
+                )
 
 
 def _levels(type_: pa.DataType) -> int:

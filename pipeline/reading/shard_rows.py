@@ -24,10 +24,9 @@ BOM = b"\xef\xbb\xbf"
 def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
     """All rows of a shard, in the order of the file: exactly `shard.rows` of them.
 
-    Columns: `shard` int32, `file` string (the name users see), `row` int64, `unreadable` string (a
-    RowErrorCode, or null), and either `line` large_binary (JSONL: the bytes without newline, carriage
-    return and leading BOM; null where unreadable) or `record` struct (Parquet: those of `columns` that the
-    file has; null where unreadable).
+    Columns: `row` int64 (its number in the file), `unreadable` string (a RowErrorCode, or null), and either
+    `line` large_binary (JSONL: the bytes without newline, carriage return and leading BOM; null where
+    unreadable) or `record` struct (Parquet: those of `columns` that the file has; null where unreadable).
     ConfigError if the file changed since it was planned.
     """
     _require_unchanged(shard)
@@ -36,8 +35,6 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
     if len(values) != shard.rows:
         raise ConfigError(f"{redact(shard.file)}: {len(values)} rows where {shard.rows} were planned")
     table = pa.table({
-        "shard": pa.array([shard.ordinal] * shard.rows, pa.int32()),
-        "file": pa.array([shard.name] * shard.rows, pa.string()),
         "row": pa.array(range(shard.first_row, shard.first_row + shard.rows), pa.int64()),
         "unreadable": pa.array(codes, pa.string()),
     })  # fmt: skip

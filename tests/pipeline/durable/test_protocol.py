@@ -129,7 +129,7 @@ def test_a_part_names_the_router_table_of_its_own_attempt(store: Store) -> None:
 
 
 def test_success_lists_every_part_as_it_is_stored(store: Store) -> None:
-    with pytest.raises(JobError, match=r"output\.path lacks 4 that"):
+    with pytest.raises(JobError, match=r"output\.path lacks 4 shards that"):
         execute(finalize(THE_PLAN, [{}]), store)
     hashes = {}
     for shard in SHARDS:
@@ -151,7 +151,7 @@ def test_a_part_that_vanishes_while_it_is_hashed_is_named(
     parts = [execute(publish(shard, None, lambda table: b"rows"), store).path for shard in SHARDS]
     monkeypatch.setattr(store, "list", lambda folder: parts)
     Path(store.root, parts[2]).unlink()
-    with pytest.raises(JobError, match=f"lacks 1 that were committed, shard {SHARDS[2].id} for one"):
+    with pytest.raises(JobError, match=f"lacks 1 shards that were committed, {SHARDS[2].id} for one"):
         execute(finalize(THE_PLAN, [{}]), store)
     assert not store.exists(SUCCESS)
 
@@ -164,7 +164,7 @@ def test_each_plan_file_has_its_own_success(store: Store) -> None:
         execute(publish(shard, None, lambda table: b"rows"), store)
     execute(finalize(first, [{}]), store)
     before = store.read(SUCCESS)
-    with pytest.raises(JobError, match=r"output\.path lacks 1 that"):
+    with pytest.raises(JobError, match=r"output\.path lacks 1 shards that"):
         execute(finalize(whole, [{}, {}]), store)
     assert not store.exists("_SUCCESS-001")
     execute(publish(SHARDS[3], None, lambda table: b"rows"), store)

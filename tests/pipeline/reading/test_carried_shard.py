@@ -50,7 +50,7 @@ def test_it_may_have_been_a_part_of_something_else(around: list[int]) -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_no_shards_but_one(count: int) -> None:
     block = CarriedShard(shard(1), pa.table({"n": [1]})).packed()
-    with pytest.raises(RuntimeError, match=f"{count} came as one block"):
+    with pytest.raises(RuntimeError, match=f"a block of {count} shards came"):
         CarriedShard.unpacked(pa.concat_tables([CARRIED.empty_table(), *[block] * count]))
 
 

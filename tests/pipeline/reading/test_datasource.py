@@ -17,7 +17,7 @@ from ray import cloudpickle
 from ray.data import DataContext, Dataset, ReadTask, TaskPoolStrategy
 
 from pipeline.cluster import NAMING_OPTIONS, TASK_OPTIONS
-from pipeline.data_context import shard_context
+from pipeline.data_context import set_up
 from pipeline.reading.carried_shard import named_shard
 from pipeline.reading.datasource import ShardNames
 from pipeline.reading.shard import Shard
@@ -26,6 +26,9 @@ from pipeline.reading.shard_table import ShardTable
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 ONE = TaskPoolStrategy(1)
+WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
+POLICIES = "backpressure_policies.enabled"
+QUIET_S = 3.0  # far more than Ray Data takes between two blocks
 
 
 def shards(count: int) -> ShardTable:
@@ -35,18 +38,15 @@ def shards(count: int) -> ShardTable:
 
 
 def named(source: ShardNames) -> Dataset:
-    return ray.data.read_datasource(
+    names = ray.data.read_datasource(
         source, override_num_blocks=source.tasks, compute=ONE, ray_remote_args=NAMING_OPTIONS
     )
-
-
-def ordinal(block: pa.Table) -> pa.Table:
-    return pa.table({"ordinal": [named_shard(block).ordinal]})
+    set_up(names.context)
+    return names
 
 
 def ordinals(names: Dataset) -> list[int]:
-    found = names.map_batches(ordinal, batch_size=None, batch_format="pyarrow", compute=ONE, **TASK_OPTIONS)
-    return sorted(row["ordinal"] for row in found.take_all())
+    return sorted(named_shard(block).ordinal for block in names.iter_batches(**WHOLE_BLOCKS))
 
 
 class Changed(ShardNames):
@@ -65,9 +65,8 @@ class Changed(ShardNames):
 
 
 def test_every_shard_is_a_block_of_its_own() -> None:
-    with DataContext.current(shard_context()):
-        for first, last in ((0, 1), (0, 100), (50, 251)):
-            assert ordinals(named(ShardNames(shards(last)[first:]))) == list(range(first, last))
+    for first, last in ((0, 1), (0, 100), (50, 251)):
+        assert ordinals(named(ShardNames(shards(last)[first:]))) == list(range(first, last))
 
 
 def test_a_task_that_is_killed_half_way_names_each_once(tmp_path: Path) -> None:
@@ -78,66 +77,83 @@ def test_a_task_that_is_killed_half_way_names_each_once(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return block
 
-    with DataContext.current(shard_context()):
-        assert ordinals(named(Changed(shards(120), die_twice))) == list(range(120))
+    assert ordinals(named(Changed(shards(120), die_twice))) == list(range(120))
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("stage", ["named", "prepared"])
 def test_few_wait_and_all_arrive(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that does nothing at first lets the one before it come `most` shards ahead, and a few."""
-    most, on_their_way = 20, 12
+    most, names_a_task = 20, 5
     monkeypatch.setattr("pipeline.data_context._MOST_WAITING", most)
-    monkeypatch.setattr("pipeline.reading.datasource._NAMES_A_TASK", 5)
-    seen, released = tmp_path / "seen", tmp_path / "released"
+    monkeypatch.setattr("pipeline.reading.datasource._NAMES_A_TASK", names_a_task)
+    seen = tmp_path / "seen"
 
     def see(block: pa.Table) -> pa.Table:
         with seen.open("a") as log:
             log.write("x")
         return block
 
+    if stage == "named":
+        names = named(Changed(shards(200), see))
+    else:
+        names = named(ShardNames(shards(200))).map_batches(see, **WHOLE_BLOCKS, compute=ONE, **TASK_OPTIONS)
+    held, counted = hold_until_quiet(names, seen, at_least=most)
+    assert ordinals(held) == list(range(200))
+    assert most <= counted[0] <= most + 2 * names_a_task
+
+
+def test_tasks_end_though_their_names_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waited would live as long as its shards are read, and lose a life with every machine."""
+    monkeypatch.setattr("pipeline.data_context._MOST_WAITING", 20)
+    seen = tmp_path / "seen"
+
+    class Ending(ShardNames):
+        def get_read_tasks(self, *arguments: Any, **options: Any) -> list[ReadTask]:
+            tasks = super().get_read_tasks(*arguments, **options)
+            return [ReadTask(partial(self._ending, task.read_fn), task.metadata) for task in tasks]
+
+        def _ending(self, name: Callable[[], Iterable[pa.Table]]) -> Iterator[pa.Table]:
+            yield from name()
+            seen.write_text("ended")
+
+    held, counted = hold_until_quiet(named(Ending(shards(100))), seen, at_least=1)
+    assert ordinals(held) == list(range(100))
+    assert counted == [len("ended")]
+
+
+def hold_until_quiet(stage: Dataset, seen: Path, at_least: int) -> tuple[Dataset, list[int]]:
+    """A stage behind it, that does nothing until `seen` has that size and grows no more.
+
+    And what the size was then; TimeoutError takes its place where it never came so far.
+    """
+    released = seen.with_name("released")
+    sizes: list[Any] = []
+
+    def watch() -> None:
+        size, since = 0, time.monotonic()
+        while size < at_least or time.monotonic() - since < QUIET_S:
+            if time.monotonic() - since > 30:
+                sizes.append(TimeoutError(f"{size} seen"))
+                break
+            time.sleep(0.1)
+            now = seen.stat().st_size if seen.exists() else 0
+            if now != size:
+                size, since = now, time.monotonic()
+        sizes.append(size)
+        released.touch()
+
     def hold(block: pa.Table) -> pa.Table:
         while not released.exists():
             time.sleep(0.05)
         return block
 
-    with DataContext.current(shard_context()):
-        if stage == "named":
-            names = named(Changed(shards(200), see))
-        else:
-            names = named(ShardNames(shards(200)))
-            names = names.map_batches(
-                see, batch_size=None, batch_format="pyarrow", compute=ONE, **TASK_OPTIONS
-            )
-        held = names.map_batches(hold, batch_size=None, batch_format="pyarrow", num_cpus=0.5, compute=ONE)
-        arriving = held.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow")
-        counted = _count_when_quiet(seen, released)
-        arrived = sorted(named_shard(block).ordinal for block in arriving)
-    assert arrived == list(range(200))
-    assert most <= counted[0] <= most + on_their_way
-
-
-def _count_when_quiet(seen: Path, released: Path, quiet_s: float = 5.0) -> list[int]:
-    """Will hold how many were seen when no more came for so long; then it releases them."""
-    counts: list[int] = []
-
-    def watch() -> None:
-        count, since = 0, time.monotonic()
-        while not count or time.monotonic() - since < quiet_s:
-            time.sleep(0.1)
-            now = seen.stat().st_size if seen.exists() else 0
-            if now != count:
-                count, since = now, time.monotonic()
-        counts.append(count)
-        released.touch()
-
     threading.Thread(target=watch, daemon=True).start()
-    return counts
+    return stage.map_batches(hold, **WHOLE_BLOCKS, compute=ONE, num_cpus=0.5), sizes
 
 
 def test_ray_data_is_for_others_as_it_was() -> None:
-    before = DataContext.get_current().target_max_block_size
-    with DataContext.current(shard_context()):
-        assert DataContext.get_current().target_max_block_size == 1
-    assert DataContext.get_current().target_max_block_size == before
-    assert ray.data.range(300).materialize().num_blocks() < 300
+    context = DataContext.get_current()
+    before = context.target_max_block_size, context.get_config(POLICIES, None)
+    assert named(ShardNames(shards(1))).context.target_max_block_size == 1
+    assert (context.target_max_block_size, context.get_config(POLICIES, None)) == before
