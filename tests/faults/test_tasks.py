@@ -4,17 +4,20 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from ray import cloudpickle
+from ray.data import ReadTask
 
-from pipeline.cluster import TASK_OPTIONS
+from pipeline.cluster import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
 from pipeline.preparation import Preparation
+from pipeline.reading.datasource import ShardNames
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -33,6 +36,13 @@ class KillsItsPublisher(Publishing):
         return table
 
 
+class KillsItsNamer(ShardNames):
+    def get_read_tasks(self, *arguments: Any, **options: Any) -> list[ReadTask]:
+        tries = Path(self._shards[0].file).with_name("out") / "tries"
+        tasks = super().get_read_tasks(*arguments, **options)
+        return [ReadTask(partial(die, tries), task.metadata) for task in tasks]
+
+
 class KillsItsReader(Preparation):
     def __call__(self, named: pa.Table) -> pa.Table:
         die(Path(self.config.output.path) / "tries")
@@ -45,6 +55,7 @@ class KillsItsReader(Preparation):
     [
         ("run.Publishing", KillsItsPublisher),
         ("job.Preparation", KillsItsReader),
+        ("run.ShardNames", KillsItsNamer),
     ],
 )
 def test_a_task_that_kills_its_process_every_time_ends_the_job(
@@ -54,8 +65,9 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     kills: Any,
 ) -> None:
     monkeypatch.setattr(f"pipeline.{name}", kills)
-    assert TASK_OPTIONS["max_retries"] == 8
-    monkeypatch.setitem(TASK_OPTIONS, "max_retries", 1)  # each costs seconds
+    for options in (NAMING_OPTIONS, TASK_OPTIONS):
+        assert options["max_retries"] == 8
+        monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
     config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
         run(config)
