@@ -123,7 +123,7 @@ def _stages(
         **_WHOLE_BLOCKS,
         compute=_replica_pool(resources, job.config),
         num_cpus=REPLICA_CPUS,
-        # as `num_gpus` it would need a batch_size, and with one Ray Data merges shards into batches
+        # as `num_gpus` it would need a batch_size
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
         max_task_retries=-1,  # the replica counts attempts itself, durably
     )

@@ -125,7 +125,7 @@ def test_a_second_attempt_changes_nothing(place: str) -> None:
     assert store.read(table.path) == ROUTER
 
 
-def test_a_block_that_is_no_whole_shard_is_not_published(place: str) -> None:
+def test_a_block_of_two_shards_is_not_published(place: str) -> None:
     store = Store.open(place)
     with pytest.raises(RuntimeError, match="a block of 2 shards came"):
         publishing(store)(pa.concat_tables([finished(), finished()]))
