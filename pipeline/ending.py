@@ -10,7 +10,7 @@ from math import inf
 from pipeline.durable.finishing import Parts, read_parts, write_router_tables
 from pipeline.durable.operations import execute
 from pipeline.durable.planning import begun
-from pipeline.durable.protocol import PARTS, part_path, success_path
+from pipeline.durable.protocol import part_path, parts_there, success_path
 from pipeline.errors import JobError, quoting_no_row
 from pipeline.job import Job
 from pipeline.planned import joined
@@ -73,7 +73,8 @@ def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seco
 
 
 def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
-    return joined(execute(begun(job.spec), store)), set(store.list(PARTS))
+    plan = joined(execute(begun(job.spec), store))
+    return plan, execute(parts_there(plan), store)
 
 
 def _complete(plan: Plan, committed: set[str]) -> bool:

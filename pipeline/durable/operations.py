@@ -27,9 +27,10 @@ class Read:
 
 @dataclass(frozen=True)
 class List:
-    """The paths of the files directly in a folder."""
+    """The paths of the files directly in a folder; see `Store.list`."""
 
-    prefix: str
+    folder: str
+    cuts: tuple[str, ...] = ()
 
 
 Operation = Create | Read | List
@@ -54,7 +55,7 @@ def apply(operation: Operation, store: Store) -> Any:
     if isinstance(operation, Create):
         return store.create(operation.path, operation.data)
     if isinstance(operation, List):
-        return store.list(operation.prefix)
+        return store.list(operation.folder, operation.cuts)
     try:
         return store.read(operation.path)
     except FileNotFoundError:

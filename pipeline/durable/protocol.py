@@ -29,6 +29,7 @@ from pipeline.reading.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
+_BETWEEN_CUTS = 7_500  # parts; a list that comes by the thousand ends within its last answer
 _READABLE = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
@@ -47,7 +48,12 @@ class Published:
 
 
 def part_path(shard: Shard) -> str:
-    return f"{PARTS}/part-{shard.ordinal:06d}-{shard.id}.parquet"
+    return f"{PARTS}/{_part_name(shard.ordinal)}-{shard.id}.parquet"
+
+
+def _part_name(ordinal: int) -> str:
+    """How the name of a shard's part begins."""
+    return f"part-{ordinal:06d}"
 
 
 def router_path(shard: Shard, sha256: str) -> str:
@@ -59,9 +65,15 @@ def success_path(number: int) -> str:
     return f"{SUCCESS}-{number:03d}" if number else SUCCESS
 
 
+def parts_there(plan: Plan) -> Steps[set[str]]:
+    """The paths of all parts, also of those that are not of this plan."""
+    cuts = sorted(_part_name(ordinal) for ordinal in range(_BETWEEN_CUTS, len(plan.shards), _BETWEEN_CUTS))
+    return {path for path in (yield List(PARTS, tuple(cuts))) if path.endswith(".parquet")}
+
+
 def remaining(plan: Plan) -> Steps[list[Shard]]:
     """The shards that are not committed; ConfigError if parts of another job lie among them."""
-    listed = {path for path in (yield List(PARTS)) if path.endswith(".parquet")}
+    listed = yield from parts_there(plan)
     missing = [shard for shard in plan.shards if part_path(shard) not in listed]
     # Strange ones are looked for only where there must be some: no two shards have one part.
     if len(listed) > len(plan.shards) - len(missing):

@@ -10,6 +10,7 @@ import os
 import threading
 import uuid
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -18,9 +19,6 @@ from pipeline.storage.patience import describe, open_patiently, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic
-# S3 takes up to 5 GiB in one request, all or nothing. s3fs would send 100 MiB and more in pieces, and when
-# the answer to the last is lost the upload may be unknown by then: the retry fails though all is committed.
-_ONE_REQUEST = {"chunksize": 5 * 2**30}
 _memory_lock = threading.Lock()  # memory:// looks before it writes; a lock makes that one step
 
 
@@ -64,8 +62,12 @@ class Store(ABC):
     def exists(self, path: str) -> bool: ...
 
     @abstractmethod
-    def list(self, prefix: str) -> list[str]:
-        """Paths of the files directly in the folder `prefix`, sorted; empty if there is no such folder."""
+    def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
+        """Paths of the files directly in a folder, sorted; empty if there is no such folder.
+
+        `cuts` are names in order, thousands of files apart: a store that gives a long list in pieces may ask
+        for what lies between them side by side. They change nothing else.
+        """
 
     @abstractmethod
     def probe(self) -> None:
@@ -109,8 +111,7 @@ class LocalStore(Store):
     def exists(self, path: str) -> bool:
         return Path(self.root, path).is_file()
 
-    def list(self, prefix: str) -> list[str]:
-        folder = PurePosixPath(prefix)
+    def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
         try:
             with os.scandir(Path(self.root, folder)) as entries:
                 return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
@@ -157,7 +158,6 @@ class ObjectStore(Store):
         super().__init__(root.rstrip("/"))
         self._fs, self._path = filesystem(self.root)
         self._in_memory = root.startswith("memory://")
-        self._put_options = _ONE_REQUEST if root.startswith(("s3://", "s3a://")) else {}
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
         return ObjectStore, (self.root,)
@@ -165,7 +165,7 @@ class ObjectStore(Store):
     def create(self, path: str, data: bytes) -> bool:
         def put() -> bool:
             with _memory_lock if self._in_memory else contextlib.nullcontext():
-                self._fs.pipe_file(self._full(path), data, mode="create", **self._put_options)
+                self._fs.pipe_file(self._full(path), data, mode="create")
             return True
 
         try:
@@ -174,7 +174,7 @@ class ObjectStore(Store):
             return False
 
     def replace(self, path: str, data: bytes) -> None:
-        patiently(lambda: self._fs.pipe_file(self._full(path), data, **self._put_options), self.url(path))
+        patiently(lambda: self._fs.pipe_file(self._full(path), data), self.url(path))
 
     def read(self, path: str) -> bytes:
         return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
@@ -189,14 +189,12 @@ class ObjectStore(Store):
             return False
         return bool(info["type"] == "file")
 
-    def list(self, prefix: str) -> list[str]:
-        prefix = prefix.rstrip("/")
+    def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
         try:
-            entries = patiently(lambda: self._fs.ls(self._full(prefix), detail=True), self.url(prefix))
+            names = patiently(lambda: self._names(self._full(folder), cuts), self.url(folder))
         except FileNotFoundError:
             return []
-        names = (PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "file")
-        return sorted(f"{prefix}/{name}" for name in names)
+        return sorted(f"{folder}/{name}" for name in names)
 
     def probe(self) -> None:
         # One fixed name, since a job may have no right to delete: the second answer is what counts.
@@ -208,6 +206,15 @@ class ObjectStore(Store):
                 "check that the bucket exists and that the credentials may put and list"
             ) from None
         _expect_refusal(self, (True, answers[1]))
+
+    def _names(self, folder: str, cuts: Sequence[str]) -> Sequence[str]:
+        names: Sequence[str]
+        if self._in_memory:
+            entries = self._fs.ls(folder, detail=True)
+            names = [PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "file"]
+        else:
+            names = self._fs.names(folder, cuts)
+        return names
 
     def _full(self, path: str) -> str:
         return f"{self._path}/{path}"

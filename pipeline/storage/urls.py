@@ -12,14 +12,27 @@ _QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
 
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a path or URL and the path within it; listings are never cached."""
-    if url.startswith(("gs://", "gcs://")):
-        fsspec.get_filesystem_class("gs")  # an ImportError that says what to install
-        from pipeline.storage.google import GoogleFileSystem
-
-        fs = GoogleFileSystem(use_listings_cache=False)
-        return fs, str(fs._strip_protocol(url))
-    fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    own = _own_class(url.partition("://")[0])
+    if own is None:
+        fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
+    else:
+        fs = own(use_listings_cache=False)
+        path = fs._strip_protocol(url)
     return fs, str(path)
+
+
+def _own_class(protocol: str) -> Any:
+    """The project's own filesystem for a kind of URL, if it has one."""
+    if protocol not in ("s3", "s3a", "gs", "gcs"):
+        return None
+    fsspec.get_filesystem_class(protocol)  # an ImportError that says what to install
+    if protocol in ("s3", "s3a"):
+        from pipeline.storage.amazon import AmazonFileSystem
+
+        return AmazonFileSystem
+    from pipeline.storage.google import GoogleFileSystem
+
+    return GoogleFileSystem
 
 
 def redact(text: str) -> str:

@@ -27,7 +27,7 @@ class HostileStore:
         if isinstance(operation, Read):
             return self.files.get(operation.path)
         if isinstance(operation, List):
-            folder = operation.prefix + "/"
+            folder = operation.folder + "/"
             return sorted(path for path in self.files if path.startswith(folder))
         return self.create(operation.path, operation.data)
 

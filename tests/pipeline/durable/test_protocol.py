@@ -149,7 +149,7 @@ def test_a_part_that_vanishes_while_it_is_hashed_is_named(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = [execute(publish(shard, None, lambda table: b"rows"), store).path for shard in SHARDS]
-    monkeypatch.setattr(store, "list", lambda folder: parts)
+    monkeypatch.setattr(store, "list", lambda folder, cuts: parts)
     Path(store.root, parts[2]).unlink()
     with pytest.raises(JobError, match=f"lacks 1 shards that were committed, {SHARDS[2].id} for one"):
         execute(finalize(THE_PLAN, [{}]), store)

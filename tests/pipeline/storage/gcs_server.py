@@ -1,4 +1,4 @@
-"""A Google Cloud Storage on this machine: gcp-storage-emulator, and what it lacks: conditions and tokens."""
+"""A Google Cloud Storage on this machine: gcp-storage-emulator, and conditions, tokens and pages."""
 
 import json
 import logging
@@ -11,14 +11,16 @@ from functools import partial
 from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from gcp_storage_emulator.exceptions import NotFound
 from gcp_storage_emulator.server import RequestHandler, Router
 from gcp_storage_emulator.storage import Storage
 
 TOKEN = "canary-token"
+MOST_OF_A_PAGE = 1000
 logging.getLogger("gcp_storage_emulator").setLevel(logging.CRITICAL)  # a refusal is no error here
 
 
@@ -92,6 +94,8 @@ class _Handler(RequestHandler):  # type: ignore[misc]
             self._answer(200, {"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"})
         elif self.headers["Authorization"] != f"Bearer {TOKEN}":
             self._answer(401, {"error": {"code": 401, "message": "canary-server: who are you?"}})
+        elif self.command == "GET" and url.path.endswith("/o"):
+            self._list(url.path.split("/")[-2], dict(parse_qsl(url.query)))
         else:
             self.storage.only_if_new = parse_qs(url.query).get("ifGenerationMatch") == ["0"]
             try:
@@ -100,6 +104,19 @@ class _Handler(RequestHandler):  # type: ignore[misc]
                 self._answer(412, {"error": {"code": 412, "message": "At least one condition did not hold."}})
 
     do_GET = do_POST = do_PUT = do_DELETE = _serve
+
+    def _list(self, bucket: str, asked: dict[str, str]) -> None:
+        try:
+            items, prefixes = self.storage.get_file_list(bucket, asked.get("prefix"), asked.get("delimiter"))
+        except NotFound:
+            self._answer(404, {"error": {"code": 404, "message": "Not Found"}})
+            return
+        first, end = asked.get("pageToken") or asked.get("startOffset", ""), asked.get("endOffset")
+        items = [item for item in items if first <= item["name"] and (not end or item["name"] < end)]
+        answer = {"kind": "storage#objects", "prefixes": prefixes, "items": items[:MOST_OF_A_PAGE]}
+        if items[MOST_OF_A_PAGE:]:
+            answer["nextPageToken"] = items[MOST_OF_A_PAGE]["name"]
+        self._answer(200, answer)
 
     def _answer(self, status: int, what: dict[str, Any]) -> None:
         data = json.dumps(what).encode()

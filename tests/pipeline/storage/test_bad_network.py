@@ -18,7 +18,6 @@ import gcsfs.retry
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from s3fs import S3FileSystem
 
 import pipeline.storage.google
 import pipeline.storage.patience
@@ -26,6 +25,7 @@ from pipeline.config import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.cuts import make_plan
 from pipeline.reading.shard_rows import read_shard, records
+from pipeline.storage.amazon import AmazonFileSystem
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import FATES, BadNetwork, Fate, seeded
@@ -57,7 +57,7 @@ class Server:
 
 @pytest.fixture
 def s3(s3_url: str, s3_endpoint: str) -> Server:
-    return Server(s3_url, s3_endpoint, "AWS_ENDPOINT_URL", S3FileSystem, "PUT", 100 * 2**20)
+    return Server(s3_url, s3_endpoint, "AWS_ENDPOINT_URL", AmazonFileSystem, "PUT", 100 * 2**20)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 def _impatient_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """What boto retries itself never reaches the store; gcsfs' waits and the store's own are made short."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    monkeypatch.setattr(S3FileSystem, "retries", 2)
+    monkeypatch.setattr(AmazonFileSystem, "retries", 2)
     hasty = SimpleNamespace(sleep=lambda seconds: asyncio.sleep(seconds / 1000))
     monkeypatch.setattr(gcsfs.retry, "asyncio", hasty)
     monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", DEADLINE)
@@ -212,7 +212,7 @@ def test_a_denial_is_final_and_told_without_the_server_s_words(
 @pytest.fixture
 def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], str | None]]:
     """Keeps a request waiting so many seconds, at the test's end for good; clients bear half a second."""
-    monkeypatch.setattr(S3FileSystem, "read_timeout", 0.5)
+    monkeypatch.setattr(AmazonFileSystem, "read_timeout", 0.5)
     monkeypatch.setattr(pipeline.storage.google, "SILENCE_SECONDS", 0.5)
     ended = threading.Event()
     yield lambda seconds: "lost request" if ended.wait(seconds) else None
