@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from model.attention.cached import CachedAttention
+from model.attention.fused_reads import FusedReads
 from model.attention.kv_cache import KVCache, Writes
-from model.attention.page_table import PageTable
 from model.batch import Row
 from model.routing import RoutingRecorder
 from model.token_owners import SPARE_SLOT, TokenOwners
@@ -107,12 +107,12 @@ class DecodeStep:
 
     def compute(self) -> Tensor:
         """Logits [R, V]; the routing is counted."""
-        token_ids, positions, places, begins, ends, slots, shares = self._inputs[:, :_FIRST_PAGE].unbind(1)
+        token_ids, positions, places, begins, ends, slots, prefixed = self._inputs[:, :_FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
             Writes(None, self.cache.indices(places.long())),
-            PageTable(self._inputs[:, _FIRST_PAGE:], begins, ends),
-            shares=shares.bool() if self.cache.prefix else None,
+            FusedReads(self._inputs[:, _FIRST_PAGE:], begins, ends),
+            prefixed=prefixed.bool() if self.cache.prefix else None,
         )
         observe = self.routing.observe if self.routing else None
         x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from model.attention.flash import flash_to_all
+from model.attention.fused_reads import FusedReads
 from model.attention.kv_cache import KVCache, Writes
 from model.attention.log_sum_exp import attend_tokens, merge
-from model.attention.page_table import PageTable
 from model.attention.paged_reads import PagedReads
 from model.attention.ragged import RaggedSpans
 from model.attention.spans import Spans
@@ -24,17 +24,17 @@ class CachedAttention:
         self,
         cache: KVCache,
         writes: Writes,
-        reads: PagedReads | PageTable | None,  # of the first R tokens
+        reads: PagedReads | FusedReads | None,  # of the first R tokens
         spans: Spans | RaggedSpans | None = None,  # of the others
-        shares: Tensor | None = None,
+        prefixed: Tensor | None = None,
         becomes_prefix: bool = False,
     ) -> None:
         self.cache = cache
         self.writes = writes
         self.reads = reads
         self.spans = spans
-        # Tokens whose rows have the prefix: their indices or, where shapes are fixed, a mask [N]; None: none.
-        self.shares = shares
+        # Tokens whose rows begin with the prefix: their indices or, where shapes are fixed, a mask [N].
+        self.prefixed = prefixed
         self.becomes_prefix = becomes_prefix
 
     @classmethod
@@ -42,16 +42,16 @@ class CachedAttention:
         rows = batch.rows
         singles = next((i for i, row in enumerate(rows) if not _single(row)), len(rows))
         single, several = rows[:singles], rows[singles:]
-        reads = spans = shares = None
+        reads = spans = prefixed = None
         if single:
-            reads = PageTable.of(cache, single) if cache.fused else PagedReads(cache, single)
+            reads = FusedReads.of(cache, single) if cache.fused else PagedReads(cache, single)
         if several:
             spans = (RaggedSpans if _ragged(cache, several) else Spans)(cache, several)
         if any(row.prefix for row in rows):
             lengths = torch.tensor([row.length for row in rows])
             mask = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
-            shares = mask.nonzero()[:, 0].to(cache.device)
-        return cls(cache, Writes.of(cache, rows), reads, spans, shares, batch.becomes_prefix)
+            prefixed = mask.nonzero()[:, 0].to(cache.device)
+        return cls(cache, Writes.of(cache, rows), reads, spans, prefixed, batch.becomes_prefix)
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
@@ -68,19 +68,21 @@ class CachedAttention:
         if self.spans is not None:
             parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)
         attended, lse = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-        return attended if self.shares is None else self._with_prefix(layer, self.shares, q, attended, lse)
+        if self.prefixed is None:
+            return attended
+        return self._with_prefix(layer, self.prefixed, q, attended, lse)
 
-    def _with_prefix(self, layer: int, shares: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
+    def _with_prefix(self, layer: int, prefixed: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
         """Merge in the attention to the prefix, which is read once for all rows that have it."""
         prefix = self.cache.prefix[layer]
         attend = flash_to_all if self.cache.fused else attend_tokens
-        if shares.dtype is torch.bool:
+        if prefixed.dtype is torch.bool:
             merged = merge(attended, lse, *attend(q, *prefix))
-            return torch.where(shares[:, None, None], merged, attended)
-        if len(shares) == len(q):
+            return torch.where(prefixed[:, None, None], merged, attended)
+        if len(prefixed) == len(q):
             return merge(attended, lse, *attend(q, *prefix))
-        merged = merge(attended[shares], lse[shares], *attend(q[shares], *prefix))
-        return attended.index_copy(0, shares, merged)
+        merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *prefix))
+        return attended.index_copy(0, prefixed, merged)
 
 
 def _single(row: Row) -> bool:

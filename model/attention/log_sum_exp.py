@@ -62,8 +62,8 @@ def attend_tokens(
 
 def merge(one: Tensor, one_lse: Tensor, other: Tensor, other_lse: Tensor) -> Tensor:
     """Attention to two sets of keys, [..., hd] and log-sum-exp [...] each -> to all of the keys."""
-    share = torch.sigmoid(one_lse - other_lse)[..., None]
-    return torch.lerp(other.float(), one.float(), share).to(one.dtype)
+    weight = torch.sigmoid(one_lse - other_lse)[..., None]
+    return torch.lerp(other.float(), one.float(), weight).to(one.dtype)
 
 
 def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,9 +1,10 @@
 """python -m tests.many_shards --shards 100000
 
 How long a run takes, and how much memory, to go on with a job of so many shards of which all but two are
-committed: to the point where the missing ones are known, to the report of one that is interrupted, to the
-first that it commits, and to its end, for which it reads every part; and, where all but one are missing, to
-its first commit. Makes the folders first, unless --place holds them already.
+committed: to the point where the missing ones are known, also through an S3 server that takes its time, to
+the report of one that is interrupted, to the first that it commits, and to its end, for which it reads every
+part; and, where all but one are missing, to its first commit. Makes the folders first, unless --place holds
+them already.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.peak_memory import peak_memory
+from pipeline.config import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import part_path, remaining
 from pipeline.ending import write_report
@@ -29,6 +31,7 @@ from pipeline.storage.store import Store
 from tests.many_shards.folder import fill, make_config
 
 MISSING = 2
+SECONDS_OF_AN_ANSWER = 0.05
 
 
 def main() -> None:
@@ -51,7 +54,23 @@ def main() -> None:
 
 def resume(place: Path) -> None:
     """What a run does before anything is computed."""
-    config, memory = make_config(place), _peak_memory()
+    _resume(make_config(place))
+
+
+def resume_on_s3(place: Path) -> None:
+    """The same where the output folder is a bucket, a network away."""
+    command = [sys.executable, "-m", "tests.many_shards.s3_server", str(place), str(SECONDS_OF_AN_ANSWER)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        os.environ["AWS_ENDPOINT_URL"] = server.stdout.readline().strip()
+        os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+        print(f"on S3, {SECONDS_OF_AN_ANSWER * 1000:.0f} ms before each answer:", flush=True)
+        _resume(make_config(place, "s3://out"))
+        server.kill()
+
+
+def _resume(config: JobConfig) -> None:
+    memory = _peak_memory()
     began, computed = time.perf_counter(), time.process_time()
     job, store = check_job(config), Store.open(config.output.path)
     store.probe()
@@ -119,7 +138,13 @@ def _say(what: str, value: float) -> None:
     print(f"{what:30} {value:>10,.1f}" if isinstance(value, float) else f"{what:30} {value:>10,}", flush=True)
 
 
-MEASURES = {"resume": resume, "interrupted": interrupted, "begun": begun, "whole": whole}
+MEASURES = {
+    "resume": resume,
+    "resume-on-s3": resume_on_s3,
+    "interrupted": interrupted,
+    "begun": begun,
+    "whole": whole,
+}
 
 if __name__ == "__main__":
     main()

@@ -26,7 +26,8 @@ from pipeline.storage.store import Store
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"
 
 
-def make_config(place: Path) -> JobConfig:
+def make_config(place: Path, output: str | None = None) -> JobConfig:
+    """`output`: how else the job's output folder, which lies in `place`, is reached."""
     return JobConfig.model_validate(
         {
             "job": "many-shards",
@@ -34,7 +35,7 @@ def make_config(place: Path) -> JobConfig:
             "model": {"path": str(CHECKPOINT)},
             "input": {"path": str(place / "rows.jsonl"), "prompt": {"column": "text"}, "shard_rows": 1},
             "label": {"choices": ["yes", "no"]},
-            "output": {"path": str(place / "out")},
+            "output": {"path": output or str(place / "out")},
         }
     )
 

@@ -52,7 +52,7 @@ class Process:
 class Actor:
     """A coroutine of a process: its steps so far, and what becomes of its end."""
 
-    __slots__ = ("process", "result", "steps", "then", "trial", "unanswered")
+    __slots__ = ("glance", "process", "result", "steps", "then", "trial", "unanswered")
 
     def __init__(
         self, process: Process | None, steps: Generator[Any, Any, Any], then: Callable[[Any], None]
@@ -62,6 +62,7 @@ class Actor:
         self.then = then
         self.result: Any = None
         self.unanswered: Any = None  # a step to take again
+        self.glance: list[str] | None = None  # the first half of a list's answer
         self.trial: Trial | None = None
 
 

@@ -7,7 +7,7 @@ the user starts killed runs again, and when all have ended one last run goes und
 import random
 from typing import Any
 
-from pipeline.durable.operations import Create
+from pipeline.durable.operations import Create, List
 from pipeline.durable.trying import Enter, Run
 from pipeline.errors import JobError
 from tests.simulation.actors import Actor, Process, late
@@ -154,6 +154,8 @@ class World:
 
     def _apply(self, actor: Actor, operation: Operation) -> None:
         actor.result = self.store.apply(operation)
+        if type(operation) is List:
+            self._tear(actor, operation)
         trial = actor.trial
         if trial is not None and self.store.change is not None:  # now the store knows how far it is
             if trial.stand is not None and trial.stand is not trial.next_stand:
@@ -163,6 +165,15 @@ class World:
             self._note(actor, f"{_text(operation)} -> {_text(actor.result)}")
         if self.store.change is not None:
             self.reader.look(self.store.change)
+
+    def _tear(self, actor: Actor, listing: List) -> None:
+        """A list comes in several answers: of what is created meanwhile, it has some and has not others."""
+        if actor.glance is None:
+            actor.glance, actor.unanswered = actor.result, listing
+        else:
+            late = set(actor.result).difference(actor.glance)
+            actor.result = sorted({*actor.glance, *(path for path in sorted(late) if self.chance() < 0.5)})
+            actor.glance = None
 
     def _enter(self, actor: Actor, step: Enter) -> None:
         assert actor.process is not None

@@ -1,4 +1,4 @@
-"""Which pages of the cache decoding rows read, as a table that stays on the GPU.
+"""Attention of decoding rows to their pages of the cache in one kernel, by a table that stays on the GPU.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, P places of a page.
 """
@@ -14,8 +14,8 @@ from model.batch import Row
 
 
 @dataclass(frozen=True)
-class PageTable:
-    """All int32, so that a kernel may read them."""
+class FusedReads:
+    """Which pages the rows read: all int32, as the kernel takes them."""
 
     pages: Tensor  # [R, most pages of a row]
     begins: Tensor  # [R] the first of the row's tokens that its new one sees
@@ -26,7 +26,7 @@ class PageTable:
         return len(self.ends)
 
     @classmethod
-    def of(cls, cache: KVCache, rows: list[Row]) -> "PageTable":
+    def of(cls, cache: KVCache, rows: list[Row]) -> "FusedReads":
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages
