@@ -21,6 +21,7 @@ from model.ranks import RankError
 from model.request import Completion, Request
 from pipeline.durable.watchdog import Watchdog
 from pipeline.errors import kind_and_places
+from pipeline.precedence import go_first
 from pipeline.storage.urls import redact
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class EngineThread:
         return [future for _, future in group]
 
     def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
+        go_first()
         try:
             engine = load()
         except BaseException as error:

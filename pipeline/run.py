@@ -31,6 +31,7 @@ from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
+from pipeline.precedence import waiting_for_the_tick
 from pipeline.reading.datasource import ShardNames
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard_table import ShardTable
@@ -75,7 +76,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             warn_if_exposed()
             rows = plan.rows
             progress = JobProgress(rows, done=rows - sum(shard.rows for shard in missing))
-            with open_gate() as gate:
+            with waiting_for_the_tick(), open_gate() as gate:
                 under_way = UnderWay(gate, missing, committed, store)
                 with stopping_on_signals(under_way), under_way.unblamed(), progress:
                     prefix = shared_prefix(job, plan)
