@@ -14,7 +14,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
-from pipeline.precedence import waiting_for_the_tick
+from pipeline.precedence import giving_way
 from pipeline.storage.urls import redact
 
 # A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
@@ -65,12 +65,8 @@ def connect() -> None:
         os.environ.setdefault("RAY_task_oom_retries", str(TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
-        if local:
-            # Replicas are workers, and the machine is theirs; nobody would read what is collected.
-            os.environ.setdefault("RAY_worker_niceness", "0")
-            os.environ.setdefault("RAY_enable_metrics_collection", "0")
         try:
-            with waiting_for_the_tick():
+            with giving_way():
                 ray.init(
                     "local" if local else None,
                     logging_level=logging.ERROR,

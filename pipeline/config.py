@@ -143,7 +143,8 @@ class EngineSection(Section):
     # run, so make shards large. `auto` is then 1 thread, 128 rows, and 65,536 tokens or the longest row's; a
     # second run may change neither these nor tensor_parallel nor the kind of machine.
     deterministic: Literal["none", "shard"] = "none"
-    # A replica that made no step for so many seconds counts as dead and is started anew.
+    # A replica that made no step for so many seconds counts as dead and is started anew; so does the process
+    # of a task that was stopped for as long.
     progress_deadline_s: Annotated[float, Field(gt=0)] = 300.0
 
 

@@ -53,8 +53,8 @@ class EngineThread:
         return [future for _, future in group]
 
     def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
-        go_first()
         try:
+            go_first()
             engine = load()
         except BaseException as error:
             loaded.set_exception(error)

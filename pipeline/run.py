@@ -31,7 +31,7 @@ from pipeline.gate import open_gate
 from pipeline.job import Job, check_job
 from pipeline.loading import ReplicaOptions
 from pipeline.planned import planned
-from pipeline.precedence import waiting_for_the_tick
+from pipeline.precedence import giving_way
 from pipeline.reading.datasource import ShardNames
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard_table import ShardTable
@@ -44,6 +44,7 @@ from pipeline.signals import stopping_at_once
 from pipeline.stopping import stopping_on_signals
 from pipeline.storage.store import Store
 from pipeline.under_way import UnderWay
+from pipeline.watched import Watched
 
 _WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
 
@@ -76,7 +77,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             warn_if_exposed()
             rows = plan.rows
             progress = JobProgress(rows, done=rows - sum(shard.rows for shard in missing))
-            with waiting_for_the_tick(), open_gate() as gate:
+            with giving_way(), open_gate() as gate:
                 under_way = UnderWay(gate, missing, committed, store)
                 with stopping_on_signals(under_way), under_way.unblamed(), progress:
                     prefix = shared_prefix(job, plan)
@@ -117,7 +118,9 @@ def _stages(
         names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
     )
     set_up(named.context)
-    prepared = named.map_batches(job.preparation, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
+    deadline = job.config.engine.progress_deadline_s
+    preparing = Watched(job.preparation, deadline)
+    prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
         fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
@@ -129,7 +132,7 @@ def _stages(
         max_task_retries=-1,  # the replica counts attempts itself, durably
     )
     known_column = job.config.label.known_column if job.config.label else None
-    publishing = Publishing(store, known_column, job.spec)
+    publishing = Watched(Publishing(store, known_column, job.spec), deadline)
     return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
 
 

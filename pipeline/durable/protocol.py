@@ -29,7 +29,9 @@ from pipeline.reading.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
-_BETWEEN_CUTS = 7_500  # parts; a list that comes by the thousand ends within its last answer
+# Parts that are listed one answer after the other. No multiple of the 1,000 in an answer: it would take one
+# more to see that nothing lies between the last of them and the next cut.
+_BETWEEN_CUTS = 7_500
 _READABLE = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 

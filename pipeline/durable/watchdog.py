@@ -1,8 +1,9 @@
-"""Kills an actor that makes no progress: a stopped process, or one whose rank or device hangs.
+"""Kills a process that makes no progress: a stopped one, or one whose rank or device hangs.
 
-A stopped process can't watch itself, and Ray notices only deaths, so each replica, and the gate, has a small
-child process to which it reports every step. The child kills its parent when no report came for `deadline`
-seconds, and a replica's other ranks when it has ended, whatever its end was; Ray starts the actor anew.
+A stopped process can't watch itself, and Ray notices only deaths, so each replica, the gate, and each worker
+that runs tasks has a small child process to which it reports. The child kills its parent when no report came
+for `deadline` seconds, and a replica's other ranks when it has ended, whatever its end was; Ray starts the
+actor anew, or gives the task to another worker.
 """
 
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 
 _BEATS = 4  # reports within the deadline while a process loads
@@ -48,20 +50,26 @@ class Watchdog:
     def beating(self) -> Iterator[None]:
         """Report that the process is alive, for a block without steps; for an hour at most."""
         done = threading.Event()
-        last = time.monotonic() + _MOST_SECONDS_OF_BEATS
-
-        def beat() -> None:
-            while not done.wait(self._deadline / _BEATS) and time.monotonic() < last:
-                self.progressed()
-
-        beats = threading.Thread(target=beat, name="beating", daemon=True)
-        beats.start()
+        beats = self._start_beats(done, last=time.monotonic() + _MOST_SECONDS_OF_BEATS)
         try:
             yield
         finally:
             done.set()
             beats.join()
             self.progressed()
+
+    def beat(self) -> None:
+        """Report from now on that the process is alive, whatever it does: only a stopped one is killed."""
+        self._start_beats(done=threading.Event(), last=inf)
+
+    def _start_beats(self, done: threading.Event, last: float) -> threading.Thread:
+        def beat() -> None:
+            while not done.wait(self._deadline / _BEATS) and time.monotonic() < last:
+                self.progressed()
+
+        beats = threading.Thread(target=beat, name="beating", daemon=True)
+        beats.start()
+        return beats
 
     def _say(self, report: bytes) -> None:
         with self._lock:

@@ -4,18 +4,27 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
-_AT_ONCE = 16
+_AT_ONCE = 10  # as many connections as botocore keeps
 
 
 async def in_ranges(
     names_between: Callable[[str | None, str | None], Awaitable[list[str]]], cuts: Sequence[str]
 ) -> list[str]:
-    """What `names_between` gives, from no bound to the first of `cuts`, from that to the next, and so on."""
+    """What `names_between` gives, from no bound to the first of `cuts`, from that to the next, and so on.
+
+    A cut must be in one of its two ranges, be it always the first or always the second. The first failure
+    ends all.
+    """
     seats = asyncio.Semaphore(_AT_ONCE)
 
     async def seated(first: str | None, last: str | None) -> list[str]:
         async with seats:
             return await names_between(first, last)
 
-    ranges = await asyncio.gather(*(seated(*bounds) for bounds in pairwise((None, *cuts, None))))
-    return [name for names in ranges for name in names]
+    asking = [asyncio.ensure_future(seated(*bounds)) for bounds in pairwise((None, *cuts, None))]
+    try:
+        return [name for names in await asyncio.gather(*asking) for name in names]
+    finally:
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)

@@ -65,6 +65,7 @@ class Store(ABC):
     def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
         """Paths of the files directly in a folder, sorted; empty if there is no such folder.
 
+        `folder` does not end with a slash.
         `cuts` are names in order, thousands of files apart: a store that gives a long list in pieces may ask
         for what lies between them side by side. They change nothing else.
         """

@@ -1,4 +1,4 @@
-"""Tasks that read or publish and whose process is killed again and again: the job ends, it does not hang."""
+"""Tasks that read or publish and whose process is stopped, or killed again and again: the job ends."""
 
 import os
 import signal
@@ -72,3 +72,42 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     with pytest.raises(JobError, match="a process that reads or publishes shards was killed again and again"):
         run(config)
     assert (Path(config.output.path) / "tries").read_text() == "died\n" * 2
+
+
+def stop_once(stopped: Path) -> None:
+    try:
+        stopped.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class StopsItsPublisher(Publishing):
+    def __call__(self, table: pa.Table) -> pa.Table:
+        stop_once(Path(self.store.root) / "stopped")
+        return super().__call__(table)
+
+
+class StopsItsReader(Preparation):
+    def __call__(self, named: pa.Table) -> pa.Table:
+        stop_once(Path(self.config.output.path) / "stopped")
+        return super().__call__(named)
+
+
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [
+        ("job.Preparation", StopsItsReader),
+        pytest.param("run.Publishing", StopsItsPublisher, marks=pytest.mark.slow),
+    ],
+)
+def test_a_task_whose_process_is_stopped_is_given_to_another(
+    make_config: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, stops: Any
+) -> None:
+    monkeypatch.setattr(f"pipeline.{name}", stops)
+    config = make_config(
+        [{"ids": [1, 2]}] * 20, generation={"max_new_tokens": 1}, engine={"progress_deadline_s": 5}
+    )
+    report = run(config)
+    assert (Path(config.output.path) / "stopped").exists()
+    assert report.rows_by_status == {"ok": 20, "error": 0}

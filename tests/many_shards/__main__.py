@@ -65,8 +65,10 @@ def resume_on_s3(place: Path) -> None:
         os.environ["AWS_ENDPOINT_URL"] = server.stdout.readline().strip()
         os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         print(f"on S3, {SECONDS_OF_AN_ANSWER * 1000:.0f} ms before each answer:", flush=True)
-        _resume(make_config(place, "s3://out"))
-        server.kill()
+        try:
+            _resume(make_config(place, "s3://out"))
+        finally:
+            server.kill()
 
 
 def _resume(config: JobConfig) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from pipeline.durable import planning, protocol
-from pipeline.durable.operations import Create, Operation, Steps
+from pipeline.durable.operations import Create, List, Operation, Steps
 from pipeline.durable.protocol import RouterTable, remaining
 from pipeline.reading.plan import Plan
 from pipeline.reading.shard import Shard
@@ -62,8 +62,18 @@ class Actor:
         self.then = then
         self.result: Any = None
         self.unanswered: Any = None  # a step to take again
-        self.glance: list[str] | None = None  # the first half of a list's answer
+        self.glance: list[str] | None = None  # a list's first answer
         self.trial: Trial | None = None
+
+    def has_whole(self, listing: List, chance: Callable[[], float]) -> bool:
+        """A list comes in two answers: of what is created between them, it has some and has not others."""
+        if self.glance is None:
+            self.glance, self.unanswered = self.result, listing
+            return False
+        new = sorted(set(self.result).difference(self.glance))
+        self.result = sorted({*self.glance, *(path for path in new if chance() < 0.5)})
+        self.glance = None
+        return True
 
 
 class Trial:

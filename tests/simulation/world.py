@@ -154,8 +154,8 @@ class World:
 
     def _apply(self, actor: Actor, operation: Operation) -> None:
         actor.result = self.store.apply(operation)
-        if type(operation) is List:
-            self._tear(actor, operation)
+        if type(operation) is List and not actor.has_whole(operation, self.chance):
+            return
         trial = actor.trial
         if trial is not None and self.store.change is not None:  # now the store knows how far it is
             if trial.stand is not None and trial.stand is not trial.next_stand:
@@ -165,15 +165,6 @@ class World:
             self._note(actor, f"{_text(operation)} -> {_text(actor.result)}")
         if self.store.change is not None:
             self.reader.look(self.store.change)
-
-    def _tear(self, actor: Actor, listing: List) -> None:
-        """A list comes in several answers: of what is created meanwhile, it has some and has not others."""
-        if actor.glance is None:
-            actor.glance, actor.unanswered = actor.result, listing
-        else:
-            late = set(actor.result).difference(actor.glance)
-            actor.result = sorted({*actor.glance, *(path for path in sorted(late) if self.chance() < 0.5)})
-            actor.glance = None
 
     def _enter(self, actor: Actor, step: Enter) -> None:
         assert actor.process is not None
@@ -230,7 +221,7 @@ class World:
             self.tally.lost_answers += 1
             self._apply(actor, operation)
             self._note(actor, "gets no answer and tries again")
-            actor.unanswered = operation
+            actor.unanswered, actor.glance = operation, None
         elif fate == 7 and process.run is not None and process.kind != "driver":
             self.tally.lost_contacts += 1
             self._note(actor, "loses contact with its run and goes on")
@@ -254,7 +245,6 @@ class World:
 
 
 def _text(thing: Any) -> str:
-    if isinstance(thing, (Create,)):
+    if isinstance(thing, Create):
         return f"Create({thing.path}, {_text(thing.data)})"
-    text = repr(thing)
-    return text if len(text) < 120 else text[:117] + "..."
+    return text if len(text := repr(thing)) < 120 else text[:117] + "..."

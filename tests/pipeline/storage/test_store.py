@@ -4,7 +4,6 @@ import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from gcsfs.core import GCSFileSystem
@@ -12,7 +11,6 @@ from gcsfs.retry import validate_response
 
 import pipeline.storage.patience
 from pipeline.errors import ConfigError
-from pipeline.storage.amazon import AmazonFileSystem
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import LocalStore, ObjectStore, Store
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
@@ -48,43 +46,6 @@ def test_list_sees_what_another_store_object_just_wrote(place: str) -> None:
     theirs.create("generations/a", b"1")
     theirs.create("generations/deeper/c", b"1")
     assert mine.list("generations") == ["generations/a", "generations/b"]
-
-
-@pytest.mark.parametrize("cuts", [(), ("part-2",), ("a", "part-1", "part-15", "part-3", "part-9", "z")])
-def test_a_list_in_many_answers_has_every_name_once(
-    place: str, cuts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
-    monkeypatch.setattr("tests.pipeline.storage.gcs_server.MOST_OF_A_PAGE", 3)
-    store = Store.open(place)
-    names = ["a", "part-1", "part-9", "z", "zz", "é", *(f"part-{n}{c}" for n in range(1, 4) for c in "0 &-9")]
-    for name in names:
-        store.create(f"parts/{name}", b"1")
-    store.create("parts/part-2/deeper", b"1")
-    store.create("parts-2/other", b"1")
-    assert store.list("parts", cuts) == sorted(f"parts/{name}" for name in names)
-    assert store.list("part", cuts) == []
-
-
-def test_a_bucket_without_an_order_is_listed_in_one_go(
-    s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, str]] = []
-
-    async def unordered(self: AmazonFileSystem, method: str, **of_page: str) -> dict[str, Any]:
-        asked.append(of_page)
-        keys = ("parts/z", "parts/b") if "ContinuationToken" in of_page else ("parts/c", "parts/a")
-        more = len(asked) < 2
-        return {
-            "IsTruncated": more,
-            "NextContinuationToken": "token",
-            "Contents": [{"Key": f"out/{key}"} for key in keys],
-        }
-
-    monkeypatch.setattr(AmazonFileSystem, "_call_s3", unordered)
-    store = Store.open("s3://express--use1-az4--x-s3/out")
-    assert store.list("parts", ("b",)) == ["parts/a", "parts/b", "parts/c", "parts/z"]
-    assert len(asked) == 2
 
 
 def test_replace_overwrites(place: str) -> None:
