@@ -33,7 +33,7 @@ class CachedAttention:
         self.writes = writes
         self.reads = reads
         self.spans = spans
-        # Which tokens' rows begin with the prefix: indices or, where shapes are fixed, a mask [N]; None: none.
+        # Tokens whose rows begin with the prefix: indices or, where shapes are fixed, a mask [N]; None: none.
         self.prefixed = prefixed
         self.becomes_prefix = becomes_prefix
 
