@@ -5,6 +5,7 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec.config
 import pytest
 from gcsfs.core import GCSFileSystem
 from gcsfs.retry import validate_response
@@ -13,6 +14,7 @@ import pipeline.storage.patience
 from pipeline.errors import ConfigError
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import LocalStore, ObjectStore, Store
+from pipeline.storage.urls import filesystem
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 
 
@@ -226,6 +228,12 @@ def test_credentials_that_are_not_accepted_are_a_configuration_error(
         Store.open(gcs_url).probe()
     GoogleFileSystem.clear_instance_cache()
     assert "canary" not in str(refusal.value)
+
+
+def test_a_profile_that_fsspec_is_configured_with_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"profile": "nightly"})
+    fs, _ = filesystem("s3://bucket/out")
+    assert fs.session.profile == "nightly"
 
 
 def test_urls_are_for_people(tmp_path: Path) -> None:
