@@ -10,6 +10,7 @@ import hashlib
 import sys
 import time
 from bisect import bisect_right
+from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -31,14 +32,16 @@ class S3Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.seconds = seconds  # before each answer
-        self._keys: dict[str, list[str]] = {}
+        self._names: dict[str, list[str]] = defaultdict(list)
+        for path in folder.rglob("*"):  # once: what is measured ends where something is committed
+            if path.is_file():
+                self._names[path.parent.relative_to(folder).as_posix()].append(path.name)
+        for names in self._names.values():
+            names.sort()
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
-        """In order; looked for once, since what is measured ends where something is committed."""
-        if prefix not in self._keys:
-            found = (self.folder / bucket / prefix).glob("*")
-            self._keys[prefix] = sorted(f"{prefix}{path.name}" for path in found if path.is_file())
-        return self._keys[prefix]
+        """Of the files directly in a folder, in order."""
+        return [prefix + name for name in self._names.get(f"{bucket}/{prefix}".rstrip("/"), ())]
 
 
 class _Handler(BaseHTTPRequestHandler):
