@@ -13,6 +13,8 @@ from benchmarks.own_process import call
 from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.whole_job import JobResult, JobTask
 
+_Round = dict[str, dict[str, float]]  # rates by kind, by way
+
 
 def bench_job(
     *,
@@ -22,13 +24,18 @@ def bench_job(
     cores: int,
     repeats: int = 3,
     progress: Callable[[str], None] = lambda _: None,
+    keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
 
     All ways alternate, every other round from the last to the first, and a ratio is the median of those
-    within a round.
+    within a round. `keep` is given the report after every round.
     """
-    found_at_start = machine(cores)
+    report: dict[str, Any] = {
+        "machine": machine(cores),
+        "model": size if checkpoint is None else checkpoint.name,
+        "rows": rows,
+    }
     with ExitStack() as stack:
         folder = str(stack.enter_context(checkpoint_or_random(checkpoint, size)))
 
@@ -48,12 +55,18 @@ def bench_job(
             "job, 1 replica of 1 thread": lambda: _rates(job(1, 1)),
             f"job, {cores} replicas of 1 thread": lambda: _rates(job(cores, 1)),
         }
-        rounds: list[dict[str, dict[str, float]]] = []
+        rounds: list[_Round] = []
         for repeat in range(repeats):
             rounds.append({})
             for name in list(ways)[:: -1 if repeat % 2 else 1]:
                 progress(f"{repeat + 1} of {repeats}: {name}")
                 rounds[-1][name] = ways[name]()
+            report |= _compared(rounds, [*ways], cores)
+            keep(report)
+    return report
+
+
+def _compared(rounds: list[_Round], ways: list[str], cores: int) -> dict[str, Any]:
     whole, plain, one_job, one_thread, several = ways
     ratios = {
         "the job's rate to its engine's": (one_job, whole),
@@ -61,9 +74,6 @@ def bench_job(
         "the engine's rate with statistics to without": (whole, plain),
     }
     return {
-        "machine": found_at_start,
-        "model": size if checkpoint is None else checkpoint.name,
-        "rows": rows,
         "rates": {
             name: {kind: median(r[name][kind] for r in rounds) for kind in rounds[0][name]} for name in ways
         },

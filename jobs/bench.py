@@ -69,10 +69,6 @@ def engine(
     workloads = workload or [*WORKLOADS[:3]]
     console = Console(stderr=True)
 
-    def keep(report: dict[str, Any]) -> None:
-        if output is not None:
-            output.write_text(json.dumps(report, indent=1))
-
     with console.status("writing the checkpoint") as status:
         try:
             report = bench_engine(
@@ -85,7 +81,7 @@ def engine(
                 only=only,
                 llama_server=llama_server,
                 progress=status.update,
-                keep=keep,
+                keep=_keeping(output),
             )
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
@@ -113,9 +109,8 @@ def job(
             cores=cores or os.cpu_count() or 2,
             repeats=repeats,
             progress=status.update,
+            keep=_keeping(output),
         )
-    if output is not None:
-        output.write_text(json.dumps(report, indent=1))
     table = Table(title=f"output tokens a second, {rows} rows", title_justify="left", box=None)
     for heading in ("", "running", "with start and end"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -145,6 +140,16 @@ def agreement(
         print(f"the probability of the label differs by {found.mean_difference:.4f} on average")
     if found.mean_same_tokens is not None:
         print(f"of a row's tokens, {found.mean_same_tokens:.1%} come before the first that differs")
+
+
+def _keeping(output: Path | None) -> Callable[[dict[str, Any]], None]:
+    """Writes a report there as far as it has come: rounds take minutes."""
+
+    def keep(report: dict[str, Any]) -> None:
+        if output is not None:
+            output.write_text(json.dumps(report, indent=1))
+
+    return keep
 
 
 def _show(name: str, measured: dict) -> None:  # type: ignore[type-arg]
