@@ -64,11 +64,25 @@ def plain(weight: Tensor) -> Multiply:
 def packed(weight: Tensor) -> Multiply:
     """A copy of the weight in oneDNN's own layout, which pays where few rows meet it.
 
-    The operators are those that torch's compiler emits for a frozen linear layer.
+    The operators are those that torch's compiler emits for a frozen linear layer. oneDNN compiles a kernel
+    for each number of rows and keeps the last 1,024 of them, so rows are added until few numbers are left.
     """
     operators = torch.ops.mkldnn
     laid_out = operators._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
-    return lambda x: operators._linear_pointwise(x, laid_out, None, "none", [], "")
+
+    def multiply(x: Tensor) -> Tensor:
+        more = rows_to_add(len(x))
+        padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
+        product: Tensor = operators._linear_pointwise(padded, laid_out, None, "none", [], "")
+        return product[: len(x)]
+
+    return multiply
+
+
+def rows_to_add(rows: int) -> int:
+    """So that between two powers of 2 only 16 numbers occur: less than 1/16 more, and none up to 32."""
+    step = 1 << max(0, rows.bit_length() - 5)
+    return -rows % step
 
 
 def int8(weight: Tensor) -> Multiply:

@@ -1,9 +1,13 @@
 """Weights laid out for the CPU, and in 8 bits, multiply as slow plain functions say."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from model.linear import int8, layout_for, packed, plain
+from model.linear import int8, layout_for, packed, plain, rows_to_add
 from model.sampling_params import SamplingParams
 
 CPU = torch.device("cpu")
@@ -21,18 +25,51 @@ def rounded(x: torch.Tensor, steps: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("rows", [1, 2, 33])
+@pytest.mark.parametrize("rows", [0, 1, 2, 32, 33, 67, 130])
 def test_packed_multiplies_as_the_weight_itself(shape, rows):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1)
     torch.testing.assert_close(packed(weight)(x), plain(weight)(x), atol=1e-5, rtol=1e-5)
 
 
+def test_few_rows_are_added_and_few_numbers_of_rows_are_left():
+    numbers = {rows: rows + rows_to_add(rows) for rows in range(4097)}
+    assert all(rows == numbers[rows] for rows in range(33))
+    assert all(numbers[rows] - rows < rows / 16 for rows in range(1, 4097))
+    assert len(set(numbers.values())) < 160  # five shapes of weights share 1,024 kernels
+
+
+def test_packed_gives_a_row_what_it_gives_it_alone_among_rows_of_nan():
+    multiply, x = packed(drawn(48, 32)), torch.full((67, 32), torch.nan)
+    x[40] = drawn(32, seed=1)
+    together = multiply(x)
+    torch.testing.assert_close(together[40], multiply(x[40:41])[0])
+    assert together[:40].isnan().all()
+    assert together[41:].isnan().all()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_onednn_compiles_a_kernel_for_few_numbers_of_rows():
+    run = (
+        "import torch; from model.linear import packed\n"
+        "multiply = packed(torch.ones(48, 32))\n"
+        "for rows in range(1, 513): multiply(torch.ones(rows, 32))"
+    )
+    environment = os.environ | {"ONEDNN_VERBOSE": "profile_create"}
+    done = subprocess.run(
+        [sys.executable, "-c", run], env=environment, capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    compiled = sum(",inner_product," in line and "create:cache_miss" in line for line in lines)
+    assert 0 < compiled < 100
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bfloat16_is_packed_where_the_processor_has_it(shape):
+@pytest.mark.parametrize("rows", [33, 67])
+def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows):
     layout = layout_for(torch.bfloat16, CPU, "none")
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert layout is (packed if native else None)
-    weight, x = drawn(*shape).bfloat16(), drawn(33, shape[1], seed=1).bfloat16()
+    weight, x = drawn(*shape).bfloat16(), drawn(rows, shape[1], seed=1).bfloat16()
     multiply = layout(weight) if layout else plain(weight)
     exact = x.double() @ weight.double().T
     torch.testing.assert_close(multiply(x).double(), exact, atol=1e-2, rtol=1e-2)
