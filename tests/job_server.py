@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.hang import explained
 from tests.ray_head import Head, environment
 
 ROOT = Path(__file__).parents[1]
@@ -18,15 +19,16 @@ class JobServer:
 
     def ray_job(self, call: str, *arguments: str) -> str:
         for _ in range(20):
-            done = subprocess.run(
-                ["ray", "job", call, "--address", self._head.dashboard, *arguments],
-                cwd=ROOT,
-                env=environment(self._head.auth),
-                text=True,
-                timeout=SECONDS,
-                capture_output=True,
-                check=False,
-            )
+            with explained():
+                done = subprocess.run(
+                    ["ray", "job", call, "--address", self._head.dashboard, *arguments],
+                    cwd=ROOT,
+                    env=environment(self._head.auth),
+                    text=True,
+                    timeout=SECONDS,
+                    capture_output=True,
+                    check=False,
+                )
             if NOT_YET not in done.stdout + done.stderr:
                 break
         assert done.returncode == 0, done.stdout + done.stderr

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.hang import explained
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -33,6 +35,7 @@ class RunningJob:
 
     def end(self, exit_code: int = 0) -> tuple[str, str]:
         """Wait for the end; what it wrote to stdout and stderr."""
-        output, errors = self.process.communicate(timeout=200)
+        with explained():
+            output, errors = self.process.communicate(timeout=200)
         assert self.process.returncode == exit_code, errors
         return output, errors
