@@ -51,6 +51,7 @@ def bench_job(
         ways: dict[str, Callable[[], dict[str, float]]] = {
             f"engine, {cores} threads": lambda: {"running": engine(OURS, cores)},
             f"engine, {cores} threads, no statistics": lambda: {"running": engine(NO_STATISTICS, cores)},
+            "engine, 1 thread": lambda: {"running": engine(OURS, 1)},
             f"job, 1 replica of {cores} threads": lambda: _rates(job(1, cores)),
             "job, 1 replica of 1 thread": lambda: _rates(job(1, 1)),
             f"job, {cores} replicas of 1 thread": lambda: _rates(job(cores, 1)),
@@ -67,11 +68,12 @@ def bench_job(
 
 
 def _compared(rounds: list[_Round], ways: list[str], cores: int) -> dict[str, Any]:
-    whole, plain, one_job, one_thread, several = ways
+    engine, plain_engine, engine_on_one, job, job_on_one, several = ways
     ratios = {
-        "the job's rate to its engine's": (one_job, whole),
-        f"{cores} replicas of 1 thread to one": (several, one_thread),
-        "the engine's rate with statistics to without": (whole, plain),
+        "the job's rate to its engine's": (job, engine),
+        "the same on 1 thread, with other cores left to Ray": (job_on_one, engine_on_one),
+        f"{cores} replicas of 1 thread to one": (several, job_on_one),
+        "the engine's rate with statistics to without": (engine, plain_engine),
     }
     return {
         "rates": {

@@ -18,8 +18,8 @@ from model.checkpoint import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.decode_graph import DecodeGraphs
 from model.linear import layout_for
-from model.memory import keep_freed_memory
 from model.parallel import TensorParallel
+from model.process_memory import keep_freed_memory
 from model.routing import RoutingRecorder
 from model.token_owners import TokenOwners
 

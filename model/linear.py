@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.process_memory import move_to_huge_pages
+
 _TYPICAL_ROWS = 32
 
 Multiply = Callable[[Tensor], Tensor]  # [n, I] -> [n, O]
@@ -69,6 +71,7 @@ def packed(weight: Tensor) -> Multiply:
     """
     operators = torch.ops.mkldnn
     laid_out = operators._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
+    move_to_huge_pages(operators.data_ptr(laid_out), operators._nbytes(laid_out))
 
     def multiply(x: Tensor) -> Tensor:
         more = rows_to_add(len(x))

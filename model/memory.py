@@ -1,6 +1,5 @@
 """What the machine offers: device, number type, and how many tokens its memory can hold."""
 
-import ctypes
 import os
 import platform
 from pathlib import Path
@@ -12,7 +11,6 @@ from model.config import ModelConfig
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
 _PAGE_TOKENS = 32
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 _GPU_PAGE_TOKENS = 64  # what model.attention.paged_kernel reads at a time
 
 
@@ -70,19 +68,6 @@ def cache_tokens(
         budget = min(free // (2 * tensor_parallel), max(_CPU_CACHE_BYTES, one_context))
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
     return max(min(fitting, slots * config.max_positions), 1)
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep what tensors leave, for those of the next step; the kernel would clear it anew.
-
-    glibc gives back what is free at a heap's end, and large blocks at once (mallopt(3)); of a thread's heap
-    all but the top pad. Elsewhere nothing is changed.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        mallopt(_M_TRIM_THRESHOLD, 1 << 30)
-        mallopt(_M_TOP_PAD, 64 << 20)
 
 
 def page_size(device: torch.device) -> int:

@@ -42,7 +42,7 @@ def test_the_command_compares_all_ways(checkpoint: Path, tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     report = json.loads(output.read_text())
     rates = {name: rate["running"] for name, rate in report["rates"].items()}
-    assert len(rates) == 5
+    assert len(rates) == 6
     assert report["ratios"]["2 replicas of 1 thread to one"] == pytest.approx(
         rates["job, 2 replicas of 1 thread"] / rates["job, 1 replica of 1 thread"]
     )
