@@ -71,7 +71,7 @@ def _compared(rounds: list[_Round], ways: list[str], cores: int) -> dict[str, An
     engine, plain_engine, engine_on_one, job, job_on_one, several = ways
     ratios = {
         "the job's rate to its engine's": (job, engine),
-        "the same on 1 thread, with other cores left to Ray": (job_on_one, engine_on_one),
+        "the job's rate to its engine's, 1 thread": (job_on_one, engine_on_one),
         f"{cores} replicas of 1 thread to one": (several, job_on_one),
         "the engine's rate with statistics to without": (engine, plain_engine),
     }

@@ -64,7 +64,7 @@ def plain(weight: Tensor) -> Multiply:
 
 
 def packed(weight: Tensor) -> Multiply:
-    """A copy of the weight in oneDNN's own layout, which pays where few rows meet it.
+    """A copy of the weight in oneDNN's own layout and in huge pages, which pays where few rows meet it.
 
     The operators are those that torch's compiler emits for a frozen linear layer. oneDNN compiles a kernel
     for each number of rows and keeps the last 1,024 of them, so rows are added until few numbers are left.

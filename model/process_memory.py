@@ -2,11 +2,13 @@
 
 import ctypes
 import os
-import sys
+from functools import cache
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
-_MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # madvise(2)
-_HUGE = 2 << 20
+MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # madvise(2)
+HUGE = 2 << 20
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def keep_freed_memory() -> None:
@@ -23,15 +25,27 @@ def keep_freed_memory() -> None:
 
 
 def move_to_huge_pages(address: int, size: int) -> None:
-    """Have the kernel move these bytes, and what lies beside them, into pages of 2 MiB.
+    """Have the kernel move these bytes, and what lies beside them, into pages of 2 MiB, as far as it can.
 
     torch asks for such pages as it allocates, and gets them for the middle of a tensor alone: of a weight of
-    4 MB the larger part stays in small ones. Where Linux is older than 6.1, has no such pages left, or torch
-    is told not to ask for them (THP_MEM_ALLOC_ENABLE), nothing is changed; so it is on other systems.
+    4 MB the larger part stays in small ones. Nothing is changed where Linux is older than 6.1 or has none to
+    give, and on other systems.
     """
-    if sys.platform != "linux" or os.environ.get("THP_MEM_ALLOC_ENABLE") != "1":
+    if not _huge_pages_are_wanted():
         return
     madvise = ctypes.CDLL(None).madvise
-    for page in range(address // _HUGE * _HUGE, address + size, _HUGE):
-        for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):  # the first so that neighbours are one mapping
-            madvise(ctypes.c_void_p(page), ctypes.c_size_t(_HUGE), advice)
+    first, last = address // HUGE * HUGE, (address + size - 1) // HUGE * HUGE
+    # Apart: what else lies in the first and the last page may be nothing that can be moved.
+    for start, end in (first, first + HUGE), (first + HUGE, last), (last, last + HUGE):
+        for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):  # the first so that neighbours are one mapping
+            madvise(ctypes.c_void_p(start), ctypes.c_size_t(max(0, end - start)), advice)
+
+
+@cache
+def _huge_pages_are_wanted() -> bool:
+    """Whether torch asks for them and the machine's owner allows it, whom MADV_COLLAPSE would overrule."""
+    try:
+        allowed = "[never]" not in _HUGE_PAGES.read_text()
+    except OSError:  # no Linux
+        allowed = False
+    return allowed and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"

@@ -30,7 +30,11 @@ def _stacks() -> str:
 def _stack(pid: int) -> str:
     """Of a process that is no Python, or has ended, what py-spy says of it."""
     dump = [str(_PY_SPY), "dump", "--pid", str(pid)]
-    return subprocess.run(dump, text=True, capture_output=True, check=False, timeout=60).stdout
+    try:
+        done = subprocess.run(dump, text=True, capture_output=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"process {pid}: {error}"
+    return f"process {pid}:\n{done.stdout}{done.stderr}"
 
 
 def _text(stream: str | bytes | None) -> str:
