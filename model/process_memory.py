@@ -31,8 +31,8 @@ def move_to_huge_pages(address: int, size: int) -> None:
     4 MB the larger part stays in small ones. Nothing is changed where Linux is older than 6.1 or has none to
     give, and on other systems.
     """
-    if not _huge_pages_are_wanted():
-        return
+    if size < HUGE // 2 or not _huge_pages_are_wanted():
+        return  # each of many small ones would move a page of others
     madvise = ctypes.CDLL(None).madvise
     first, last = address // HUGE * HUGE, (address + size - 1) // HUGE * HUGE
     # Apart: what else lies in the first and the last page may be nothing that can be moved.
