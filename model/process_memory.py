@@ -8,7 +8,7 @@ from pathlib import Path
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h
 MADV_HUGEPAGE, MADV_COLLAPSE = 14, 25  # madvise(2)
 HUGE = 2 << 20
-_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def keep_freed_memory() -> None:
@@ -28,8 +28,8 @@ def move_to_huge_pages(address: int, size: int) -> None:
     """Have the kernel move these bytes, and what lies beside them, into pages of 2 MiB, as far as it can.
 
     torch asks for such pages as it allocates, and gets them for the middle of a tensor alone: of a weight of
-    4 MB the larger part stays in small ones. Nothing is changed where Linux is older than 6.1 or has none to
-    give, and on other systems.
+    4 MB the larger part stays in small ones. Less than half a page is left where it is. Nothing is changed
+    where Linux is older than 6.1 or has none to give, and on other systems.
     """
     if size < HUGE // 2 or not _huge_pages_are_wanted():
         return  # each of many small ones would move a page of others
@@ -45,7 +45,7 @@ def move_to_huge_pages(address: int, size: int) -> None:
 def _huge_pages_are_wanted() -> bool:
     """Whether torch asks for them and the machine's owner allows it, whom MADV_COLLAPSE would overrule."""
     try:
-        allowed = "[never]" not in _HUGE_PAGES.read_text()
+        allowed = "[never]" not in ENABLED.read_text()
     except OSError:  # no Linux
         allowed = False
     return allowed and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"

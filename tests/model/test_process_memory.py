@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model import linear
-from model.process_memory import HUGE, MADV_COLLAPSE, MADV_HUGEPAGE, keep_freed_memory
+from model.process_memory import ENABLED, HUGE, MADV_COLLAPSE, MADV_HUGEPAGE, keep_freed_memory
 
 WEIGHTS, OUTPUTS, INPUTS = 64, 448, 2048  # of 3.5 MiB each
 
@@ -32,21 +32,22 @@ def share_in_huge_pages() -> float:
 
 
 @pytest.fixture
-def kernel_has_huge_pages() -> None:
-    if sys.platform != "linux":
-        pytest.skip("huge pages are Linux's")
+def kernel_gives_huge_pages() -> None:
+    if not ENABLED.exists() or "[never]" in ENABLED.read_text():
+        pytest.skip("no huge pages here: not Linux, or switched off")
     with mmap.mmap(-1, 2 * HUGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as probe:
         try:
             probe.madvise(MADV_HUGEPAGE)
             probe.write(b"1" * 2 * HUGE)
             probe.madvise(MADV_COLLAPSE)
         except OSError as error:
-            pytest.skip(f"this kernel has no huge pages for us: {error}")
+            pytest.skip(f"this kernel moves nothing to huge pages: {error}")
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 @pytest.mark.parametrize(("weights", "least", "most"), [("moved", 0.95, 1.1), ("left", 0.1, 0.8)])
 def test_weights_are_in_huge_pages_once_they_are_moved(
-    kernel_has_huge_pages: None, weights: str, least: float, most: float
+    kernel_gives_huge_pages: None, weights: str, least: float, most: float
 ) -> None:
     command = [sys.executable, "-m", "tests.model.test_process_memory", weights]
     asked = {"THP_MEM_ALLOC_ENABLE": "1"}
