@@ -14,6 +14,7 @@ from model.config import ModelConfig
 from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
+_AT_ONCE = 1 << 20  # numbers that a CPU's caches hold
 _GROUPED = 1 << 14  # assignments at a time: what lies between two multiplications must fit beside the cache
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
@@ -28,6 +29,7 @@ class Experts(nn.Module):
         self.tp = tp
         share = tp.share(config.ffn_dim, "intermediate_size")
         E, D, F_ = config.num_experts, config.dim, share.stop - share.start
+        self.hidden_width = F_
         self.gate = nn.Parameter(torch.empty(E, D), requires_grad=False)
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
@@ -63,9 +65,11 @@ class Experts(nn.Module):
 
     def run_one_by_one(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
-        laid_out = self._laid_out or ([*map(plain, self.w13)], [*map(plain, self.w2)])
-        parts = zip(x.split(sizes), *laid_out, strict=True)
-        return torch.cat([w2(swish_product(w13(part))) for part, w13, w2 in parts if len(part)])
+        w13, w2 = self._laid_out or ([*map(plain, self.w13)], [*map(plain, self.w2)])
+        # One pass over what all experts give takes less time than one for each, while it is little.
+        if 2 * self.hidden_width * len(x) <= _AT_ONCE:
+            return each(w2, swish_product(each(w13, x, sizes)), sizes)
+        return each([*map(network, w13, w2)], x, sizes)
 
     def run_grouped(self, x: Tensor, experts: Tensor) -> Tensor:
         """The same in one multiplication for all experts, without waiting for how many tokens each has."""
@@ -95,6 +99,16 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
+
+
+def each(experts: list[Multiply], x: Tensor, sizes: list[int]) -> Tensor:
+    """Rows in the order of their experts, so many for each: [n, I] -> [n, O]"""
+    parts = zip(experts, x.split(sizes), sizes, strict=True)
+    return torch.cat([multiply(part) for multiply, part, size in parts if size])
+
+
+def network(w13: Multiply, w2: Multiply) -> Multiply:
+    return lambda x: w2(swish_product(w13(x)))
 
 
 def has_grouped_matmul(device: torch.device, dtype: torch.dtype, *widths: int) -> bool:

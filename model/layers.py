@@ -32,12 +32,15 @@ class RoPE(nn.Module):
         self.register_buffer("inverse_frequencies", 1.0 / theta**exponents, persistent=False)
 
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """[N] -> cosines and sines, each [N, 1, hd / 2]: the same for all heads and layers."""
+        """[N] -> cosines and sines, each [N, 1, hd]: the same for all heads and layers.
+
+        The sines of the first half are negative, as `rotate` wants them.
+        """
         angles = positions[:, None].float() * self.inverse_frequencies  # [N, hd / 2]
-        return angles.cos()[:, None].to(dtype), angles.sin()[:, None].to(dtype)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat((cos, cos), -1)[:, None].to(dtype), torch.cat((-sin, sin), -1)[:, None].to(dtype)
 
 
 def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:  # [N, H, hd] -> [N, H, hd]
     cos, sin = rope
-    left, right = x.chunk(2, dim=-1)
-    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)

@@ -74,10 +74,11 @@ def packed(weight: Tensor) -> Multiply:
     move_to_huge_pages(operators.data_ptr(laid_out), operators._nbytes(laid_out))
 
     def multiply(x: Tensor) -> Tensor:
-        more = rows_to_add(len(x))
+        rows = x.shape[0]
+        more = rows_to_add(rows)
         padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
         product: Tensor = operators._linear_pointwise(padded, laid_out, None, "none", [], "")
-        return product[: len(x)]
+        return product[:rows] if more else product
 
     return multiply
 

@@ -31,7 +31,7 @@ def sample(
 
     A logprob is the token's log-probability under the model itself: before temperature, top_k and top_p.
     """
-    tokens = logits.argmax(-1)  # [M]
+    tokens = logits.max(-1).indices  # [M]
     sampled = [row for row, p in enumerate(params) if p.temperature > 0]
     if sampled:
         device = logits.device

@@ -38,8 +38,9 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend) -> Tensor:  # [N, D] -> [N, D]
         qkv = self.wqkv(x).unflatten(-1, (-1, self.head_dim))  # [N, H + 2 G, hd]
-        q, k, v = qkv.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
-        attended = attend(self.layer, rotate(q, rope), rotate(k, rope), v)  # [N, H, hd]
+        qk, v = qkv.split((self.num_heads + self.num_kv_heads, self.num_kv_heads), dim=1)
+        q, k = rotate(qk, rope).split((self.num_heads, self.num_kv_heads), dim=1)
+        attended = attend(self.layer, q, k, v)  # [N, H, hd]
         return self.tp.all_reduce(self.wo(attended.flatten(1)))
 
 

@@ -1,7 +1,7 @@
 """Attention of decoding rows to their pages of the cache, in torch's own operators, with log-sum-exp.
 
-All rows are computed at once, a page and a key/value head being one problem of two batched multiplications;
-then a row's pages are merged.
+All rows are computed at once, a page and a key/value head being one problem of two batched multiplications.
+A row's weights are relative to the highest score in all of its pages, so that what its pages give adds up.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, C pages that are read, P
 places of a page.
@@ -60,37 +60,27 @@ class PagedReads:
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
         read = self.which if self.range is None else self.range
-        keys, values = keys[read], values[read]
+        keys, values = keys[read].flatten(0, 1), values[read].flatten(0, 1)  # [C * G, P, hd]
+        pages, heads = len(self.owner), q.shape[1]
         # The query heads of a group are the queries of one problem, so that they share one read of the keys.
-        grouped = q[self.queries].unflatten(1, (keys.shape[1], -1)).flatten(0, 1)  # [C * G, H / G, hd]
-        keys, values = keys.flatten(0, 1), values.flatten(0, 1)  # [C * G, P, hd]
-        scale = q.shape[-1] ** -0.5
+        grouped = q[self.queries].view(len(keys), -1, q.shape[2])  # [C * G, H / G, hd]
+        scale = q.shape[2] ** -0.5
         if q.dtype is torch.float32:
             scores = torch.baddbmm(self.bias, grouped, keys.transpose(1, 2), alpha=scale)
         else:
             scores = (grouped @ keys.transpose(1, 2)).float() * scale + self.bias
-        highest = scores.amax(-1)  # [C * G, H / G]
-        weights = (scores - highest[..., None]).exp_()
-        sums = weights.sum(-1)
-        parts = (weights / sums[..., None]).to(values.dtype) @ values  # [C * G, H / G, hd]
-        pages = len(self.owner)
-        return self._merge(
-            parts.reshape(pages, *q.shape[1:]),
-            sums.reshape(pages, -1),
-            highest.reshape(pages, -1),
-        )
+        highest = self._highest_of_rows(scores.amax(-1).view(pages, heads))  # [R + 1, H]
+        weights = scores.sub_(highest[self.owner].view(len(keys), -1, 1)).exp_()  # [C * G, H / G, P]
+        parts = (weights.to(values.dtype) @ values).view(pages, *q.shape[1:])  # [C, H, hd]
+        total = self._sum_of_rows(weights.sum(-1).view(pages, heads))  # [R + 1, H]
+        attended = self._sum_of_rows(parts.float()) / total[..., None]
+        return attended[: self.num_rows].to(q.dtype), (highest + total.log())[: self.num_rows]
 
-    def _merge(self, parts: Tensor, sums: Tensor, highest: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each page the attended values [C, H, hd], the weights' sum and the highest score [C, H].
+    def _highest_of_rows(self, scores: Tensor) -> Tensor:
+        """[C, H] of each page -> [R + 1, H] of each row; behind the last one, of the pages of others."""
+        lowest = scores.new_full((self.num_rows + 1, scores.shape[1]), float("-inf"))
+        return lowest.scatter_reduce_(0, self.owner[:, None].expand_as(scores), scores, "amax")
 
-        Weights are relative to their page's highest score, and become so to their row's.
-        """
-        heads = highest.shape[1]
-        of_row = highest.new_full((self.num_rows + 1, heads), float("-inf"))
-        of_row.scatter_reduce_(0, self.owner[:, None].expand(-1, heads), highest, "amax")
-        share = sums * (highest - of_row[self.owner]).exp_()
-        total = torch.zeros_like(of_row).index_add_(0, self.owner, share)
-        mixed = parts.new_zeros(self.num_rows + 1, *parts.shape[1:], dtype=torch.float32)
-        mixed.index_add_(0, self.owner, parts * share[..., None])
-        attended = (mixed / total[..., None]).to(parts.dtype)
-        return attended[: self.num_rows], (of_row + total.log())[: self.num_rows]
+    def _sum_of_rows(self, parts: Tensor) -> Tensor:  # [C, ...] -> [R + 1, ...]
+        zeros = parts.new_zeros(self.num_rows + 1, *parts.shape[1:])
+        return zeros.index_add_(0, self.owner, parts)
