@@ -14,7 +14,9 @@ from model.config import ModelConfig
 from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
-_AT_ONCE = 1 << 20  # numbers that a CPU's caches hold
+# What several experts give is passed over together while it is so many numbers: more calls would cost more
+# time, and more numbers would leave the caches.
+_HIDDEN = 1 << 19
 _GROUPED = 1 << 14  # assignments at a time: what lies between two multiplications must fit beside the cache
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
@@ -33,7 +35,7 @@ class Experts(nn.Module):
         self.gate = nn.Parameter(torch.empty(E, D), requires_grad=False)
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
-        self._laid_out: tuple[list[Multiply], list[Multiply]] | None = None  # of w13 and w2
+        self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
 
     @property
     def never_waits(self) -> bool:
@@ -43,9 +45,9 @@ class Experts(nn.Module):
         )
 
     def lay_out(self, layout: Layout) -> None:
-        w13 = [layout(weight) for weight in self.w13]
-        del self.w13  # each is freed as soon as it can be
-        self._laid_out = w13, [layout(weight) for weight in self.w2]
+        w13 = layout(self.w13)
+        del self.w13  # freed before w2 is copied
+        self._laid_out = w13, layout(self.w2)
         del self.w2
 
     def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
@@ -65,11 +67,10 @@ class Experts(nn.Module):
 
     def run_one_by_one(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
-        w13, w2 = self._laid_out or ([*map(plain, self.w13)], [*map(plain, self.w2)])
-        # One pass over what all experts give takes less time than one for each, while it is little.
-        if 2 * self.hidden_width * len(x) <= _AT_ONCE:
-            return each(w2, swish_product(each(w13, x, sizes)), sizes)
-        return each([*map(network, w13, w2)], x, sizes)
+        w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
+        groups = taken_together(sizes, most=_HIDDEN // self.hidden_width)
+        parts = zip(x.split([*map(sum, groups)]), groups, strict=True)
+        return torch.cat([w2(swish_product(w13(part, group)), group) for part, group in parts])
 
     def run_grouped(self, x: Tensor, experts: Tensor) -> Tensor:
         """The same in one multiplication for all experts, without waiting for how many tokens each has."""
@@ -101,14 +102,14 @@ class FeedForward(nn.Module):
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
 
 
-def each(experts: list[Multiply], x: Tensor, sizes: list[int]) -> Tensor:
-    """Rows in the order of their experts, so many for each: [n, I] -> [n, O]"""
-    parts = zip(experts, x.split(sizes), sizes, strict=True)
-    return torch.cat([multiply(part) for multiply, part, size in parts if size])
-
-
-def network(w13: Multiply, w2: Multiply) -> Multiply:
-    return lambda x: w2(swish_product(w13(x)))
+def taken_together(sizes: list[int], most: int) -> list[list[int]]:
+    """How many rows each expert has -> the same in groups of experts that have so many at most, or of one."""
+    groups = [[0] * len(sizes)]
+    for expert, size in enumerate(sizes):
+        if size and any(groups[-1]) and sum(groups[-1]) + size > most:
+            groups.append([0] * len(sizes))
+        groups[-1][expert] = size
+    return groups
 
 
 def has_grouped_matmul(device: torch.device, dtype: torch.dtype, *widths: int) -> bool:

@@ -1,10 +1,11 @@
-"""How a weight multiplies rows: as it lies, laid out for the CPU, or in 8 bits.
+"""How weights multiply rows: as they lie, laid out for the CPU, or in 8 bits.
 
-n rows, I input and O output features.
+n rows, I input and O output features, E weights of one shape: those of a layer's experts, or a single one.
 """
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,9 @@ from model.process_memory import move_to_huge_pages
 
 _TYPICAL_ROWS = 32
 
-Multiply = Callable[[Tensor], Tensor]  # [n, I] -> [n, O]
-Layout = Callable[[Tensor], Multiply]  # of a weight [O, I]
+# Rows in the order of their weights and how many are each one's, [n, I] and E sizes -> [n, O]
+Multiply = Callable[[Tensor, list[int]], Tensor]
+Layout = Callable[[Tensor], Multiply]  # of weights [E, O, I]
 
 
 class Linear(nn.Module):
@@ -27,11 +29,11 @@ class Linear(nn.Module):
         self._multiply: Multiply | None = None
 
     def lay_out(self, layout: Layout) -> None:
-        self._multiply = layout(self.weight)
+        self._multiply = layout(self.weight[None])
         del self.weight
 
     def forward(self, x: Tensor) -> Tensor:  # [n, I] -> [n, O]
-        return self._multiply(x) if self._multiply else F.linear(x, self.weight)
+        return self._multiply(x, [len(x)]) if self._multiply else F.linear(x, self.weight)
 
 
 def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
@@ -59,28 +61,29 @@ def _native_dtypes() -> list[torch.dtype]:
     return [torch.float32, torch.bfloat16] if has_bf16 else [torch.float32]
 
 
-def plain(weight: Tensor) -> Multiply:
-    return lambda x: F.linear(x, weight)
+def plain(weights: Tensor) -> Multiply:
+    return lambda x, sizes: _each(F.linear, list(weights), x, sizes)
 
 
-def packed(weight: Tensor) -> Multiply:
-    """A copy of the weight in oneDNN's own layout and in huge pages, which pays where few rows meet it.
+def packed(weights: Tensor) -> Multiply:
+    """Copies of the weights in oneDNN's own layout and in huge pages, which pays where few rows meet one.
 
     The operators are those that torch's compiler emits for a frozen linear layer. oneDNN compiles a kernel
     for each number of rows and keeps the last 1,024 of them, so rows are added until few numbers are left.
     """
     operators = torch.ops.mkldnn
-    laid_out = operators._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
-    move_to_huge_pages(operators.data_ptr(laid_out), operators._nbytes(laid_out))
+    laid_out = [operators._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS) for weight in weights]
+    for weight in laid_out:
+        move_to_huge_pages(operators.data_ptr(weight), operators._nbytes(weight))
 
-    def multiply(x: Tensor) -> Tensor:
+    def multiply(x: Tensor, weight: Tensor) -> Tensor:
         rows = x.shape[0]
         more = rows_to_add(rows)
         padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
-        product: Tensor = operators._linear_pointwise(padded, laid_out, None, "none", [], "")
+        product: Tensor = operators._linear_pointwise(padded, weight, None, "none", [], "")
         return product[:rows] if more else product
 
-    return multiply
+    return lambda x, sizes: _each(multiply, laid_out, x, sizes)
 
 
 def rows_to_add(rows: int) -> int:
@@ -89,28 +92,43 @@ def rows_to_add(rows: int) -> int:
     return -rows % step
 
 
-def int8(weight: Tensor) -> Multiply:
+def int8(weights: Tensor) -> Multiply:
     """Weights in 8 bits with a scale an output, rows in 7 bits with a scale a row.
 
     Each row is scaled by itself, so what it gives does not depend on the others. FBGEMM adds pairs of
     products in 16 bits, which rows of 8 bits would overflow. torch means to drop its quantized tensors, by
     which alone FBGEMM is reached; oneDNN's operators for plain ones are slower (benchmarks/engine.md).
     """
+    laid_out = [_quantized(weight) for weight in weights]
+    operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+
+    def multiply(x: Tensor, weight: object) -> Tensor:
+        product: Tensor = operator(x, 1 / 63, 64, weight)
+        return product
+
+    def scaled(x: Tensor, sizes: list[int]) -> Tensor:
+        scale = _largest(x)
+        return _each(multiply, laid_out, x / scale, sizes).mul_(scale)
+
+    return scaled
+
+
+def _quantized(weight: Tensor) -> object:
     scales = _largest(weight) / 127
     zeros = torch.zeros(len(weight), dtype=torch.int64)
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         quantized = torch.quantize_per_channel(weight, scales[:, 0].double(), zeros, 0, torch.qint8)
-    operators = torch.ops.quantized
-    laid_out = operators.linear_prepack(quantized, None)
-
-    def multiply(x: Tensor) -> Tensor:
-        scale = _largest(x)
-        y = operators.linear_with_input_q_dq_qweight_dq_output_fp32(x / scale, 1 / 63, 64, laid_out)
-        product: Tensor = y.mul_(scale)
-        return product
-
-    return multiply
+    return torch.ops.quantized.linear_prepack(quantized, None)
 
 
 def _largest(x: Tensor) -> Tensor:  # [n, I] -> [n, 1]
     return x.abs().amax(-1, keepdim=True).clamp(min=torch.finfo(x.dtype).tiny)
+
+
+def _each(
+    multiply: Callable[[Tensor, Any], Tensor], weights: list[Any], x: Tensor, sizes: list[int]
+) -> Tensor:
+    if len(weights) == 1:
+        return multiply(x, weights[0])
+    parts = zip(x.split(sizes), weights, sizes, strict=True)
+    return torch.cat([multiply(part, weight) for part, weight, size in parts if size])

@@ -87,7 +87,7 @@ class VocabParallelEmbedding(nn.Module):
 
     def lay_out(self, layout: Layout) -> None:
         """As a head, which can't embed any more."""
-        self._multiply = layout(self.weight)
+        self._multiply = layout(self.weight[None])
         del self.weight
 
     def forward(self, token_ids: Tensor) -> Tensor:  # [N] -> [N, D]
@@ -99,5 +99,5 @@ class VocabParallelEmbedding(nn.Module):
         return self.tp.all_reduce(x.masked_fill(elsewhere[:, None], 0.0))
 
     def logits(self, x: Tensor) -> Tensor:  # [N, D] -> [N, V]
-        part = self._multiply(x) if self._multiply else F.linear(x, self.weight)
+        part = self._multiply(x, [len(x)]) if self._multiply else F.linear(x, self.weight)
         return self.tp.all_gather_features(part, self.vocab_size)

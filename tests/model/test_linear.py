@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from model.linear import int8, layout_for, packed, plain, rows_to_add
+from model.linear import Layout, int8, layout_for, packed, plain, rows_to_add
 from model.sampling_params import SamplingParams
 
 CPU = torch.device("cpu")
@@ -24,11 +26,26 @@ def rounded(x: torch.Tensor, steps: int) -> torch.Tensor:
     return (x / scale).round() * scale
 
 
+def alone(layout: Layout, weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    multiply = layout(weight[None])
+    return lambda x: multiply(x, [len(x)])
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rows", [0, 1, 2, 32, 33, 67, 130])
 def test_packed_multiplies_as_the_weight_itself(shape, rows):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1)
-    torch.testing.assert_close(packed(weight)(x), plain(weight)(x), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(alone(packed, weight)(x), F.linear(x, weight), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [plain, packed, int8])
+@pytest.mark.parametrize("sizes", [[3, 0, 40, 1], [0, 0, 0, 2], [7, 7, 7, 7]])
+def test_each_of_several_weights_multiplies_its_own_rows(layout, sizes):
+    weights, x = drawn(4, 48, 32), drawn(sum(sizes), 32, seed=1)
+    apart = [
+        alone(layout, weight)(rows) for weight, rows in zip(weights, x.split(sizes), strict=True) if len(rows)
+    ]
+    assert torch.equal(layout(weights)(x, sizes), torch.cat(apart))
 
 
 def test_few_rows_are_added_and_few_numbers_of_rows_are_left():
@@ -39,7 +56,7 @@ def test_few_rows_are_added_and_few_numbers_of_rows_are_left():
 
 
 def test_packed_gives_a_row_what_it_gives_it_alone_among_rows_of_nan():
-    multiply, x = packed(drawn(48, 32)), torch.full((67, 32), torch.nan)
+    multiply, x = alone(packed, drawn(48, 32)), torch.full((67, 32), torch.nan)
     x[40] = drawn(32, seed=1)
     together = multiply(x)
     torch.testing.assert_close(together[40], multiply(x[40:41])[0])
@@ -51,8 +68,8 @@ def test_packed_gives_a_row_what_it_gives_it_alone_among_rows_of_nan():
 def test_onednn_compiles_a_kernel_for_few_numbers_of_rows():
     run = (
         "import torch; from model.linear import packed\n"
-        "multiply = packed(torch.ones(48, 32))\n"
-        "for rows in range(1, 513): multiply(torch.ones(rows, 32))"
+        "multiply = packed(torch.ones(1, 48, 32))\n"
+        "for rows in range(1, 513): multiply(torch.ones(rows, 32), [rows])"
     )
     environment = os.environ | {"ONEDNN_VERBOSE": "profile_create"}
     done = subprocess.run(
@@ -70,7 +87,7 @@ def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows):
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     assert layout is (packed if native else None)
     weight, x = drawn(*shape).bfloat16(), drawn(rows, shape[1], seed=1).bfloat16()
-    multiply = layout(weight) if layout else plain(weight)
+    multiply = alone(layout or plain, weight)
     exact = x.double() @ weight.double().T
     torch.testing.assert_close(multiply(x).double(), exact, atol=1e-2, rtol=1e-2)
 
@@ -80,17 +97,17 @@ def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows):
 def test_int8_multiplies_as_rounded_numbers_do(shape, rows):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1) * 7
     expected = rounded(x, 63) @ rounded(weight, 127).T
-    torch.testing.assert_close(int8(weight)(x), expected.float(), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(alone(int8, weight)(x), expected.float(), atol=1e-3, rtol=1e-3)
 
 
 def test_int8_does_not_overflow_where_all_products_are_largest():
     ones = torch.ones(3, 4096)
-    torch.testing.assert_close(int8(ones)(ones[:2]), torch.full((2, 3), 4096.0))
-    torch.testing.assert_close(int8(-ones)(ones[:2]), torch.full((2, 3), -4096.0))
+    torch.testing.assert_close(alone(int8, ones)(ones[:2]), torch.full((2, 3), 4096.0))
+    torch.testing.assert_close(alone(int8, -ones)(ones[:2]), torch.full((2, 3), -4096.0))
 
 
 def test_int8_gives_a_row_what_it_gives_it_alone():
-    multiply, x = int8(drawn(40, 64)), drawn(17, 64, seed=1)
+    multiply, x = alone(int8, drawn(40, 64)), drawn(17, 64, seed=1)
     x[3] *= 1e6
     together = multiply(x)
     for row in range(len(x)):
@@ -101,7 +118,7 @@ def test_int8_keeps_zeros_and_nan():
     x = drawn(3, 64)
     x[0] = 0
     x[1, 5] = float("nan")
-    y = int8(drawn(40, 64))(x)
+    y = alone(int8, drawn(40, 64))(x)
     assert (y[0] == 0).all()
     assert y[1].isnan().all()
     assert y[2].isfinite().all()

@@ -27,7 +27,7 @@ def share_in_huge_pages() -> float:
     keep_freed_memory()
     original = torch.ones(OUTPUTS, INPUTS)
     before = bytes_in_huge_pages()
-    weights = [linear.packed(original) for _ in range(WEIGHTS)]
+    weights = [linear.packed(original[None]) for _ in range(WEIGHTS)]
     return (bytes_in_huge_pages() - before) / (len(weights) * original.nbytes)
 
 
