@@ -14,9 +14,8 @@ from model.config import ModelConfig
 from model.linear import Layout, Linear, Multiply, plain
 from model.parallel import TensorParallel
 
-# What several experts give is passed over together while it is so many numbers: more calls would cost more
-# time, and more numbers would leave the caches.
-_HIDDEN = 1 << 19
+# Hidden numbers of experts that are taken together: more calls cost time, and more numbers leave the caches.
+_MOST_HIDDEN = 1 << 19
 _GROUPED = 1 << 14  # assignments at a time: what lies between two multiplications must fit beside the cache
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
@@ -68,7 +67,7 @@ class Experts(nn.Module):
     def run_one_by_one(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
         w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
-        groups = taken_together(sizes, most=_HIDDEN // self.hidden_width)
+        groups = taken_together(sizes, most=_MOST_HIDDEN // self.hidden_width)
         parts = zip(x.split([*map(sum, groups)]), groups, strict=True)
         return torch.cat([w2(swish_product(w13(part, group)), group) for part, group in parts])
 
@@ -103,7 +102,7 @@ class FeedForward(nn.Module):
 
 
 def taken_together(sizes: list[int], most: int) -> list[list[int]]:
-    """How many rows each expert has -> the same in groups of experts that have so many at most, or of one."""
+    """Each expert's rows -> the same in groups of consecutive experts: `most` rows at most, or one expert."""
     groups = [[0] * len(sizes)]
     for expert, size in enumerate(sizes):
         if size and any(groups[-1]) and sum(groups[-1]) + size > most:

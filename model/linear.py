@@ -62,7 +62,8 @@ def _native_dtypes() -> list[torch.dtype]:
 
 
 def plain(weights: Tensor) -> Multiply:
-    return lambda x, sizes: _each(F.linear, list(weights), x, sizes)
+    apart = list(weights)
+    return lambda x, sizes: _each(F.linear, apart, x, sizes)
 
 
 def packed(weights: Tensor) -> Multiply:
@@ -77,11 +78,10 @@ def packed(weights: Tensor) -> Multiply:
         move_to_huge_pages(operators.data_ptr(weight), operators._nbytes(weight))
 
     def multiply(x: Tensor, weight: Tensor) -> Tensor:
-        rows = x.shape[0]
-        more = rows_to_add(rows)
+        more = rows_to_add(len(x))
         padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
         product: Tensor = operators._linear_pointwise(padded, weight, None, "none", [], "")
-        return product[:rows] if more else product
+        return product[: len(x)] if more else product
 
     return lambda x, sizes: _each(multiply, laid_out, x, sizes)
 
@@ -102,7 +102,7 @@ def int8(weights: Tensor) -> Multiply:
     laid_out = [_quantized(weight) for weight in weights]
     operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
 
-    def multiply(x: Tensor, weight: object) -> Tensor:
+    def multiply(x: Tensor, weight: Any) -> Tensor:
         product: Tensor = operator(x, 1 / 63, 64, weight)
         return product
 
@@ -113,7 +113,7 @@ def int8(weights: Tensor) -> Multiply:
     return scaled
 
 
-def _quantized(weight: Tensor) -> object:
+def _quantized(weight: Tensor) -> Any:
     scales = _largest(weight) / 127
     zeros = torch.zeros(len(weight), dtype=torch.int64)
     with warnings.catch_warnings(action="ignore", category=UserWarning):
@@ -129,6 +129,7 @@ def _each(
     multiply: Callable[[Tensor, Any], Tensor], weights: list[Any], x: Tensor, sizes: list[int]
 ) -> Tensor:
     if len(weights) == 1:
-        return multiply(x, weights[0])
-    parts = zip(x.split(sizes), weights, sizes, strict=True)
-    return torch.cat([multiply(part, weight) for part, weight, size in parts if size])
+        return multiply(x, weights[0])  # no rows, too
+    several = zip(x.split(sizes), weights, sizes, strict=True)
+    parts = [multiply(part, weight) for part, weight, size in several if size]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

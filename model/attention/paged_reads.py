@@ -71,9 +71,10 @@ class PagedReads:
             scores = (grouped @ keys.transpose(1, 2)).float() * scale + self.bias
         highest = self._highest_of_rows(scores.amax(-1).view(pages, heads))  # [R + 1, H]
         weights = scores.sub_(highest[self.owner].view(len(keys), -1, 1)).exp_()  # [C * G, H / G, P]
-        parts = (weights.to(values.dtype) @ values).view(pages, *q.shape[1:])  # [C, H, hd]
         total = self._sum_of_rows(weights.sum(-1).view(pages, heads))  # [R + 1, H]
-        attended = self._sum_of_rows(parts.float()) / total[..., None]
+        # Divided first, so that no sum of values is larger than the largest value: float16 ends at 65,504.
+        weights = weights.div_(total[self.owner].view(len(keys), -1, 1)).to(values.dtype)
+        attended = self._sum_of_rows((weights @ values).view(pages, *q.shape[1:]).float())
         return attended[: self.num_rows].to(q.dtype), (highest + total.log())[: self.num_rows]
 
     def _highest_of_rows(self, scores: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.config import ModelConfig
 from model.experts import Experts, swish_product, taken_together
-from model.linear import packed
+from model.linear import int8, packed, plain
 from model.parallel import TensorParallel
 
 
@@ -26,23 +26,26 @@ def test_each_expert_is_taken_once_in_order_and_no_more_rows_than_fit(sizes, mos
         assert sum(group) + sizes[next_experts[0]] > most, "one more would have fitted"
 
 
-@pytest.mark.parametrize("layout", ["as they lie", "packed"])
+@pytest.mark.parametrize("layout", [plain, packed, int8])
 def test_how_many_are_taken_together_changes_nothing(layout, checkpoint, monkeypatch):
     config = ModelConfig.from_folder(checkpoint("mixtral"))
     generator = torch.Generator().manual_seed(3)
     experts = Experts(0, config, TensorParallel())
     for weight in (experts.gate, experts.w13, experts.w2):
-        weight.normal_(generator=generator)
+        weight.normal_(std=0.1, generator=generator)
     chosen = torch.tensor([0] * 5 + [2] * 40 + [3, 6, 6], dtype=torch.int64)
     x = torch.randn(len(chosen), config.dim, generator=generator)
-    expected = torch.stack(
-        [
-            experts.w2[expert] @ swish_product(experts.w13[expert] @ row)
-            for expert, row in zip(chosen.tolist(), x, strict=True)
-        ]
-    )
-    if layout == "packed":
-        experts.lay_out(packed)
-    for hidden in (1, 10 * experts.hidden_width, 1 << 30):
-        monkeypatch.setattr("model.experts._HIDDEN", hidden)
-        torch.testing.assert_close(experts.run_one_by_one(x, chosen), expected, atol=1e-3, rtol=1e-4)
+    one_by_one = [
+        experts.w2[expert] @ swish_product(experts.w13[expert] @ row)
+        for expert, row in zip(chosen.tolist(), x, strict=True)
+    ]
+    experts.lay_out(layout)
+
+    def taking(most: int) -> torch.Tensor:
+        monkeypatch.setattr("model.experts._MOST_HIDDEN", most * experts.hidden_width)
+        return experts.run_one_by_one(x, chosen)
+
+    exact = 1e-5 if layout is not int8 else 0.05
+    torch.testing.assert_close(taking(0), torch.stack(one_by_one), atol=exact, rtol=exact)
+    assert torch.equal(taking(0), taking(10))
+    assert torch.equal(taking(0), taking(100))
