@@ -34,7 +34,7 @@ class RoPE(nn.Module):
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """[N] -> cosines and sines, each [N, 1, hd]: the same for all heads and layers.
 
-        The sines of the first half are negative, as `rotate` wants them.
+        Those of the angles, twice: for the first and the second half of a head, the first's sines negative.
         """
         angles = positions[:, None].float() * self.inverse_frequencies  # [N, hd / 2]
         cos, sin = angles.cos(), angles.sin()
@@ -42,5 +42,6 @@ class RoPE(nn.Module):
 
 
 def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:  # [N, H, hd] -> [N, H, hd]
+    """Halves (left, right) of a head -> (left cos - right sin, right cos + left sin)."""
     cos, sin = rope
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, dims=-1), sin)
