@@ -8,7 +8,7 @@ from ray.data._internal.execution import backpressure_policy as ray_policies
 _MOST_WAITING = 256  # so many that a replica that is free finds one at once
 
 
-def hand_on_each_shard(context: DataContext) -> None:
+def configure_for_shards(context: DataContext) -> None:
     """`context` is the dataset's own (`Dataset.context`), of which each stage that is added has the same."""
     context.enable_progress_bars = False  # ours counts rows that are committed
     context.print_on_execution_start = False

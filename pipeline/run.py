@@ -21,7 +21,7 @@ from pipeline.cluster import (
 )
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
-from pipeline.data_context import hand_on_each_shard
+from pipeline.data_context import configure_for_shards
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import Published, finalize, remaining
 from pipeline.durable.publishing import Publishing
@@ -117,7 +117,7 @@ def _stages(
     named = ray.data.read_datasource(
         names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
     )
-    hand_on_each_shard(named.context)
+    configure_for_shards(named.context)
     deadline = job.config.engine.progress_deadline_s
     preparing = Watched(job.preparation, deadline)
     prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)

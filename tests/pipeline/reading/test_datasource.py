@@ -17,7 +17,7 @@ from ray import cloudpickle
 from ray.data import DataContext, Dataset, ReadTask, TaskPoolStrategy
 
 from pipeline.cluster import NAMING_OPTIONS, TASK_OPTIONS
-from pipeline.data_context import hand_on_each_shard
+from pipeline.data_context import configure_for_shards
 from pipeline.reading.carried_shard import named_shard
 from pipeline.reading.datasource import ShardNames
 from pipeline.reading.shard import Shard
@@ -41,7 +41,7 @@ def named(source: ShardNames) -> Dataset:
     names = ray.data.read_datasource(
         source, override_num_blocks=source.tasks, compute=ONE, ray_remote_args=NAMING_OPTIONS
     )
-    hand_on_each_shard(names.context)
+    configure_for_shards(names.context)
     return names
 
 
