@@ -125,7 +125,7 @@ def _stages(
         replica,
         fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
         **_WHOLE_BLOCKS,
-        compute=_replica_pool(resources, job.config),
+        compute=_replica_pool(resources, job.config, len(shards)),
         num_cpus=REPLICA_CPUS,
         # as `num_gpus` it would need a batch_size
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
@@ -152,15 +152,17 @@ def _replica_options(
     )
 
 
-def _replica_pool(resources: Resources, config: JobConfig) -> ActorPoolStrategy:
+def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> ActorPoolStrategy:
     """Replicas that each hold several shards, so that a batch never drains at a shard's end.
 
     A shard counts until its longest row ends, so of the rows in flight many are done: they must be several
-    times a batch.
+    times a batch. But the replica that is ready first must leave the others their share of a small job.
     """
-    in_flight = min(32, max(3, -(-512 // config.input.shard_rows)))
+    together = max(3, -(-512 // config.input.shard_rows))
     if config.engine.deterministic == "shard":
-        in_flight = 2  # one runs, the next is at hand
+        together = 2  # one runs, the next is at hand
+    share = -(-shards // resources.replicas)
+    in_flight = min(32, share, together)
     return ActorPoolStrategy(
         size=resources.replicas,
         max_concurrent_calls_per_actor=in_flight,
