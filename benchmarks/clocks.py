@@ -40,6 +40,7 @@ def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
         assert isinstance(block, Block)
         clock(block.attention, "attention")
         clock(block.feed_forward, "experts")
+    clock(network.head, "head")
 
     def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -51,10 +52,8 @@ def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
 
         return call
 
-    logits = network.head.logits
-    replaced = [
-        (model.engine, "sample", clocked("sampling", sampling.sample), sampling.sample),
-        (network.head, "logits", clocked("head", logits), logits),
+    replaced: list[tuple[Any, str, Any, Any]] = [
+        (model.engine, "sample", clocked("sampling", sampling.sample), sampling.sample)
     ]
     if engine.ranks.local.routing:
         recorder = engine.ranks.local.routing

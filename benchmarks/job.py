@@ -14,6 +14,12 @@ from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.whole_job import JobResult, JobTask
 
 _Round = dict[str, dict[str, float]]  # rates by kind, by way
+_RATIOS = {
+    "the job's rate to its engine's": ("job", "engine"),
+    "the job's rate to its engine's, 1 thread": ("job, 1 thread", "engine, 1 thread"),
+    "a replica a core to one on one core": ("job, a replica a core", "job, 1 thread"),
+    "the engine's rate with statistics to without": ("engine", "engine, no statistics"),
+}
 
 
 def bench_job(
@@ -23,14 +29,21 @@ def bench_job(
     rows: int,
     cores: int,
     repeats: int = 3,
+    only: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
     keep: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
 
-    All ways alternate, every other round from the last to the first, and a ratio is the median of those
-    within a round. `keep` is given the report after every round.
+    A way is one engine, or one replica, of as many threads as there are cores, unless its name says else.
+    All those of the ratios with `only` in their name alternate, every other round from the last to the first.
+    A ratio is the median of those within a round. `keep` is given the report after every round.
+
+    ValueError if no ratio has `only` in its name.
     """
+    ratios = {name: pair for name, pair in _RATIOS.items() if not only or only in name}
+    if not ratios:
+        raise ValueError(f"no ratio has {only!r} in its name: {'; '.join(_RATIOS)}")
     report: dict[str, Any] = {
         "machine": machine(cores),
         "model": size if checkpoint is None else checkpoint.name,
@@ -48,36 +61,30 @@ def bench_job(
             task = JobTask(folder, "lognormal", rows, replicas, threads)
             return JobResult(**call("benchmarks.whole_job", asdict(task), threads))
 
-        ways: dict[str, Callable[[], dict[str, float]]] = {
-            f"engine, {cores} threads": lambda: {"running": engine(OURS, cores)},
-            f"engine, {cores} threads, no statistics": lambda: {"running": engine(NO_STATISTICS, cores)},
+        measuring: dict[str, Callable[[], dict[str, float]]] = {
+            "engine": lambda: {"running": engine(OURS, cores)},
+            "engine, no statistics": lambda: {"running": engine(NO_STATISTICS, cores)},
             "engine, 1 thread": lambda: {"running": engine(OURS, 1)},
-            f"job, 1 replica of {cores} threads": lambda: _rates(job(1, cores)),
-            "job, 1 replica of 1 thread": lambda: _rates(job(1, 1)),
-            f"job, {cores} replicas of 1 thread": lambda: _rates(job(cores, 1)),
+            "job": lambda: _rates(job(1, cores)),
+            "job, 1 thread": lambda: _rates(job(1, 1)),
+            "job, a replica a core": lambda: _rates(job(cores, 1)),
         }
+        ways = [way for way in measuring if any(way in pair for pair in ratios.values())]
         rounds: list[_Round] = []
         for repeat in range(repeats):
             rounds.append({})
-            for name in list(ways)[:: -1 if repeat % 2 else 1]:
-                progress(f"{repeat + 1} of {repeats}: {name}")
-                rounds[-1][name] = ways[name]()
-            report |= _compared(rounds, [*ways], cores)
+            for way in ways[:: -1 if repeat % 2 else 1]:
+                progress(f"{repeat + 1} of {repeats}: {way}")
+                rounds[-1][way] = measuring[way]()
+            report |= _compared(rounds, ways, ratios)
             keep(report)
     return report
 
 
-def _compared(rounds: list[_Round], ways: list[str], cores: int) -> dict[str, Any]:
-    engine, plain_engine, engine_on_one, job, job_on_one, several = ways
-    ratios = {
-        "the job's rate to its engine's": (job, engine),
-        "the job's rate to its engine's, 1 thread": (job_on_one, engine_on_one),
-        f"{cores} replicas of 1 thread to one": (several, job_on_one),
-        "the engine's rate with statistics to without": (engine, plain_engine),
-    }
+def _compared(rounds: list[_Round], ways: list[str], ratios: dict[str, tuple[str, str]]) -> dict[str, Any]:
     return {
         "rates": {
-            name: {kind: median(r[name][kind] for r in rounds) for kind in rounds[0][name]} for name in ways
+            way: {kind: median(r[way][kind] for r in rounds) for kind in rounds[0][way]} for way in ways
         },
         "ratios": {
             name: median(r[above]["running"] / r[below]["running"] for r in rounds)

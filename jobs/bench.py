@@ -96,22 +96,28 @@ def job(
     rows: Annotated[int, typer.Option(min=1, help="Rows of the lognormal workload.")] = 512,
     cores: Annotated[int | None, typer.Option(min=2, help="Cores to use; default: all.")] = None,
     repeats: Repeats = 3,
+    only: Annotated[str | None, typer.Option(help="Ratios with this in their name.")] = None,
     output: Output = None,
 ) -> None:
     """The whole job through Ray beside its engine alone, several replicas beside one."""
     from benchmarks.job import bench_job
 
+    cores = cores or os.cpu_count() or 2
     with Console(stderr=True).status("writing the checkpoint") as status:
-        report = bench_job(
-            checkpoint=checkpoint,
-            size=size,
-            rows=rows,
-            cores=cores or os.cpu_count() or 2,
-            repeats=repeats,
-            progress=status.update,
-            keep=_keeping(output),
-        )
-    table = Table(title=f"output tokens a second, {rows} rows", title_justify="left", box=None)
+        try:
+            report = bench_job(
+                checkpoint=checkpoint,
+                size=size,
+                rows=rows,
+                cores=cores,
+                repeats=repeats,
+                only=only,
+                progress=status.update,
+                keep=_keeping(output),
+            )
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    table = Table(title=f"output tokens a second, {rows} rows, {cores} cores", title_justify="left", box=None)
     for heading in ("", "running", "with start and end"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, rates in report["rates"].items():

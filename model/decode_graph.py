@@ -118,7 +118,8 @@ class DecodeStep:
         x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)
         if self.routing:
             self.routing.end_step(TokenOwners.decoding(slots.long(), self.routing.slots))
-        return self.model.head.logits(x)
+        logits: Tensor = self.model.head(x)
+        return logits
 
 
 def padded_rows(rows: int) -> int:

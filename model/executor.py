@@ -100,4 +100,5 @@ class Executor:
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        return self.model.head.logits(x[predicting])
+        logits: Tensor = self.model.head(x[predicting])
+        return logits

@@ -58,13 +58,13 @@ class Experts(nn.Module):
 
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
-        run = self.run_grouped if self.never_waits else self.run_one_by_one
+        run = self.run_grouped if self.never_waits else self.run_by_expert
         outputs = run(x[tokens], chosen.flatten()[order]).float()
         outputs *= weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
         return self.tp.all_reduce(mixed.to(x.dtype))
 
-    def run_one_by_one(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
+    def run_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
         w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
         groups = taken_together(sizes, most=_MOST_HIDDEN // self.hidden_width)

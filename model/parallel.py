@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from model.linear import Layout, Multiply
+from model.linear import Linear
 
 
 @dataclass(frozen=True)
@@ -74,23 +74,17 @@ class TensorParallel:
         return torch.cat(parts, dim=1)[:, :features]
 
 
-class VocabParallelEmbedding(nn.Module):
-    """Token embeddings and, with the same layout, the head: each rank holds some rows of [V, D]."""
+class VocabParallelLinear(Linear):
+    """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D]."""
 
     def __init__(self, vocab_size: int, dim: int, tp: TensorParallel) -> None:
-        super().__init__()
-        self.vocab_size = vocab_size
         self.rows = tp.vocabulary_share(vocab_size)
+        super().__init__(self.rows.stop - self.rows.start, dim)
+        self.vocab_size = vocab_size
         self.tp = tp
-        self.weight = nn.Parameter(torch.empty(self.rows.stop - self.rows.start, dim), requires_grad=False)
-        self._multiply: Multiply | None = None
 
-    def lay_out(self, layout: Layout) -> None:
-        """As a head, which can't embed any more."""
-        self._multiply = layout(self.weight[None])
-        del self.weight
-
-    def forward(self, token_ids: Tensor) -> Tensor:  # [N] -> [N, D]
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """[N] -> [N, D], unless it is laid out."""
         if self.tp.size == 1:
             return F.embedding(token_ids, self.weight)
         local = token_ids - self.rows.start
@@ -98,6 +92,5 @@ class VocabParallelEmbedding(nn.Module):
         x = F.embedding(local.masked_fill(elsewhere, 0), self.weight)
         return self.tp.all_reduce(x.masked_fill(elsewhere[:, None], 0.0))
 
-    def logits(self, x: Tensor) -> Tensor:  # [N, D] -> [N, V]
-        part = self._multiply(x, [len(x)]) if self._multiply else F.linear(x, self.weight)
-        return self.tp.all_gather_features(part, self.vocab_size)
+    def forward(self, x: Tensor) -> Tensor:  # [N, D] -> logits [N, V]
+        return self.tp.all_gather_features(super().forward(x), self.vocab_size)

@@ -11,7 +11,7 @@ from model.config import ModelConfig
 from model.experts import Experts, FeedForward, RoutingObserver
 from model.layers import RMSNorm, RoPE
 from model.linear import Layout
-from model.parallel import TensorParallel, VocabParallelEmbedding
+from model.parallel import TensorParallel, VocabParallelLinear
 
 
 class Block(nn.Module):
@@ -38,14 +38,14 @@ class Transformer(nn.Module):
         tp = tp or TensorParallel()
         self.config = config
         self.tp = tp
-        self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+        self.embedding = VocabParallelLinear(config.vocab_size, config.dim, tp)
         self.rope = RoPE(config.head_dim, config.rope_theta)
         self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.head = (
             self.embedding
             if config.tie_embeddings
-            else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+            else VocabParallelLinear(config.vocab_size, config.dim, tp)
         )
 
     def lay_out(self, layout: Layout) -> None:
@@ -72,7 +72,7 @@ class Transformer(nn.Module):
 
         `attend` decides which tokens each one sees; `observe` is shown every layer's routing.
         """
-        x = self.embedding(token_ids)
+        x = self.embedding.embed(token_ids)
         rope = self.rope(positions, x.dtype)
         for block in self.blocks:
             x = block(x, rope, attend, observe)
@@ -87,7 +87,7 @@ class Transformer(nn.Module):
         positions = mask.long().cumsum(1) - 1
         attend = PaddedAttention(mask, self.config.sliding_window)
         x = self.hidden(token_ids[mask], positions[mask], attend, observe)
-        logits = self.head.logits(x)
+        logits: Tensor = self.head(x)
         padded = logits.new_zeros(*mask.shape, self.config.vocab_size)
         padded[mask] = logits
         return padded

@@ -43,7 +43,24 @@ def test_the_command_compares_all_ways(checkpoint: Path, tmp_path: Path) -> None
     report = json.loads(output.read_text())
     rates = {name: rate["running"] for name, rate in report["rates"].items()}
     assert len(rates) == 6
-    assert report["ratios"]["2 replicas of 1 thread to one"] == pytest.approx(
-        rates["job, 2 replicas of 1 thread"] / rates["job, 1 replica of 1 thread"]
+    assert report["ratios"]["a replica a core to one on one core"] == pytest.approx(
+        rates["job, a replica a core"] / rates["job, 1 thread"]
     )
     assert "the job's rate to its engine's" in done.output
+
+
+def test_only_the_ways_of_a_ratio_are_measured(checkpoint: Path, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+    arguments = ["--checkpoint", checkpoint, "--rows", 4, "--repeats", 1, "--output", output]
+    only = ["--only", "statistics"]
+    done = CliRunner().invoke(app, ["bench", "job", *map(str, arguments), *only])
+    assert done.exit_code == 0, done.output
+    report = json.loads(output.read_text())
+    assert list(report["rates"]) == ["engine", "engine, no statistics"]
+    assert list(report["ratios"]) == ["the engine's rate with statistics to without"]
+
+
+def test_a_ratio_that_is_not_measured_is_told(checkpoint: Path) -> None:
+    done = CliRunner().invoke(app, ["bench", "job", "--checkpoint", str(checkpoint), "--only", "speed"])
+    assert done.exit_code == 2
+    assert "no ratio has 'speed' in its name" in done.output

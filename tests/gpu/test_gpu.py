@@ -118,7 +118,7 @@ def test_grouped_experts_equal_one_after_the_other(checkpoint, monkeypatch):
         weight.normal_(std=0.1)
     chosen = torch.tensor([0] * 40 + [3, 5, 5, 5] + [7] * 200, device="cuda")
     x = drawn(len(chosen), config.dim)
-    torch.testing.assert_close(experts.run_grouped(x, chosen), experts.run_one_by_one(x, chosen), **CLOSE)
+    torch.testing.assert_close(experts.run_grouped(x, chosen), experts.run_by_expert(x, chosen), **CLOSE)
 
 
 @pytest.mark.parametrize("shared", [0, 60])

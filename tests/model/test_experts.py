@@ -43,7 +43,7 @@ def test_how_many_are_taken_together_changes_nothing(layout, checkpoint, monkeyp
 
     def taking(most: int) -> torch.Tensor:
         monkeypatch.setattr("model.experts._MOST_HIDDEN", most * experts.hidden_width)
-        return experts.run_one_by_one(x, chosen)
+        return experts.run_by_expert(x, chosen)
 
     exact = 1e-5 if layout is not int8 else 0.05
     torch.testing.assert_close(taking(0), torch.stack(one_by_one), atol=exact, rtol=exact)

@@ -181,4 +181,4 @@ def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatc
         x = torch.randn(len(chosen), loaded.config.dim, generator=generator)
         grouped = experts.run_grouped(x, chosen)
         if len(chosen):
-            torch.testing.assert_close(grouped, experts.run_one_by_one(x, chosen), atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(grouped, experts.run_by_expert(x, chosen), atol=1e-4, rtol=1e-4)
