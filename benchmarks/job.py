@@ -16,8 +16,8 @@ from benchmarks.whole_job import JobResult, JobTask
 _Round = dict[str, dict[str, float]]  # rates by kind, by way
 _RATIOS = {
     "the job's rate to its engine's": ("job", "engine"),
-    "a job's rate to its engine's on one core": ("job, 1 thread", "engine, 1 thread"),
-    "a replica a core to one replica on one": ("job, a replica a core", "job, 1 thread"),
+    "the rate of a job of 1 thread to its engine's": ("job, 1 thread", "engine, 1 thread"),
+    "a replica a core to one of 1 thread": ("job, a replica a core", "job, 1 thread"),
     "the engine's rate with statistics to without": ("engine", "engine, no statistics"),
 }
 

@@ -74,13 +74,17 @@ class TensorParallel:
         return torch.cat(parts, dim=1)[:, :features]
 
 
-class VocabParallelLinear(Linear):
-    """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D]."""
+class VocabParallelEmbedding(Linear):
+    """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D].
+
+    The head is what it is when called, so it is laid out as every linear layer is.
+    """
 
     def __init__(self, vocab_size: int, dim: int, tp: TensorParallel) -> None:
-        self.rows = tp.vocabulary_share(vocab_size)
-        super().__init__(self.rows.stop - self.rows.start, dim)
+        rows = tp.vocabulary_share(vocab_size)
+        super().__init__(rows.stop - rows.start, dim)
         self.vocab_size = vocab_size
+        self.rows = rows
         self.tp = tp
 
     def embed(self, token_ids: Tensor) -> Tensor:

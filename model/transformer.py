@@ -11,7 +11,7 @@ from model.config import ModelConfig
 from model.experts import Experts, FeedForward, RoutingObserver
 from model.layers import RMSNorm, RoPE
 from model.linear import Layout
-from model.parallel import TensorParallel, VocabParallelLinear
+from model.parallel import TensorParallel, VocabParallelEmbedding
 
 
 class Block(nn.Module):
@@ -38,14 +38,14 @@ class Transformer(nn.Module):
         tp = tp or TensorParallel()
         self.config = config
         self.tp = tp
-        self.embedding = VocabParallelLinear(config.vocab_size, config.dim, tp)
+        self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         self.rope = RoPE(config.head_dim, config.rope_theta)
         self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
         self.head = (
             self.embedding
             if config.tie_embeddings
-            else VocabParallelLinear(config.vocab_size, config.dim, tp)
+            else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         )
 
     def lay_out(self, layout: Layout) -> None:

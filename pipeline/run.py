@@ -156,17 +156,17 @@ def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> Actor
     """Replicas that each hold several shards, so that a batch never drains at a shard's end.
 
     A shard counts until its longest row ends, so of the rows in flight many are done: they must be several
-    times a batch. But the replica that is ready first must leave the others their share of a small job.
+    times a batch. But the replica that is ready first leaves the others their share of a small job.
     """
-    together = max(3, -(-512 // config.input.shard_rows))
+    together = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
         together = 2  # one runs, the next is at hand
     share = -(-shards // resources.replicas)
-    in_flight = min(32, share, together)
     return ActorPoolStrategy(
         size=resources.replicas,
-        max_concurrent_calls_per_actor=in_flight,
-        max_tasks_in_flight_per_actor=in_flight,  # one queued at a busy replica could not go to a free one
+        max_concurrent_calls_per_actor=together,
+        # one queued at a busy replica could not go to a free one
+        max_tasks_in_flight_per_actor=min(share, together),
     )
 
 
