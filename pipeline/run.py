@@ -156,7 +156,8 @@ def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> Actor
     """Replicas that each hold several shards, so that a batch never drains at a shard's end.
 
     A shard counts until its longest row ends, so of the rows in flight many are done: they must be several
-    times a batch. But the replica that is ready first leaves the others their share of a small job.
+    times a batch. But the replica that is ready first leaves the others their share of a small job. It is no
+    quota: who finishes a shard takes another.
     """
     together = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
