@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,24 +68,19 @@ def engine(
     from benchmarks.engine import bench_engine
 
     workloads = workload or [*WORKLOADS[:3]]
-    console = Console(stderr=True)
-
-    with console.status("writing the checkpoint") as status:
-        try:
-            report = bench_engine(
-                workloads,
-                checkpoint=checkpoint,
-                size=size,
-                rows=rows,
-                threads=threads,
-                repeats=repeats,
-                only=only,
-                llama_server=llama_server,
-                progress=status.update,
-                keep=_keeping(output),
-            )
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+    with _measuring() as progress:
+        report = bench_engine(
+            workloads,
+            checkpoint=checkpoint,
+            size=size,
+            rows=rows,
+            threads=threads,
+            repeats=repeats,
+            only=only,
+            llama_server=llama_server,
+            progress=progress,
+            keep=_keeping(output),
+        )
     for name, measured in report["workloads"].items():
         _show(name, measured)
 
@@ -103,20 +99,17 @@ def job(
     from benchmarks.job import bench_job
 
     cores = cores or os.cpu_count() or 2
-    with Console(stderr=True).status("writing the checkpoint") as status:
-        try:
-            report = bench_job(
-                checkpoint=checkpoint,
-                size=size,
-                rows=rows,
-                cores=cores,
-                repeats=repeats,
-                only=only,
-                progress=status.update,
-                keep=_keeping(output),
-            )
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
+    with _measuring() as progress:
+        report = bench_job(
+            checkpoint=checkpoint,
+            size=size,
+            rows=rows,
+            cores=cores,
+            repeats=repeats,
+            only=only,
+            progress=progress,
+            keep=_keeping(output),
+        )
     table = Table(title=f"output tokens a second, {rows} rows, {cores} cores", title_justify="left", box=None)
     for heading in ("", "running", "with start and end"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -146,6 +139,16 @@ def agreement(
         print(f"the probability of the label differs by {found.mean_difference:.4f} on average")
     if found.mean_same_tokens is not None:
         print(f"of a row's tokens, {found.mean_same_tokens:.1%} come before the first that differs")
+
+
+@contextmanager
+def _measuring() -> Iterator[Callable[[str], None]]:
+    """Shows what is being measured; a ValueError is an option's that fits nothing."""
+    with Console(stderr=True).status("writing the checkpoint") as status:
+        try:
+            yield status.update
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
 
 
 def _keeping(output: Path | None) -> Callable[[dict[str, Any]], None]:
