@@ -16,8 +16,9 @@ from benchmarks.whole_job import JobResult, JobTask
 _Round = dict[str, dict[str, float]]  # rates by kind, by way
 _RATIOS = {
     "the job's rate to its engine's": ("job", "engine"),
+    "the rate of a job of 1 replica to its engine's": ("job, 1 replica", "engine"),
     "the rate of a job of 1 thread to its engine's": ("job, 1 thread", "engine, 1 thread"),
-    "a replica a core to one of 1 thread": ("job, a replica a core", "job, 1 thread"),
+    "a replica a core to one of 1 thread": ("job", "job, 1 thread"),
     "the engine's rate with statistics to without": ("engine", "engine, no statistics"),
 }
 
@@ -35,9 +36,10 @@ def bench_job(
 ) -> dict[str, Any]:
     """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
 
-    A way is one engine, or one replica, of as many threads as there are cores, unless its name says else.
-    All those of the ratios with `only` in their name alternate, every other round from the last to the first.
-    A ratio is the median of those within a round. `keep` is given the report after every round.
+    An engine, or the one replica of a job, has as many threads as there are cores, unless the way's name says
+    else. Without such words a job has what `auto` means on CPUs, a replica of one thread for each core. The
+    ways of all ratios with `only` in their name alternate, every other round from the last to the first. A
+    ratio is the median of those within a round. `keep` is given the report after every round.
 
     ValueError if no ratio has `only` in its name.
     """
@@ -65,9 +67,9 @@ def bench_job(
             "engine": lambda: {"running": engine(OURS, cores)},
             "engine, no statistics": lambda: {"running": engine(NO_STATISTICS, cores)},
             "engine, 1 thread": lambda: {"running": engine(OURS, 1)},
-            "job": lambda: _rates(job(1, cores)),
+            "job": lambda: _rates(job(cores, 1)),
+            "job, 1 replica": lambda: _rates(job(1, cores)),
             "job, 1 thread": lambda: _rates(job(1, 1)),
-            "job, a replica a core": lambda: _rates(job(cores, 1)),
         }
         ways = [way for way in measuring if any(way in pair for pair in ratios.values())]
         rounds: list[_Round] = []

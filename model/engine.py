@@ -17,7 +17,7 @@ from model.checkpoint import check_checkpoint
 from model.choices import ChoiceTree
 from model.config import ModelConfig
 from model.executor import BatchTooLargeError, ExecutorOptions
-from model.memory import cache_tokens, compute_dtype, default_device, machine, page_size
+from model.memory import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
 from model.ranks import Ranks
 from model.request import Completion, Request
 from model.sampling import sample
@@ -73,7 +73,7 @@ class Engine:
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
         device = default_device()
-        slots = max_batch_rows or (256 if device.type == "cuda" else 128)
+        slots = max_batch_rows or batch_rows(device)
         torch_dtype = compute_dtype(dtype, config, device)
         tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
         size = page_size(device)

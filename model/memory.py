@@ -10,12 +10,18 @@ from model.config import ModelConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
+_CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 _PAGE_TOKENS = 32
 _GPU_PAGE_TOKENS = 64  # what model.attention.paged_kernel reads at a time
 
 
 def default_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def batch_rows(device: torch.device) -> int:
+    """Rows that decode together, unless told otherwise."""
+    return 256 if device.type == "cuda" else 128
 
 
 def machine(device: torch.device, dtype: torch.dtype, attention: str) -> dict[str, str]:
@@ -55,19 +61,39 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: in
 
 
 def cache_tokens(
-    config: ModelConfig, slots: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
+    config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
 ) -> int:
-    """Places for the cache: full contexts in all slots or, if memory is short, what it can hold."""
+    """Places for the cache: full contexts of all rows or, if memory is short, what it can hold."""
     if device.type == "cuda":
         weights = weight_bytes(config, dtype) // tensor_parallel
         free = torch.cuda.mem_get_info(device)[0]
         budget = int(0.85 * (free - weights))
     else:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
-        budget = min(free // (2 * tensor_parallel), max(_CPU_CACHE_BYTES, one_context))
+        budget = min(free // (2 * tensor_parallel), _most_cpu_cache_bytes(config, dtype, tensor_parallel))
+    return _fitting(budget, config, rows, dtype, tensor_parallel)
+
+
+def engine_bytes(
+    config: ModelConfig, dtype: torch.dtype, rows: int, tokens: int | None, tensor_parallel: int
+) -> int:
+    """The most memory that an engine takes on a CPU, all ranks together; `tokens` of the cache, or auto."""
+    if tokens is None:
+        most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
+        tokens = _fitting(most, config, rows, dtype, tensor_parallel)
+    rank = tokens * bytes_per_token(config, dtype, tensor_parallel) + _CPU_RANK_BYTES
+    return weight_bytes(config, dtype) + tensor_parallel * rank
+
+
+def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
+    one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
+    return max(_CPU_CACHE_BYTES, one_context)
+
+
+def _fitting(budget: int, config: ModelConfig, rows: int, dtype: torch.dtype, tensor_parallel: int) -> int:
+    """Tokens for which so many bytes suffice, and no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
-    return max(min(fitting, slots * config.max_positions), 1)
+    return max(min(fitting, rows * config.max_positions), 1)
 
 
 def page_size(device: torch.device) -> int:

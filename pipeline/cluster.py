@@ -1,34 +1,19 @@
-"""The Ray session: join the cluster there is or start one here, and how many replicas it can hold."""
+"""The Ray session: join the cluster there is or start one here, and what its errors mean for the job."""
 
 import logging
 import os
 import re
 import warnings
-from dataclasses import dataclass
 from itertools import dropwhile
-from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.config import JobConfig
 from pipeline.errors import ConfigError, JobError
 from pipeline.precedence import giving_way
+from pipeline.resources import TASK_OPTIONS
 from pipeline.storage.urls import redact
-
-# A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
-# cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
-# goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
-TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
-REPLICA_CPUS = 0.01
-# They must differ from TASK_OPTIONS, or Ray Data would make one task of naming shards and reading them. All
-# blocks may wait to be taken: a task that had to wait with them would live for hours.
-NAMING_OPTIONS: dict[str, Any] = {
-    "num_cpus": 0.01,
-    "max_retries": 8,
-    "_generator_backpressure_num_objects": -1,
-}
 
 _OS_ERRORS = (
     "OSError",
@@ -44,16 +29,6 @@ _NEXT_LINK = re.compile(
 )
 _WRAPPER = "ray.exceptions.UserCodeException"
 _ADVICE = "\nFailed to apply UDF transform"  # Ray puts it behind the message
-
-
-@dataclass(frozen=True)
-class Resources:
-    """How a job shares the cluster out."""
-
-    replicas: int
-    num_gpus: int  # of each replica
-    threads: int  # CPU threads of each rank
-    tasks: int  # that read, and that publish, at once: the start of each one's process is not free
 
 
 def connect() -> None:
@@ -81,38 +56,6 @@ def connect() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-
-
-def plan_resources(config: JobConfig) -> Resources:
-    """Share the cluster out among the replicas.
-
-    On GPUs a replica takes `tensor_parallel` of one node. On CPUs replicas compute with all cores, though
-    they ask Ray for next to none of them.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    ranks = config.model.tensor_parallel
-    gpus = [int(node.get("GPU", 0)) for node in nodes]
-    cpus = sum(node.get("CPU", 0) for node in nodes)
-    tasks = max(1, int(cpus) // 2)
-    if any(gpus):
-        if config.model.quantization == "int8":
-            raise ConfigError("model.quantization: int8 is for CPUs, this cluster has GPUs; set it to none")
-        room = sum(count // ranks for count in gpus)
-        if room == 0:
-            raise ConfigError(
-                f"model.tensor_parallel: no node has {ranks} GPUs (they have {sorted(set(gpus))}); lower it"
-            )
-        replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else room
-        if replicas > room:
-            raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
-        return Resources(replicas, num_gpus=ranks, threads=1, tasks=tasks)
-    if config.model.attention == "flash":
-        raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
-    replicas = config.engine.replicas if isinstance(config.engine.replicas, int) else len(nodes)
-    threads = max(1, int(cpus) // (replicas * ranks))
-    if isinstance(config.engine.threads, int):
-        threads = config.engine.threads
-    return Resources(replicas, num_gpus=0, threads=threads, tasks=tasks)
 
 
 def as_job_error(error: RayError) -> JobError:

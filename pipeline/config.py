@@ -134,6 +134,7 @@ class GenerationSection(Section):
 
 
 class EngineSection(Section):
+    # auto: as many as the job keeps busy and the cluster holds, by its GPUs or, on CPUs, by cores and memory.
     replicas: PositiveInt | Auto = "auto"
     threads: PositiveInt | Auto = "auto"
     max_batch_rows: PositiveInt | Auto = "auto"

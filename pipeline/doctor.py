@@ -14,7 +14,7 @@ from typing import Literal
 import ray
 from packaging.requirements import Requirement
 
-from pipeline.cluster import connect, plan_resources
+from pipeline.cluster import connect
 from pipeline.config import JobConfig
 from pipeline.dashboard import WHAT_TO_DO, exposed_dashboard
 from pipeline.durable.operations import execute
@@ -23,6 +23,7 @@ from pipeline.errors import JobError, kind_and_places
 from pipeline.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
+from pipeline.resources import plan_resources
 from pipeline.storage.store import LocalStore, Store
 from pipeline.storage.urls import redact
 
@@ -47,7 +48,8 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         ("input", partial(_input, config)),
         ("output", partial(_output, config)),
         ("disk", partial(_disk, config)),
-        ("cluster", partial(_cluster, config)),
+        ("cluster", _cluster),
+        ("replicas", partial(_replicas, config)),
     ]
     for what, check in checks:
         try:
@@ -127,7 +129,7 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
     return "ok", text
 
 
-def _cluster(config: JobConfig) -> Iterator[tuple[Level, str]]:
+def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address and ":" in address and "://" not in address:  # Ray itself waits long for what isn't there
@@ -138,11 +140,8 @@ def _cluster(config: JobConfig) -> Iterator[tuple[Level, str]]:
         where, kind = address or "a local Ray", type(error).__name__
         yield "problem", f"cannot join {where} ({kind}); check RAY_ADDRESS, the token and `ray status`"
         return
-    resources = plan_resources(config)
     nodes = sum(node["Alive"] for node in ray.nodes())
-    each = f"{resources.num_gpus} GPUs" if resources.num_gpus else f"{resources.threads} threads"
-    where = f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
-    yield "ok", f"{where}; room for {resources.replicas} replicas with {each} each"
+    yield "ok", f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
     if exposed := exposed_dashboard():
         yield "problem", f"whoever reaches the dashboard at {exposed} can run code here: {WHAT_TO_DO}"
     else:
@@ -152,3 +151,11 @@ def _cluster(config: JobConfig) -> Iterator[tuple[Level, str]]:
             "warning",
             "no RAY_AUTH_MODE=token: whoever reaches any of Ray's ports can run code; close them off",
         )
+
+
+def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    if ray.is_initialized():
+        resources = plan_resources(config, check_job(config).model)
+        gpus, threads = resources.num_gpus, resources.threads
+        each = f"GPUs of each: {gpus}" if gpus else f"CPU threads of each: {threads}"
+        yield "ok", f"room for {resources.replicas}; {each}; a job of few rows or shards has fewer"

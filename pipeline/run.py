@@ -10,15 +10,7 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster import (
-    NAMING_OPTIONS,
-    REPLICA_CPUS,
-    TASK_OPTIONS,
-    Resources,
-    as_job_error,
-    connect,
-    plan_resources,
-)
+from pipeline.cluster import as_job_error, connect
 from pipeline.config import JobConfig
 from pipeline.dashboard import warn_if_exposed
 from pipeline.data_context import configure_for_shards
@@ -39,6 +31,7 @@ from pipeline.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
+from pipeline.resources import NAMING_OPTIONS, REPLICA_CPUS, TASK_OPTIONS, Resources, plan_resources
 from pipeline.shared_prefix import shared_prefix
 from pipeline.signals import stopping_at_once
 from pipeline.stopping import stopping_on_signals
@@ -76,7 +69,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             connect()
             warn_if_exposed()
             rows = plan.rows
-            progress = JobProgress(rows, done=rows - sum(shard.rows for shard in missing))
+            progress = JobProgress(rows, done=rows - missing.rows)
             with giving_way(), open_gate() as gate:
                 under_way = UnderWay(gate, missing, committed, store)
                 with stopping_on_signals(under_way), under_way.unblamed(), progress:
@@ -111,7 +104,7 @@ def _stages(
     job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
 ) -> Dataset:
     """Each shard's name, its prepared rows, its finished rows, its commit; nothing runs yet."""
-    resources = plan_resources(job.config)
+    resources = plan_resources(job.config, job.model, shards)
     tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
     names = ShardNames(shards)
     named = ray.data.read_datasource(

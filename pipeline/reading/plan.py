@@ -41,7 +41,7 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        return sum(shard.rows for shard in self.shards)
+        return ShardTable.of(self.shards).rows
 
     def to_parquet(self) -> bytes:
         """One row a shard; the files are in the schema's metadata."""

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.reading.files import Format
 from pipeline.reading.shard import Shard
@@ -59,6 +60,12 @@ class ShardTable(Sequence[Shard]):
             chunks.append(pa.DictionaryArray.from_arrays(names.indices, today))
         place, field = IN_MEMORY.get_field_index("file"), IN_MEMORY.field("file")
         return ShardTable(self._columns.set_column(place, field, pa.chunked_array(chunks, field.type)))
+
+    @property
+    def rows(self) -> int:
+        """Of all shards."""
+        total: int = pc.sum(self._columns["rows"], min_count=0).as_py()
+        return total
 
     def __len__(self) -> int:
         return len(self._columns)

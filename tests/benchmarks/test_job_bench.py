@@ -44,7 +44,7 @@ def test_the_command_compares_all_ways(checkpoint: Path, tmp_path: Path) -> None
     rates = {name: rate["running"] for name, rate in report["rates"].items()}
     assert len(rates) == 6
     assert report["ratios"]["a replica a core to one of 1 thread"] == pytest.approx(
-        rates["job, a replica a core"] / rates["job, 1 thread"]
+        rates["job"] / rates["job, 1 thread"]
     )
     assert "the job's rate to its engine's" in done.output
 

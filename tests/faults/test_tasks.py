@@ -13,11 +13,11 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from pipeline.cluster import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.durable.publishing import Publishing
 from pipeline.errors import JobError
 from pipeline.preparation import Preparation
 from pipeline.reading.datasource import ShardNames
+from pipeline.resources import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -4,7 +4,7 @@ import torch
 from model.attention.kv_cache import KVCache
 from model.checkpoint import load_transformer
 from model.config import ModelConfig
-from model.memory import bytes_per_token, cache_tokens, compute_dtype, weight_bytes
+from model.memory import bytes_per_token, cache_tokens, compute_dtype, engine_bytes, weight_bytes
 from model.parallel import TensorParallel
 
 CPU = torch.device("cpu")
@@ -34,6 +34,17 @@ def test_the_cache_holds_full_contexts_where_memory_allows(checkpoint):
     large = cache_tokens(config, 10**9, FLOAT, CPU, 1)
     assert large < 10**9 * 96
     assert large * bytes_per_token(config, FLOAT, 1) <= 4 << 30
+
+
+@pytest.mark.parametrize("tensor_parallel", [1, 2])
+def test_an_engine_takes_weights_a_cache_and_what_its_processes_need(checkpoint, tensor_parallel):
+    config = ModelConfig.from_folder(checkpoint("mixtral"))
+    token = tensor_parallel * bytes_per_token(config, FLOAT, tensor_parallel)
+    without = weight_bytes(config, FLOAT) + tensor_parallel * (2 << 30)
+    assert engine_bytes(config, FLOAT, 3, 50, tensor_parallel) == without + 50 * token
+    for rows in (3, 10**9):  # those of an automatic cache, where nothing else takes memory
+        tokens = cache_tokens(config, rows, FLOAT, CPU, tensor_parallel)
+        assert engine_bytes(config, FLOAT, rows, None, tensor_parallel) == without + tokens * token
 
 
 def test_compute_dtype(checkpoint):

@@ -27,7 +27,7 @@ def found(what: str, *overrides: str) -> list[tuple[str, str]]:
 
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.doctor._cluster", lambda config: iter([("ok", "not looked for")]))
+    monkeypatch.setattr("pipeline.doctor._cluster", lambda: iter([("ok", "not looked for")]))
 
 
 def test_versions_that_fit_are_one_finding() -> None:

@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline.cluster import Resources
 from pipeline.config import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.protocol import remaining
@@ -23,6 +22,7 @@ from pipeline.job import check_job
 from pipeline.planned import planned
 from pipeline.reading.carried_shard import name_shard
 from pipeline.replica import Replica
+from pipeline.resources import Resources
 from pipeline.run import _finish, _replica_options
 from pipeline.storage.store import Store
 from tests.random_prompts import random_prompts

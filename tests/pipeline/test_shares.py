@@ -12,10 +12,10 @@ import pytest
 from ray import cloudpickle
 
 from model.engine import Engine
-from pipeline.cluster import Resources
 from pipeline.config import JobConfig
 from pipeline.loading import ReplicaOptions
 from pipeline.replica import Replica
+from pipeline.resources import Resources
 from pipeline.run import _replica_pool, run
 from pipeline.tasks import Outcome
 
@@ -51,11 +51,12 @@ def shards_run(folder: Path) -> list[int]:
     return sorted(int(path.read_text() or 0) for path in folder.glob("shards-run-by-*"))
 
 
+@pytest.mark.parametrize("engine", [{"replicas": 2}, {"max_batch_rows": 4}])  # auto: one for each of 2 CPUs
 def test_the_replica_that_is_ready_first_leaves_the_other_its_share(
-    make_config: Callable[..., JobConfig],
+    make_config: Callable[..., JobConfig], engine: dict[str, int]
 ) -> None:
     rows = [{"ids": [1, 2 + i]} for i in range(8 * SHARDS)]
-    config = make_config(rows, engine={"replicas": 2}, generation={"max_new_tokens": 2})
+    config = make_config(rows, engine=engine, generation={"max_new_tokens": 2})
     report = run(config, HoldsShardsUntilAllRun)
     assert report.rows_by_status == {"ok": len(rows), "error": 0}
     assert shards_run(Path(config.output.path) / "_job") == [2, 3]

@@ -16,12 +16,12 @@ import ray
 from ray import cloudpickle
 from ray.data import DataContext, Dataset, ReadTask, TaskPoolStrategy
 
-from pipeline.cluster import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.data_context import configure_for_shards
 from pipeline.reading.carried_shard import named_shard
 from pipeline.reading.datasource import ShardNames
 from pipeline.reading.shard import Shard
 from pipeline.reading.shard_table import ShardTable
+from pipeline.resources import NAMING_OPTIONS, TASK_OPTIONS
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test

@@ -1,0 +1,125 @@
+"""How a job shares the cluster out: how many replicas, each with what, and what tasks ask for."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+
+from model.config import ModelConfig
+from model.memory import batch_rows, compute_dtype, engine_bytes
+from pipeline.config import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.reading.shard_table import ShardTable
+
+# A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
+# cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
+# goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
+TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
+REPLICA_CPUS = 0.01
+# They must differ from TASK_OPTIONS, or Ray Data would make one task of naming shards and reading them. All
+# blocks may wait to be taken: a task that had to wait with them would live for hours.
+NAMING_OPTIONS: dict[str, Any] = {
+    "num_cpus": 0.01,
+    "max_retries": 8,
+    "_generator_backpressure_num_objects": -1,
+}
+
+_CPU = torch.device("cpu")
+_BATCHES = 2  # of rows that keep a replica busy: its last ones decode in ever smaller batches
+
+_Node = Mapping[str, float]  # what Ray knows it has
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job takes of the cluster."""
+
+    replicas: int
+    num_gpus: int  # of each replica
+    threads: int  # CPU threads of each rank
+    tasks: int  # that read, and that publish, at once: the start of each one's process is not free
+
+
+def plan_resources(config: JobConfig, model: ModelConfig, shards: ShardTable | None = None) -> Resources:
+    """For a job that still has these shards to run; None: more than the cluster can hold at once.
+
+    ConfigError if the cluster can't run it so.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(node.get("GPU") for node in nodes):
+        return _on_gpus(config, nodes, shards)
+    return _on_cpus(config, model, nodes, shards)
+
+
+def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -> Resources:
+    """A replica takes `tensor_parallel` of one node."""
+    if config.model.quantization == "int8":
+        raise ConfigError("model.quantization: int8 is for CPUs, this cluster has GPUs; set it to none")
+    ranks, wanted = config.model.tensor_parallel, config.engine.replicas
+    gpus = [int(node.get("GPU", 0)) for node in nodes]
+    room = sum(count // ranks for count in gpus)
+    if room == 0:
+        raise ConfigError(
+            f"model.tensor_parallel: no node has {ranks} GPUs (they have {sorted(set(gpus))}); lower it"
+        )
+    with_work = room if shards is None else min(room, len(shards))
+    replicas = wanted if isinstance(wanted, int) else with_work
+    if replicas > room:
+        raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
+    return Resources(replicas, num_gpus=ranks, threads=1, tasks=_tasks(nodes))
+
+
+def _on_cpus(
+    config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
+) -> Resources:
+    """Replicas compute with all cores, though they ask Ray for next to none of them.
+
+    The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
+    one of them; replicas don't. Many of one thread are faster than few of many (benchmarks/job.md). Nodes are
+    taken to be alike.
+    """
+    if config.model.attention == "flash":
+        raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
+    nodes = [node for node in nodes if node.get("CPU")] or nodes
+    cores = int(sum(node.get("CPU", 0) for node in nodes)) // len(nodes)  # of a node
+    ranks, engine = config.model.tensor_parallel, config.engine
+    if isinstance(engine.replicas, int):
+        replicas = engine.replicas
+    else:
+        with_cores = cores // (ranks * (engine.threads if isinstance(engine.threads, int) else 1))
+        replicas = max(1, min(with_cores, _fitting_in_memory(config, model, nodes))) * len(nodes)
+        if shards is not None:
+            replicas = min(replicas, _kept_busy_by(shards, config))
+    on_a_node = -(-replicas // len(nodes))
+    share = max(1, cores // (on_a_node * ranks))
+    threads = engine.threads if isinstance(engine.threads, int) else share
+    return Resources(replicas, num_gpus=0, threads=threads, tasks=_tasks(nodes))
+
+
+def _tasks(nodes: list[_Node]) -> int:
+    return max(1, int(sum(node.get("CPU", 0) for node in nodes)) // 2)
+
+
+def _fitting_in_memory(config: JobConfig, model: ModelConfig, nodes: list[_Node]) -> int:
+    """Replicas that the smallest node holds."""
+    tokens = config.engine.kv_cache_tokens
+    each = engine_bytes(
+        model,
+        compute_dtype(config.model.dtype, model, _CPU),
+        rows=_batch_rows(config),
+        tokens=tokens if isinstance(tokens, int) else None,
+        tensor_parallel=config.model.tensor_parallel,
+    )
+    return int(min(node.get("memory", sys.maxsize) for node in nodes) // each)
+
+
+def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
+    return max(1, min(len(shards), shards.rows // (_BATCHES * _batch_rows(config))))
+
+
+def _batch_rows(config: JobConfig) -> int:
+    most = config.engine.max_batch_rows
+    return most if isinstance(most, int) else batch_rows(_CPU)
