@@ -69,29 +69,45 @@ def cache_tokens(
         free = torch.cuda.mem_get_info(device)[0]
         budget = int(0.85 * (free - weights))
     else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        budget = min(free // (2 * tensor_parallel), _most_cpu_cache_bytes(config, dtype, tensor_parallel))
-    return _fitting(budget, config, rows, dtype, tensor_parallel)
+        most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
+        budget = min(available_bytes() // (2 * tensor_parallel), most)
+    return _tokens_within(budget, config, rows, dtype, tensor_parallel)
 
 
 def engine_bytes(
     config: ModelConfig, dtype: torch.dtype, rows: int, tokens: int | None, tensor_parallel: int
 ) -> int:
-    """The most memory that an engine takes on a CPU, all ranks together; `tokens` of the cache, or auto."""
+    """The most memory that an engine takes on a CPU, all ranks together; `tokens` of the cache, None: auto.
+
+    Weights that will be quantized are read in whole first. Of the cache only what rows fill takes memory.
+    """
     if tokens is None:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
-        tokens = _fitting(most, config, rows, dtype, tensor_parallel)
+        tokens = _tokens_within(most, config, rows, dtype, tensor_parallel)
     rank = tokens * bytes_per_token(config, dtype, tensor_parallel) + _CPU_RANK_BYTES
     return weight_bytes(config, dtype) + tensor_parallel * rank
 
 
+def available_bytes() -> int:
+    """Memory that a process can have without others being swapped: on Linux what is cached of files, too."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    [kib] = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(kib) << 10
+
+
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
+    """Of one rank."""
     one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
     return max(_CPU_CACHE_BYTES, one_context)
 
 
-def _fitting(budget: int, config: ModelConfig, rows: int, dtype: torch.dtype, tensor_parallel: int) -> int:
-    """Tokens for which so many bytes suffice, and no more than full contexts of all rows."""
+def _tokens_within(
+    budget: int, config: ModelConfig, rows: int, dtype: torch.dtype, tensor_parallel: int
+) -> int:
+    """Tokens for which so many bytes of one rank suffice, and no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
     return max(min(fitting, rows * config.max_positions), 1)
 

@@ -136,7 +136,7 @@ class GenerationSection(Section):
 class EngineSection(Section):
     # auto: as many as the job keeps busy and the cluster holds, by its GPUs or, on CPUs, by cores and memory.
     replicas: PositiveInt | Auto = "auto"
-    threads: PositiveInt | Auto = "auto"
+    threads: PositiveInt | Auto = "auto"  # of each CPU rank; auto: its share of a node's cores
     max_batch_rows: PositiveInt | Auto = "auto"
     kv_cache_tokens: PositiveInt | Auto = "auto"
     # shard: the file of a shard gets the same bytes whatever was killed and however many replicas there are,

@@ -23,7 +23,7 @@ from pipeline.errors import JobError, kind_and_places
 from pipeline.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
-from pipeline.resources import plan_resources
+from pipeline.resources import plan_resources, replica_bytes
 from pipeline.storage.store import LocalStore, Store
 from pipeline.storage.urls import redact
 
@@ -154,8 +154,14 @@ def _cluster() -> Iterator[tuple[Level, str]]:
 
 
 def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    if ray.is_initialized():
-        resources = plan_resources(config, check_job(config).model)
-        gpus, threads = resources.num_gpus, resources.threads
-        each = f"GPUs of each: {gpus}" if gpus else f"CPU threads of each: {threads}"
-        yield "ok", f"room for {resources.replicas}; {each}; a job of few rows or shards has fewer"
+    if not ray.is_initialized():
+        yield "warning", "not known without a cluster"
+        return
+    job = check_job(config)
+    planned = plan_resources(job.config, job.model)
+    many = f"up to {planned.replicas}" if job.config.engine.replicas == "auto" else str(planned.replicas)
+    if planned.num_gpus:
+        yield "ok", f"{many}; GPUs of each: {planned.num_gpus}"
+    else:
+        memory = replica_bytes(job.config, job.model) / GIB
+        yield "ok", f"{many}; CPU threads of each: {planned.threads}; its memory: {memory:.1f} GiB at most"

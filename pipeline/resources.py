@@ -28,7 +28,12 @@ NAMING_OPTIONS: dict[str, Any] = {
 }
 
 _CPU = torch.device("cpu")
-_BATCHES = 2  # of rows that keep a replica busy: its last ones decode in ever smaller batches
+# What keeps a replica busy: its last rows decode in ever smaller batches, and shards are not divided.
+_BATCHES, _SHARDS = 2, 4
+# The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
+# one of them; replicas don't. On two cores a replica of two threads gave 1.76 to 1.85 times what each of two
+# replicas of one gave (benchmarks/job.md), which is 2 to this power.
+_POWER_OF_THREADS = 0.85
 
 _Node = Mapping[str, float]  # what Ray knows it has
 
@@ -65,8 +70,8 @@ def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -
         raise ConfigError(
             f"model.tensor_parallel: no node has {ranks} GPUs (they have {sorted(set(gpus))}); lower it"
         )
-    with_work = room if shards is None else min(room, len(shards))
-    replicas = wanted if isinstance(wanted, int) else with_work
+    auto = room if shards is None else min(room, len(shards))
+    replicas = wanted if isinstance(wanted, int) else auto
     if replicas > room:
         raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
     return Resources(replicas, num_gpus=ranks, threads=1, tasks=_tasks(nodes))
@@ -75,51 +80,61 @@ def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -
 def _on_cpus(
     config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
 ) -> Resources:
-    """Replicas compute with all cores, though they ask Ray for next to none of them.
-
-    The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
-    one of them; replicas don't. Many of one thread are faster than few of many (benchmarks/job.md). Nodes are
-    taken to be alike.
-    """
+    """Replicas compute with all cores, though they ask Ray for next to none. Nodes are taken to be alike."""
     if config.model.attention == "flash":
         raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
     nodes = [node for node in nodes if node.get("CPU")] or nodes
-    cores = int(sum(node.get("CPU", 0) for node in nodes)) // len(nodes)  # of a node
-    ranks, engine = config.model.tensor_parallel, config.engine
-    if isinstance(engine.replicas, int):
-        replicas = engine.replicas
-    else:
-        with_cores = cores // (ranks * (engine.threads if isinstance(engine.threads, int) else 1))
-        replicas = max(1, min(with_cores, _fitting_in_memory(config, model, nodes))) * len(nodes)
-        if shards is not None:
-            replicas = min(replicas, _kept_busy_by(shards, config))
-    on_a_node = -(-replicas // len(nodes))
-    share = max(1, cores // (on_a_node * ranks))
+    cores = int(sum(node.get("CPU", 0) for node in nodes)) // len(nodes) // config.model.tensor_parallel
+    engine = config.engine
+    auto = _replicas_for_cores(cores, config, model, nodes, shards)
+    replicas = engine.replicas if isinstance(engine.replicas, int) else auto
+    share = max(1, cores // -(-replicas // len(nodes)))
     threads = engine.threads if isinstance(engine.threads, int) else share
     return Resources(replicas, num_gpus=0, threads=threads, tasks=_tasks(nodes))
 
 
-def _tasks(nodes: list[_Node]) -> int:
-    return max(1, int(sum(node.get("CPU", 0) for node in nodes)) // 2)
+def _replicas_for_cores(
+    cores: int, config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
+) -> int:
+    """How many there are to be, on all nodes; `cores` are a node's, for each rank."""
+    busy = sys.maxsize if shards is None else _kept_busy_by(shards, config)
+    most = max(1, min(cores, busy // len(nodes), _fitting_in_memory(config, model, nodes)))
+    threads = config.engine.threads
+    on_a_node = max(1, min(most, cores // threads)) if isinstance(threads, int) else fastest(most, cores)
+    return min(on_a_node * len(nodes), busy)
+
+
+def fastest(most: int, cores: int) -> int:
+    """How many replicas, of those that a node has room for, give the most with all of its cores."""
+    return max(range(1, most + 1), key=lambda n: (n * (cores // n) ** _POWER_OF_THREADS, n))
+
+
+def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
+    return max(1, min(len(shards) // _SHARDS, shards.rows // (_BATCHES * _batch_rows(config))))
 
 
 def _fitting_in_memory(config: JobConfig, model: ModelConfig, nodes: list[_Node]) -> int:
-    """Replicas that the smallest node holds."""
+    """Replicas that the smallest node holds, where no other job has any."""
+    smallest = min(node.get("memory", sys.maxsize) for node in nodes)
+    return int(smallest // replica_bytes(config, model))
+
+
+def replica_bytes(config: JobConfig, model: ModelConfig) -> int:
+    """The most memory that a replica takes on CPUs."""
     tokens = config.engine.kv_cache_tokens
-    each = engine_bytes(
+    return engine_bytes(
         model,
         compute_dtype(config.model.dtype, model, _CPU),
         rows=_batch_rows(config),
         tokens=tokens if isinstance(tokens, int) else None,
         tensor_parallel=config.model.tensor_parallel,
     )
-    return int(min(node.get("memory", sys.maxsize) for node in nodes) // each)
-
-
-def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
-    return max(1, min(len(shards), shards.rows // (_BATCHES * _batch_rows(config))))
 
 
 def _batch_rows(config: JobConfig) -> int:
     most = config.engine.max_batch_rows
     return most if isinstance(most, int) else batch_rows(_CPU)
+
+
+def _tasks(nodes: list[_Node]) -> int:
+    return max(1, int(sum(node.get("CPU", 0) for node in nodes)) // 2)

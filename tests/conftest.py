@@ -133,7 +133,7 @@ def local_ray(nursery: Nursery) -> Iterator[None]:
         for name, value in nursery.environment.items():
             patch.setenv(name, value)
         patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
-        ray.init("local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+        ray.init("local", num_cpus=2, _memory=16 << 30, include_dashboard=False, logging_level="ERROR")
     yield
     ray.shutdown()
 
@@ -162,7 +162,7 @@ def demo_output(job_server: JobServer, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture
 def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobConfig]:
-    """A job over rows in a file of the test's own folder; sections given replace the defaults."""
+    """A job over rows in a file of the test's own folder, of one replica; sections given replace the rest."""
 
     def make(rows: list[Any], **sections: Any) -> JobConfig:
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
@@ -177,6 +177,7 @@ def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobCo
         }
         given = {"path": str(tmp_path / "rows.jsonl"), "prompt": prompt, "shard_rows": 8}
         data["input"] = given | sections.get("input", {})
+        data["engine"] = {"replicas": 1} | sections.get("engine", {})
         return JobConfig.model_validate(data)
 
     return make

@@ -21,7 +21,7 @@ def job_file(tmp_path: Path, checkpoint: Any) -> Path:
         "model": {"path": str(checkpoint.folder)},
         "input": {"path": str(tmp_path / "rows.jsonl"), "prompt": {"token_ids": "ids"}, "shard_rows": 8},
         "generation": {"max_new_tokens": 12, "ignore_eos": True},
-        "engine": {"max_batch_rows": 4},
+        "engine": {"replicas": 1, "max_batch_rows": 4},
         "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
     }
     path = tmp_path / "job.yaml"

@@ -1,10 +1,19 @@
+import os
+
 import pytest
 import torch
 
 from model.attention.kv_cache import KVCache
 from model.checkpoint import load_transformer
 from model.config import ModelConfig
-from model.memory import bytes_per_token, cache_tokens, compute_dtype, engine_bytes, weight_bytes
+from model.memory import (
+    available_bytes,
+    bytes_per_token,
+    cache_tokens,
+    compute_dtype,
+    engine_bytes,
+    weight_bytes,
+)
 from model.parallel import TensorParallel
 
 CPU = torch.device("cpu")
@@ -37,14 +46,30 @@ def test_the_cache_holds_full_contexts_where_memory_allows(checkpoint):
 
 
 @pytest.mark.parametrize("tensor_parallel", [1, 2])
-def test_an_engine_takes_weights_a_cache_and_what_its_processes_need(checkpoint, tensor_parallel):
+def test_an_engine_takes_weights_a_cache_and_what_its_processes_need(
+    checkpoint, tensor_parallel, monkeypatch
+):
+    monkeypatch.setattr("model.memory.available_bytes", lambda: 1 << 40)
     config = ModelConfig.from_folder(checkpoint("mixtral"))
     token = tensor_parallel * bytes_per_token(config, FLOAT, tensor_parallel)
     without = weight_bytes(config, FLOAT) + tensor_parallel * (2 << 30)
     assert engine_bytes(config, FLOAT, 3, 50, tensor_parallel) == without + 50 * token
-    for rows in (3, 10**9):  # those of an automatic cache, where nothing else takes memory
+    for rows in (3, 10**9):
         tokens = cache_tokens(config, rows, FLOAT, CPU, tensor_parallel)
         assert engine_bytes(config, FLOAT, rows, None, tensor_parallel) == without + tokens * token
+
+
+def test_a_cache_takes_no_more_than_half_of_what_is_available(checkpoint, monkeypatch):
+    monkeypatch.setattr("model.memory.available_bytes", lambda: 40 << 10)
+    config = ModelConfig.from_folder(checkpoint("mixtral"))
+    assert cache_tokens(config, 10**9, FLOAT, CPU, 1) == (20 << 10) // bytes_per_token(config, FLOAT, 1)
+    assert cache_tokens(config, 10**9, FLOAT, CPU, 2) == (10 << 10) // bytes_per_token(config, FLOAT, 2)
+
+
+def test_what_files_left_in_memory_is_available():
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert free / 2 < available_bytes() <= total
 
 
 def test_compute_dtype(checkpoint):

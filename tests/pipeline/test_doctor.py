@@ -28,6 +28,7 @@ def found(what: str, *overrides: str) -> list[tuple[str, str]]:
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.doctor._cluster", lambda: iter([("ok", "not looked for")]))
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
 
 
 def test_versions_that_fit_are_one_finding() -> None:
@@ -113,3 +114,25 @@ def test_room_for_the_output_is_twice_the_input(tmp_path: Path, monkeypatch: pyt
 def test_of_an_output_elsewhere_no_disk_here_is_judged() -> None:
     [(_, text)] = found("disk", "output.path=memory://out")
     assert "Ray's temporary files" in text
+
+
+@pytest.mark.parametrize(
+    ("resources", "overrides", "text"),
+    [
+        ({"CPU": 4}, [], "up to 4; CPU threads of each: 1; its memory: 2.5 GiB at most"),
+        ({"CPU": 4, "memory": 6 * GIB}, [], "up to 2; CPU threads of each: 2; its memory: 2.5 GiB at most"),
+        ({"CPU": 4}, ["engine.replicas=1"], "1; CPU threads of each: 4; its memory: 2.5 GiB at most"),
+        ({"CPU": 4, "GPU": 2}, [], "up to 2; GPUs of each: 1"),
+        ({"CPU": 4, "GPU": 4}, ["model.tensor_parallel=2"], "up to 2; GPUs of each: 2"),
+    ],
+)
+def test_replicas_are_told_with_what_each_has(
+    monkeypatch: pytest.MonkeyPatch, resources: dict[str, float], overrides: list[str], text: str
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": resources}])
+    assert found("replicas", *overrides) == [("ok", text)]
+
+
+def test_without_a_cluster_replicas_are_not_known() -> None:
+    assert found("replicas") == [("warning", "not known without a cluster")]

@@ -13,7 +13,7 @@ from pipeline.config import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.reading.shard import Shard
 from pipeline.reading.shard_table import ShardTable
-from pipeline.resources import Resources, plan_resources
+from pipeline.resources import Resources, fastest, plan_resources
 
 MakeConfig = Callable[..., JobConfig]
 Nodes = Callable[..., None]
@@ -43,7 +43,7 @@ def plan(make_config: MakeConfig, model: ModelConfig) -> Callable[..., Resources
     def planned(
         shards: ShardTable | None = None, engine: dict[str, Any] | None = None, **of_model: Any
     ) -> Resources:
-        job = make_config([], engine=engine or {})
+        job = make_config([], engine={"replicas": "auto"} | (engine or {}))
         section = job.model.model_copy(update=of_model)
         return plan_resources(job.model_copy(update={"model": section}), model, shards)
 
@@ -101,14 +101,28 @@ def test_on_cpus_no_more_replicas_are_started_than_memory_holds(
 
 
 @pytest.mark.parametrize(
-    ("count", "rows", "engine", "replicas"),
+    ("most", "cores", "replicas", "threads"),
+    [(1, 1, 1, 1), (2, 2, 2, 1), (1, 8, 1, 8), (3, 8, 2, 4), (5, 8, 4, 2), (6, 7, 6, 1), (33, 64, 32, 2)],
+)
+def test_no_more_cores_are_left_than_it_pays(most: int, cores: int, replicas: int, threads: int) -> None:
+    assert fastest(most, cores) == replicas
+    assert cores // replicas == threads
+
+
+@pytest.mark.parametrize(
+    ("count", "rows", "engine", "replicas", "threads"),
     [
-        (100, 2048, {}, 8),
-        (5, 2048, {}, 5),
-        (1, 2048, {}, 1),
-        (100, 8, {}, 3),  # 800 rows, of which 256 are two batches
-        (100, 1, {}, 1),
-        (100, 8, {"max_batch_rows": 50}, 8),
+        (100, 2048, {}, 8, 1),
+        (24, 2048, {}, 4, 2),
+        (16, 2048, {}, 4, 2),
+        (15, 2048, {}, 2, 4),  # of three one node had two
+        (4, 2048, {}, 1, 4),
+        (1, 2048, {}, 1, 4),
+        (100, 13, {}, 4, 2),  # 1,300 rows, of which 256 are two batches
+        (100, 8, {"max_batch_rows": 50}, 8, 1),
+        (100, 8, {"replicas": 4}, 4, 2),
+        (100, 2048, {"threads": 3}, 2, 3),
+        (4, 2048, {"replicas": 8}, 8, 1),
     ],
 )
 def test_on_cpus_no_more_replicas_are_started_than_the_job_keeps_busy(
@@ -118,11 +132,10 @@ def test_on_cpus_no_more_replicas_are_started_than_the_job_keeps_busy(
     rows: int,
     engine: dict[str, int],
     replicas: int,
+    threads: int,
 ) -> None:
     nodes({"CPU": 4}, {"CPU": 4})
-    planned = plan(shards(count, rows), engine=engine)
-    assert planned == Resources(replicas, 0, threads=max(1, 4 // -(-replicas // 2)), tasks=4)
-    assert plan(shards(count, rows), engine=engine | {"replicas": 2}).replicas == 2
+    assert plan(shards(count, rows), engine=engine) == Resources(replicas, 0, threads=threads, tasks=4)
 
 
 def test_on_gpus_a_replica_takes_its_ranks_of_one_node(plan: Callable[..., Resources], nodes: Nodes) -> None:
