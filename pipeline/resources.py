@@ -28,7 +28,7 @@ NAMING_OPTIONS: dict[str, Any] = {
 }
 
 _CPU = torch.device("cpu")
-# At least so much keeps a replica busy: its last rows decode in ever smaller batches, and shards are not divided.
+# At least so much keeps a replica busy: last rows decode in small batches, and shards are not divided.
 _BATCHES, _SHARDS = 2, 4
 # The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
 # one of them; replicas don't. On two cores a replica of two threads gave 1.76 to 1.85 times what each of two
