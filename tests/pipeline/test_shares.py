@@ -51,12 +51,13 @@ def shards_run(folder: Path) -> list[int]:
     return sorted(int(path.read_text() or 0) for path in folder.glob("shards-run-by-*"))
 
 
-@pytest.mark.parametrize("engine", [{"replicas": 2}, {"replicas": "auto", "max_batch_rows": 4}])
 def test_the_replica_that_is_ready_first_leaves_the_other_its_share(
-    make_config: Callable[..., JobConfig], engine: dict[str, Any]
+    make_config: Callable[..., JobConfig],
 ) -> None:
     rows = [{"ids": [1, 2 + i]} for i in range(8 * SHARDS)]
-    config = make_config(rows, engine=engine, generation={"max_new_tokens": 2})
+    config = make_config(
+        rows, engine={"replicas": "auto", "max_batch_rows": 4}, generation={"max_new_tokens": 2}
+    )
     report = run(config, HoldsShardsUntilAllRun)
     assert report.rows_by_status == {"ok": len(rows), "error": 0}
     assert shards_run(Path(config.output.path) / "_job") == [4, 5]
