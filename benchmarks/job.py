@@ -37,9 +37,10 @@ def bench_job(
     """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
 
     An engine, or the one replica of a job, has as many threads as there are cores, unless the way's name says
-    else. Without such words a job has what `auto` means on CPUs, a replica of one thread for each core. The
-    ways of all ratios with `only` in their name alternate, every other round from the last to the first. A
-    ratio is the median of those within a round. `keep` is given the report after every round.
+    else. Without such words a job has a replica of one thread for each core, as `auto` gives one of enough
+    shards and rows where memory suffices. The ways of all ratios with `only` in their name alternate, every
+    other round from the last to the first. A ratio is the median of those within a round. `keep` is given
+    the report after every round.
 
     ValueError if no ratio has `only` in its name.
     """

@@ -11,6 +11,7 @@ from model.config import ModelConfig
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
+MEMINFO = Path("/proc/meminfo")
 _PAGE_TOKENS = 32
 _GPU_PAGE_TOKENS = 64  # what model.attention.paged_kernel reads at a time
 
@@ -91,11 +92,11 @@ def engine_bytes(
 def available_bytes() -> int:
     """Memory that a process can have without others being swapped: on Linux what is cached of files, too."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = MEMINFO.read_text().splitlines()
     except OSError:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    [kib] = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(kib) << 10
+        lines = []
+    available = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
+    return available[0] if available else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:

@@ -134,9 +134,10 @@ class GenerationSection(Section):
 
 
 class EngineSection(Section):
-    # auto: as many as the job keeps busy and the cluster holds, by its GPUs or, on CPUs, by cores and memory.
+    # auto: what the cluster holds and the job keeps busy. On GPUs each has a shard; on CPUs there are cores and
+    # memory, four shards and two batches of rows for each, and cores that are left become its threads.
     replicas: PositiveInt | Auto = "auto"
-    threads: PositiveInt | Auto = "auto"  # of each CPU rank; auto: its share of a node's cores
+    threads: PositiveInt | Auto = "auto"  # of each rank on CPUs
     max_batch_rows: PositiveInt | Auto = "auto"
     kv_cache_tokens: PositiveInt | Auto = "auto"
     # shard: the file of a shard gets the same bytes whatever was killed and however many replicas there are,

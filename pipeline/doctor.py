@@ -23,7 +23,7 @@ from pipeline.errors import JobError, kind_and_places
 from pipeline.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
-from pipeline.resources import plan_resources, replica_bytes
+from pipeline.resources import memory_holds, plan_resources, replica_bytes
 from pipeline.storage.store import LocalStore, Store
 from pipeline.storage.urls import redact
 
@@ -162,6 +162,10 @@ def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
     many = f"up to {planned.replicas}" if job.config.engine.replicas == "auto" else str(planned.replicas)
     if planned.num_gpus:
         yield "ok", f"{many}; GPUs of each: {planned.num_gpus}"
+        return
+    memory = f"{replica_bytes(job.config, job.model) / GIB:.1f} GiB at most"
+    text = f"{many}; CPU threads of each: {planned.threads}; its memory: {memory}"
+    if memory_holds(planned, job.config, job.model):
+        yield "ok", text
     else:
-        memory = replica_bytes(job.config, job.model) / GIB
-        yield "ok", f"{many}; CPU threads of each: {planned.threads}; its memory: {memory:.1f} GiB at most"
+        yield "warning", f"{text}, more than a node may have: lower engine.replicas or kv_cache_tokens"

@@ -31,7 +31,7 @@ _CPU = torch.device("cpu")
 # At least so much keeps a replica busy: last rows decode in small batches, and shards are not divided.
 _BATCHES, _SHARDS = 2, 4
 # The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
-# one of them; replicas don't. On two cores a replica of two threads gave 1.76 to 1.85 times what each of two
+# one of them; replicas don't. On two cores a replica of two threads gave 1.76 to 1.84 times what each of two
 # replicas of one gave (benchmarks/job.md), which is 2 to this power.
 _POWER_OF_THREADS = 0.85
 
@@ -53,7 +53,7 @@ def plan_resources(config: JobConfig, model: ModelConfig, shards: ShardTable | N
 
     ConfigError if the cluster can't run it so.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = _nodes()
     if any(node.get("GPU") for node in nodes):
         return _on_gpus(config, nodes, shards)
     return _on_cpus(config, model, nodes, shards)
@@ -83,7 +83,7 @@ def _on_cpus(
     """Replicas compute with all cores, though they ask Ray for next to none. Nodes are taken to be alike."""
     if config.model.attention == "flash":
         raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
-    nodes = [node for node in nodes if node.get("CPU")] or nodes
+    nodes = _with_cpus(nodes)
     cores = int(sum(node.get("CPU", 0) for node in nodes)) // len(nodes) // config.model.tensor_parallel
     engine = config.engine
     auto = _replicas_for_cores(cores, config, model, nodes, shards)
@@ -97,11 +97,13 @@ def _replicas_for_cores(
     cores: int, config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
 ) -> int:
     """How many there are to be, on all nodes; `cores` are a node's, for each rank."""
+    fitting, threads = _fitting_in_memory(config, model, nodes), config.engine.threads
+    if isinstance(threads, int):  # the fewer there are, the more cores are left
+        on_a_node = max(1, min(fitting, cores // threads))
+        return min(on_a_node * len(nodes), sys.maxsize if shards is None else len(shards))
     busy = sys.maxsize if shards is None else _kept_busy_by(shards, config)
-    most = max(1, min(cores, busy // len(nodes), _fitting_in_memory(config, model, nodes)))
-    threads = config.engine.threads
-    on_a_node = max(1, min(most, cores // threads)) if isinstance(threads, int) else fastest(most, cores)
-    return min(on_a_node * len(nodes), busy)
+    most = max(1, min(fitting, cores, busy // len(nodes)))
+    return min(fastest(most, cores) * len(nodes), busy)
 
 
 def fastest(most: int, cores: int) -> int:
@@ -113,8 +115,14 @@ def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
     return max(1, min(len(shards) // _SHARDS, shards.rows // (_BATCHES * _batch_rows(config))))
 
 
+def memory_holds(resources: Resources, config: JobConfig, model: ModelConfig) -> bool:
+    """Whether each node has memory for its share of these replicas on CPUs, where no other job has any."""
+    nodes = _with_cpus(_nodes())
+    return -(-resources.replicas // len(nodes)) <= _fitting_in_memory(config, model, nodes)
+
+
 def _fitting_in_memory(config: JobConfig, model: ModelConfig, nodes: list[_Node]) -> int:
-    """Replicas that the smallest node holds, where no other job has any."""
+    """Replicas that the smallest node holds."""
     smallest = min(node.get("memory", sys.maxsize) for node in nodes)
     return int(smallest // replica_bytes(config, model))
 
@@ -134,6 +142,15 @@ def replica_bytes(config: JobConfig, model: ModelConfig) -> int:
 def _batch_rows(config: JobConfig) -> int:
     most = config.engine.max_batch_rows
     return most if isinstance(most, int) else batch_rows(_CPU)
+
+
+def _nodes() -> list[_Node]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _with_cpus(nodes: list[_Node]) -> list[_Node]:
+    """Those, or all of a cluster that has none yet."""
+    return [node for node in nodes if node.get("CPU")] or nodes
 
 
 def _tasks(nodes: list[_Node]) -> int:

@@ -134,5 +134,17 @@ def test_replicas_are_told_with_what_each_has(
     assert found("replicas", *overrides) == [("ok", text)]
 
 
+@pytest.mark.parametrize(("memory", "replicas"), [(2 * GIB, "auto"), (6 * GIB, "3")])
+def test_replicas_that_memory_may_not_hold_are_a_warning(
+    monkeypatch: pytest.MonkeyPatch, memory: int, replicas: str
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    nodes = [{"Alive": True, "Resources": {"CPU": 4, "memory": memory}}]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    [(level, text)] = found("replicas", f"engine.replicas={replicas}")
+    assert level == "warning"
+    assert "2.5 GiB at most, more than a node may have: lower engine.replicas" in text
+
+
 def test_without_a_cluster_replicas_are_not_known() -> None:
     assert found("replicas") == [("warning", "not known without a cluster")]

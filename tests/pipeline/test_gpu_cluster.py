@@ -31,7 +31,8 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_replicas_take_the_gpus_and_shards_stay_whole(make_config: Callable[..., JobConfig]) -> None:
-    config = make_config([{"ids": [1, 2 + i]} for i in range(60)], generation={"max_new_tokens": 2})
+    rows = [{"ids": [1, 2 + i]} for i in range(60)]
+    config = make_config(rows, engine={"replicas": "auto"}, generation={"max_new_tokens": 2})
     done = subprocess.run(
         [sys.executable, "-c", JOB],
         input=config.model_dump_json(),

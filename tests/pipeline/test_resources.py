@@ -123,6 +123,8 @@ def test_no_more_cores_are_left_than_it_pays(most: int, cores: int, replicas: in
         (100, 8, {"replicas": 4}, 4, 2),
         (100, 2048, {"threads": 3}, 2, 3),
         (4, 2048, {"replicas": 8}, 8, 1),
+        (5, 16, {"threads": 1}, 5, 1),  # more threads for each there would not be
+        (5, 16, {"deterministic": "shard", "threads": 1}, 5, 1),
     ],
 )
 def test_on_cpus_no_more_replicas_are_started_than_the_job_keeps_busy(
@@ -130,7 +132,7 @@ def test_on_cpus_no_more_replicas_are_started_than_the_job_keeps_busy(
     nodes: Nodes,
     count: int,
     rows: int,
-    engine: dict[str, int],
+    engine: dict[str, Any],
     replicas: int,
     threads: int,
 ) -> None:
