@@ -134,7 +134,7 @@ class GenerationSection(Section):
 
 
 class EngineSection(Section):
-    # auto: what the cluster holds and the job keeps busy. On GPUs each has a shard; on CPUs there are cores and
+    # auto: what the cluster holds and the job keeps busy. On GPUs each has a shard; on CPUs there are cores,
     # memory, four shards and two batches of rows for each, and cores that are left become its threads.
     replicas: PositiveInt | Auto = "auto"
     threads: PositiveInt | Auto = "auto"  # of each rank on CPUs
