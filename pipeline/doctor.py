@@ -168,4 +168,4 @@ def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
     if memory_holds(planned, job.config, job.model):
         yield "ok", text
     else:
-        yield "warning", f"{text}, more than a node may have: lower engine.replicas or kv_cache_tokens"
+        yield "warning", f"{text}, which a node may lack: lower engine.replicas or engine.kv_cache_tokens"

@@ -98,7 +98,7 @@ def _replicas_for_cores(
 ) -> int:
     """How many there are to be, on all nodes; `cores` are a node's, for each rank."""
     fitting, threads = _fitting_in_memory(config, model, nodes), config.engine.threads
-    if isinstance(threads, int):  # the fewer there are, the more cores are left
+    if isinstance(threads, int):  # with fewer of them cores would only stand idle
         on_a_node = max(1, min(fitting, cores // threads))
         return min(on_a_node * len(nodes), sys.maxsize if shards is None else len(shards))
     busy = sys.maxsize if shards is None else _kept_busy_by(shards, config)

@@ -143,7 +143,7 @@ def test_replicas_that_memory_may_not_hold_are_a_warning(
     monkeypatch.setattr("ray.nodes", lambda: nodes)
     [(level, text)] = found("replicas", f"engine.replicas={replicas}")
     assert level == "warning"
-    assert "2.5 GiB at most, more than a node may have: lower engine.replicas" in text
+    assert "2.5 GiB at most, which a node may lack: lower engine.replicas" in text
 
 
 def test_without_a_cluster_replicas_are_not_known() -> None:
