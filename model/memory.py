@@ -1,17 +1,16 @@
 """What the machine offers: device, number type, and how many tokens its memory can hold."""
 
-import os
 import platform
 from pathlib import Path
 
 import torch
 
+from model.available_memory import available_bytes
 from model.config import ModelConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
-MEMINFO = Path("/proc/meminfo")
 _PAGE_TOKENS = 32
 _GPU_PAGE_TOKENS = 64  # what model.attention.paged_kernel reads at a time
 
@@ -87,16 +86,6 @@ def engine_bytes(
         tokens = _tokens_within(most, config, rows, dtype, tensor_parallel)
     rank = tokens * bytes_per_token(config, dtype, tensor_parallel) + _CPU_RANK_BYTES
     return weight_bytes(config, dtype) + tensor_parallel * rank
-
-
-def available_bytes() -> int:
-    """Memory that a process can have without others being swapped: on Linux what is cached of files, too."""
-    try:
-        lines = MEMINFO.read_text().splitlines()
-    except OSError:
-        lines = []
-    available = [int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")]
-    return available[0] if available else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:

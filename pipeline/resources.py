@@ -97,13 +97,13 @@ def _replicas_for_cores(
     cores: int, config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
 ) -> int:
     """How many there are to be, on all nodes; `cores` are a node's, for each rank."""
-    fitting, threads = _fitting_in_memory(config, model, nodes), config.engine.threads
-    if isinstance(threads, int):  # with fewer of them cores would only stand idle
-        on_a_node = max(1, min(fitting, cores // threads))
-        return min(on_a_node * len(nodes), sys.maxsize if shards is None else len(shards))
+    threads, fitting = config.engine.threads, _fitting_in_memory(config, model, nodes)
     busy = sys.maxsize if shards is None else _kept_busy_by(shards, config)
-    most = max(1, min(fitting, cores, busy // len(nodes)))
-    return min(fastest(most, cores) * len(nodes), busy)
+    if isinstance(threads, int):
+        on_a_node = max(1, min(fitting, cores // threads))
+    else:
+        on_a_node = fastest(max(1, min(fitting, cores, busy // len(nodes))), cores)
+    return min(on_a_node * len(nodes), busy)
 
 
 def fastest(most: int, cores: int) -> int:
@@ -112,6 +112,8 @@ def fastest(most: int, cores: int) -> int:
 
 
 def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
+    if isinstance(config.engine.threads, int):  # with fewer replicas cores would only stand idle
+        return len(shards)
     return max(1, min(len(shards) // _SHARDS, shards.rows // (_BATCHES * _batch_rows(config))))
 
 

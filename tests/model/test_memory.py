@@ -5,7 +5,6 @@ from model.attention.kv_cache import KVCache
 from model.checkpoint import load_transformer
 from model.config import ModelConfig
 from model.memory import (
-    available_bytes,
     bytes_per_token,
     cache_tokens,
     compute_dtype,
@@ -62,22 +61,6 @@ def test_a_cache_takes_no_more_than_half_of_what_is_available(checkpoint, monkey
     config = ModelConfig.from_folder(checkpoint("mixtral"))
     assert cache_tokens(config, 10**9, FLOAT, CPU, 1) == (20 << 10) // bytes_per_token(config, FLOAT, 1)
     assert cache_tokens(config, 10**9, FLOAT, CPU, 2) == (10 << 10) // bytes_per_token(config, FLOAT, 2)
-
-
-def test_what_files_left_in_memory_is_available(monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr("model.memory.MEMINFO", meminfo)
-    meminfo.write_text("MemTotal: 9000 kB\nMemFree: 10 kB\nMemAvailable: 5000 kB\nCached: 5500 kB\n")
-    assert available_bytes() == 5000 << 10
-
-
-@pytest.mark.parametrize("meminfo", [None, "MemTotal: 9000 kB\nMemFree: 10 kB\n"])
-def test_where_that_is_not_told_it_is_what_is_free(meminfo, monkeypatch, tmp_path):
-    monkeypatch.setattr("model.memory.MEMINFO", tmp_path / "meminfo")
-    if meminfo:
-        (tmp_path / "meminfo").write_text(meminfo)
-    monkeypatch.setattr("os.sysconf", {"SC_AVPHYS_PAGES": 7, "SC_PAGE_SIZE": 4096}.__getitem__)
-    assert available_bytes() == 7 * 4096
 
 
 def test_compute_dtype(checkpoint):
