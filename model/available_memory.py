@@ -16,15 +16,15 @@ GROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class _Files:
-    """A group's, and the names by which its memory.stat counts what is cached of files."""
+    """A group's, and the names by which its memory.stat counts what the kernel can take back at once."""
 
     limit: str
     used: str
-    cached: tuple[str, str]
+    reclaimable: tuple[str, ...]
 
 
 _V1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_active_file", "total_inactive_file"))
-_V2 = _Files("memory.max", "memory.current", ("active_file", "inactive_file"))
+_V2 = _Files("memory.max", "memory.current", ("active_file", "inactive_file", "slab_reclaimable"))
 
 
 def available_bytes() -> int:
@@ -40,26 +40,33 @@ def _of_machine() -> int:
 def _of_groups() -> Iterator[int]:
     """What is left of each limit that this process has."""
     for line in _lines(MEMBERSHIP):
-        _, controllers, group = line.split(":", 2)
-        if not controllers:
-            yield from _left(GROUPS, group, _V2)
-        elif "memory" in controllers.split(","):
+        _, _, membership = line.partition(":")
+        controllers, _, group = membership.partition(":")
+        if "memory" in controllers.split(","):
             yield from _left(GROUPS / "memory", group, _V1)
+        elif not controllers:
+            yield from _left(GROUPS, group, _V2)
 
 
 def _left(root: Path, group: str, files: _Files) -> Iterator[int]:
     """By the group and those around it. A container may see its own as the root, and know its outer name."""
     names = group.strip("/").split("/")
     for folder in (root.joinpath(*names[:depth]) for depth in range(len(names) + 1)):
-        limit, used = _lines(folder / files.limit), _lines(folder / files.used)
-        if limit and used and limit != ["max"]:
-            counts = map(str.split, _lines(folder / "memory.stat"))
-            cached = sum(int(bytes_) for name, bytes_ in counts if name in files.cached)
-            yield max(0, int(limit[0]) - int(used[0]) + cached)
+        limit, used = _number(folder / files.limit), _number(folder / files.used)
+        if limit is not None and used is not None:
+            counts = (line.partition(" ") for line in _lines(folder / "memory.stat"))
+            reclaimable = sum(int(count) for name, _, count in counts if name in files.reclaimable)
+            yield max(0, limit - used + reclaimable)
+
+
+def _number(path: Path) -> int | None:
+    """None if there is no such file, or a word in it: no limit."""
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].isdecimal() else None
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return []

@@ -16,7 +16,7 @@ def system(monkeypatch, tmp_path):
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_text(text, errors="surrogateescape")
 
     write({"meminfo": "MemTotal: 900000 kB\nMemFree: 10 kB\nMemAvailable: 500000 kB\nCached: 550000 kB\n"})
     return write
@@ -42,7 +42,7 @@ def group_v2(folder, limit, used, inactive, active):
 
 GROUP = pytest.mark.parametrize(
     ("membership", "group"),
-    [("12:cpu,cpuacct:/\n4:memory:/a/b\n0::/elsewhere\n", group_v1), ("0::/a/b\n", group_v2)],
+    [("12:cpu,cpuacct:/\n4:hugetlb,memory:/a/b\n0::/elsewhere\n", group_v1), ("0::/a/b\n", group_v2)],
     ids=["v1", "v2"],
 )
 UNLIMITED = {group_v1: (1 << 63) - 4096, group_v2: "max"}
@@ -104,5 +104,28 @@ def test_a_group_beyond_its_limit_leaves_nothing(membership, group, system):
     assert available_bytes() == 0
 
 
+@GROUP
+def test_without_statistics_all_that_is_used_counts(membership, group, system, tmp_path):
+    system({"membership": membership} | group("/a/b", 100 * MIB, 70 * MIB, 9 * MIB, 0))
+    [statistics] = tmp_path.glob("groups/**/memory.stat")
+    statistics.unlink()
+    assert available_bytes() == 30 * MIB
+
+
+def test_of_version_2_the_kernel_s_own_caches_are_available_too(system):
+    system({"membership": "0::/a\n"} | group_v2("/a", 100 * MIB, 70 * MIB, 0, 0))
+    system({"groups/a/memory.stat": f"slab {9 * MIB}\nslab_reclaimable {4 * MIB}\n"})
+    assert available_bytes() == 34 * MIB
+
+
+@GROUP
+def test_lines_of_another_form_change_nothing(membership, group, system):
+    system(
+        {"membership": f"\nwords\n1:name=\udcff:/odd\n{membership}"} | group("/a/b", 90 * MIB, 80 * MIB, 0, 0)
+    )
+    system({"groups/a/b/memory.stat": "\nthree words here\n", "groups/memory/a/b/memory.stat": "alone\n"})
+    assert available_bytes() == 10 * MIB
+
+
 def test_the_real_files_are_understood():
-    assert 0 < available_bytes() < 1 << 50
+    assert 0 <= available_bytes() < 1 << 50
