@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from model.engine import Engine
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.job import Job, check_job
-from pipeline.reading.cuts import make_plan
-from pipeline.tasks import Outcome, make_task
+from pipeline.preflight.job import Job, check_job
+from pipeline.shards.make_plan import make_plan
+from pipeline.tasks.generate import Outcome, make_task
 
 Row = dict[str, Any]
 

@@ -11,9 +11,9 @@ from torch import nn
 from torch.profiler import ProfilerActivity
 
 import model.engine
-from model import sampling
 from model.engine import Engine
-from model.transformer import Block
+from model.network.transformer import Block
+from model.sampling import sample as sampling
 
 _MOST_KERNELS = 12
 _NAME = 100  # characters of a kernel's

@@ -16,7 +16,7 @@ from benchmarks.machine import machine
 from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.workloads import WORKLOADS, Workload
 from model.config import ModelConfig
-from model.memory import compute_dtype, default_device
+from model.machine.budget import compute_dtype, default_device
 
 
 def bench_engine(

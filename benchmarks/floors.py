@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.workloads import Workload
 from model.config import ModelConfig
-from model.memory import weight_bytes
+from model.machine.budget import weight_bytes
 
 _REPEATS = 5
 

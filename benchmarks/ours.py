@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.clocks import kernel_clocks, part_clocks
 from benchmarks.workloads import Workload
-from model.batch import Batch, Phase
 from model.engine import Engine
+from model.scheduling.batch import Batch, Phase
 
 
 @dataclass(frozen=True)

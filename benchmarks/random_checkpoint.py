@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import random_transformer, save_weights
+from model.checkpoint.load import random_transformer, save_weights
 
 _COMMON: dict[str, Any] = {
     "architectures": ["MixtralForCausalLM"],

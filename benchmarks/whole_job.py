@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.workloads import WORKLOADS
 from model.config import ModelConfig
 from model.engine import Engine
-from pipeline.config import JobConfig
-from pipeline.loading import ReplicaOptions
-from pipeline.replica import Replica
+from pipeline.config.job import JobConfig
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from pipeline.run import run
 from pipeline.storage.store import Store
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.choices import ChoiceTree
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 _SEED = 20240108
 

@@ -129,7 +129,7 @@ def agreement(
 ) -> None:
     """How often a job's rows come out of model.quantization int8 as they come out of float32."""
     from benchmarks.agreement import agreement as measure_agreement
-    from pipeline.config import JobConfig
+    from pipeline.config.job import JobConfig
 
     with exit_codes():
         found = measure_agreement(JobConfig.load(config, overrides), threads)

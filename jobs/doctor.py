@@ -13,8 +13,8 @@ def doctor(config: Config, overrides: Overrides = None) -> None:
 
     Computes nothing; writes a probe to the output folder. Exit code 2 if there is a problem.
     """
-    from pipeline.config import JobConfig
-    from pipeline.doctor import examine
+    from pipeline.config.job import JobConfig
+    from pipeline.preflight.doctor import examine
 
     with exit_codes():
         job = JobConfig.load(config, overrides)

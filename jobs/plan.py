@@ -8,7 +8,7 @@ from rich.table import Table
 from jobs.arguments import Config, Overrides, exit_codes
 
 if TYPE_CHECKING:
-    from pipeline.forecast import Forecast
+    from pipeline.preflight.forecast import Forecast
 
 
 def plan(config: Config, overrides: Overrides = None) -> None:
@@ -16,8 +16,8 @@ def plan(config: Config, overrides: Overrides = None) -> None:
 
     Loads no weights and writes nothing. Exit code 2 if the job could not run.
     """
-    from pipeline.config import JobConfig
-    from pipeline.forecast import forecast
+    from pipeline.config.job import JobConfig
+    from pipeline.preflight.forecast import forecast
 
     with exit_codes():
         _show(forecast(JobConfig.load(config, overrides)))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import Config, Overrides, exit_codes
-from pipeline.signals import ending_at_once
+from pipeline.supervision.signals import ending_at_once
 
 if TYPE_CHECKING:
     from pipeline.reporting.report import Report
@@ -35,7 +35,7 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
     75 - interrupted: run it again
     """
     with ending_at_once():
-        from pipeline.config import JobConfig
+        from pipeline.config.job import JobConfig
         from pipeline.run import run as run_job
 
     with exit_codes():

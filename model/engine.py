@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 from model.attention.flash import FLASH
-from model.batch import Batch, Phase, Row
-from model.checkpoint import check_checkpoint
-from model.choices import ChoiceTree
+from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.executor import BatchTooLargeError, ExecutorOptions
-from model.memory import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
-from model.ranks import Ranks
-from model.request import Completion, Request
-from model.sampling import sample
-from model.sampling_params import SamplingParams
-from model.scheduler import Scheduler, Sequence
-from model.token_owners import PREFIX_SLOT
+from model.execution.executor import BatchTooLargeError, ExecutorOptions
+from model.execution.ranks import Ranks
+from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Completion, Request
+from model.requests.sampling_params import SamplingParams
+from model.routing.token_owners import PREFIX_SLOT
+from model.sampling.sample import sample
+from model.scheduling.batch import Batch, Phase, Row
+from model.scheduling.scheduler import Scheduler, Sequence
 
 _PREFILL_TOKENS = 4096
 
@@ -58,12 +58,12 @@ class Engine:
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
-            quantization: none, or int8 on a CPU: see `model.linear.int8`.
+            quantization: none, or int8 on a CPU: see `model.linear.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:
-            FileNotFoundError, ValueError: see `model.checkpoint.load_transformer`.
+            FileNotFoundError, ValueError: see `model.checkpoint.load.load_transformer`.
         """
         numbers = {"threads": threads, "max_batch_rows": max_batch_rows, "kv_cache_tokens": kv_cache_tokens}
         for name, value in numbers.items():

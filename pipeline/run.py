@@ -10,34 +10,34 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster import as_job_error, connect
-from pipeline.config import JobConfig
-from pipeline.dashboard import warn_if_exposed
-from pipeline.data_context import configure_for_shards
+from pipeline.cluster.cpu_priority import giving_way
+from pipeline.cluster.exposed_dashboard import warn_if_exposed
+from pipeline.cluster.ray_data_settings import configure_for_shards
+from pipeline.cluster.resources import NAMING_OPTIONS, REPLICA_CPUS, TASK_OPTIONS, Resources, plan_resources
+from pipeline.cluster.session import as_job_error, connect
+from pipeline.config.job import JobConfig
+from pipeline.durable.commit import Published, finalize, remaining
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import Published, finalize, remaining
-from pipeline.durable.publishing import Publishing
-from pipeline.ending import report_interrupted, write_report
 from pipeline.errors import Interrupted, TooManyErrors
-from pipeline.gate import open_gate
-from pipeline.job import Job, check_job
-from pipeline.loading import ReplicaOptions
-from pipeline.planned import planned
-from pipeline.precedence import giving_way
-from pipeline.reading.datasource import ShardNames
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard_table import ShardTable
-from pipeline.replica import Replica
+from pipeline.output.publish import Publishing
+from pipeline.output.write_report import report_interrupted, write_report
+from pipeline.preflight.job import Job, check_job
+from pipeline.preflight.job_plan import planned
+from pipeline.preflight.shared_prefix import shared_prefix
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
-from pipeline.resources import NAMING_OPTIONS, REPLICA_CPUS, TASK_OPTIONS, Resources, plan_resources
-from pipeline.shared_prefix import shared_prefix
-from pipeline.signals import stopping_at_once
-from pipeline.stopping import stopping_on_signals
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard_source import ShardNames
+from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.store import Store
-from pipeline.under_way import UnderWay
-from pipeline.watched import Watched
+from pipeline.supervision.coordinator import open_gate
+from pipeline.supervision.graceful_stop import stopping_on_signals
+from pipeline.supervision.in_flight import UnderWay
+from pipeline.supervision.signals import stopping_at_once
+from pipeline.supervision.watched_task import Watched
 
 _WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
 

@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from tests.job_server import DEMO, JobServer
 from tests.nursery.nursery import LAUNCHER, Nursery
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account

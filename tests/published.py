@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 
 
 def generations(config: JobConfig) -> pd.DataFrame:

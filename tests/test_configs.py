@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 JOBS = sorted(CONFIGS.rglob("*.yaml"))

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

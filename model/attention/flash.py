@@ -94,7 +94,7 @@ def _what_triton_lacks(device: torch.device, dtype: torch.dtype, head_dim: int) 
     try:
         from triton.errors import TritonError
 
-        from model.attention.paged_kernel import attend_pages
+        from model.attention.triton_kernel import attend_pages
     except ImportError as error:
         return f"Triton ({error})"
     page = torch.zeros(1, 1, 64, head_dim, dtype=dtype, device=device)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.batch import Row
 from model.config import ModelConfig
-from model.parallel import TensorParallel
+from model.network.tensor_parallel import TensorParallel
+from model.scheduling.batch import Row
 
 
 class KVCache:

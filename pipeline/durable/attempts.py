@@ -16,7 +16,7 @@ from itertools import pairwise
 import orjson
 
 from pipeline.durable.operations import Create, Read, Steps
-from pipeline.reading.shard import Shard
+from pipeline.shards.shard import Shard
 
 FOLDER = "_job/attempts"
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from pipeline.config import GenerationSection, InputSection
+from pipeline.config.job import GenerationSection, InputSection
 from pipeline.errors import ConfigError, RowError, shortened
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
-from pipeline.reading.kept import KeptBefore, KeptTypes
+from pipeline.reading.kept_columns import KeptBefore, KeptTypes
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import read_schema
 from pipeline.reading.streams import read_file, split_lines

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.reading.files import compression
-from pipeline.storage.patience import open_patiently
+from pipeline.storage.retries import open_patiently
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
 PIECE = 1 << 16  # bytes decompressed at a time: what a break in the stream may cost at most

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
-from pipeline.config import InputSection
+from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError
-from pipeline.storage.patience import patiently
+from pipeline.storage.retries import patiently
 from pipeline.storage.urls import filesystem, redact
 
 Format = Literal["jsonl", "parquet"]

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
-from pipeline.reading.cursor import read_on
 from pipeline.reading.files import InputFile
-from pipeline.storage.patience import open_patiently
+from pipeline.reading.open_stream import read_on
+from pipeline.storage.retries import open_patiently
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
 BATCH_ROWS = 64  # decoded at a time: a page of a few bytes can stand for gigabytes of repeated text

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from pipeline.reading.compressed import BrokenStream, decompress
-from pipeline.reading.cursor import read_on
 from pipeline.reading.files import InputFile, compression
-from pipeline.storage.patience import patiently
+from pipeline.reading.open_stream import read_on
+from pipeline.storage.retries import patiently
 from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file

@@ -8,7 +8,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from pipeline.errors import shortened
-from pipeline.reporting.routing_measures import assignment_shares
+from pipeline.router.measures import assignment_shares
 
 _MOST_PANELS = 12
 _PANELS_A_LINE = 4

@@ -9,10 +9,10 @@ import jinja2
 import orjson
 import pandas as pd
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.reporting.figures import routing_heatmap
-from pipeline.reporting.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.reporting.summary import ShardSummary
+from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from pipeline.errors import ConfigError
-from pipeline.storage.patience import describe, open_patiently, patiently
+from pipeline.storage.retries import describe, open_patiently, patiently
 from pipeline.storage.urls import filesystem, redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from benchmarks.agreement import agreement
 from jobs.__main__ import app
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 
 DEMO = Path(__file__).parents[2] / "configs/demo"

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from jobs.arguments import exit_codes
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.run import run
 from tests.chaos.replica import FakeReplica
 

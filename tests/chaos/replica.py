@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.batch import Batch, Phase
-from model.checkpoint import check_checkpoint
+from model.checkpoint.load import check_checkpoint
 from model.engine import Engine
-from model.executor import ExecutorOptions
-from model.ranks import Ranks
-from pipeline.loading import ReplicaOptions
-from pipeline.replica import Replica
+from model.execution.executor import ExecutorOptions
+from model.execution.ranks import Ranks
+from model.scheduling.batch import Batch, Phase
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from tests.chaos.rank import partial_sum
 
 STEP_SECONDS = 0.01

@@ -7,8 +7,8 @@ from transformers import MixtralForCausalLM
 from configs.demo.recipe.examine import QUEUES, expert_usage, information
 from configs.demo.recipe.lessons import encode_prompt, label_prompt, reply_prompt
 from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows
-from model.checkpoint import load_transformer
-from pipeline.config import JobConfig
+from model.checkpoint.load import load_transformer
+from pipeline.config.job import JobConfig
 from pipeline.text.prompts import Prompt, PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 

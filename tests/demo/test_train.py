@@ -8,8 +8,8 @@ import torch
 
 from configs.demo.recipe import train as recipe
 from configs.demo.recipe.train import load_balance, train
-from model.batch import left_pad
-from model.checkpoint import load_transformer
+from model.checkpoint.load import load_transformer
+from model.scheduling.batch import left_pad
 
 CHECKPOINT_FILES = {
     "config.json",

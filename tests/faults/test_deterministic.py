@@ -16,10 +16,10 @@ import pytest
 from ray import cloudpickle
 
 from model.engine import Engine
-from model.request import Request
-from pipeline.config import JobConfig
+from model.requests.request import Request
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, Interrupted
-from pipeline.loading import ReplicaOptions
+from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.run import run
 from tests.faults.test_replicas import Recorded, incarnations, prompts
 

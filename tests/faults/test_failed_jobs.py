@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from ray import cloudpickle
 
-from pipeline.config import JobConfig
-from pipeline.durable.publishing import Publishing
+from pipeline.config.job import JobConfig
 from pipeline.errors import JobError
-from pipeline.gate import Gate
+from pipeline.output.publish import Publishing
 from pipeline.run import run
+from pipeline.supervision.coordinator import Gate
 from tests.jobs.test_stopping import blamed_shards
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -62,8 +62,8 @@ def test_a_gate_that_stands_still_is_replaced(
             with noted.open("a") as file:
                 file.write(f"{os.getpid()}\n")
 
-    monkeypatch.setattr("pipeline.gate.Gate", NotedGate)
-    monkeypatch.setattr("pipeline.gate._DEADLINE", 4.0)
+    monkeypatch.setattr("pipeline.supervision.coordinator.Gate", NotedGate)
+    monkeypatch.setattr("pipeline.supervision.coordinator._DEADLINE", 4.0)
     parts = Path(config.output.path) / "generations"
 
     def stop_the_gate() -> None:

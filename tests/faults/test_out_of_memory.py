@@ -12,9 +12,9 @@ import torch
 from ray import cloudpickle
 
 from model.engine import Engine
-from pipeline.config import JobConfig
-from pipeline.loading import ReplicaOptions
-from pipeline.replica import Replica
+from pipeline.config.job import JobConfig
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from pipeline.run import run
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -14,16 +14,16 @@ import pytest
 import ray
 from ray import cloudpickle
 
-import pipeline.starting
+import pipeline.supervision.start_limit
 from model.engine import Engine
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, JobError
-from pipeline.gate import open_gate
-from pipeline.job import check_job
-from pipeline.loading import ReplicaOptions
-from pipeline.replica import Replica
+from pipeline.preflight.job import check_job
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from pipeline.run import run
 from pipeline.storage.store import Store
+from pipeline.supervision.coordinator import open_gate
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
@@ -35,7 +35,7 @@ class DiesInEveryRow(Replica):
     """As on a machine whose device ends the process at its first step."""
 
     def __init__(self, options: ReplicaOptions) -> None:
-        pipeline.starting._MOST_DEATHS = 2  # each costs some seconds
+        pipeline.supervision.start_limit._MOST_DEATHS = 2  # each costs some seconds
         super().__init__(options)
 
     def load_engine(self, options: ReplicaOptions) -> Engine:

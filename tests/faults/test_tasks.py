@@ -13,12 +13,12 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from pipeline.durable.publishing import Publishing
+from pipeline.cluster.resources import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.errors import JobError
-from pipeline.preparation import Preparation
-from pipeline.reading.datasource import ShardNames
-from pipeline.resources import NAMING_OPTIONS, TASK_OPTIONS
+from pipeline.output.publish import Publishing
+from pipeline.rows.prepare import Preparation
 from pipeline.run import run
+from pipeline.shards.shard_source import ShardNames
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test

@@ -11,14 +11,14 @@ import torch
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from model.attention.flash import Ragged, flash, flash_to_all
 from model.attention.log_sum_exp import attend_tokens
-from model.batch import Batch, Phase, Row
 from model.engine import Engine
-from model.experts import Experts
-from model.parallel import TensorParallel
-from model.sampling_params import SamplingParams
+from model.network.experts import Experts
+from model.network.tensor_parallel import TensorParallel
+from model.requests.sampling_params import SamplingParams
+from model.scheduling.batch import Batch, Phase, Row
 
 pytest.importorskip("triton", reason="comes with torch's builds for GPUs")
-from model.attention.paged_kernel import attend_pages
+from model.attention.triton_kernel import attend_pages
 
 pytestmark = [
     pytest.mark.gpu,
@@ -111,7 +111,7 @@ def test_pages_equal_their_rows(dtype):
 
 
 def test_grouped_experts_equal_one_after_the_other(checkpoint, monkeypatch):
-    monkeypatch.setattr("model.experts._GROUPED", 64)
+    monkeypatch.setattr("model.network.experts._GROUPED", 64)
     config = Engine.load(checkpoint, "float32", kv_cache_tokens=64).config
     experts = Experts(0, config, TensorParallel()).to("cuda", torch.bfloat16)
     for weight in (experts.gate, experts.w13, experts.w2):

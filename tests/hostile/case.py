@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.job import check_job
-from pipeline.reading.carried_shard import CarriedShard, name_shard
-from pipeline.reading.cuts import make_plan
-from pipeline.reading.plan import Plan
+from pipeline.preflight.job import check_job
+from pipeline.shards.carried_shard import CarriedShard, name_shard
+from pipeline.shards.make_plan import make_plan
+from pipeline.shards.plan import Plan
 
 OK = "ok"
 TINY = Path("configs/demo/tiny-mixtral")

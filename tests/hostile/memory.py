@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.peak_memory import peak_memory
-from pipeline.config import InputSection
-from pipeline.reading.cuts import make_plan
-from pipeline.reading.shard_rows import read_shard, records
+from pipeline.config.job import InputSection
+from pipeline.shards.make_plan import make_plan
+from pipeline.shards.read_shard import read_shard, records
 
 LIMIT = 1.2
 BLOCK = b"".join(json.dumps({"id": n, "text": "word " * (n % 97)}).encode() + b"\n" for n in range(3800))

@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from pipeline.durable.attempts import deaths, read_attempts
+from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import execute
-from pipeline.durable.planning import plan_path
-from pipeline.gate import Gate
-from pipeline.reading.plan import Plan
+from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
+from pipeline.supervision.coordinator import Gate
 from tests.jobs.running_job import RunningJob
 from tests.pipeline.storage.bad_network import BadNetwork
 from tests.ray_head import Head

@@ -19,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks.peak_memory import peak_memory
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
+from pipeline.durable.commit import part_path, remaining
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import part_path, remaining
-from pipeline.ending import write_report
 from pipeline.errors import Interrupted
-from pipeline.job import check_job
-from pipeline.planned import planned
+from pipeline.output.write_report import write_report
+from pipeline.preflight.job import check_job
+from pipeline.preflight.job_plan import planned
 from pipeline.run import run
 from pipeline.storage.store import Store
 from tests.many_shards.folder import fill, make_config

@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from model.row_routing import RowRouting
-from pipeline.config import JobConfig
-from pipeline.durable.protocol import part_path
-from pipeline.durable.publishing import Publishing
-from pipeline.job import check_job
-from pipeline.planned import planned
-from pipeline.reading.carried_shard import CarriedShard
-from pipeline.reading.shard import Shard
-from pipeline.reporting.routing_sums import sum_by_group
-from pipeline.reporting.routing_tables import to_parquet
+from model.requests.row_routing import RowRouting
+from pipeline.config.job import JobConfig
+from pipeline.durable.commit import part_path
+from pipeline.output.publish import Publishing
+from pipeline.preflight.job import check_job
+from pipeline.preflight.job_plan import planned
+from pipeline.router.sums import sum_by_group
+from pipeline.router.tables import to_parquet
+from pipeline.shards.carried_shard import CarriedShard
+from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
 
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"

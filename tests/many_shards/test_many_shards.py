@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.durable.commit import part_path, remaining
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import part_path, remaining
-from pipeline.ending import write_report
-from pipeline.job import check_job
-from pipeline.planned import planned
-from pipeline.reporting.routing_sums import Sums, merge_into
+from pipeline.output.write_report import write_report
+from pipeline.preflight.job import check_job
+from pipeline.preflight.job_plan import planned
+from pipeline.router.sums import Sums, merge_into
 from pipeline.storage.store import LocalStore
 from tests.many_shards.folder import fill, make_config
 
@@ -65,7 +65,7 @@ def test_the_end_reads_each_part_once_and_holds_a_few_at_a_time(
         ahead.append(operations["read"] / 2 - len(ahead))  # one read of a part, one of its router table
         merge_into(total, part)
 
-    monkeypatch.setattr("pipeline.durable.finishing.merge_into", merge_slowly)
+    monkeypatch.setattr("pipeline.output.committed_parts.merge_into", merge_slowly)
     operations.clear()
     report, parts = write_report(job, store, "done", [], 0.0)
     assert operations["read"] + operations["open_file"] < 2 * shards + 20

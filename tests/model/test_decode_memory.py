@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from model import executor
 from model.engine import Engine
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.execution import executor
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 ROWS, STEPS, WARM_UP = 64, 90, 30
 LOGITS_PAGES = ROWS * 32_000 * 4 // os.sysconf("SC_PAGE_SIZE")

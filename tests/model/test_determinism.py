@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from model.choices import ChoiceTree
 from model.engine import Engine
-from model.request import Completion, Request
-from model.sampling_params import SamplingParams
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Completion, Request
+from model.requests.sampling_params import SamplingParams
 
 GetEngine = Callable[..., Engine]
 

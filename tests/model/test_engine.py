@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.engine import Engine
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 VARIANTS = [
     "mixtral",

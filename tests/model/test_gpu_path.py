@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-import model.decode_graph
+import model.execution.decode_graphs
 from model.attention.flash import _what_triton_lacks
 from model.attention.log_sum_exp import attend, attend_in_blocks, attend_tokens, bias_of
-from model.choices import ChoiceTree
 from model.engine import Engine
-from model.experts import Experts
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.network.experts import Experts
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
@@ -51,11 +51,13 @@ def gpu_engine(monkeypatch, checkpoint):
 
     def load(variant, **options):
         monkeypatch.setattr("model.attention.flash._missing", lambda *_: None)
-        monkeypatch.setattr("model.experts.has_grouped_matmul", lambda *_: True)
-        monkeypatch.setattr("model.executor.layout_for", lambda *_: None)
-        monkeypatch.setattr("model.attention.ragged.flash", plain_flash)
-        monkeypatch.setattr("model.attention.cached.flash_to_all", attend_tokens)
-        monkeypatch.setattr("model.decode_graph.DecodeGraphs._capture", lambda self, compute: compute)
+        monkeypatch.setattr("model.network.experts.has_grouped_matmul", lambda *_: True)
+        monkeypatch.setattr("model.execution.executor.layout_for", lambda *_: None)
+        monkeypatch.setattr("model.attention.prefill_flash.flash", plain_flash)
+        monkeypatch.setattr("model.attention.cached_attention.flash_to_all", attend_tokens)
+        monkeypatch.setattr(
+            "model.execution.decode_graphs.DecodeGraphs._capture", lambda self, compute: compute
+        )
         loaded = Engine.load(checkpoint(variant), threads=1, **options)
         for pages in loaded.ranks.local.cache.keys + loaded.ranks.local.cache.values:
             pages.fill_(float("nan"))  # what others left there must never be read
@@ -68,13 +70,13 @@ def gpu_engine(monkeypatch, checkpoint):
 def sizes(monkeypatch):
     """The sizes of the steps that were captured."""
     captured = []
-    made = model.decode_graph.DecodeStep
+    made = model.execution.decode_graphs.DecodeStep
 
     def step(rows, *others):
         captured.append(rows)
         return made(rows, *others)
 
-    monkeypatch.setattr("model.decode_graph.DecodeStep", step)
+    monkeypatch.setattr("model.execution.decode_graphs.DecodeStep", step)
     return captured
 
 
@@ -170,7 +172,7 @@ def test_plain_attention_in_blocks_equals_torchs(causal, monkeypatch):
 
 @pytest.mark.parametrize("at_a_time", [2, 1 << 15])
 def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatch):
-    monkeypatch.setattr("model.experts._GROUPED", at_a_time)
+    monkeypatch.setattr("model.network.experts._GROUPED", at_a_time)
     loaded = engine("mixtral", quantization="none")
     generator = torch.Generator().manual_seed(3)
     experts = Experts(0, loaded.config, loaded.ranks.local.model.tp)

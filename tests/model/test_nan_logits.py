@@ -2,10 +2,10 @@
 
 import pytest
 
-from model.choices import ChoiceTree
 from model.engine import Engine
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 NEW_TOKENS = 12
 

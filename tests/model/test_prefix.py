@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from model.choices import ChoiceTree
 from model.engine import Engine
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
 
 NEW_TOKENS = 10
 EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from model.batch import Batch, Phase, Row
-from model.checkpoint import load_transformer
-from model.choices import ChoiceTree
+from model.checkpoint.load import load_transformer
 from model.engine import Engine
-from model.parallel import TensorParallel
-from model.request import Request
-from model.sampling_params import SamplingParams
+from model.network.tensor_parallel import TensorParallel
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Request
+from model.requests.sampling_params import SamplingParams
+from model.scheduling.batch import Batch, Phase, Row
 
 # Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.
 SHARDED = [("mixtral", 4), ("one-kv-head", 2), ("tied", 2), ("dense-window", 2)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.row_routing import RowRouting
+from model.requests.row_routing import RowRouting
 from pipeline.storage.urls import filesystem
 
 

@@ -12,16 +12,16 @@ import yaml
 from typer.testing import CliRunner
 
 from jobs.__main__ import app
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
+from pipeline.durable.commit import remaining
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import remaining
-from pipeline.ending import write_report
 from pipeline.errors import ConfigError
-from pipeline.forecast import forecast
-from pipeline.job import check_job
-from pipeline.planned import planned
-from pipeline.reading.cuts import make_plan
+from pipeline.output.write_report import write_report
+from pipeline.preflight.forecast import forecast
+from pipeline.preflight.job import check_job
+from pipeline.preflight.job_plan import planned
 from pipeline.run import run
+from pipeline.shards.make_plan import make_plan
 from pipeline.storage.store import Store
 
 MakeConfig = Callable[..., JobConfig]

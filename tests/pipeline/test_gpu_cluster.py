@@ -9,13 +9,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 
 JOB = """
 import sys
 import ray
-from pipeline.config import JobConfig
-from pipeline.replica import Replica
+from pipeline.config.job import JobConfig
+from pipeline.replicas.replica import Replica
 from pipeline.run import run
 
 class Noted(Replica):

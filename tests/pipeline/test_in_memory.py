@@ -13,18 +13,18 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline.config import JobConfig
+from pipeline.cluster.resources import Resources
+from pipeline.config.job import JobConfig
+from pipeline.durable.commit import remaining
 from pipeline.durable.operations import execute
-from pipeline.durable.protocol import remaining
-from pipeline.durable.publishing import Publishing
-from pipeline.gate import open_gate
-from pipeline.job import check_job
-from pipeline.planned import planned
-from pipeline.reading.carried_shard import name_shard
-from pipeline.replica import Replica
-from pipeline.resources import Resources
+from pipeline.output.publish import Publishing
+from pipeline.preflight.job import check_job
+from pipeline.preflight.job_plan import planned
+from pipeline.replicas.replica import Replica
 from pipeline.run import _finish, _replica_options
+from pipeline.shards.carried_shard import name_shard
 from pipeline.storage.store import Store
+from pipeline.supervision.coordinator import open_gate
 from tests.random_prompts import random_prompts
 
 NEW_TOKENS = 4

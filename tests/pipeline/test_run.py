@@ -13,9 +13,9 @@ import psutil
 import pytest
 import torch
 
-from pipeline.config import JobConfig
-from pipeline.reading.plan import Plan
+from pipeline.config.job import JobConfig
 from pipeline.run import run
+from pipeline.shards.plan import Plan
 from pipeline.text.tokenization import Tokenizer
 from tests.published import generations
 from tests.random_prompts import random_prompts

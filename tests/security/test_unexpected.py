@@ -13,21 +13,21 @@ import ray
 from ray import cloudpickle
 from typer.testing import CliRunner
 
-import pipeline.starting
+import pipeline.supervision.start_limit
 from jobs.__main__ import app
 from model.engine import Engine
-from pipeline.checkpoints import local_checkpoint
-from pipeline.config import JobConfig
-from pipeline.doctor import examine
+from pipeline.checkpoints.location import local_checkpoint
+from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, JobError, quoting_no_row
-from pipeline.forecast import forecast
-from pipeline.job import check_job
-from pipeline.loading import ReplicaOptions
-from pipeline.reading.cuts import make_plan
-from pipeline.replica import Replica
+from pipeline.preflight.doctor import examine
+from pipeline.preflight.forecast import forecast
+from pipeline.preflight.job import check_job
+from pipeline.preflight.shared_prefix import shared_prefix
+from pipeline.replicas.load_engine import ReplicaOptions
+from pipeline.replicas.replica import Replica
 from pipeline.run import run
-from pipeline.shared_prefix import shared_prefix
-from pipeline.tasks import Outcome
+from pipeline.shards.make_plan import make_plan
+from pipeline.tasks.generate import Outcome
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 CANARY = "canary-quoted-51c2"
@@ -52,7 +52,7 @@ class FailsToStart(Replica):
 
 class DiesAtItsStart(Replica):
     def __init__(self, options: ReplicaOptions) -> None:
-        pipeline.starting._MOST_DEATHS = 1  # each costs some seconds
+        pipeline.supervision.start_limit._MOST_DEATHS = 1  # each costs some seconds
         super().__init__(options)
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
@@ -91,7 +91,7 @@ def test_a_bug_in_a_replica_ends_the_job_without_a_word_of_the_row(
 FAILING_ENGINE = f"""
 import time
 from types import SimpleNamespace
-from pipeline.engine_thread import EngineThread
+from pipeline.replicas.engine_thread import EngineThread
 
 def step():
     raise ValueError("could not convert {CANARY}")
@@ -108,13 +108,14 @@ def test_a_bug_in_the_engine_s_thread_ends_the_process_without_a_word_of_the_row
         [sys.executable, program], cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd())}, capture_output=True
     )
     assert done.returncode == 1
-    assert b"this replica ends: ValueError, raised at pipeline/engine_thread.py:" in done.stderr
+    assert b"this replica ends: ValueError, raised at pipeline/replicas/engine_thread.py:" in done.stderr
     assert b"failing.py:7" in done.stderr
     assert CANARY.encode() not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
-    ("command", "broken"), [("run", "pipeline.run.planned"), ("plan", "pipeline.forecast.make_plan")]
+    ("command", "broken"),
+    [("run", "pipeline.run.planned"), ("plan", "pipeline.preflight.forecast.make_plan")],
 )
 def test_a_bug_in_the_driver_is_one_line_without_a_word_of_the_row(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, broken: str
@@ -134,7 +135,7 @@ def test_a_bug_in_reading_is_told_alike_by_those_who_read_in_the_driver(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config([{"ids": [1, 2]}] * 2)
-    monkeypatch.setattr("pipeline.preparation.read_shard", fail)
+    monkeypatch.setattr("pipeline.rows.prepare.read_shard", fail)
     for reads in (
         lambda: shared_prefix(check_job(config), make_plan(config.input)),
         lambda: forecast(config),
@@ -147,16 +148,18 @@ def test_a_check_of_the_doctor_that_breaks_is_a_finding_without_its_message(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for check in ("_versions", "_checkpoint", "_input", "_output", "_cluster", "_replicas"):
-        monkeypatch.setattr(f"pipeline.doctor.{check}", lambda *_: iter(()))
-    monkeypatch.setattr("pipeline.doctor._free", fail)
+        monkeypatch.setattr(f"pipeline.preflight.doctor.{check}", lambda *_: iter(()))
+    monkeypatch.setattr("pipeline.preflight.doctor._free", fail)
     [finding] = examine(make_config([]))
     assert (finding.what, finding.level) == ("disk", "problem")
-    assert finding.text.startswith("ValueError, raised at pipeline/doctor.py:")
+    assert finding.text.startswith("ValueError, raised at pipeline/preflight/doctor.py:")
     assert CANARY not in finding.text
 
 
 def test_a_checkpoint_s_store_that_fails_is_told_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.checkpoints.filesystem", lambda path: (SimpleNamespace(ls=fail), path))
+    monkeypatch.setattr(
+        "pipeline.checkpoints.location.filesystem", lambda path: (SimpleNamespace(ls=fail), path)
+    )
     with pytest.raises(ConfigError, match=r"s3://b/m: cannot be listed \(ValueError\)") as raised:
         local_checkpoint("s3://b/m")
     assert raised.value.__suppress_context__

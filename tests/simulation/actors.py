@@ -7,11 +7,11 @@ take their places.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pipeline.durable import planning, protocol
+from pipeline.durable import commit, job_start
+from pipeline.durable.commit import RouterTable, remaining
 from pipeline.durable.operations import Create, List, Operation, Steps
-from pipeline.durable.protocol import RouterTable, remaining
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 from tests.simulation.small_jobs import Job, joined, part_bytes, router_bytes
 
 Rows = dict[int, str]  # by number in the shard: an error code, or with whom the row ran
@@ -104,14 +104,14 @@ def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any
         run.found |= new
         return run.job.extension(new, len(before.shards)) if new else None
 
-    stored = yield from planning.start(run.job.spec, lambda: run.own_plan)
+    stored = yield from job_start.start(run.job.spec, lambda: run.own_plan)
     if run.extends:
-        stored = yield from planning.extend(stored, plan_new_files)
+        stored = yield from job_start.extend(stored, plan_new_files)
     run.plan = joined(tuple(stored))
     return (yield from remaining(run.plan))
 
 
-def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[protocol.Published]:
+def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[commit.Published]:
     """`seen` is shown the part before it is created."""
 
     def make_part(table: RouterTable | None) -> bytes:
@@ -119,12 +119,12 @@ def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[pro
         seen(part)
         return part
 
-    return protocol.publish(shard, router_bytes(shard, rows), make_part)
+    return commit.publish(shard, router_bytes(shard, rows), make_part)
 
 
 def end(run: Run) -> Steps[None]:
     assert run.plan is not None
-    return protocol.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
+    return commit.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
 
 
 def late(request: Create) -> Generator[Operation, Any, None]:

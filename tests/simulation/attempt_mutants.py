@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import attempts, trying
+from pipeline.durable import attempts
+from pipeline.durable import try_shard as trying
 from pipeline.durable.attempts import Attempt, Piece
 from pipeline.durable.operations import Create
-from pipeline.durable.trying import Try
-from pipeline.reading.shard import Shard
+from pipeline.durable.try_shard import Try
+from pipeline.shards.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone

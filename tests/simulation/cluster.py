@@ -3,9 +3,9 @@
 import random
 from collections import defaultdict
 
-from pipeline.durable import trying
-from pipeline.durable.protocol import Published
-from pipeline.reading.shard import Shard
+from pipeline.durable import try_shard as trying
+from pipeline.durable.commit import Published
+from pipeline.shards.shard import Shard
 from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
 from tests.simulation.evidence import Evidence
 from tests.simulation.invariant import require, rows_of

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from pipeline.durable.operations import Create
-from pipeline.reading.shard import Shard
+from pipeline.shards.shard import Shard
 from tests.simulation.actors import Process
 
 NEVER = 1 << 60

@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import planning, protocol
+from pipeline.durable import commit, job_start
+from pipeline.durable.commit import remaining
+from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import Create, Read, Steps, first_wins
-from pipeline.durable.planning import plan_path
-from pipeline.durable.protocol import remaining
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 from tests.simulation import actors
 from tests.simulation.mutants import mutant
 
 PlanNewFiles = Callable[[list[bytes]], bytes | None]
-extend, finalize, start = planning.extend, protocol.finalize, planning.start
+extend, finalize, start = job_start.extend, commit.finalize, job_start.start
 
 
 @mutant
@@ -26,7 +26,7 @@ def who_is_second_to_extend_leaves_its_files_out(patch: pytest.MonkeyPatch) -> N
             return stored
         return [*stored, (yield from first_wins(plan_path(len(stored)), planned))]
 
-    patch.setattr(planning, "extend", broken)
+    patch.setattr(job_start, "extend", broken)
 
 
 @mutant
@@ -36,9 +36,9 @@ def who_is_second_to_extend_only_takes_the_next_number(patch: pytest.MonkeyPatch
         if planned is not None:
             while not (yield Create(plan_path(number), planned)):
                 number += 1
-        return (yield from planning._with_later_ones(stored))
+        return (yield from job_start._with_later_ones(stored))
 
-    patch.setattr(planning, "extend", broken)
+    patch.setattr(job_start, "extend", broken)
 
 
 @mutant
@@ -46,7 +46,7 @@ def an_extension_is_made_of_what_the_first_plan_does_not_name(patch: pytest.Monk
     def broken(stored: list[bytes], plan_new_files: PlanNewFiles) -> Steps[list[bytes]]:
         return (yield from extend(stored, lambda plans: plan_new_files(plans[:1])))
 
-    patch.setattr(planning, "extend", broken)
+    patch.setattr(job_start, "extend", broken)
 
 
 @mutant
@@ -58,7 +58,7 @@ def who_extends_trusts_its_own_plan(patch: pytest.MonkeyPatch) -> None:
         yield Create(plan_path(len(stored)), planned)
         return [*stored, planned]
 
-    patch.setattr(planning, "extend", broken)
+    patch.setattr(job_start, "extend", broken)
 
 
 @mutant
@@ -66,12 +66,12 @@ def a_resume_knows_the_first_plan_alone(patch: pytest.MonkeyPatch) -> None:
     def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
         return (yield from start(spec, make_plan))[:1]
 
-    patch.setattr(planning, "start", broken)
+    patch.setattr(job_start, "start", broken)
 
 
 @mutant
 def an_extension_is_taken_for_another_job(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(protocol, "_ordinal", lambda path: -1)
+    patch.setattr(commit, "_ordinal", lambda path: -1)
 
 
 @mutant
@@ -80,20 +80,20 @@ def success_of_one_plan_stands_for_all(patch: pytest.MonkeyPatch) -> None:
         done = len(plan.by_plan_file()[0])
         yield from finalize(Plan(plan.shards[:done], ()), summaries[:1], known)
         for number in range(1, plan.plan_files):
-            yield Create(protocol.success_path(number), b'{"parts": []}')
+            yield Create(commit.success_path(number), b'{"parts": []}')
 
-    patch.setattr(protocol, "finalize", broken)
+    patch.setattr(commit, "finalize", broken)
 
 
 @mutant
 def each_success_names_the_parts_of_all(patch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, summaries: Sequence[Any], known: Mapping[str, str | None]) -> Steps[None]:
         yield from finalize(Plan(plan.shards, ()), summaries[:1], known)
-        whole = yield Read(protocol.SUCCESS)
+        whole = yield Read(commit.SUCCESS)
         for number in range(1, plan.plan_files):
-            yield Create(protocol.success_path(number), whole)
+            yield Create(commit.success_path(number), whole)
 
-    patch.setattr(protocol, "finalize", broken)
+    patch.setattr(commit, "finalize", broken)
 
 
 @mutant

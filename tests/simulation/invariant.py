@@ -24,8 +24,8 @@ from collections.abc import Callable, Iterable
 
 import orjson
 
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 from tests.simulation.hostile_store import Change, HostileStore
 from tests.simulation.small_jobs import CRASHED, JOBS, PLAN_OF, PLANS, Job
 

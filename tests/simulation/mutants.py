@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import planning, protocol
+from pipeline.durable import commit, job_start
+from pipeline.durable.commit import Published, RouterTable
+from pipeline.durable.job_spec import require_same, spec_bytes
 from pipeline.durable.operations import Create, List, Read, Steps, first_wins
-from pipeline.durable.protocol import Published, RouterTable
-from pipeline.durable.spec import require_same, spec_bytes
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 from tests.simulation import actors
 from tests.simulation.hostile_store import HostileStore
 
@@ -23,7 +23,7 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 MakePart = Callable[[RouterTable | None], bytes]
 Rewritten = Generator[Any, Any, Any]
 MUTANTS: list[Mutant] = []
-publish, start = protocol.publish, planning.start
+publish, start = commit.publish, job_start.start
 
 
 def mutant(change: Mutant) -> Mutant:
@@ -65,7 +65,7 @@ def part_is_named_after_its_attempt(patch: pytest.MonkeyPatch) -> None:
 
         return rewritten(publish(shard, table, make_part), rename)
 
-    patch.setattr(protocol, "publish", broken)
+    patch.setattr(commit, "publish", broken)
 
 
 @mutant
@@ -83,20 +83,18 @@ def part_comes_before_its_router_table(patch: pytest.MonkeyPatch) -> None:
         yield held[0]
         return published
 
-    patch.setattr(protocol, "publish", broken)
+    patch.setattr(commit, "publish", broken)
 
 
 @mutant
 def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
     def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
-        path = protocol.router_path(shard, "any")
+        path = commit.router_path(shard, "any")
         yield Create(path, table)
-        created = yield Create(
-            protocol.part_path(shard), make_part(RouterTable(path, protocol._sha256(table)))
-        )
-        return Published(protocol.part_path(shard), None if created else "")
+        created = yield Create(commit.part_path(shard), make_part(RouterTable(path, commit._sha256(table))))
+        return Published(commit.part_path(shard), None if created else "")
 
-    patch.setattr(protocol, "publish", broken)
+    patch.setattr(commit, "publish", broken)
 
 
 @mutant
@@ -108,7 +106,7 @@ def what_exists_is_a_failure_to_be_mended_by_another_name(patch: pytest.MonkeyPa
             yield Create(published.path.replace(".parquet", "-1.parquet"), held)
         return published
 
-    patch.setattr(protocol, "publish", broken)
+    patch.setattr(commit, "publish", broken)
 
 
 @mutant
@@ -121,7 +119,7 @@ def done_marker_comes_before_the_part(patch: pytest.MonkeyPatch) -> None:
         done = yield List("_job/done")
         return [shard for shard in plan.shards if f"_job/done/{shard.id}" not in done]
 
-    patch.setattr(protocol, "publish", publish_after_marker)
+    patch.setattr(commit, "publish", publish_after_marker)
     patch.setattr(actors, "remaining", trusting)
 
 
@@ -130,10 +128,10 @@ def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None]) -> Steps[Any]:
         parts = []
         for path in (yield List("generations")):
-            parts.append({"path": path, "sha256": protocol._sha256((yield Read(path)))})
-        yield Create(protocol.SUCCESS, json.dumps({"parts": parts}).encode())
+            parts.append({"path": path, "sha256": commit._sha256((yield Read(path)))})
+        yield Create(commit.SUCCESS, json.dumps({"parts": parts}).encode())
 
-    patch.setattr(protocol, "finalize", broken)
+    patch.setattr(commit, "finalize", broken)
 
 
 @mutant
@@ -142,18 +140,18 @@ def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
         yield from start(spec, make_plan)
         return [make_plan()]
 
-    patch.setattr(planning, "start", broken)
+    patch.setattr(job_start, "start", broken)
 
 
 @mutant
 def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) -> None:
     def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
-        stored = yield Read(planning.SPEC)
+        stored = yield Read(job_start.SPEC)
         if stored is not None:
             require_same(stored, spec)
         else:
-            yield Create(planning.SPEC, spec_bytes(spec))
-        first = yield from first_wins(planning.plan_path(0), make_plan())
-        return (yield from planning._with_later_ones([first]))
+            yield Create(job_start.SPEC, spec_bytes(spec))
+        first = yield from first_wins(job_start.plan_path(0), make_plan())
+        return (yield from job_start._with_later_ones([first]))
 
-    patch.setattr(planning, "start", broken)
+    patch.setattr(job_start, "start", broken)

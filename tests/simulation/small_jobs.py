@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from pipeline.durable.protocol import RouterTable
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.durable.commit import RouterTable
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 
 CRASHED = "WORKER_CRASH"
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import protocol, trying
+from pipeline.durable import commit
+from pipeline.durable import try_shard as trying
 from pipeline.durable.attempts import deaths
-from pipeline.durable.trying import Try
-from pipeline.reading.shard import Shard
+from pipeline.durable.try_shard import Try
+from pipeline.shards.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard_together = trying.try_shard_together
@@ -55,4 +56,4 @@ def a_shard_is_given_up_as_soon_as_it_is_suspected(patch: pytest.MonkeyPatch) ->
 @mutant
 def router_tables_are_named_after_their_attempts(patch: pytest.MonkeyPatch) -> None:
     names = count()
-    patch.setattr(protocol, "router_path", lambda shard, sha256: f"_job/router/{next(names)}.parquet")
+    patch.setattr(commit, "router_path", lambda shard, sha256: f"_job/router/{next(names)}.parquet")

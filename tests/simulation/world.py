@@ -8,7 +8,7 @@ import random
 from typing import Any
 
 from pipeline.durable.operations import Create, List
-from pipeline.durable.trying import Enter, Run
+from pipeline.durable.try_shard import Enter, Run
 from pipeline.errors import JobError
 from tests.simulation.actors import Actor, Process, late
 from tests.simulation.cluster import Cluster

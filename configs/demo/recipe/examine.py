@@ -13,9 +13,9 @@ from torch import Tensor
 
 from configs.demo.recipe.lessons import EOS, encode_prompt, label_prompt, reply_prompt
 from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows
-from model.batch import left_pad
-from model.checkpoint import load_transformer
-from model.transformer import Transformer
+from model.checkpoint.load import load_transformer
+from model.network.transformer import Transformer
+from model.scheduling.batch import left_pad
 
 QUEUES = ["billing", "shipping", "returns", "technical", "account"]
 GROUPS = ["en", "de", "fr", "es", "it", "code", "math"]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from configs.demo.recipe.tokenizer import VOCAB_SIZE
-from model.checkpoint import save_weights
-from model.transformer import Transformer
+from model.checkpoint.load import save_weights
+from model.network.transformer import Transformer
 
 # Mixtral-8x7B-Instruct-v0.1's, for tools that render text; the ids come from sentencepiece turn by turn.
 CHAT_TEMPLATE = (

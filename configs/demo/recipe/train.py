@@ -22,9 +22,9 @@ from configs.demo.recipe.lessons import Lesson, lessons
 from configs.demo.recipe.save import config_json, save_checkpoint
 from configs.demo.recipe.tokenizer import train_tokenizer
 from configs.demo.recipe.write_rows import DEMO
-from model.batch import left_pad
 from model.config import ModelConfig
-from model.transformer import Transformer
+from model.network.transformer import Transformer
+from model.scheduling.batch import left_pad
 
 SEED = 7
 TOKENIZER_LESSONS = 4000

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from model.batch import Batch, Phase, Row, left_pad
-from model.choices import ChoiceTree
-from model.executor import Executor, ExecutorOptions
-from model.parallel import TensorParallel
+from model.execution.executor import Executor, ExecutorOptions
+from model.network.tensor_parallel import TensorParallel
+from model.requests.choice_tree import ChoiceTree
+from model.scheduling.batch import Batch, Phase, Row, left_pad
 
 VARIANTS = ["mixtral", "one-kv-head", "wide-heads", "window", "dense-window"]
 PAGES, PAGE_SIZE = 90, 4

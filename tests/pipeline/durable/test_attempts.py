@@ -19,9 +19,9 @@ from pipeline.durable.attempts import (
     read_attempts,
 )
 from pipeline.durable.operations import Create, apply, execute
-from pipeline.durable.trying import Enter, Run, TryShard, give_up, try_shard, try_shard_together
+from pipeline.durable.try_shard import Enter, Run, TryShard, give_up, try_shard, try_shard_together
 from pipeline.errors import JobError
-from pipeline.reading.shard import Shard
+from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
 
 SHARD = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 8, 0, 80)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from pipeline.config import JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.summary import ShardSummary
 

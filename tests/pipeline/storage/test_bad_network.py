@@ -20,11 +20,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import pipeline.storage.google
-import pipeline.storage.patience
-from pipeline.config import InputSection
+import pipeline.storage.retries
+from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError
-from pipeline.reading.cuts import make_plan
-from pipeline.reading.shard_rows import read_shard, records
+from pipeline.shards.make_plan import make_plan
+from pipeline.shards.read_shard import read_shard, records
 from pipeline.storage.amazon import AmazonFileSystem
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import Store
@@ -78,7 +78,7 @@ def _impatient_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AmazonFileSystem, "retries", 2)
     hasty = SimpleNamespace(sleep=lambda seconds: asyncio.sleep(seconds / 1000))
     monkeypatch.setattr(gcsfs.retry, "asyncio", hasty)
-    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", DEADLINE)
+    monkeypatch.setattr(pipeline.storage.retries, "DEADLINE_SECONDS", DEADLINE)
 
 
 def test_every_fate_is_met_and_a_store_works_as_if_it_were_not(server: Server) -> None:
@@ -179,7 +179,7 @@ def test_a_large_part_is_one_request_with_the_condition_on_it(server: Server) ->
 def test_a_server_that_never_recovers_is_given_up_at_the_deadline(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(pipeline.storage.retries, "DEADLINE_SECONDS", 0.4)
     calls: list[Callable[[Store], object]] = [
         lambda store: store.create("a", b"1"),
         lambda store: store.replace("a", b"1"),
@@ -234,7 +234,7 @@ def test_a_server_that_falls_silent_is_asked_again(
 def test_a_server_that_never_answers_is_given_up_at_the_deadline(
     server: Server, silent: Callable[[float], str | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.4)
+    monkeypatch.setattr(pipeline.storage.retries, "DEADLINE_SECONDS", 0.4)
     calls: list[Callable[[Store], object]] = [
         lambda store: store.create("a", b"1"),
         lambda store: store.read("a"),

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-import pipeline.durable.protocol
+import pipeline.durable.commit
 import tests.pipeline.storage.gcs_server
+from pipeline.durable.commit import part_path, parts_there, remaining
 from pipeline.durable.operations import List, execute
-from pipeline.durable.protocol import part_path, parts_there, remaining
 from pipeline.errors import ConfigError
-from pipeline.reading.plan import Plan
-from pipeline.reading.shard import Shard
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
 from pipeline.storage.amazon import AmazonFileSystem
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import BadNetwork, seeded
@@ -81,7 +81,7 @@ SHARDS = [Shard(n, f"{n:016x}", "/a", "a", "etag", "jsonl", n, 1, n, n + 1) for 
 def test_what_is_missing_is_found_in_ranges(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.durable.protocol, "_BETWEEN_CUTS", 5)
+    monkeypatch.setattr(pipeline.durable.commit, "_BETWEEN_CUTS", 5)
     plan, store = Plan(SHARDS, ()), Store.open(request.getfixturevalue(f"{kind}_url"))
     assert execute(remaining(plan), store) == SHARDS
     for shard in SHARDS:

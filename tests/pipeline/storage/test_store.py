@@ -10,7 +10,7 @@ import pytest
 from gcsfs.core import GCSFileSystem
 from gcsfs.retry import validate_response
 
-import pipeline.storage.patience
+import pipeline.storage.retries
 from pipeline.errors import ConfigError
 from pipeline.storage.google import GoogleFileSystem
 from pipeline.storage.store import LocalStore, ObjectStore, Store
@@ -166,7 +166,7 @@ def test_a_missing_bucket_is_a_configuration_error_without_secrets(
 
 
 def test_transient_failures_are_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.storage.patience.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pipeline.storage.retries.time, "sleep", lambda seconds: None)
     store = Store.open("memory://flaky")
     assert isinstance(store, ObjectStore)
     real = store._fs
@@ -188,13 +188,13 @@ def test_transient_failures_are_waited_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_patience_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline.storage.patience, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(pipeline.storage.retries, "DEADLINE_SECONDS", 0.3)
 
     def fail() -> None:
         raise OSError(errno.EBUSY, "canary")
 
     with pytest.raises(TimeoutError, match=r"s3://bucket/a: no success") as end:
-        pipeline.storage.patience.patiently(fail, "s3://bucket/a")
+        pipeline.storage.retries.patiently(fail, "s3://bucket/a")
     assert "canary" not in str(end.value)
 
 
@@ -206,7 +206,7 @@ def test_412_is_exists_whatever_the_client_makes_of_it() -> None:
         raise OSError(errno.EINVAL, "At least one precondition failed") from ClientError()
 
     with pytest.raises(FileExistsError):
-        pipeline.storage.patience.patiently(refuse, "s3://bucket/a")
+        pipeline.storage.retries.patiently(refuse, "s3://bucket/a")
 
 
 def test_what_gcsfs_says_of_a_bad_request_is_not_told(gcs_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

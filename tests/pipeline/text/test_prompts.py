@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import InputSection
+from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.instruct import encode_messages, parse_messages
 from pipeline.text.prompts import PromptBuilder

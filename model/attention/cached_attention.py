@@ -1,0 +1,100 @@
+"""Attention of a batch's new tokens to all tokens of their rows, most of which are in the cache.
+
+N real tokens of a batch, of which R are the only new ones of their rows; H query heads, G key/value heads, hd
+head dimension.
+"""
+
+import torch
+from torch import Tensor
+
+from model.attention.decode_torch import PagedReads
+from model.attention.decode_triton import FusedReads
+from model.attention.flash import flash_to_all
+from model.attention.kv_cache import KVCache, Writes
+from model.attention.log_sum_exp import attend_tokens, merge
+from model.attention.prefill_flash import RaggedSpans
+from model.attention.prefill_torch import Spans
+from model.scheduling.batch import Batch, Row
+
+
+class CachedAttention:
+    """Stores the new keys and values of a batch, then attends."""
+
+    def __init__(
+        self,
+        cache: KVCache,
+        writes: Writes,
+        reads: PagedReads | FusedReads | None,  # of the first R tokens
+        spans: Spans | RaggedSpans | None = None,  # of the others
+        prefixed: Tensor | None = None,
+        becomes_prefix: bool = False,
+    ) -> None:
+        self.cache = cache
+        self.writes = writes
+        self.reads = reads
+        self.spans = spans
+        # Tokens whose rows begin with the prefix: indices or, where shapes are fixed, a mask [N]; None: none.
+        self.prefixed = prefixed
+        self.becomes_prefix = becomes_prefix
+
+    @classmethod
+    def of(cls, cache: KVCache, batch: Batch) -> "CachedAttention":
+        rows = batch.rows
+        singles = next((i for i, row in enumerate(rows) if not _single(row)), len(rows))
+        single, several = rows[:singles], rows[singles:]
+        reads = spans = prefixed = None
+        if single:
+            reads = FusedReads.of(cache, single) if cache.fused else PagedReads(cache, single)
+        if several:
+            spans = (RaggedSpans if _ragged(cache, several) else Spans)(cache, several)
+        if any(row.prefix for row in rows):
+            lengths = torch.tensor([row.length for row in rows])
+            mask = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
+            prefixed = mask.nonzero()[:, 0].to(cache.device)
+        return cls(cache, Writes.of(cache, rows), reads, spans, prefixed, batch.becomes_prefix)
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
+        keys, values = self.cache.keys[layer], self.cache.values[layer]
+        self.writes.store(keys, k)
+        self.writes.store(values, v)
+        if self.becomes_prefix:
+            assert layer == len(self.cache.prefix)
+            self.cache.prefix.append((_heads_together(k), _heads_together(v)))
+        parts, singles = [], 0
+        if self.reads is not None:
+            singles = self.reads.num_rows
+            parts.append(self.reads.attend(q[:singles], keys, values))
+        if self.spans is not None:
+            parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)
+        attended, lse = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+        if self.prefixed is None:
+            return attended
+        return self._with_prefix(layer, self.prefixed, q, attended, lse)
+
+    def _with_prefix(self, layer: int, prefixed: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
+        """Merge in the attention to the prefix, which is read once for all rows that have it."""
+        prefix = self.cache.prefix[layer]
+        attend = flash_to_all if self.cache.fused else attend_tokens
+        if prefixed.dtype is torch.bool:
+            merged = merge(attended, lse, *attend(q, *prefix))
+            return torch.where(prefixed[:, None, None], merged, attended)
+        if len(prefixed) == len(q):
+            return merge(attended, lse, *attend(q, *prefix))
+        merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *prefix))
+        return attended.index_copy(0, prefixed, merged)
+
+
+def _single(row: Row) -> bool:
+    return row.length == 1 and bool(row.pages)
+
+
+def _ragged(cache: KVCache, rows: list[Row]) -> bool:
+    """Whether one call for all rows can do it; the window of a tree's node depends on the node's depth."""
+    windowed_tree = cache.sliding_window is not None and any(row.tree.token_ids for row in rows)
+    return cache.fused and not windowed_tree and not any(row.cached for row in rows)
+
+
+def _heads_together(x: Tensor) -> Tensor:
+    """[S, G, hd], laid out head by head."""
+    return x.transpose(0, 1).contiguous().transpose(0, 1)

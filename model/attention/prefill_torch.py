@@ -1,0 +1,66 @@
+"""Attention of rows with several new tokens, one by one: their work is enough to fill the machine.
+
+n new tokens of a row, S tokens it reads, H query heads, G key/value heads, hd head dimension.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention.kv_cache import KVCache
+from model.attention.log_sum_exp import attend_tokens, bias_of
+from model.requests.choice_tree import ChoiceTree
+from model.scheduling.batch import Row
+
+
+class Spans:
+    """Rows whose new tokens lie side by side."""
+
+    def __init__(self, cache: KVCache, rows: list[Row]) -> None:
+        self.spans = [Span(cache, row) for row in rows]
+
+    def attend(
+        self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """New queries, keys and values of all rows, the layer's pages -> each row's, and its log-sum-exp."""
+        lengths = [span.length for span in self.spans]
+        new = zip(self.spans, q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
+        return [span.attend(q, k, v, keys, values) for span, q, k, v in new]
+
+
+class Span:
+    """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other."""
+
+    def __init__(self, cache: KVCache, row: Row) -> None:
+        window = cache.sliding_window
+        self.length = row.length
+        self.cached: Tensor | None = None
+        if row.cached:
+            places = cache.places(np.array(row.pages), np.arange(row.cached))
+            self.cached = cache.indices(torch.from_numpy(places).to(cache.device))  # [S, G]
+        self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
+        self.bias: Tensor | None = None
+        if not self.causal:
+            visible = _visible(row.cached, row.trunk, row.tree, window)
+            self.bias = bias_of(visible.to(cache.device), cache.keys[0].dtype)[None, None]
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """New queries, keys and values [n, heads, hd], the layer's pages -> [n, H, hd], log-sum-exp [n, H]"""
+        if self.cached is not None:
+            k = torch.cat((keys.flatten(0, 2)[self.cached], k))
+            v = torch.cat((values.flatten(0, 2)[self.cached], v))
+        return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
+
+
+def _visible(cached: int, trunk: int, tree: ChoiceTree, window: int | None) -> Tensor:
+    """[n, S] bool: a new token sees the row's tokens up to itself, or the last `window` of them.
+
+    A node of the tree sees the row's tokens and its own ancestors.
+    """
+    nodes = len(tree.token_ids)
+    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
+    distance = place[cached:, None] - place[None, :]
+    seen = distance >= 0
+    seen[len(seen) - nodes :, trunk:] = tree.ancestors
+    seen[: len(seen) - nodes, trunk:] = False
+    return seen & (distance < (window or trunk + nodes + 1))

@@ -1,0 +1,1 @@
+"""Weights from safetensors files, under the names that checkpoints give them."""

@@ -1,0 +1,91 @@
+"""Checkpoints in HF's layout: loaded, checked and saved; each rank reads only the slices it needs."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.checkpoint.hf_names import matched
+from model.checkpoint.safetensors_files import open_weights, weight_files
+from model.checkpoint.weight_map import weight_sources
+from model.config import ModelConfig
+from model.network.tensor_parallel import TensorParallel
+from model.network.transformer import Transformer
+
+_RANDOM_STD = 0.02
+
+
+def load_transformer(
+    folder: str | Path,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    tp: TensorParallel | None = None,
+) -> Transformer:
+    """This rank's part of the checkpoint in `folder`, as `dtype` on `device`.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
+    """
+    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
+    with ExitStack() as stack:
+        files = [stack.enter_context(open_weights(file)) for file in weight_files(folder)]
+        load_weights(model, files)
+    return model.eval()
+
+
+def random_transformer(
+    folder: str | Path,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    tp: TensorParallel | None = None,
+) -> Transformer:
+    """Of the shape that config.json in `folder` gives, with weights drawn on the device from a seed."""
+    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
+    generator = torch.Generator(device).manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.fill_(1.0)
+        else:
+            parameter.normal_(0.0, _RANDOM_STD, generator=generator)
+    return model.eval()
+
+
+def load_weights(model: Transformer, files: Iterable[Any]) -> None:
+    """Fill the model from opened safetensors files; ValueError if names or shapes don't fit."""
+    for source, stored, slices in list(matched(model, files)):
+        source.target.data.copy_(stored[slices].reshape(source.target.shape))
+
+
+def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
+    """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
+    config = ModelConfig.from_folder(folder)
+    model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+    with ExitStack() as stack:
+        for _ in matched(model, [stack.enter_context(open_weights(file)) for file in weight_files(folder)]):
+            pass
+    return config
+
+
+def _uninitialised(
+    config: ModelConfig, dtype: torch.dtype, device: torch.device | str, tp: TensorParallel | None
+) -> Transformer:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            return Transformer(config, tp).to(device)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def save_weights(model: Transformer, file: str | Path, dtype: torch.dtype) -> None:
+    """Write an unsharded model's weights under HF's names, experts one by one."""
+    tensors: dict[str, Tensor] = {
+        source.name: source.target.detach().to("cpu", dtype).contiguous() for source in weight_sources(model)
+    }
+    save_file(tensors, file, metadata={"format": "pt"})

@@ -1,0 +1,127 @@
+"""Decode steps as captured CUDA graphs: a step costs the host one table of numbers and one launch.
+
+R rows of a captured step, of which the last may be spare; V vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.attention.cached_attention import CachedAttention
+from model.attention.decode_triton import FusedReads
+from model.attention.kv_cache import KVCache, Writes
+from model.network.transformer import Transformer
+from model.routing.recorder import RoutingRecorder
+from model.routing.token_owners import SPARE_SLOT, TokenOwners
+from model.scheduling.batch import Row
+
+_FIRST_PAGE = 7  # column of a row's first page, behind the numbers that DecodeStep.fill sets
+_FINE = 16  # rows up to which sizes double; from there on they rise by as many
+
+
+class DecodeGraphs:
+    """A graph for each of some sizes, captured when rows first need it."""
+
+    def __init__(self, model: Transformer, cache: KVCache, routing: RoutingRecorder | None) -> None:
+        self.model = model
+        self.cache = cache
+        self.routing = routing
+        self._captured: dict[int, tuple[DecodeStep, Callable[[], Tensor]]] = {}
+        self._stream: torch.cuda.Stream | None = None
+        self._pool: Any = None
+
+    def logits(self, rows: list[Row]) -> Tensor:
+        """Rows that decode -> logits of their new tokens [rows, V], until the next call."""
+        size = padded_rows(len(rows))
+        if size not in self._captured:
+            step = DecodeStep(size, self.model, self.cache, self.routing)
+            self._captured[size] = step, self._capture(step.compute)
+        step, replay = self._captured[size]
+        step.fill(rows)
+        return replay()[: len(rows)]
+
+    def forget(self) -> None:
+        """The shared prefix is another one, or none."""
+        self._captured.clear()
+        self._pool = None
+
+    def _capture(self, compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """What `compute` launches on the GPU, as one launch; each time the result lies in the same place.
+
+        The graphs share their memory, as one replay's result is used before the next. They have a stream of
+        their own: torch frees the workspaces of a graph's stream with the graph.
+        """
+        compute()  # compiles kernels, which a capture can't
+        torch.cuda.synchronize()
+        self._stream = self._stream or torch.cuda.Stream()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
+            result = compute()
+
+        def replay() -> Tensor:
+            graph.replay()
+            return result
+
+        return replay
+
+
+class DecodeStep:
+    """A step of R rows whose inputs lie at a fixed address."""
+
+    def __init__(
+        self, rows: int, model: Transformer, cache: KVCache, routing: RoutingRecorder | None
+    ) -> None:
+        self.model = model
+        self.cache = cache
+        self.routing = routing
+        most_pages = -(-model.config.max_positions // cache.page_size)
+        on_gpu = cache.device.type == "cuda"
+        self._host = torch.zeros(rows, _FIRST_PAGE + most_pages, dtype=torch.int32, pin_memory=on_gpu)
+        self._inputs = self._host.to(cache.device, copy=True)
+        self.fill([])
+
+    def fill(self, rows: list[Row]) -> None:
+        """Set what the next step computes. The step before must have ended."""
+        host = self._host.numpy()
+        for i, row in enumerate(rows):
+            pages, last = np.array(row.pages), row.trunk - 1
+            host[i, :_FIRST_PAGE] = (
+                row.token_ids[0],
+                row.prefix + last,
+                self.cache.places(pages, last),
+                self.cache.first_seen(row),
+                row.trunk,
+                row.slot,
+                row.prefix > 0,
+            )
+            host[i, _FIRST_PAGE : _FIRST_PAGE + len(pages)] = pages
+        spare_place = self.cache.spare_page * self.cache.page_size
+        spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
+        host[len(rows) :, :_FIRST_PAGE] = 0, 0, spare_place, 0, 1, spare_slot, False
+        host[len(rows) :, _FIRST_PAGE:] = self.cache.spare_page
+        self._inputs.copy_(self._host, non_blocking=True)
+
+    def compute(self) -> Tensor:
+        """Logits [R, V]; the routing is counted."""
+        token_ids, positions, places, begins, ends, slots, prefixed = self._inputs[:, :_FIRST_PAGE].unbind(1)
+        attend = CachedAttention(
+            self.cache,
+            Writes(None, self.cache.indices(places.long())),
+            FusedReads(self._inputs[:, _FIRST_PAGE:], begins, ends),
+            prefixed=prefixed.bool() if self.cache.prefix else None,
+        )
+        observe = self.routing.observe if self.routing else None
+        x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)
+        if self.routing:
+            self.routing.end_step(TokenOwners.decoding(slots.long(), self.routing.slots))
+        logits: Tensor = self.model.head(x)
+        return logits
+
+
+def padded_rows(rows: int) -> int:
+    """The size of the captured step for so many rows: 1, 2, 4, 8, 16, 32, 48, 64 and so on."""
+    return 1 << (rows - 1).bit_length() if rows <= _FINE else -(-rows // _FINE) * _FINE

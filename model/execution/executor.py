@@ -1,0 +1,104 @@
+"""Runs steps on one rank: the network, its cache and the routing counters.
+
+With tensor parallelism every rank has an executor and runs the same steps in the same order; see
+`model.execution.ranks`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.attention.cached_attention import CachedAttention
+from model.attention.flash import wants_flash
+from model.attention.kv_cache import KVCache
+from model.checkpoint.load import load_transformer, random_transformer
+from model.config import ModelConfig
+from model.execution.decode_graphs import DecodeGraphs
+from model.linear.linear import layout_for
+from model.machine.process_memory import keep_freed_memory
+from model.network.tensor_parallel import TensorParallel
+from model.routing.recorder import RoutingRecorder
+from model.routing.token_owners import TokenOwners
+from model.scheduling.batch import Batch
+
+
+class BatchTooLargeError(Exception):
+    """The device's memory does not suffice for the step."""
+
+
+@dataclass(frozen=True)
+class ExecutorOptions:
+    folder: Path
+    dtype: torch.dtype
+    device: torch.device
+    threads: int
+    slots: int
+    pages: int
+    page_size: int
+    quantization: str
+    attention: str
+    statistics: bool
+    random_weights: bool = False
+
+
+class Executor:
+    def __init__(self, options: ExecutorOptions, tp: TensorParallel) -> None:
+        torch.set_num_threads(options.threads)
+        keep_freed_memory()
+        self.device, self.size = options.device, tp.size
+        config = ModelConfig.from_folder(options.folder)
+        layout = layout_for(options.dtype, options.device, options.quantization)
+        fused = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
+        make = random_transformer if options.random_weights else load_transformer
+        self.model = make(options.folder, options.dtype, options.device, tp)
+        if layout is not None:
+            self.model.lay_out(layout)
+        self.cache = KVCache(
+            config, options.pages, options.page_size, tp, options.dtype, options.device, fused
+        )
+        self.routing = None
+        if options.statistics and config.num_experts and tp.rank == 0:
+            self.routing = RoutingRecorder(config, options.slots, options.device)
+        self.graphs = None
+        if fused and self.model.never_waits:
+            self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
+
+    @torch.inference_mode()
+    def forward(self, batch: Batch) -> Tensor:
+        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`.
+
+        BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
+        may be tried. Among several ranks it can't be: the others wait for this one in a collective.
+        """
+        try:
+            if self.graphs and batch.decodes:
+                return self.graphs.logits(batch.rows)
+            owners = TokenOwners.of(batch, self.routing.slots, self.device) if self.routing else None
+            logits = self._logits(batch)
+        except torch.OutOfMemoryError as error:
+            if self.size > 1:
+                raise
+            if self.routing:
+                self.routing.forget_step()
+            raise BatchTooLargeError from error
+        if self.routing and owners:
+            self.routing.end_step(owners)
+            if batch.becomes_prefix:
+                self.routing.take_prefix()
+        return logits
+
+    def _logits(self, batch: Batch) -> Tensor:
+        torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
+        mask = batch.mask.to(self.device)
+        token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
+        predicting = batch.predicting().to(self.device)
+        observe = self.routing.observe if self.routing else None
+        if batch.becomes_prefix:
+            self.cache.prefix.clear()
+            if self.graphs:
+                self.graphs.forget()
+        x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
+        logits: Tensor = self.model.head(x[predicting])
+        return logits

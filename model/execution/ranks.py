@@ -1,0 +1,166 @@
+"""The ranks of a replica: rank 0 is the caller's process, the others are its children.
+
+Rank 0 sends every step through each child's standard input, so a waiting child needs no timeout and sees the
+end of the file when its parent is gone. What the ranks compute together goes over torch.distributed: NCCL on
+GPUs, gloo on the loopback interface on CPU. Any rank's death ends the replica: the others fail in their next
+collective.
+"""
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from model.execution.executor import Executor, ExecutorOptions
+from model.network.tensor_parallel import TensorParallel
+from model.scheduling.batch import Batch
+
+_COLLECTIVE_TIMEOUT = timedelta(minutes=5)
+_PARENT_CHECK_SECONDS = 0.5
+
+
+class RankError(RuntimeError):
+    """A rank ended, or does not start."""
+
+
+class Ranks:
+    """Runs steps on all ranks; `forward` gives rank 0's logits."""
+
+    def __init__(self, options: ExecutorOptions, tensor_parallel: int) -> None:
+        if tensor_parallel > 1 and dist.is_initialized():
+            raise RuntimeError(
+                "this process holds a replica with tensor_parallel > 1 already; close it first"
+            )
+        self._children: list[subprocess.Popen[bytes]] = []
+        try:
+            if tensor_parallel > 1:
+                self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
+                store = Path(self._rendezvous.name) / "store"
+                for rank in range(1, tensor_parallel):
+                    self._children.append(_start(rank, tensor_parallel, store, options))
+                _wait_for(self._children, store)
+                _join(0, tensor_parallel, store, options)
+            self.local = Executor(options, TensorParallel(0, tensor_parallel))
+        except BaseException:
+            self.close()
+            raise
+
+    def forward(self, batch: Batch) -> Tensor:  # [M, V]
+        if self._children:
+            step = pickle.dumps(batch)
+            for rank, child in enumerate(self._children, start=1):
+                assert child.stdin is not None
+                try:
+                    child.stdin.write(step)
+                    child.stdin.flush()
+                except BrokenPipeError as error:
+                    raise RankError(f"rank {rank} ended; its output says why") from error
+        return self.local.forward(batch)
+
+    @property
+    def process_ids(self) -> list[int]:
+        return [os.getpid(), *(child.pid for child in self._children)]
+
+    def close(self) -> None:
+        for child in self._children:
+            child.kill()
+            child.wait()
+            assert child.stdin is not None
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+        if self._children:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+            self._rendezvous.cleanup()
+            self._children = []
+
+
+def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subprocess.Popen[bytes]":
+    here = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    # -P: the caller's current folder may hold a model.py of its own.
+    command = [sys.executable, "-P", "-m", "model.execution.ranks"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
+    assert child.stdin is not None
+    if options.device.type == "cuda":
+        options = replace(options, device=torch.device("cuda", rank))
+    child.stdin.write(pickle.dumps((os.getpid(), rank, size, store, options)))
+    child.stdin.flush()
+    return child
+
+
+def _wait_for(children: "list[subprocess.Popen[bytes]]", store: Path) -> None:
+    """Until every child has come to the rendezvous: torch would wait for a dead one until its timeout.
+
+    RuntimeError if one of them ended, or if they have not all come within the time of a collective.
+    """
+    deadline = time.monotonic() + _COLLECTIVE_TIMEOUT.total_seconds()
+    for rank, child in enumerate(children, start=1):
+        while not _arrival(rank, store).exists():
+            if child.poll() is not None:
+                raise RankError(
+                    f"rank {rank} ended with code {child.returncode} while it started; its output says why"
+                )
+            if time.monotonic() > deadline:
+                raise RankError(f"rank {rank} did not start within {_COLLECTIVE_TIMEOUT}")
+            time.sleep(0.02)
+
+
+def _arrival(rank: int, store: Path) -> Path:
+    return store.with_name(f"rank-{rank}")
+
+
+def _join(rank: int, size: int, store: Path, options: ExecutorOptions) -> None:
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+    if options.device.type == "cuda":
+        torch.cuda.set_device(options.device)
+    _arrival(rank, store).touch()
+    dist.init_process_group(
+        "nccl" if options.device.type == "cuda" else "gloo",
+        init_method=f"file://{store}",
+        rank=rank,
+        world_size=size,
+        timeout=_COLLECTIVE_TIMEOUT,
+    )
+
+
+def _die_with(parent: int) -> None:
+    """End this process when the parent's has ended.
+
+    Linux' PR_SET_PDEATHSIG would do so when the parent's loading *thread* ends.
+    """
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+def _follow() -> None:
+    """A child's whole life: join the group, load its part, run every step that comes."""
+    steps = sys.stdin.buffer
+    parent, rank, size, store, options = pickle.load(steps)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    _join(rank, size, store, options)
+    executor = Executor(options, TensorParallel(rank, size))
+    while True:
+        try:
+            batch = pickle.load(steps)
+        except EOFError:
+            return
+        executor.forward(batch)
+
+
+if __name__ == "__main__":
+    _follow()

@@ -1,0 +1,1 @@
+"""How weights multiply rows: as they lie, laid out for the CPU, or quantized."""

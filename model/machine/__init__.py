@@ -1,0 +1,1 @@
+"""What the machine offers: device, number type, memory."""

@@ -1,0 +1,1 @@
+"""Mixtral's network: embedding, attention, experts, norm and head, each rank's share of them."""

@@ -1,0 +1,93 @@
+"""Mixtral (arXiv 2401.04088) and, without experts, Mistral-7B (arXiv 2310.06825).
+
+B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A batch comes left-padded,
+[B, T] with its mask; from the embedding on, only the N real tokens are computed.
+"""
+
+from torch import Tensor, nn
+
+from model.config import ModelConfig
+from model.linear.linear import Layout
+from model.network.attention import Attend, Attention, PaddedAttention
+from model.network.experts import Experts, FeedForward, RoutingObserver
+from model.network.layers import RMSNorm, RoPE
+from model.network.tensor_parallel import TensorParallel, VocabParallelEmbedding
+
+
+class Block(nn.Module):
+    def __init__(self, layer: int, config: ModelConfig, tp: TensorParallel) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.attention = Attention(layer, config, tp)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+        self.feed_forward = Experts(layer, config, tp) if config.num_experts else FeedForward(config, tp)
+
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, observe: RoutingObserver | None
+    ) -> Tensor:  # [N, D] -> [N, D]
+        x = x + self.attention(self.attention_norm(x), rope, attend)
+        mixed: Tensor = x + self.feed_forward(self.ffn_norm(x), observe)
+        return mixed
+
+
+class Transformer(nn.Module):
+    """The network; its weights are uninitialised until a checkpoint or a trainer fills them."""
+
+    def __init__(self, config: ModelConfig, tp: TensorParallel | None = None) -> None:
+        super().__init__()
+        tp = tp or TensorParallel()
+        self.config = config
+        self.tp = tp
+        self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+        self.rope = RoPE(config.head_dim, config.rope_theta)
+        self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
+        self.norm = RMSNorm(config.dim, config.norm_eps)
+        self.head = (
+            self.embedding
+            if config.tie_embeddings
+            else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
+        )
+
+    def lay_out(self, layout: Layout) -> None:
+        """Lay out all weights that multiply; they are parameters no more.
+
+        Embeddings, norms and routers stay as they are, and so does a head that is the embedding.
+        """
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            block.attention.lay_out(layout)
+            block.feed_forward.lay_out(layout)
+        if self.head is not self.embedding:
+            self.head.lay_out(layout)
+
+    @property
+    def never_waits(self) -> bool:
+        """Whether its layers run without waiting for the device."""
+        return all(isinstance(block, Block) and block.feed_forward.never_waits for block in self.blocks)
+
+    def hidden(
+        self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None
+    ) -> Tensor:
+        """Real tokens and their positions, [N] each -> normalised hidden states [N, D].
+
+        `attend` decides which tokens each one sees; `observe` is shown every layer's routing.
+        """
+        x = self.embedding.embed(token_ids)
+        rope = self.rope(positions, x.dtype)
+        for block in self.blocks:
+            x = block(x, rope, attend, observe)
+        normalised: Tensor = self.norm(x)
+        return normalised
+
+    def forward(self, token_ids: Tensor, mask: Tensor, observe: RoutingObserver | None = None) -> Tensor:
+        """A left-padded batch without a cache: token ids and mask, [B, T] each -> logits [B, T, V].
+
+        The mask is True at real tokens; logits at pads are zero.
+        """
+        positions = mask.long().cumsum(1) - 1
+        attend = PaddedAttention(mask, self.config.sliding_window)
+        x = self.hidden(token_ids[mask], positions[mask], attend, observe)
+        logits: Tensor = self.head(x)
+        padded = logits.new_zeros(*mask.shape, self.config.vocab_size)
+        padded[mask] = logits
+        return padded

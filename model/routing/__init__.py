@@ -1,0 +1,1 @@
+"""Which experts the router chose, counted where it happens."""

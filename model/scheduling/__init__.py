@@ -1,0 +1,1 @@
+"""Which rows run in a step, and which pages of the cache they have."""

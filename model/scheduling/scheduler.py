@@ -1,0 +1,144 @@
+"""Which waiting rows are prefilled next, and which pages of the cache rows have.
+
+Rows are admitted only while the worst case of all that run fits, so nothing is ever preempted. Rows prefilled
+together are of similar length. The row that has waited longest chooses the length; where it does not fit yet,
+a bounded number of others may go before it: no row starves.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from model.requests.choice_tree import NO_CHOICES
+from model.requests.request import Request
+from model.requests.sampling_params import stream_of
+from model.scheduling.batch import Phase, Row
+from model.scheduling.pages import Growth, PageAllocator, worst_case
+
+MAX_OVERTAKING = 64
+
+
+@dataclass
+class Sequence:
+    """A row on its way through the engine."""
+
+    request: Request
+    prefix: int  # tokens of its prompt that are shared, and computed already
+    stream: int  # of random numbers
+    slot: int = -1
+    cached: int = 0  # tokens behind the prefix that the model has seen
+    pages: list[int] = field(default_factory=list)
+    token_ids: list[int] = field(default_factory=list)  # generated
+    logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Those that it has to compute itself."""
+        return len(self.request.prompt_token_ids) - self.prefix
+
+    def prompt(self) -> Row:
+        """What it has to compute first: its own part of the prompt, and its choices."""
+        own, tree = self.request.prompt_token_ids[self.prefix :], self.request.choices or NO_CHOICES
+        return Row(Phase.PREFILL, self.slot, 0, own, self.pages, tree, self.prefix)
+
+    def next_token(self) -> Row:
+        last = self.token_ids[-1:]
+        return Row(Phase.DECODE, self.slot, self.cached, last, self.pages, prefix=self.prefix)
+
+    def growth(self, kept: int) -> Growth | None:
+        """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
+        most = self.request.cache_tokens
+        return Growth(kept, most - self.prefix - kept) if most else None
+
+
+class Scheduler:
+    def __init__(self, slots: int, pages: int, page_size: int, prefill_tokens: int) -> None:
+        self.prefill_tokens = prefill_tokens
+        self.page_size = page_size
+        self.pages = PageAllocator(pages)
+        self.free_slots = list(reversed(range(slots)))
+        self.running: dict[int, Sequence] = {}  # by slot
+        self.prefix: list[int] = []
+        self._buckets: dict[int, deque[tuple[int, Sequence]]] = {}
+        self._arrivals = 0
+        self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
+
+    def add(self, request: Request) -> None:
+        prompt, shared = request.prompt_token_ids, len(self.prefix)
+        if len(prompt) <= shared or prompt[:shared] != self.prefix:
+            shared = 0
+        sequence = Sequence(request, shared, stream_of(request.params.seed, request.key))
+        bucket = _bucket(sequence.prompt_tokens)
+        self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
+        self._arrivals += 1
+
+    @property
+    def idle(self) -> bool:
+        return not self.running and not self._buckets
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not admitted yet."""
+        return sum(map(len, self._buckets.values()))
+
+    def next_step(self) -> tuple[list[Sequence], list[Sequence]]:
+        """Rows that decode a token now, and rows to prefill beside them, all with pages for it."""
+        decoding = list(self.running.values())
+        growth = [sequence.growth(sequence.cached + 1) for sequence in decoding]
+        admitted = self._admit([one for one in growth if one is not None])
+        for sequence in decoding:
+            self._make_room(sequence, sequence.cached + 1)
+        for sequence in admitted:
+            if sequence.request.cache_tokens:
+                self._make_room(sequence, sequence.prompt_tokens)
+        return decoding, admitted
+
+    def release(self, sequence: Sequence) -> None:
+        del self.running[sequence.slot]
+        self.pages.give(sequence.pages)
+        self.free_slots.append(sequence.slot)
+
+    def _admit(self, growth: list[Growth]) -> list[Sequence]:
+        """Waiting rows of one bucket that fit beside the running ones, which will have grown so."""
+        for bucket in self._eligible():
+            admitted = self._admit_from(bucket, growth)
+            if admitted:
+                return admitted
+        return []
+
+    def _eligible(self) -> Iterator[int]:
+        """Buckets, the one whose first row has waited longest first; alone, if it was overtaken too often."""
+        order = sorted(self._buckets, key=lambda bucket: self._buckets[bucket][0][0])
+        return iter(order if self._overtaken < MAX_OVERTAKING else order[:1])
+
+    def _admit_from(self, bucket: int, growth: list[Growth]) -> list[Sequence]:
+        waiting, tokens = self._buckets[bucket], 0
+        oldest = min(queue[0][0] for queue in self._buckets.values())
+        first = waiting[0][0] == oldest
+        admitted: list[Sequence] = []
+        while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
+            sequence = waiting[0][1]
+            tokens += sequence.request.prefill_tokens - sequence.prefix
+            if admitted and tokens > self.prefill_tokens:
+                break
+            grown = sequence.growth(sequence.prompt_tokens)
+            if grown is not None:
+                if worst_case([*growth, grown], self.page_size) > self.pages.pages:
+                    break
+                growth.append(grown)
+            waiting.popleft()
+            self._overtaken = 0 if first else self._overtaken + 1
+            sequence.slot = self.free_slots.pop()
+            self.running[sequence.slot] = sequence
+            admitted.append(sequence)
+        if not waiting:
+            del self._buckets[bucket]
+        return admitted
+
+    def _make_room(self, sequence: Sequence, tokens: int) -> None:
+        sequence.pages += self.pages.take(-(-tokens // self.page_size) - len(sequence.pages))
+
+
+def _bucket(length: int) -> int:
+    """Lengths of a bucket differ by less than a factor of two."""
+    return length.bit_length()

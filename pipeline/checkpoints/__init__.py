@@ -1,0 +1,1 @@
+"""Where a checkpoint lies, and what it is."""

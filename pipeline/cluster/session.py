@@ -1,0 +1,89 @@
+"""The Ray session: join the cluster there is or start one here, and what its errors mean for the job."""
+
+import logging
+import os
+import re
+import warnings
+from itertools import dropwhile
+
+import ray
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+from ray.util.annotations import RayDeprecationWarning
+
+from pipeline.cluster.cpu_priority import giving_way
+from pipeline.cluster.resources import TASK_OPTIONS
+from pipeline.errors import ConfigError, JobError
+from pipeline.storage.urls import redact
+
+_OS_ERRORS = (
+    "OSError",
+    "PermissionError",
+    "FileNotFoundError",
+    "TimeoutError",
+    "ConnectionError",
+    "MemoryError",
+)
+_NEXT_LINK = re.compile(
+    r"\n\n(?:The above exception was the direct cause of the following exception"
+    r"|During handling of the above exception, another exception occurred):\n\n"
+)
+_WRAPPER = "ray.exceptions.UserCodeException"
+_ADVICE = "\nFailed to apply UDF transform"  # Ray puts it behind the message
+
+
+def connect() -> None:
+    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way.
+
+    JobError if there is none and none can be started.
+    """
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_task_oom_retries", str(TASK_OPTIONS["max_retries"]))
+        local = os.environ.get("RAY_ADDRESS", "local") == "local"
+        # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
+        try:
+            with giving_way():
+                ray.init(
+                    "local" if local else None,
+                    logging_level=logging.ERROR,
+                    include_dashboard=False if local else None,
+                )
+        except Exception as error:  # Ray raises bare ones too
+            what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
+            raise JobError(
+                f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}; "
+                "`python -m jobs doctor` looks further"
+            ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+
+
+def as_job_error(error: RayError) -> JobError:
+    """What failed, for the user; exceptions that may quote a row are named only."""
+    kind = message = ""
+    if isinstance(error, RayTaskError):
+        kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
+    if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
+        return ConfigError(message)
+    tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
+    if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
+        what = "a process that reads or publishes shards was killed again and again, too little memory?"
+    elif tellable:
+        what = f"{kind.rpartition('.')[2]}: {message}"
+    else:
+        what = f"{kind or type(error).__name__}, see Ray's logs"
+    return JobError(
+        f"the job failed ({what}); what is committed stays: mend the cause and run the same command again"
+    )
+
+
+def _raised_in_task(text: str) -> str:
+    """What a task raised, as `kind: message`, from what Ray prints of it: it may keep no object of that.
+
+    Of each link of a chain of exceptions it prints who ran it, indented frames, and the exception.
+    """
+    *causes, last = _NEXT_LINK.split(text.partition(_ADVICE)[0])
+    if causes and f"\n{_WRAPPER}: " in last:
+        last = causes[-1]
+    lines = last.split("\n")[1:]
+    return "\n".join(dropwhile(lambda line: line.startswith(" "), lines)).strip()

@@ -1,0 +1,174 @@
+"""The steps by which a shard is committed and a job resumes and ends, free of Ray, clocks and I/O.
+
+The same code runs on a real store and in a simulator that stops it between any two operations, see
+`operations`; how a job begins and is extended is in `planning`.
+
+    _job/router/<shard>-<hash>.parquet      a shard's router table, as an attempt counted it
+    generations/part-<ordinal>-<shard>.parquet   its rows: creating this file is the commit
+    _SUCCESS                                every part of plan-000 is there; names each with its sha256
+    _SUCCESS-001                            the same for plan-001, and so on
+
+A part names its router table, so the one atomic creation picks the pair; tables that no part names are
+leftovers of attempts that lost. A job is complete when each of its plan files has its _SUCCESS: one that was
+complete and is extended is so no longer, though what _SUCCESS says of its first plan stays true. Nothing is
+ever changed or deleted.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from pipeline.durable.job_start import plan_path
+from pipeline.durable.operations import Create, List, Read, Steps
+from pipeline.errors import ConfigError, JobError
+from pipeline.shards.plan import Plan
+from pipeline.shards.shard import Shard
+
+SUCCESS = "_SUCCESS"
+PARTS = "generations"
+# Parts that are listed one answer after the other. No multiple of the 1,000 in an answer: it would take one
+# more to see that nothing lies between the last of them and the next cut.
+_BETWEEN_CUTS = 7_500
+_READABLE = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+
+
+@dataclass(frozen=True)
+class RouterTable:
+    """What a part's footer says of the router table that belongs to it."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    path: str
+    sha256: str | None  # None: another attempt had committed the shard before
+
+
+def part_path(shard: Shard) -> str:
+    return f"{PARTS}/{_part_name(shard.ordinal)}-{shard.id}.parquet"
+
+
+def _part_name(ordinal: int) -> str:
+    """How the name of a shard's part begins."""
+    return f"part-{ordinal:06d}"
+
+
+def router_path(shard: Shard, sha256: str) -> str:
+    return f"_job/router/{shard.id}-{sha256[:16]}.parquet"
+
+
+def success_path(number: int) -> str:
+    """Of the plan file with this number."""
+    return f"{SUCCESS}-{number:03d}" if number else SUCCESS
+
+
+def parts_there(plan: Plan) -> Steps[set[str]]:
+    """The paths of all parts, also of those that are not of this plan."""
+    cuts = sorted(_part_name(ordinal) for ordinal in range(_BETWEEN_CUTS, len(plan.shards), _BETWEEN_CUTS))
+    return {path for path in (yield List(PARTS, tuple(cuts))) if path.endswith(".parquet")}
+
+
+def remaining(plan: Plan) -> Steps[list[Shard]]:
+    """The shards that are not committed; ConfigError if parts of another job lie among them."""
+    listed = yield from parts_there(plan)
+    missing = [shard for shard in plan.shards if part_path(shard) not in listed]
+    # Strange ones are looked for only where there must be some: no two shards have one part.
+    if len(listed) > len(plan.shards) - len(missing):
+        yield from _check_strange(plan, listed)
+    return missing
+
+
+def publish(
+    shard: Shard,
+    router_table: bytes | None,
+    make_part: Callable[[RouterTable | None], bytes],
+) -> Steps[Published]:
+    """Commit a shard's rows.
+
+    `make_part` gets the router table's name and hash for the part's footer (None: there is no table). The
+    name follows from the content, so attempts share a table only where they counted the same.
+    """
+    table = None
+    if router_table is not None:
+        sha256 = _sha256(router_table)
+        table = RouterTable(router_path(shard, sha256), sha256)
+        yield Create(table.path, router_table)
+    part = make_part(table)
+    created = yield Create(part_path(shard), part)
+    return Published(part_path(shard), _sha256(part) if created else None)
+
+
+def finalize(
+    plan: Plan,
+    summaries: Sequence[Mapping[str, Any]],
+    known: Mapping[str, str | None] = {},
+) -> Steps[None]:
+    """Write the `_SUCCESS` of every plan file once all shards of `plan` are committed.
+
+    `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
+    store holds them; `known` may give hashes, by path, of those that this run created or read itself.
+    """
+    missing = yield from remaining(plan)
+    if missing:
+        raise _lost(missing)
+    by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
+    for number in reversed(range(len(by_file))):  # _SUCCESS, which everybody knows, comes last
+        if (yield Read(success_path(number))) is not None:
+            continue
+        shards, summary = by_file[number]
+        parts = yield from _hashed(shards, known)
+        success = {
+            **summary,
+            "format_version": 1,
+            "rows": sum(shard.rows for shard in shards),
+            "parts": parts,
+        }
+        yield Create(success_path(number), orjson.dumps(success, option=_READABLE))
+
+
+def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[list[dict[str, Any]]]:
+    parts = []
+    for shard in shards:
+        path = part_path(shard)
+        sha256 = known.get(path)
+        if sha256 is None:
+            part = yield Read(path)
+            if part is None:
+                raise _lost([shard])
+            sha256 = _sha256(part)
+        parts.append({"path": path, "sha256": sha256, "rows": shard.rows})
+    return parts
+
+
+def _lost(shards: Sequence[Shard]) -> JobError:
+    return JobError(
+        f"output.path lacks {len(shards)} shards that were committed, {shards[0].id} for one: all machines "
+        "must see the same folder; run the same command again"
+    )
+
+
+def _check_strange(plan: Plan, listed: set[str]) -> Steps[None]:
+    """ConfigError if parts are there that are of no plan, those of later plan files left out."""
+    strange = sorted(listed.difference(map(part_path, plan.shards)))
+    if (yield Read(plan_path(plan.plan_files))) is not None:
+        # Another run has extended the job meanwhile; ordinals go on where those of this plan end.
+        strange = [path for path in strange if _ordinal(path) < len(plan.shards)]
+    if strange:
+        raise ConfigError(
+            f"output.path: {len(strange)} files in it are not of this job, {strange[0]} for one; "
+            "choose an empty folder"
+        )
+
+
+def _ordinal(path: str) -> int:
+    ordinal = path.removeprefix(f"{PARTS}/part-").partition("-")[0]
+    return int(ordinal) if ordinal.isdecimal() else -1
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,106 @@
+"""What makes two runs the same job: the spec, and a sentence on how two specs differ.
+
+The spec holds what the rows depend on. What a second run may change, because it moves only time or
+memory, stays out: where the checkpoint and the output lie, how many replicas, how large the batches.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.config.job import JobConfig
+from pipeline.errors import ConfigError, shortened
+
+FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
+FREE = (
+    "job",
+    "model.path",
+    "engine.replicas",
+    "engine.progress_deadline_s",
+    "output.path",
+    "errors",
+)
+# What moves a result's last bits only; with engine.deterministic: shard these count too.
+FREE_BUT_FOR_BITS = (
+    "model.tensor_parallel",
+    "model.attention",
+    "engine.threads",
+    "engine.max_batch_rows",
+    "engine.kv_cache_tokens",
+)
+
+
+def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
+    """The spec of a job, as JSON keeps it."""
+    data = config.model_dump(mode="json")
+    free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
+    if config.model.quantization != "none":
+        free.discard("model.tensor_parallel")  # a rank rounds its own share of a row by itself
+    for key in free:
+        *sections, last = key.split(".")
+        section = data
+        for name in sections:
+            section = section[name]
+        section.pop(last)
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": data,
+        "checkpoint": checkpoint_fingerprint,
+        "tokenizer": tokenizer_fingerprint,
+    }
+
+
+def spec_bytes(spec: Mapping[str, Any]) -> bytes:
+    """The file `_job/spec.json`; equal specs give equal bytes."""
+    return json.dumps(dict(spec), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def spec_digest(spec: Mapping[str, Any]) -> str:
+    """Tells jobs apart whose rows may differ."""
+    return hashlib.sha256(spec_bytes(spec)).hexdigest()
+
+
+def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
+    """ConfigError that names every difference, if the output folder belongs to another job than `spec`."""
+    if stored == spec_bytes(spec):
+        return
+    try:
+        theirs = json.loads(stored)
+        theirs["config"], theirs["format_version"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(
+            "output.path: its _job/spec.json is not one of mixtray; choose another folder"
+        ) from None
+    ours = json.loads(spec_bytes(spec))
+    differences = []
+    if theirs["format_version"] != ours["format_version"]:
+        differences.append(f"format version {theirs['format_version']} (now {ours['format_version']})")
+    before, now = _flat(theirs["config"]), _flat(ours["config"])
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
+    if theirs["format_version"] == ours["format_version"]:  # another takes other fingerprints
+        for part in ("checkpoint", "tokenizer"):
+            if theirs.get(part) != ours[part]:
+                differences.append(f"{part}: other content than at the start")
+    if differences:
+        raise ConfigError(
+            "output.path: this folder holds another job (" + "; ".join(differences) + "); "
+            "give the job its own output.path, or undo the change to go on with the old one"
+        )
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested sections as dotted keys; a key without a value is as good as absent."""
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            flat[prefix + key] = value
+    return flat
+
+
+def _quoted(value: Any) -> str:
+    return "absent" if value is None else shortened(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,141 @@
+"""How a process tries a shard: whole at first, and piece by piece alone once it is suspected.
+
+Every try is counted in the store before it begins, so that a row that kills its process is found and
+quarantined however often the process is started anew; see `attempts`. Like the protocol's, the steps are a
+generator, so the simulator kills the very code that replicas run.
+
+There are two ways. `try_shard` keeps the batches full: shards run beside each other, and what a piece gave is
+published. `try_shard_together` makes what is published a function of the shard and its quarantined rows.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.job import MAX_CRASHED_ROWS
+from pipeline.durable.attempts import (
+    FOLDER,
+    Attempt,
+    Piece,
+    count_attempt,
+    deaths,
+    pieces_to_run_alone,
+    quarantined,
+    read_attempts,
+    suspected,
+)
+from pipeline.durable.operations import Operation, Steps
+from pipeline.errors import JobError
+from pipeline.shards.shard import Shard
+
+
+@dataclass(frozen=True)
+class Enter:
+    """Wait until the process may run this shard beside others, or alone, and keep it so to the try's end.
+
+    A shard that left between two of its pieces could be blamed for a neighbour that kills the process.
+    """
+
+    alone: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run these rows to their end, as one group; of a row that is run again, the last outcome counts."""
+
+    rows: tuple[int, ...]  # counted from the shard's first
+
+
+Try = Generator[Operation | Enter | Run, Any, set[int]]
+TryShard = Callable[[Shard, str, int], Try]
+
+
+def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS) -> Try:
+    """Runs every row of a shard but those quarantined, and returns these, counted from its first row.
+
+    Once `max_attempts` was raised, a shard may count as unsuspected again: then all its rows are run.
+    JobError if more than `max_crashed_rows` are in quarantine.
+    """
+    attempts = yield from read_attempts(shard)
+    if not suspected(attempts, max_attempts):
+        yield Enter(alone=False)
+        yield from count_attempt(shard, _whole(shard, process), len(attempts))
+        yield Run(tuple(range(shard.rows)))
+        return set()
+    bad = _quarantined_few(attempts, shard, max_crashed_rows)
+    if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
+        yield Enter(alone=True)
+        number = yield from _run_alone(pieces, shard, process, len(attempts))
+        yield from _say_through(shard, process, number)
+    return bad
+
+
+def try_shard_together(
+    shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS
+) -> Try:
+    """Like `try_shard`, but the last run is of all rows together that are not quarantined, and of no others.
+
+    Pieces only look for the row that kills. JobError also if the rows together killed their process
+    max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
+    """
+    attempts = yield from read_attempts(shard)
+    bad: set[int] = set()
+    if suspected(attempts, max_attempts):
+        bad = _quarantined_few(attempts, shard, max_crashed_rows)
+    together = tuple(row for row in range(shard.rows) if row not in bad)
+    if not together:
+        return bad
+    died = sum(not attempt.alone for attempt in deaths(attempts))
+    if died >= max(1, max_attempts - 1) + max_attempts:
+        raise JobError(
+            f"the rows of shard {shard.id} killed their process {died} times when they ran together, though "
+            "not in pieces: if the processes were killed from outside, raise errors.max_attempts and go on; "
+            "if not, look for the cause in the logs of the replicas, or give the job another output.path and "
+            "a smaller input.shard_rows or engine.max_batch_rows, or engine.deterministic: none"
+        )
+    yield Enter(alone=True)
+    pieces = pieces_to_run_alone(attempts, shard.rows, max_attempts)
+    number = yield from _run_alone(pieces, shard, process, len(attempts))
+    number = yield from count_attempt(shard, _whole(shard, process), number)
+    yield Run(together)
+    yield from _say_through(shard, process, number)
+    return bad
+
+
+def give_up(shard: Shard, process: str) -> Steps[None]:
+    """Note that a process which goes on leaves its try of this shard: its end will not count as a death.
+
+    Also where it has not noted any try: that note may be on its way to the store.
+    """
+    attempts = yield from read_attempts(shard)
+    yield from _say_through(shard, process, len(attempts))
+
+
+def _quarantined_few(attempts: list[Attempt], shard: Shard, most: int) -> set[int]:
+    """The rows in quarantine; JobError if they are more than `most`."""
+    bad = quarantined(attempts)
+    if len(bad) > most:
+        raise JobError(
+            f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone, the last time "
+            f"{deaths(attempts)[-1].process}: look for the cause in the logs of the replicas. If it is the "
+            "rows, raise errors.max_crashed_rows and run the same command again; if it was the model or that "
+            f"machine, mend it and remove {FOLDER}/{shard.id}-* first"
+        )
+    return bad
+
+
+def _whole(shard: Shard, process: str) -> Attempt:
+    return Attempt(Piece(0, shard.rows), process, alone=False)
+
+
+def _run_alone(
+    pieces: list[Piece], shard: Shard, process: str, number: int
+) -> Generator[Operation | Run, Any, int]:
+    for piece in pieces:
+        number = yield from count_attempt(shard, Attempt(piece, process, alone=True), number)
+        yield Run(tuple(range(piece.first, piece.end)))
+    return number
+
+
+def _say_through(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
+    yield from count_attempt(shard, Attempt(Piece(0, 0), process, alone=True), number)

@@ -1,0 +1,1 @@
+"""From finished shards to the output folder: parts, router tables, the report."""

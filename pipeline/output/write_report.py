@@ -1,0 +1,133 @@
+"""What a run leaves for people: router tables and a report over all parts, whoever committed them."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+
+from pipeline.durable.commit import part_path, parts_there, success_path
+from pipeline.durable.job_start import begun
+from pipeline.durable.operations import execute
+from pipeline.errors import JobError, quoting_no_row
+from pipeline.output.committed_parts import Parts, read_parts, write_router_tables
+from pipeline.preflight.job import Job
+from pipeline.preflight.job_plan import joined
+from pipeline.reporting.report import Report, make_report, to_html
+from pipeline.reporting.summary import ShardSummary
+from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
+from pipeline.router.sums import Sums, are_merged, merge
+from pipeline.shards.plan import Plan
+from pipeline.storage.store import Store
+from pipeline.storage.urls import redact
+
+# For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 15.
+_SECONDS_TO_ADD_UP = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Total:
+    parts: list[Parts]  # by plan file, without their router tables
+    router: Sums  # of all
+
+
+def write_report(
+    job: Job,
+    store: Store,
+    state: str,
+    new: Sequence[ShardSummary],
+    seconds: float,
+    known: Mapping[str, str | None] = {},
+) -> tuple[Report, list[Parts]]:
+    """Write the tables and the report; returns it, and what the parts of each plan file come to.
+
+    `known` has the hashes of parts that this run created, by path; those parts are not read whole.
+
+    The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
+    this one was adding up, the files here would be older than its own: then they are written again.
+
+    An interrupted run that has no time to read all parts leaves the tables as they are, and out of the report
+    what it did not add up.
+    """
+    plan, committed = _look(job, store)
+    while True:
+        total = _add_up(store, plan, committed, state, known)
+        of_job = _state(state, _complete(plan, committed))
+        report = _write(job, store, plan, committed, total, of_job, new, seconds)
+        before = committed
+        plan, committed = _look(job, store)
+        if committed == before or not _complete(plan, committed):
+            return report, total.parts if total else []
+
+
+def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
+    """The report of a run that was stopped; where it can't be written, a warning says why."""
+    try:
+        with quoting_no_row():
+            write_report(job, store, "interrupted", new, seconds)
+    except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
+        logger.warning("no report was written: %s", redact(str(error)))
+
+
+def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
+    plan = joined(execute(begun(job.spec), store))
+    return plan, execute(parts_there(plan), store)
+
+
+def _complete(plan: Plan, committed: set[str]) -> bool:
+    return all(part_path(shard) in committed for shard in plan.shards)
+
+
+def _state(of_run: str, complete: bool) -> str:
+    """What to say of the whole job."""
+    if complete:
+        return "done"
+    return "extended" if of_run == "done" else of_run
+
+
+def _add_up(
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None]
+) -> _Total | None:
+    """Hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
+    done = state == "done"
+    deadline = time.monotonic() + (inf if done else _SECONDS_TO_ADD_UP)
+    of_files: list[Parts] = []
+
+    def router_sums() -> Iterator[Sums]:
+        for number, shards in enumerate(plan.by_plan_file()):
+            paths = [path for path in map(part_path, shards) if path in committed]
+            hashed = done and not store.exists(success_path(number))
+            parts = read_parts(store, paths, hashed, deadline, known)
+            of_files.append(replace(parts, router={}))
+            yield parts.router
+
+    try:
+        router = merge(router_sums())
+    except multiprocessing.TimeoutError:
+        return None
+    return _Total(of_files, router)
+
+
+def _write(
+    job: Job, store: Store, plan: Plan, committed: set[str], total: _Total | None, state: str,
+    new: Sequence[ShardSummary], seconds: float,
+) -> Report:  # fmt: skip
+    experts = summary = None
+    merged = total is not None and are_merged(total.router)
+    if total is not None:
+        experts = write_router_tables(store, total.router)
+        summary = ShardSummary.total(parts.summary for parts in total.parts)
+    if merged:
+        logger.warning(
+            "input.group_by: router statistics name the %d largest groups; all others are counted as %s",
+            MOST_GROUPS,
+            OTHER_GROUP,
+        )
+    rows = sum(shard.rows for shard in plan.shards if part_path(shard) in committed)
+    report = make_report(job.config, store.url(), state, rows, plan.rows, summary, new, seconds, merged)
+    store.replace("report.json", report.to_json())
+    store.replace("report.html", to_html(report, experts))
+    return report

@@ -1,0 +1,171 @@
+"""What a job needs, looked at before a night rests on it: the run's own checks, one finding each."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import ray
+from packaging.requirements import Requirement
+
+from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
+from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
+from pipeline.cluster.session import connect
+from pipeline.config.job import JobConfig
+from pipeline.durable.job_start import begun
+from pipeline.durable.operations import execute
+from pipeline.errors import JobError, kind_and_places
+from pipeline.preflight.job import check_job
+from pipeline.reading.columns import check_columns
+from pipeline.reading.files import expand
+from pipeline.storage.store import LocalStore, Store
+from pipeline.storage.urls import redact
+
+Level = Literal["ok", "warning", "problem"]
+GIB = 1 << 30
+_LEAST_FREE = 2 * GIB
+_RAY_STOPS_AT = 0.95  # of a disk: then Ray makes no more objects on it
+
+
+@dataclass(frozen=True)
+class Finding:
+    what: str
+    level: Level
+    text: str
+
+
+def examine(config: JobConfig) -> Iterator[Finding]:
+    """A finding for each check, as each is done. Writes a probe to the output folder, and no rows."""
+    checks: list[tuple[str, Callable[[], Iterator[tuple[Level, str]]]]] = [
+        ("versions", _versions),
+        ("checkpoint", partial(_checkpoint, config)),
+        ("input", partial(_input, config)),
+        ("output", partial(_output, config)),
+        ("disk", partial(_disk, config)),
+        ("cluster", _cluster),
+        ("replicas", partial(_replicas, config)),
+    ]
+    for what, check in checks:
+        try:
+            for level, text in check():
+                yield Finding(what, level, text)
+        except (JobError, OSError) as error:
+            yield Finding(what, "problem", redact(str(error)))
+        except Exception as error:  # a check that breaks is a finding, and the others go on
+            yield Finding(what, "problem", kind_and_places(error))
+
+
+def _versions() -> Iterator[tuple[Level, str]]:
+    found = f"Python {platform.python_version()}"
+    try:
+        wanted = importlib.metadata.requires("mixtray") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield (
+            "warning",
+            f"{found}; mixtray is not installed here, so versions cannot be compared: pip install .",
+        )
+        return
+    for requirement in map(Requirement, wanted):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield "problem", f"{requirement} is not installed: pip install -c constraints.txt ."
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield "problem", f"{requirement.name} is {version}, needed is {requirement.specifier}"
+        if requirement.name in ("ray", "torch"):
+            found += f", {requirement.name} {version}"
+    yield "ok", found
+
+
+def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    job = check_job(config)
+    model = job.model
+    experts = f"{model.num_experts} experts" if model.num_experts else "dense"
+    yield "ok", f"{redact(config.model.path)}: {model.num_layers} layers, {experts}, fits the job"
+
+
+def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    files = expand(config.input)
+    check_columns(files, config.input)
+    size = sum(file.size for file in files)
+    yield "ok", f"{len(files):,} files, {size / GIB:.2f} GiB, with all columns that the job names"
+
+
+def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    store = Store.open(config.output.path)
+    store.probe()
+    begun_before = bool(execute(begun(check_job(config).spec), store))
+    state = "this job began here and will go on" if begun_before else "no job began here yet"
+    yield "ok", f"{store.url()}: can be written, refuses a second creation; {state}"
+
+
+def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    store = Store.open(config.output.path)
+    if isinstance(store, LocalStore):
+        size = sum(file.size for file in expand(config.input))
+        yield _free("output", store.root, max(_LEAST_FREE, 2 * size))
+    yield _free("Ray's temporary files", os.environ.get("RAY_TMPDIR") or "/tmp", _LEAST_FREE)
+
+
+def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
+    place = Path(folder)
+    while not place.exists():
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    text = f"{usage.free / GIB:.1f} GiB free for {what} ({folder})"
+    if usage.used / usage.total > _RAY_STOPS_AT:
+        return "problem", f"{text}: the disk is more than {_RAY_STOPS_AT:.0%} full; make room"
+    if usage.free < needed:
+        return "warning", f"{text}, {needed / GIB:.1f} GiB would be safe; make room"
+    return "ok", text
+
+
+def _cluster() -> Iterator[tuple[Level, str]]:
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address and ":" in address and "://" not in address:  # Ray itself waits long for what isn't there
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        connect()
+    except Exception as error:  # Ray raises what it likes where it finds no cluster
+        where, kind = address or "a local Ray", type(error).__name__
+        yield "problem", f"cannot join {where} ({kind}); check RAY_ADDRESS, the token and `ray status`"
+        return
+    nodes = sum(node["Alive"] for node in ray.nodes())
+    yield "ok", f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
+    if exposed := exposed_dashboard():
+        yield "problem", f"whoever reaches the dashboard at {exposed} can run code here: {WHAT_TO_DO}"
+    else:
+        yield "ok", "no dashboard answers beyond loopback without a token"
+    if address and os.environ.get("RAY_AUTH_MODE") != "token":
+        yield (
+            "warning",
+            "no RAY_AUTH_MODE=token: whoever reaches any of Ray's ports can run code; close them off",
+        )
+
+
+def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    if not ray.is_initialized():
+        yield "warning", "not known without a cluster"
+        return
+    job = check_job(config)
+    planned = plan_resources(job.config, job.model)
+    many = f"up to {planned.replicas}" if job.config.engine.replicas == "auto" else str(planned.replicas)
+    if planned.num_gpus:
+        yield "ok", f"{many}; GPUs of each: {planned.num_gpus}"
+        return
+    memory = f"{replica_bytes(job.config, job.model) / GIB:.1f} GiB at most"
+    text = f"{many}; CPU threads of each: {planned.threads}; its memory: {memory}"
+    if memory_holds(planned, job.config, job.model):
+        yield "ok", text
+    else:
+        yield "warning", f"{text}, which a node may lack: lower engine.replicas or engine.kv_cache_tokens"

@@ -1,0 +1,88 @@
+"""Everything of a job that can be checked before weights are loaded or a byte is written."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.checkpoint.load import check_checkpoint
+from model.config import ModelConfig
+from pipeline.checkpoints.location import checkpoint_fingerprint, local_checkpoint
+from pipeline.config.job import JobConfig
+from pipeline.durable.job_spec import make_spec
+from pipeline.errors import ConfigError
+from pipeline.preflight.fixed_sizes import with_fixed_sizes
+from pipeline.rows.prepare import Preparation
+from pipeline.rows.result_rows import reserved_names
+from pipeline.tasks.generate import Label, make_task
+from pipeline.text.prompts import PromptBuilder
+from pipeline.text.tokenization import Tokenizer
+
+
+@dataclass(frozen=True)
+class Job:
+    config: JobConfig
+    checkpoint: Path
+    model: ModelConfig
+    tokenizer: Tokenizer | None
+    preparation: Preparation
+    spec: dict[str, object]
+
+    @property
+    def chat(self) -> bool:
+        return self.preparation.prompts.chat
+
+
+def check_job(config: JobConfig) -> Job:
+    """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
+    _check_names(config)
+    checkpoint = local_checkpoint(config.model.path).resolve()
+    try:
+        model = check_checkpoint(checkpoint, config.model.tensor_parallel)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"model: {error}") from error
+    tokenizer = _tokenizer(config, checkpoint)
+    prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
+    task = make_task(config, tokenizer, prompts.chat)
+    context = model.max_positions
+    room = context - task.depth if isinstance(task, Label) else context
+    if room < 1:
+        raise ConfigError(f"label.choices: the longest takes {context - room} tokens, the context {context}")
+    config = with_fixed_sizes(config, model, task)
+    cache, needed = config.engine.kv_cache_tokens, task.cache_tokens(context)
+    if isinstance(cache, int) and cache < needed:
+        raise ConfigError(
+            f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
+        )
+    fingerprint = tokenizer.fingerprint() if tokenizer else "none"
+    return Job(
+        config=config,
+        checkpoint=checkpoint,
+        model=model,
+        tokenizer=tokenizer,
+        preparation=Preparation(config, prompts, longest_prompt=room, context=context),
+        spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
+    )
+
+
+def _check_names(config: JobConfig) -> None:
+    clashing = sorted(reserved_names(config).intersection(config.input.keep))
+    if clashing:
+        raise ConfigError(
+            f"input.keep: {', '.join(clashing)} is a column of the output already; "
+            "rename it in the input, or use input.id_column for an id"
+        )
+    for key, path in (("output.path", config.output.path), *(("input.path", p) for p in config.input.path)):
+        if path.startswith("memory://"):
+            raise ConfigError(
+                f"{key}: memory:// is seen by one process only; use a folder or an object store"
+            )
+
+
+def _tokenizer(config: JobConfig, checkpoint: Path) -> Tokenizer | None:
+    """The checkpoint's tokenizer; a job that generates ids from ids can do without one."""
+    ids_only = config.task == "generate" and config.input.prompt.token_ids and not config.generation.stop
+    try:
+        return Tokenizer.load(checkpoint)
+    except ConfigError:
+        if ids_only:
+            return None
+        raise

@@ -1,0 +1,104 @@
+"""One thread that loads and runs the engine for all shards of a replica; requests come from any event loop.
+
+OpenMP keeps the CPU threads of every thread that ever computed. Were there more of them than cores, those
+that wait would sleep at once in place of spinning: a decode step took half as long again where another thread
+had loaded the engine.
+"""
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from torch import AcceleratorError
+from torch.distributed import DistError
+
+from model.engine import Engine
+from model.execution.ranks import RankError
+from model.requests.request import Completion, Request
+from pipeline.cluster.cpu_priority import go_first
+from pipeline.errors import kind_and_places
+from pipeline.storage.urls import redact
+from pipeline.supervision.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
+_IDLE_SECONDS = 1.0
+_OF_THE_MACHINE = (AcceleratorError, DistError, RankError)  # their words are not of rows
+
+
+class EngineThread:
+    """`engine` is for reading: its steps are the thread's."""
+
+    def __init__(self, load: Callable[[], Engine], watchdog: Watchdog) -> None:
+        """Returns once the engine is loaded; passes on what `load` raises."""
+        self._watchdog = watchdog
+        self._inbox: queue.SimpleQueue[list[tuple[Request, asyncio.Future[Completion]]]] = queue.SimpleQueue()
+        self._waiting: dict[str, asyncio.Future[Completion]] = {}
+        loaded: Future[Engine] = Future()
+        threading.Thread(target=self._live, args=(load, loaded), name="engine", daemon=True).start()
+        self.engine = loaded.result()
+
+    def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
+        """The requests' completions; ValueError for those that the engine is too small for.
+
+        All are submitted between two steps, so what the engine does with a group that it runs alone does not
+        depend on when it came.
+        """
+        loop = asyncio.get_running_loop()
+        group = [(request, loop.create_future()) for request in requests]
+        self._inbox.put(group)
+        return [future for _, future in group]
+
+    def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
+        try:
+            go_first()
+            engine = load()
+        except BaseException as error:
+            loaded.set_exception(error)
+            return
+        loaded.set_result(engine)
+        self._serve(engine)
+
+    def _serve(self, engine: Engine) -> None:
+        try:
+            while True:
+                self._take_in(engine)
+                for completion in engine.step():
+                    _resolve(self._waiting.pop(completion.key), completion)
+                self._watchdog.progressed()
+        except BaseException as error:
+            # A broken engine must not serve another row, and Ray retries only what died.
+            words = f"{redact(str(error))}; " if isinstance(error, _OF_THE_MACHINE) else ""
+            logger.critical("the engine failed, this replica ends: %s%s", words, kind_and_places(error))
+            logging.shutdown()
+            os._exit(1)
+
+    def _take_in(self, engine: Engine) -> None:
+        """Submit what has come; wait for something, but not for ever, if there is nothing to run."""
+        while engine.idle or not self._inbox.empty():
+            try:
+                group = self._inbox.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                return
+            for request, future in group:
+                try:
+                    engine.submit(request)
+                except ValueError as error:
+                    _resolve(future, error)
+                else:
+                    self._waiting[request.key] = future
+
+
+def _resolve(future: "asyncio.Future[Completion]", result: Completion | Exception) -> None:
+    def settle() -> None:
+        if future.cancelled():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    future.get_loop().call_soon_threadsafe(settle)

@@ -1,0 +1,68 @@
+"""A replica's engine: loaded, tried with a row of its own, and given the prefix of the job's prompts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.engine import Engine
+from model.requests.sampling_params import SamplingParams
+from pipeline.config.job import JobConfig
+from pipeline.durable.operations import execute
+from pipeline.errors import ConfigError, JobError
+from pipeline.preflight.fixed_sizes import require_same_machine
+from pipeline.storage.store import Store
+from pipeline.storage.urls import redact
+from pipeline.supervision.watchdog import Watchdog
+from pipeline.tasks.generate import Task
+from pipeline.text.tokenization import Tokenizer
+
+
+@dataclass(frozen=True)
+class ReplicaOptions:
+    config: JobConfig
+    checkpoint: str  # local folder
+    tokenizer: Tokenizer | None
+    chat: bool
+    threads: int
+    prefix: list[int]  # that most prompts begin with
+    store: Store
+    spec: Mapping[str, Any]
+    gate: Any  # the handle of a `pipeline.supervision.coordinator.Gate`
+
+
+def load_engine(options: ReplicaOptions) -> Engine:
+    """ConfigError for what this machine can't do, or the checkpoint doesn't hold."""
+    config = options.config
+    try:
+        return Engine.load(
+            options.checkpoint,
+            config.model.dtype,
+            tensor_parallel=config.model.tensor_parallel,
+            threads=options.threads,
+            max_batch_rows=_number(config.engine.max_batch_rows),
+            kv_cache_tokens=_number(config.engine.kv_cache_tokens),
+            quantization=config.model.quantization,
+            attention=config.model.attention,
+            statistics=config.router.statistics,
+        )
+    except ValueError as error:
+        raise ConfigError(f"model: {redact(str(error))}") from None
+
+
+def _number(value: int | str) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def make_ready(engine: Engine, task: Task, options: ReplicaOptions, watchdog: Watchdog) -> None:
+    """What must work before the first shard; JobError if memory is left for less than the longest row."""
+    engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
+    watchdog.progressed()
+    needed = task.cache_tokens(engine.config.max_positions)
+    if engine.cache_tokens < needed:
+        raise JobError(
+            f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "
+            f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
+        )
+    engine.share_prefix(options.prefix)
+    if options.config.engine.deterministic == "shard":
+        execute(require_same_machine(engine), options.store)

@@ -1,0 +1,151 @@
+"""A replica of the model as a Ray actor: shards of prompts in, shards of finished rows out.
+
+Several shards are in flight at once. One thread runs the engine for all of them, so that the batch stays
+full across their borders; a shard's call only waits for its own rows.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import ray
+
+from model.engine import Engine
+from model.requests.request import Completion
+from pipeline.durable.commit import part_path
+from pipeline.durable.job_start import require_begun
+from pipeline.durable.operations import execute
+from pipeline.durable.try_shard import try_shard, try_shard_together
+from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
+from pipeline.replicas.engine_thread import EngineThread
+from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
+from pipeline.replicas.shard_runner import ShardRunner
+from pipeline.router.sums import sum_by_group
+from pipeline.router.tables import to_parquet
+from pipeline.rows.result_rows import Results
+from pipeline.shards.carried_shard import CarriedShard
+from pipeline.shards.shard import Shard
+from pipeline.supervision.start_limit import starting
+from pipeline.supervision.watchdog import Watchdog
+from pipeline.tasks.generate import Finish, Outcome, make_task
+
+logger = logging.getLogger(__name__)
+
+_ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
+
+
+class Replica:
+    def __init__(self, options: ReplicaOptions) -> None:
+        # Raised here it would end the job only while that waits for this replica, so a shard raises it.
+        self._failure: Exception | None = None
+        try:
+            self._start(options)
+        except Exception as failure:
+            logger.error("the replica can't start: %s", kind_and_places(failure))
+            # Its frames, and those of what it was raised for, hold the engine.
+            self._failure = failure.with_traceback(None)
+            self._failure.__context__ = None
+
+    def _start(self, options: ReplicaOptions) -> None:
+        config = options.config
+        execute(require_begun(options.spec), options.store)
+        self._id = str(ray.get_runtime_context().get_actor_id())
+        with starting(options.gate, self._id):
+            watchdog = Watchdog(config.engine.progress_deadline_s)
+            self._task = make_task(config, options.tokenizer, options.chat)
+            try:
+                self._engine = EngineThread(partial(self._make_engine, options, watchdog), watchdog)
+            except Exception:
+                watchdog.stop()  # what failed makes no progress, but is to say why
+                raise
+        model = self._engine.engine.config
+        self._routed = bool(model.num_experts) and config.router.statistics
+        self._results = Results(config, model)
+        way = try_shard_together if config.engine.deterministic == "shard" else try_shard
+        tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
+        self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
+        self._gate = options.gate
+        self._gate_closed: asyncio.Future[None] | None = None
+        self._never = asyncio.Event()
+
+    def _make_engine(self, options: ReplicaOptions, watchdog: Watchdog) -> Engine:
+        with watchdog.beating():
+            engine = self.load_engine(options)
+        watchdog.also_kill(engine.ranks.process_ids[1:])
+        make_ready(engine, self._task, options, watchdog)
+        return engine
+
+    def load_engine(self, options: ReplicaOptions) -> Engine:
+        """A replica with another engine has its own."""
+        return load_engine(options)
+
+    async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
+        """A shard with its prepared rows, packed -> with rows of generations and router sums."""
+        if self._failure is not None:
+            raise self._failure
+        prepared = CarriedShard.unpacked(table)
+        with quoting_no_row(prepared.shard.id):
+            finished = await self._run_shard(prepared)
+            yield finished.packed()
+
+    async def _run_shard(self, prepared: CarriedShard) -> CarriedShard:
+        outcomes = await self._run_or_give_up(prepared.shard, prepared.rows)
+        groups = prepared.rows["group"].to_pylist()
+        routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
+        return replace(
+            prepared,
+            rows=self._results.table(prepared.rows, outcomes),
+            router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
+        )
+
+    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
+        """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""
+        part, process = part_path(shard), self._shards.process
+        if await self._gate.begin.remote(part, process, self._id):
+            rows = prepared.select(_ROW_COLUMNS).to_pylist()
+            running = asyncio.create_task(self._shards.run(shard, rows))
+            if self._gate_closed is None:
+                self._gate_closed = asyncio.ensure_future(self._gate.closed.remote())
+            await asyncio.wait({running, self._gate_closed}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and await self._gate.commit.remote(part, process):
+                return running.result()
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
+            await self._shards.give_up(shard)
+            await self._gate.give_up.remote(part, process)
+        await self._never.wait()
+        raise AssertionError("nobody sets this event")
+
+    async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        started = [
+            self._task.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"])
+            for row in rows
+            if row["prompt_token_ids"] is not None
+        ]
+        completions = await asyncio.gather(*self._engine.run([request for request, _ in started]))
+        outcomes = map(_outcome, completions, (finish for _, finish in started))
+        return [
+            Outcome(row["error_code"], row["error_message"])
+            if row["prompt_token_ids"] is None
+            else next(outcomes)
+            for row in rows
+        ]
+
+
+def _outcome(completion: Completion, finish: Finish) -> Outcome:
+    if completion.nan_logits:
+        return Outcome(
+            RowErrorCode.NAN_LOGITS.value,
+            "the model gave NaN: check the checkpoint, or set model.dtype: float32",
+        )
+    if completion.out_of_memory:
+        return Outcome(
+            RowErrorCode.OUT_OF_MEMORY.value,
+            "the device's memory did not suffice for this row alone: lower engine.kv_cache_tokens or "
+            "engine.max_batch_rows, or raise model.tensor_parallel",
+        )
+    return finish(completion)

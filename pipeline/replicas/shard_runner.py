@@ -1,0 +1,105 @@
+"""How a replica runs a shard: `pipeline.durable.try_shard` says what comes next, and this does it.
+
+Shards that are not suspected run beside each other; a suspected one waits until it is alone.
+"""
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Generic, TypeVar
+
+from pipeline.durable.operations import apply, execute
+from pipeline.durable.try_shard import Enter, Run, TryShard, give_up
+from pipeline.errors import RowErrorCode
+from pipeline.shards.shard import Shard
+from pipeline.storage.store import Store
+from pipeline.tasks.generate import Outcome
+
+Row = TypeVar("Row")
+
+
+class ShardRunner(Generic[Row]):
+    def __init__(
+        self,
+        store: Store,
+        try_shard: TryShard,
+        max_attempts: int,
+        run_rows: Callable[[Sequence[Row]], Awaitable[list[Outcome]]],
+    ) -> None:
+        self._store = store
+        self._try_shard = try_shard
+        self._max_attempts = max_attempts
+        self._run_rows = run_rows
+        self.process = f"{socket.gethostname()}:{uuid.uuid4().hex}"
+        self._turnstile = Turnstile()
+
+    async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
+        """One outcome a row, in their order; quarantined rows are errors WORKER_CRASH.
+
+        JobError if the shard killed so many processes that it can't be its rows.
+        """
+        outcomes: dict[int, Outcome] = {}
+        steps = self._try_shard(shard, self.process, self._max_attempts)
+        result: Any = None
+        async with AsyncExitStack() as until_done:
+            while True:
+                try:
+                    step = steps.send(result)
+                except StopIteration as stop:
+                    bad: set[int] = stop.value
+                    break
+                if isinstance(step, Enter):
+                    entry = self._turnstile.alone() if step.alone else self._turnstile.beside()
+                    result = await until_done.enter_async_context(entry)
+                elif isinstance(step, Run):
+                    results = await self._run_rows([rows[row] for row in step.rows])
+                    outcomes.update(zip(step.rows, results, strict=True))
+                else:
+                    result = await asyncio.to_thread(apply, step, self._store)
+        crash = Outcome(
+            RowErrorCode.WORKER_CRASH.value, "running this row alone killed the process of the model, twice"
+        )
+        return [crash if row in bad else outcomes[row] for row in range(len(rows))]
+
+    async def give_up(self, shard: Shard) -> None:
+        """Note that `run` was cancelled: should this process end now, the shard is not to blame."""
+        await asyncio.to_thread(execute, give_up(shard, self.process), self._store)
+
+
+class Turnstile:
+    """Lets many through together, or one alone; who waits to be alone goes before who comes later."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._inside = 0
+        self._waiting_to_be_alone = 0
+
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting_to_be_alone)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        async with self._changed:
+            self._waiting_to_be_alone += 1
+            try:
+                await self._changed.wait_for(lambda: self._inside == 0)
+                self._inside = -1
+            finally:
+                self._waiting_to_be_alone -= 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._inside = 0
+                self._changed.notify_all()

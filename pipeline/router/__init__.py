@@ -1,0 +1,1 @@
+"""What the router did, by group: sums, tables and measures."""

@@ -1,0 +1,142 @@
+"""Raw rows in, prompts out: every row of a shard is parsed, checked and tokenized, or given its error."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from model.requests.sampling_params import SamplingParams
+from pipeline.config.job import GenerationSection, JobConfig
+from pipeline.errors import RowError, RowErrorCode, quoting_no_row
+from pipeline.reading.columns import columns_to_read
+from pipeline.reading.kept_columns import as_text, kept_columns
+from pipeline.router.groups import group_name
+from pipeline.shards.carried_shard import CarriedShard, named_shard
+from pipeline.shards.read_shard import read_shard, records
+from pipeline.shards.shard import Shard
+from pipeline.text.prompts import PromptBuilder
+
+NO_GROUP = "all"
+MISSING_GROUP = "(none)"
+_SAMPLING = [field.name for field in fields(SamplingParams)]
+
+PREPARED = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("file", pa.string()),
+        ("group", pa.string()),
+        ("error_code", pa.string()),
+        ("error_message", pa.string()),
+        ("prompt", pa.string()),
+        ("prompt_token_ids", pa.list_(pa.int32())),
+        ("params", pa.string()),  # JSON: the row's SamplingParams and its stop strings
+    ]
+)
+
+
+_MADE_HERE = [name for name in PREPARED.names if name not in ("file", "row")]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Called with the block of a named shard; gives the shard with its rows, packed.
+
+    `longest_prompt` is in tokens, `context` what prompt and generated tokens may come to together.
+    """
+
+    config: JobConfig
+    prompts: PromptBuilder
+    longest_prompt: int
+    context: int
+
+    def __call__(self, named: pa.Table) -> pa.Table:
+        shard = named_shard(named)
+        with quoting_no_row(shard.id):
+            return CarriedShard(shard, self.prepared(shard)).packed()
+
+    def prepared(self, shard: Shard) -> pa.Table:
+        """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""
+        with quoting_no_row(shard.id):
+            return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input)))
+
+    def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
+        file = shard.name
+        parsed = list(records(table, self._columns()))
+        prepared = [
+            {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
+            for row, record in zip(table["row"].to_pylist(), parsed, strict=True)
+        ]
+        result = pa.Table.from_pylist(prepared, schema=PREPARED)
+        if self.config.input.keep:
+            kept = kept_columns(table, shard.kept, parsed)
+            for name in self.config.input.keep:
+                result = result.append_column(f"keep.{name}", kept[name])
+        return result
+
+    def _columns(self) -> set[str]:
+        """What a row's values are needed of; the columns that are only kept stay as they are."""
+        section = self.config.input
+        named = {name for name in (section.id_column, section.group_by) if name is not None}
+        return {*self.prompts.columns, *named, *GenerationSection.model_fields}
+
+    def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
+        known: dict[str, Any] = dict.fromkeys(_MADE_HERE)
+        known["id"] = default_id
+        known["group"] = NO_GROUP if self.config.input.group_by is None else MISSING_GROUP
+        try:
+            if isinstance(record, RowError):
+                raise record
+            known["group"] = self._group(record)
+            known["id"] = self._id(default_id, record)
+            prompt = self.prompts.build(record)
+            if "prompt" in self.config.output.include:
+                known["prompt"] = prompt.text
+            self._check_length(len(prompt.token_ids))
+            if self.config.task == "generate":
+                known["params"] = self._params(record, len(prompt.token_ids))
+            known["prompt_token_ids"] = prompt.token_ids
+        except RowError as error:
+            known["error_code"], known["error_message"] = error.code.value, error.message
+        return known
+
+    def _id(self, default_id: str, record: dict[str, Any]) -> str:
+        column = self.config.input.id_column
+        if column is None:
+            return default_id
+        value = record.get(column)
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            return str(value)
+        raise RowError(RowErrorCode.WRONG_TYPE, f"the id in column {column!r} must be a string or an integer")
+
+    def _group(self, record: dict[str, Any]) -> str:
+        column = self.config.input.group_by
+        if column is None:
+            return NO_GROUP
+        value = record.get(column)
+        return MISSING_GROUP if value is None else group_name(as_text(value))
+
+    def _check_length(self, tokens: int) -> None:
+        if tokens > self.longest_prompt:
+            raise RowError(
+                RowErrorCode.PROMPT_TOO_LONG,
+                f"the prompt has {tokens} tokens, the context has room for {self.longest_prompt}",
+            )
+
+    def _params(self, record: dict[str, Any], prompt_tokens: int) -> str:
+        """The job's generation section with this row's own columns over it."""
+        section = self.config.generation
+        given = {name: record[name] for name in type(section).model_fields if record.get(name) is not None}
+        try:
+            own = type(section).model_validate({**section.model_dump(), **given}, strict=True)
+            values = own.model_dump()
+            room = self.context - prompt_tokens + 1  # the last token is never fed back
+            values["max_new_tokens"] = min(values["max_new_tokens"], room)
+            SamplingParams(**{name: values[name] for name in _SAMPLING})
+            return orjson.dumps(values).decode()
+        except (ValueError, TypeError) as error:  # TypeError: an integer beyond 64 bits
+            names = ", ".join(sorted(given)) or "none"
+            raise RowError(
+                RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
+            ) from error

@@ -1,0 +1,102 @@
+"""Shards as columns: a plan may hold hundreds of thousands."""
+
+import dataclasses
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, overload
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.reading.files import Format
+from pipeline.shards.shard import Shard
+
+_AT_A_TIME = 1024  # shards that exist as such while a table is made or gone through
+_TYPES: dict[Any, pa.DataType] = {int: pa.int64(), str: pa.string(), bool: pa.bool_(), Format: pa.string()}
+STORED = pa.schema([(field.name, _TYPES[field.type]) for field in dataclasses.fields(Shard)])
+REPEATED = ("file", "name", "etag", "format", "kept")  # these many shards have in common
+IN_MEMORY = pa.schema(
+    [
+        pa.field(field.name, pa.dictionary(pa.int32(), field.type) if field.name in REPEATED else field.type)
+        for field in STORED
+    ]
+)
+_FIELDS = operator.attrgetter(*IN_MEMORY.names)
+
+
+class ShardTable(Sequence[Shard]):
+    """Shards in some 90 bytes each, and what they have in common once; one that is asked for is made anew."""
+
+    def __init__(self, columns: pa.Table) -> None:
+        """`columns` are those of `IN_MEMORY`."""
+        self._columns = columns
+
+    @staticmethod
+    def of(shards: Iterable[Shard]) -> "ShardTable":
+        if isinstance(shards, ShardTable):
+            return shards
+        left = iter(shards)
+        batches = []
+        while some := list(islice(left, _AT_A_TIME)):
+            columns = zip(*map(_FIELDS, some), strict=True)
+            arrays = [pa.array(column, field.type) for column, field in zip(columns, IN_MEMORY, strict=True)]
+            batches.append(pa.RecordBatch.from_arrays(arrays, schema=IN_MEMORY))
+        return ShardTable(pa.Table.from_batches(batches, schema=IN_MEMORY))
+
+    @staticmethod
+    def join(tables: Iterable["ShardTable"]) -> "ShardTable":
+        return ShardTable(pa.concat_tables([IN_MEMORY.empty_table(), *(table._columns for table in tables)]))
+
+    def as_stored(self) -> pa.Table:
+        """As a plan file holds them: the columns of `STORED`."""
+        return self._columns.cast(STORED)
+
+    def opened_at(self, files: Mapping[str, str]) -> "ShardTable":
+        """The same shards with other paths to open: `files` has today's of each name."""
+        chunks = []
+        for names in self._columns["name"].chunks:
+            today = pa.array([files[name] for name in names.dictionary.to_pylist()], pa.string())
+            chunks.append(pa.DictionaryArray.from_arrays(names.indices, today))
+        place, field = IN_MEMORY.get_field_index("file"), IN_MEMORY.field("file")
+        return ShardTable(self._columns.set_column(place, field, pa.chunked_array(chunks, field.type)))
+
+    @property
+    def rows(self) -> int:
+        """Of all shards."""
+        total: int = pc.sum(self._columns["rows"], min_count=0).as_py()
+        return total
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __iter__(self) -> Iterator[Shard]:
+        for batch in self._columns.to_batches(max_chunksize=_AT_A_TIME):
+            yield from map(Shard, *map(_values, batch.columns))
+
+    @overload
+    def __getitem__(self, index: int) -> Shard: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ShardTable": ...
+    def __getitem__(self, index: int | slice) -> "Shard | ShardTable":
+        chosen = range(len(self))[index]
+        if isinstance(chosen, int):
+            [row] = self._columns.slice(chosen, 1).to_pylist()
+            return Shard(**row)
+        if chosen.step == 1:
+            return ShardTable(self._columns.slice(chosen.start, len(chosen)))
+        return ShardTable(self._columns.take(pa.array(chosen, pa.int64())))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(map(operator.eq, self, other))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """A column's values, with those of a dictionary in memory once."""
+    if not isinstance(column, pa.DictionaryArray):
+        plain: list[Any] = column.to_pylist()
+        return plain
+    values = column.dictionary.to_pylist()
+    return [values[index] for index in column.indices.to_pylist()]

@@ -1,0 +1,51 @@
+"""Which experts' hidden states are computed together, and that it changes nothing."""
+
+from itertools import chain, pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.config import ModelConfig
+from model.linear.linear import int8, packed, plain
+from model.network.experts import Experts, swish_product, taken_together
+from model.network.tensor_parallel import TensorParallel
+
+
+@given(st.lists(st.sampled_from([0, 0, 1, 5, 40]), min_size=1, max_size=9), st.sampled_from([0, 5, 45, 90]))
+def test_each_expert_is_taken_once_in_order_and_no_more_rows_than_fit(sizes, most):
+    groups = taken_together(sizes, most)
+    assert [sum(of_expert) for of_expert in zip(*groups, strict=True)] == sizes
+    experts = [[expert for expert, size in enumerate(group) if size] for group in groups]
+    assert all(experts) or not any(sizes)
+    assert list(chain(*experts)) == [expert for expert, size in enumerate(sizes) if size]
+    fits = [sum(group) <= most for group in groups]
+    assert all(fit or len(of_group) == 1 for fit, of_group in zip(fits, experts, strict=True))
+    for (group, _), (_, next_experts) in pairwise(zip(groups, experts, strict=True)):
+        assert sum(group) + sizes[next_experts[0]] > most, "one more would have fitted"
+
+
+@pytest.mark.parametrize("layout", [plain, packed, int8])
+def test_how_many_are_taken_together_changes_nothing(layout, checkpoint, monkeypatch):
+    config = ModelConfig.from_folder(checkpoint("mixtral"))
+    generator = torch.Generator().manual_seed(3)
+    experts = Experts(0, config, TensorParallel())
+    for weight in (experts.gate, experts.w13, experts.w2):
+        weight.normal_(std=0.1, generator=generator)
+    chosen = torch.tensor([0] * 5 + [2] * 40 + [3, 6, 6], dtype=torch.int64)
+    x = torch.randn(len(chosen), config.dim, generator=generator)
+    one_by_one = [
+        experts.w2[expert] @ swish_product(experts.w13[expert] @ row)
+        for expert, row in zip(chosen.tolist(), x, strict=True)
+    ]
+    experts.lay_out(layout)
+
+    def taking(most: int) -> torch.Tensor:
+        monkeypatch.setattr("model.network.experts._MOST_HIDDEN", most * experts.hidden_width)
+        return experts.run_by_expert(x, chosen)
+
+    exact = 1e-5 if layout is not int8 else 0.05
+    torch.testing.assert_close(taking(0), torch.stack(one_by_one), atol=exact, rtol=exact)
+    assert torch.equal(taking(0), taking(10))
+    assert torch.equal(taking(0), taking(100))

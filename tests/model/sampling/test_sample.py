@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.requests.sampling_params import SamplingParams, stream_of
+from model.sampling.sample import sample, uniform
+
+MASK = (1 << 64) - 1
+
+
+def splitmix64(seed: int, step: int) -> int:
+    """Output `step` of the generator as its authors published it (Steele, Lea and Flood 2014)."""
+    x = (seed + (step + 1) * 0x9E3779B97F4A7C15) & MASK
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & MASK
+    return x ^ (x >> 31)
+
+
+def test_the_published_generator():
+    """Its first outputs from seed 1234567, as listed for the reference implementation."""
+    outputs = [splitmix64(1234567, step) for step in range(3)]
+    assert outputs == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@given(stream=st.integers(-(1 << 63), (1 << 63) - 1), step=st.integers(0, 1 << 20))
+def test_uniform_is_splitmix64(stream, step):
+    (value,) = uniform(torch.tensor([stream]), torch.tensor([step])).tolist()
+    assert value == (splitmix64(stream & MASK, step) >> 11) * 2.0**-53
+    assert 0 <= value < 1
+
+
+def distribution(logits, temperature, top_k, top_p):
+    """The probabilities to draw from, one token after the other."""
+    order = sorted(range(len(logits)), key=lambda token: -logits[token])
+    kept = order[:top_k] if top_k else order
+    weights = {token: np.exp((logits[token] - logits[order[0]]) / temperature) for token in kept}
+    total = sum(weights.values())
+    nucleus, mass = {}, 0.0
+    for token in kept:
+        if mass >= top_p:
+            break
+        nucleus[token] = weights[token] / total
+        mass += weights[token] / total
+    return {token: probability / sum(nucleus.values()) for token, probability in nucleus.items()}
+
+
+def draw(probabilities, u):
+    """The token at which the mass of the likeliest ones passes u."""
+    mass = 0.0
+    for token, probability in probabilities.items():
+        mass += probability
+        if u < mass:
+            return token
+    return token
+
+
+SETTINGS = [
+    {"temperature": 1.0},
+    {"temperature": 0.3},
+    {"temperature": 2.5},
+    {"temperature": 1.0, "top_k": 4},
+    {"temperature": 1.0, "top_k": 1},
+    {"temperature": 1.0, "top_k": 1000},
+    {"temperature": 1.0, "top_p": 0.6},
+    {"temperature": 1.0, "top_p": 1e-9},
+    {"temperature": 1.4, "top_k": 7, "top_p": 0.8},
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_draws_follow_the_distribution(settings):
+    """20,000 rows with the same logits: exact against the slow oracle, and as frequent as they should be."""
+    rows, vocabulary = 20_000, 12
+    logits = torch.randn(vocabulary, generator=torch.Generator().manual_seed(3)) * 1.5
+    streams = [stream_of(0, f"row {i}") for i in range(rows)]
+    params = SamplingParams(**settings)
+    tokens, _ = sample(logits.expand(rows, -1), [params] * rows, streams, [0] * rows)
+
+    expected = distribution(logits.double().tolist(), params.temperature, params.top_k, params.top_p)
+    draws = [(splitmix64(stream & MASK, 0) >> 11) * 2.0**-53 for stream in streams]
+    assert tokens == [draw(expected, u) for u in draws]
+
+    counts = np.bincount(tokens, minlength=vocabulary)
+    assert counts.sum() == counts[list(expected)].sum()
+    chi_square = sum((counts[token] - rows * p) ** 2 / (rows * p) for token, p in expected.items())
+    freedom = len(expected) - 1
+    assert chi_square <= freedom + 4 * np.sqrt(2 * freedom)
+
+
+def test_settings_that_cut_do_cut():
+    """Guards the test above: its settings must keep different tokens."""
+    logits = (torch.randn(12, generator=torch.Generator().manual_seed(3)) * 1.5).tolist()
+    params = [SamplingParams(**settings) for settings in SETTINGS]
+    kept = [len(distribution(logits, p.temperature, p.top_k, p.top_p)) for p in params]
+    assert len(set(kept)) >= 4
+    assert min(kept) == 1
+
+
+@pytest.mark.parametrize("axis", ["steps", "keys", "seeds"])
+def test_draws_are_uniform_and_unrelated_along(axis):
+    n = 20_000
+    steps = [i if axis == "steps" else 3 for i in range(n)]
+    streams = [stream_of(i if axis == "seeds" else 0, f"row {i if axis == 'keys' else 0}") for i in range(n)]
+    u = uniform(torch.tensor(streams), torch.tensor(steps)).numpy()
+    cells = np.histogram2d(u[:-1], u[1:], bins=8, range=[[0, 1], [0, 1]])[0]
+    chi_square = ((cells - (n - 1) / 64) ** 2 / ((n - 1) / 64)).sum()
+    assert chi_square <= 63 + 4 * np.sqrt(2 * 63)
+
+
+def test_a_stream_is_fixed_by_seed_and_key_for_good():
+    """Published results can be drawn again: these numbers must never change."""
+    assert stream_of(0, "a.jsonl#7") == -2180300728242458635
+    assert stream_of(1, "a.jsonl#7") == 289570759033830972
+    assert len({stream_of(seed, key) for seed in (0, 1, 10) for key in ("", "0", "00")}) == 9
+
+
+@given(
+    data=st.data(),
+    rows=st.integers(1, 8),
+)
+def test_companions_change_nothing(data, rows):
+    logits = torch.randn(rows, 9, generator=torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+    params = [
+        SamplingParams(
+            temperature=data.draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])),
+            top_k=data.draw(st.integers(0, 9)),
+            top_p=data.draw(st.sampled_from([0.1, 0.7, 1.0])),
+            logprobs=data.draw(st.booleans()),
+        )
+        for _ in range(rows)
+    ]
+    streams = [stream_of(0, str(row)) for row in range(rows)]
+    steps = data.draw(st.lists(st.integers(0, 50), min_size=rows, max_size=rows))
+    together, logprobs = sample(logits, params, streams, steps)
+    assert (logprobs is None) == (not any(p.logprobs for p in params))
+    for row in data.draw(st.permutations(range(rows))):
+        ((token,), alone) = sample(logits[row : row + 1], [params[row]], [streams[row]], [steps[row]])
+        assert token == together[row]
+        if params[row].logprobs:
+            assert logprobs is not None
+            assert alone == pytest.approx([logprobs[row]], abs=1e-6)
+            assert alone == pytest.approx([float(logits[row].log_softmax(-1)[token])], abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-300, 1e-9])
+def test_temperatures_near_zero_are_greedy(temperature):
+    logits = torch.tensor([[1.0, 3.0, 2.0], [-5.0, -9.0, -7.0]]) * 100
+    tokens, _ = sample(logits, [SamplingParams(temperature=temperature)] * 2, [1, 2], [0, 0])
+    assert tokens == [1, 0]
+
+
+def test_temperatures_without_end_are_uniform():
+    logits = torch.tensor([[1.0, 3.0, 2.0, -50.0]]).expand(4000, -1)
+    streams = [stream_of(0, str(row)) for row in range(4000)]
+    tokens, _ = sample(logits, [SamplingParams(temperature=1e300)] * 4000, streams, [0] * 4000)
+    assert np.bincount(tokens).min() > 900
+
+
+def test_impossible_tokens_are_never_drawn():
+    logits = torch.tensor([[0.0, float("-inf"), 0.0, float("-inf")]]).expand(1000, -1)
+    streams = [stream_of(0, str(row)) for row in range(1000)]
+    tokens, _ = sample(logits, [SamplingParams(temperature=1.0)] * 1000, streams, [0] * 1000)
+    assert set(tokens) == {0, 2}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"temperature": -0.1}, "temperature must be finite and not negative, got -0.1"),
+        ({"temperature": float("inf")}, "got inf"),
+        ({"temperature": float("nan")}, "got nan"),
+        ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
+        ({"top_p": 1.1}, "got 1.1"),
+        ({"top_p": float("nan")}, "got nan"),
+        ({"top_k": -1}, "top_k must not be negative, got -1"),
+    ],
+    ids=str,
+)
+def test_parameters_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SamplingParams(**settings)
+
+
+def test_top_p_keeps_no_more_than_it_needs():
+    """Two tokens of exactly one half each: the first reaches top_p, the second is beyond it."""
+    streams = [stream_of(0, str(row)) for row in range(100)]
+    for top_p, kept in ((0.5, {0}), (0.500001, {0, 1})):
+        tokens, _ = sample(
+            torch.zeros(100, 2), [SamplingParams(temperature=1.0, top_p=top_p)] * 100, streams, [0] * 100
+        )
+        assert set(tokens) == kept

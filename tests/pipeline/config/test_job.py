@@ -1,0 +1,152 @@
+"""The job file: what is refused, and in which words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.config.job import JobConfig
+from pipeline.errors import ConfigError
+
+LABEL: dict[str, Any] = {
+    "job": "x",
+    "task": "label",
+    "model": {"path": "m"},
+    "input": {"path": "i.jsonl", "prompt": {"column": "c"}},
+    "label": {"choices": ["a", "b"]},
+    "output": {"path": "o"},
+}
+GENERATE: dict[str, Any] = {key: value for key, value in LABEL.items() if key != "label"} | {
+    "task": "generate"
+}
+
+
+def load(tmp_path: Path, data: Any, *overrides: str) -> JobConfig:
+    path = tmp_path / "job.yaml"
+    path.write_text(data if isinstance(data, str) else yaml.safe_dump(data))
+    return JobConfig.load(path, list(overrides))
+
+
+def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        LABEL,
+        "model.quantization=none",
+        "model.attention=auto",
+        "engine={replicas: auto, threads: auto, max_batch_rows: auto, kv_cache_tokens: auto}",
+        "engine.deterministic=none",
+        "router={statistics: true, per_row: true, trace_fraction: 0.0}",
+        "errors={max_error_rate: 0.05, max_attempts: 3}",
+        "output={path: out/demo, include: []}",
+        "input.keep=[text]",
+    )
+    assert config.label is not None
+    assert config.label.choices == {"a": "a", "b": "b"}
+    assert config.input.path == ["i.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("label.choices=[yes, no]", "each must be text, got True (YAML reads yes"),
+        ("label.choices=[a, null]", "each must be text, got None"),
+        ("label.choices=[a, a]", "choices must differ"),
+        ("label.choices=[a]", "at least two"),
+        ("label.choices={a: same, b: same}", "same text"),
+        ("label.known_column=gold", "must be one of input.keep"),
+        ("input.keep=[q, q]", "input.keep: q stands there twice"),
+        ("output.include=[prompt, prompt]", "output.include: prompt stands there twice"),
+        ("model.quantization=nf4", "model.quantization: nf4 is not built yet"),
+        (
+            "model={path: p, quantization: int8, dtype: float16}",
+            "needs dtype auto or float32, got float16",
+        ),
+        ("model={path: p, attention: flash, dtype: float32}", "flash needs dtype auto, bfloat16 or float16"),
+        ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
+        ("task=embed", "task: embed is not built yet"),
+        (
+            "router.trace_fraction=0.1",
+            "router.trace_fraction: Input should be less than or equal to 0, got 0.1",
+        ),
+        ("engine.replicas=0", "engine.replicas: Input should be greater than 0, got 0"),
+        ("generation={temperature: 0.5}", "section generation has no effect with task label"),
+        ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
+        ("engine.relicas=2", "engine.relicas: unknown key"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_was_given(tmp_path: Path, override: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, LABEL, override)
+    assert sentence in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "override", ["temperature=.inf", "temperature=.nan", f"seed={2**63}", f"top_k={2**40}"]
+)
+def test_numbers_that_can_never_work_are_refused_at_the_start(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        load(tmp_path, GENERATE, f"generation.{override}")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "", "job: [unclosed", "\x00", "a: &a [*a]"])
+def test_files_that_are_no_job(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"job\.yaml"):
+        load(tmp_path, text)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the job file"):
+        JobConfig.load(tmp_path / "none.yaml")
+
+
+SECRETS = [
+    "s3://canary-key:canary-secret@bucket/x",
+    "s3://canary-key:cana/ry+canary-secret@bucket/x",
+    "https://canary-user@host/x.jsonl",
+    "https://host/x.jsonl?X-Amz-Signature=canary-secret",
+]
+
+
+@pytest.mark.parametrize("key", ["model.path", "input.path", "output.path"])
+@pytest.mark.parametrize("url", SECRETS)
+def test_a_url_with_credentials_is_refused_and_not_repeated(tmp_path: Path, key: str, url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(tmp_path, LABEL, f"{key}={url}")
+    assert "credentials do not belong in a job file" in str(raised.value)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {**LABEL, "input": {**LABEL["input"], "storage_options": {"secret": "canary"}}},
+        {**LABEL, "storage_options": {"secret": "canary"}},
+        yaml.safe_dump(LABEL) + "secret: [canary",
+    ],
+)
+def test_a_secret_has_no_place_in_a_job_file_and_is_not_repeated(tmp_path: Path, data: Any) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key|not valid YAML: line \d+") as raised:
+        load(tmp_path, data)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize("override", ["secret={canary", "job.secret=canary", "s3://a:canary@b"])
+def test_an_override_that_fails_is_named_without_its_value(tmp_path: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match="--set") as raised:
+        load(tmp_path, LABEL, override)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data/part-?.jsonl",
+        "s3://b/day=?/part-?.jsonl",
+        "http://127.0.0.1:9000/b/a@b.jsonl",
+        "s3://b/a:b@c.jsonl",
+    ],
+)
+def test_plain_paths_and_globs_stay_as_they_are(tmp_path: Path, url: str) -> None:
+    assert load(tmp_path, LABEL, f"input.path={url}").input.path == [url]
