@@ -12,7 +12,7 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.shards.make_plan import make_plan
-from pipeline.tasks.generate import Outcome, make_task
+from pipeline.task import Outcome
 
 Row = dict[str, Any]
 
@@ -34,11 +34,11 @@ def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
     if not rows:
         raise ConfigError("input: no row has a prompt, so there is nothing to compare")
     pairs = [*zip(*(_outcomes(job, rows, way, threads) for way in ("none", "int8")), strict=True)]
-    if config.task == "label":
+    if all("label_probs" in one.values for one, _ in pairs):
         differences = [abs(_of(one, one) - _of(other, one)) for one, other in pairs]
-        same = sum(one.label == other.label for one, other in pairs)
+        same = sum(one.values["label"] == other.values["label"] for one, other in pairs)
         return Agreement(len(pairs), same, mean(differences), None)
-    shares = [_same(one.token_ids or [], other.token_ids or []) for one, other in pairs]
+    shares = [_same(one.values["token_ids"], other.values["token_ids"]) for one, other in pairs]
     return Agreement(len(pairs), shares.count(1.0), None, mean(shares))
 
 
@@ -54,18 +54,17 @@ def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None)
     engine = Engine.load(
         job.checkpoint, "float32", threads=threads, quantization=quantization, statistics=False
     )
-    task = make_task(job.config, job.tokenizer, job.chat)
+    requests = job.task.requests(job.tokenizer, job.chat)
     started = [
-        task.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
+        requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
     ]
     completions = engine.run([request for request, _ in started])
     return [finish(completion) for completion, (_, finish) in zip(completions, started, strict=True)]
 
 
 def _of(outcome: Outcome, label_of: Outcome) -> float:
-    assert outcome.label_probs is not None
-    assert label_of.label is not None
-    return outcome.label_probs[label_of.label]
+    probability: float = dict(outcome.values["label_probs"])[label_of.values["label"]]
+    return probability
 
 
 def _same(one: list[int], other: list[int]) -> float:

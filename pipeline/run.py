@@ -124,8 +124,7 @@ def _stages(
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
         max_task_retries=-1,  # the replica counts attempts itself, durably
     )
-    known_column = job.config.label.known_column if job.config.label else None
-    publishing = Watched(Publishing(store, known_column, job.spec), deadline)
+    publishing = Watched(Publishing(store, job.task, job.spec), deadline)
     return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
 
 
@@ -134,6 +133,7 @@ def _replica_options(
 ) -> ReplicaOptions:
     return ReplicaOptions(
         config=job.config,
+        task=job.task,
         checkpoint=str(job.checkpoint),
         tokenizer=job.tokenizer,
         chat=job.chat,

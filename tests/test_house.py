@@ -28,7 +28,7 @@ MAY_IMPORT = {
 # Each room (a folder, or a file that lies loose) stands on a floor and imports from lower floors, or itself.
 PIPELINE_FLOORS = [
     {"errors"},
-    {"storage"},
+    {"task", "storage"},
     {"config", "router"},
     {"reporting", "text"},
     {"tasks", "reading"},

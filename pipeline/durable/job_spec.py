@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, shortened
+from pipeline.task import BUILT_IN, tasks
 
 FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
 FREE = (
@@ -34,6 +35,9 @@ FREE_BUT_FOR_BITS = (
 def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
     """The spec of a job, as JSON keeps it."""
     data = config.model_dump(mode="json")
+    for name, task in tasks().items():
+        if name not in {config.task, *BUILT_IN}:  # a job is the same whatever other packages are installed
+            del data[task.section_name]
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":
         free.discard("model.tensor_parallel")  # a rank rounds its own share of a row by itself

@@ -19,6 +19,7 @@ from pipeline.errors import quoting_no_row
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.storage.store import Store
+from pipeline.task import Task
 
 _ROUTER_KEY = b"mixtray.router"
 _SUMMARY_KEY = b"mixtray.summary"
@@ -29,7 +30,7 @@ class Publishing:
     """Called with a shard and its finished rows, packed; gives path, sha256 and the summary as JSON."""
 
     store: Store
-    known_column: str | None
+    task: Task[Any]
     spec: Mapping[str, Any]
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -40,7 +41,7 @@ class Publishing:
     def _publish(self, finished: CarriedShard) -> pa.Table:
         execute(require_begun(self.spec), self.store)
         rows = finished.rows
-        summary = ShardSummary.of(rows, self.known_column)
+        summary = ShardSummary.of(rows, self.task.known_and_right(rows))
         published = execute(
             publish(finished.shard, finished.router_table, lambda router: _part(rows, summary, router)),
             self.store,

@@ -127,7 +127,9 @@ def _write(
             OTHER_GROUP,
         )
     rows = sum(shard.rows for shard in plan.shards if part_path(shard) in committed)
-    report = make_report(job.config, store.url(), state, rows, plan.rows, summary, new, seconds, merged)
+    report = make_report(
+        job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged
+    )
     store.replace("report.json", report.to_json())
     store.replace("report.html", to_html(report, experts))
     return report

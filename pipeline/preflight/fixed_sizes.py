@@ -7,12 +7,10 @@ runs of a job must be on machines that compute alike.
 
 import json
 
-from model.config import ModelConfig
 from model.engine import Engine
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import Create, Read, Steps
 from pipeline.errors import JobError
-from pipeline.tasks.generate import Generate, Label
 
 MACHINE = "_job/machine.json"
 _THREADS = 1
@@ -20,13 +18,15 @@ _BATCH_ROWS = 128
 _CACHE_TOKENS = 65_536
 
 
-def with_fixed_sizes(config: JobConfig, model: ModelConfig, task: Generate | Label) -> JobConfig:
-    """The job with numbers in the place of `auto`, where it must not depend on the machine's memory."""
+def with_fixed_sizes(config: JobConfig, longest: int) -> JobConfig:
+    """The job with numbers in the place of `auto`, where it must not depend on the machine's memory.
+
+    `longest` is what the longest row may need of the cache, in tokens.
+    """
     engine = config.engine
     if engine.deterministic == "none":
         return config
     rows = _BATCH_ROWS if engine.max_batch_rows == "auto" else engine.max_batch_rows
-    longest = task.cache_tokens(model.max_positions)
     fixed = {
         "threads": _THREADS if engine.threads == "auto" else engine.threads,
         "max_batch_rows": rows,

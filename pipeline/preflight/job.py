@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
@@ -12,7 +13,7 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import reserved_names
-from pipeline.tasks.generate import Label, make_task
+from pipeline.task import Task
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
@@ -22,6 +23,7 @@ class Job:
     config: JobConfig
     checkpoint: Path
     model: ModelConfig
+    task: Task[Any]
     tokenizer: Tokenizer | None
     preparation: Preparation
     spec: dict[str, object]
@@ -33,21 +35,20 @@ class Job:
 
 def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
-    _check_names(config)
+    task = config.make_task()
+    _check_names(config, task)
     checkpoint = local_checkpoint(config.model.path).resolve()
     try:
         model = check_checkpoint(checkpoint, config.model.tensor_parallel)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
-    tokenizer = _tokenizer(config, checkpoint)
+    tokenizer = _tokenizer(config, task, checkpoint)
     prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
-    task = make_task(config, tokenizer, prompts.chat)
+    requests = task.requests(tokenizer, prompts.chat)
     context = model.max_positions
-    room = context - task.depth if isinstance(task, Label) else context
-    if room < 1:
-        raise ConfigError(f"label.choices: the longest takes {context - room} tokens, the context {context}")
-    config = with_fixed_sizes(config, model, task)
-    cache, needed = config.engine.kv_cache_tokens, task.cache_tokens(context)
+    longest = requests.longest_prompt(context)
+    config = with_fixed_sizes(config, requests.cache_tokens(context))
+    cache, needed = config.engine.kv_cache_tokens, requests.cache_tokens(context)
     if isinstance(cache, int) and cache < needed:
         raise ConfigError(
             f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
@@ -57,14 +58,15 @@ def check_job(config: JobConfig) -> Job:
         config=config,
         checkpoint=checkpoint,
         model=model,
+        task=task,
         tokenizer=tokenizer,
-        preparation=Preparation(config, prompts, longest_prompt=room, context=context),
+        preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
     )
 
 
-def _check_names(config: JobConfig) -> None:
-    clashing = sorted(reserved_names(config).intersection(config.input.keep))
+def _check_names(config: JobConfig, task: Task[Any]) -> None:
+    clashing = sorted(reserved_names(task).intersection(config.input.keep))
     if clashing:
         raise ConfigError(
             f"input.keep: {', '.join(clashing)} is a column of the output already; "
@@ -77,9 +79,9 @@ def _check_names(config: JobConfig) -> None:
             )
 
 
-def _tokenizer(config: JobConfig, checkpoint: Path) -> Tokenizer | None:
-    """The checkpoint's tokenizer; a job that generates ids from ids can do without one."""
-    ids_only = config.task == "generate" and config.input.prompt.token_ids and not config.generation.stop
+def _tokenizer(config: JobConfig, task: Task[Any], checkpoint: Path) -> Tokenizer | None:
+    """The checkpoint's tokenizer; a job that makes ids from ids can do without one."""
+    ids_only = config.input.prompt.token_ids and not task.needs_tokenizer
     try:
         return Tokenizer.load(checkpoint)
     except ConfigError:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from pipeline.config.job import InputSection
+from pipeline.config.input import InputSection
 from pipeline.durable.commit import PARTS
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, start

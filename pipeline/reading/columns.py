@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.config.job import GenerationSection, InputSection
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, shortened
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
@@ -10,6 +10,7 @@ from pipeline.reading.kept_columns import KeptBefore, KeptTypes
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import read_schema
 from pipeline.reading.streams import read_file, split_lines
+from pipeline.task import parameter_columns
 from pipeline.text.templates import template_columns
 
 SAMPLE_LINES = 100
@@ -36,8 +37,8 @@ def required_columns(section: InputSection) -> dict[str, str]:
 
 
 def columns_to_read(section: InputSection) -> list[str]:
-    """The required columns, and those by which a row may set its own generation parameters."""
-    return list(dict.fromkeys([*required_columns(section), *GenerationSection.model_fields]))
+    """The required columns, and those by which a row may set its own parameters."""
+    return list(dict.fromkeys([*required_columns(section), *sorted(parameter_columns())]))
 
 
 def check_columns(files: list[InputFile], section: InputSection, before: KeptBefore | None = None) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
-from pipeline.config.job import InputSection
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.storage.retries import patiently
 from pipeline.storage.urls import filesystem, redact

@@ -13,13 +13,14 @@ from pipeline.preflight.fixed_sizes import require_same_machine
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
-from pipeline.tasks.generate import Task
+from pipeline.task import RowRequests, Task
 from pipeline.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True)
 class ReplicaOptions:
     config: JobConfig
+    task: Task[Any]
     checkpoint: str  # local folder
     tokenizer: Tokenizer | None
     chat: bool
@@ -53,11 +54,11 @@ def _number(value: int | str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def make_ready(engine: Engine, task: Task, options: ReplicaOptions, watchdog: Watchdog) -> None:
+def make_ready(engine: Engine, requests: RowRequests, options: ReplicaOptions, watchdog: Watchdog) -> None:
     """What must work before the first shard; JobError if memory is left for less than the longest row."""
     engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
     watchdog.progressed()
-    needed = task.cache_tokens(engine.config.max_positions)
+    needed = requests.cache_tokens(engine.config.max_positions)
     if engine.cache_tokens < needed:
         raise JobError(
             f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "

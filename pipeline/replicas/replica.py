@@ -26,12 +26,12 @@ from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_read
 from pipeline.replicas.shard_runner import ShardRunner
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
-from pipeline.rows.result_rows import Results
+from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.supervision.start_limit import starting
 from pipeline.supervision.watchdog import Watchdog
-from pipeline.tasks.generate import Finish, Outcome, make_task
+from pipeline.task import Finish, Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Replica:
         self._id = str(ray.get_runtime_context().get_actor_id())
         with starting(options.gate, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
-            self._task = make_task(config, options.tokenizer, options.chat)
+            self._requests = options.task.requests(options.tokenizer, options.chat)
             try:
                 self._engine = EngineThread(partial(self._make_engine, options, watchdog), watchdog)
             except Exception:
@@ -64,7 +64,7 @@ class Replica:
                 raise
         model = self._engine.engine.config
         self._routed = bool(model.num_experts) and config.router.statistics
-        self._results = Results(config, model)
+        self._results = ResultRows(config, options.task, model)
         way = try_shard_together if config.engine.deterministic == "shard" else try_shard
         tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
@@ -76,7 +76,7 @@ class Replica:
         with watchdog.beating():
             engine = self.load_engine(options)
         watchdog.also_kill(engine.ranks.process_ids[1:])
-        make_ready(engine, self._task, options, watchdog)
+        make_ready(engine, self._requests, options, watchdog)
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
@@ -122,7 +122,7 @@ class Replica:
 
     async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         started = [
-            self._task.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"])
+            self._requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"])
             for row in rows
             if row["prompt_token_ids"] is not None
         ]

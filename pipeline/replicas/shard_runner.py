@@ -15,7 +15,7 @@ from pipeline.durable.try_shard import Enter, Run, TryShard, give_up
 from pipeline.errors import RowErrorCode
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
-from pipeline.tasks.generate import Outcome
+from pipeline.task import Outcome
 
 Row = TypeVar("Row")
 

@@ -3,7 +3,8 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import jinja2
 import orjson
@@ -13,6 +14,7 @@ from pipeline.config.job import JobConfig
 from pipeline.reporting.figures import routing_heatmap
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
+from pipeline.task import Task
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Report:
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from the first shard being read to the last commit, loading the model among them
+    task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)  # what the task says
 
     @property
     def error_rate(self) -> float | None:
@@ -66,11 +69,7 @@ class Report:
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
-        if self.label_accuracy is not None:
-            facts.append(("accuracy on known labels", f"{self.label_accuracy:.2%}"))
-        facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
-        if self.task == "generate":
-            facts.append(("generated tokens", f"{self.generated_tokens:,}"))
+        facts += [("prompt tokens", f"{self.prompt_tokens:,}"), *self.task_facts]
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -78,14 +77,14 @@ class Report:
         return facts
 
     def to_json(self) -> bytes:
-        return orjson.dumps(
-            asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second},
-            option=orjson.OPT_INDENT_2,
-        )
+        values = asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second}
+        del values["task_facts"]
+        return orjson.dumps(values, option=orjson.OPT_INDENT_2)
 
 
 def make_report(
     config: JobConfig,
+    task: Task[Any],
     output: str,
     state: str,
     rows: int,
@@ -113,6 +112,9 @@ def make_report(
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
+        task_facts=task.facts(committed.known, committed.right, committed.generated_tokens)
+        if committed
+        else [],
     )
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """`known` counts rows with a known label, `right` those that were given it."""
+    """`known` counts rows with a known answer, `right` those whose answer is that one."""
 
     rows: int
     errors: dict[str, int]  # by code
@@ -39,16 +39,9 @@ class ShardSummary:
         return {"ok": self.rows - errors, "error": errors}
 
     @classmethod
-    def of(cls, table: pa.Table, known_column: str | None) -> "ShardSummary":
-        """Of a shard's rows of generations; `known_column` is the one with the right labels, if any."""
-        known = right = 0
-        if known_column is not None:
-            for label, answer in zip(
-                table["label"].to_pylist(), table[known_column].to_pylist(), strict=True
-            ):
-                if label is not None and answer is not None:
-                    known += 1
-                    right += label == str(answer)
+    def of(cls, table: pa.Table, known_and_right: tuple[int, int] = (0, 0)) -> "ShardSummary":
+        """Of a shard's rows of generations, whose known and right answers the task has counted."""
+        known, right = known_and_right
         return cls(
             rows=len(table),
             errors=dict(Counter(code for code in table["error_code"].to_pylist() if code is not None)),

@@ -1,13 +1,11 @@
 """Raw rows in, prompts out: every row of a shard is parsed, checked and tokenized, or given its error."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
-from model.requests.sampling_params import SamplingParams
-from pipeline.config.job import GenerationSection, JobConfig
+from pipeline.config.job import JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
 from pipeline.reading.columns import columns_to_read
 from pipeline.reading.kept_columns import as_text, kept_columns
@@ -15,11 +13,11 @@ from pipeline.router.groups import group_name
 from pipeline.shards.carried_shard import CarriedShard, named_shard
 from pipeline.shards.read_shard import read_shard, records
 from pipeline.shards.shard import Shard
+from pipeline.task import Task
 from pipeline.text.prompts import PromptBuilder
 
 NO_GROUP = "all"
 MISSING_GROUP = "(none)"
-_SAMPLING = [field.name for field in fields(SamplingParams)]
 
 PREPARED = pa.schema(
     [
@@ -31,7 +29,7 @@ PREPARED = pa.schema(
         ("error_message", pa.string()),
         ("prompt", pa.string()),
         ("prompt_token_ids", pa.list_(pa.int32())),
-        ("params", pa.string()),  # JSON: the row's SamplingParams and its stop strings
+        ("params", pa.string()),  # what the task's `row_params` gave
     ]
 )
 
@@ -47,6 +45,7 @@ class Preparation:
     """
 
     config: JobConfig
+    task: Task[Any]
     prompts: PromptBuilder
     longest_prompt: int
     context: int
@@ -79,7 +78,7 @@ class Preparation:
         """What a row's values are needed of; the columns that are only kept stay as they are."""
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
-        return {*self.prompts.columns, *named, *GenerationSection.model_fields}
+        return {*self.prompts.columns, *named, *self.task.parameters}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)
@@ -94,8 +93,7 @@ class Preparation:
             if "prompt" in self.config.output.include:
                 known["prompt"] = prompt.text
             self._check_length(len(prompt.token_ids))
-            if self.config.task == "generate":
-                known["params"] = self._params(record, len(prompt.token_ids))
+            known["params"] = self.task.row_params(record, len(prompt.token_ids), self.context)
             known["prompt_token_ids"] = prompt.token_ids
         except RowError as error:
             known["error_code"], known["error_message"] = error.code.value, error.message
@@ -123,20 +121,3 @@ class Preparation:
                 RowErrorCode.PROMPT_TOO_LONG,
                 f"the prompt has {tokens} tokens, the context has room for {self.longest_prompt}",
             )
-
-    def _params(self, record: dict[str, Any], prompt_tokens: int) -> str:
-        """The job's generation section with this row's own columns over it."""
-        section = self.config.generation
-        given = {name: record[name] for name in type(section).model_fields if record.get(name) is not None}
-        try:
-            own = type(section).model_validate({**section.model_dump(), **given}, strict=True)
-            values = own.model_dump()
-            room = self.context - prompt_tokens + 1  # the last token is never fed back
-            values["max_new_tokens"] = min(values["max_new_tokens"], room)
-            SamplingParams(**{name: values[name] for name in _SAMPLING})
-            return orjson.dumps(values).decode()
-        except (ValueError, TypeError) as error:  # TypeError: an integer beyond 64 bits
-            names = ", ".join(sorted(given)) or "none"
-            raise RowError(
-                RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
-            ) from error

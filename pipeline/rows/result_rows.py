@@ -8,83 +8,67 @@ import pyarrow as pa
 from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
-from pipeline.tasks.generate import Outcome
+from pipeline.task import BUILT_IN, Column, Outcome, Task, tasks
 
-_COLUMNS: list[tuple[str, pa.DataType]] = [
+_FIRST: list[Column] = [
     ("id", pa.string()),
     ("file", pa.string()),
     ("row", pa.int64()),
     ("status", pa.string()),
     ("error_code", pa.string()),
     ("error_message", pa.string()),
-    ("text", pa.string()),
-    ("finish_reason", pa.string()),
-    ("label", pa.string()),
-    ("label_prob", pa.float64()),
-    ("label_probs", pa.map_(pa.string(), pa.float64())),
-    ("prompt_tokens", pa.int32()),
-    ("generated_tokens", pa.int32()),
 ]
-_INCLUDED: dict[str, list[tuple[str, pa.DataType]]] = {
-    "prompt": [("prompt", pa.string())],
-    "prompt_token_ids": [("prompt_token_ids", pa.list_(pa.int32()))],
-    "token_ids": [("token_ids", pa.list_(pa.int32()))],
+_COUNTS: list[Column] = [("prompt_tokens", pa.int32()), ("generated_tokens", pa.int32())]
+_INCLUDED: dict[str, Column] = {
+    "prompt": ("prompt", pa.string()),
+    "prompt_token_ids": ("prompt_token_ids", pa.list_(pa.int32())),
+    "token_ids": ("token_ids", pa.list_(pa.int32())),
 }
-_LOGPROBS = ("token_logprobs", pa.list_(pa.float64()))
 _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
-_RESERVED = frozenset(
-    [name for columns in (_COLUMNS, *_INCLUDED.values(), [_LOGPROBS]) for name, _ in columns] + _ROUTING
-)
 
 
-def reserved_names(config: JobConfig) -> frozenset[str]:
-    """Names that kept columns cannot have, since the job's own columns have them."""
-    return _RESERVED - {"text"} if config.task == "label" else _RESERVED
+def reserved_names(task: Task[Any]) -> frozenset[str]:
+    """Names that kept columns cannot have, since columns of the output have them."""
+    columns = [*_FIRST, *_COUNTS, *_INCLUDED.values(), *_answer_columns(task)]
+    columns += [*task.last_columns, *(column for other in _built_in() for column in other.last_columns)]
+    return frozenset([*(name for name, _ in columns), *_ROUTING]) - task.free_names
 
 
-class Results:
+def _answer_columns(task: Task[Any]) -> list[Column]:
+    """Those of the built-in tasks stand in every job, null where the job's task has no such value."""
+    return list(dict([*(column for other in _built_in() for column in other.columns), *task.columns]).items())
+
+
+def _built_in() -> list[type[Task[Any]]]:
+    return [task for name, task in tasks().items() if name in BUILT_IN]
+
+
+class ResultRows:
     """Lays out finished rows; the schema depends on the job and the checkpoint alone."""
 
-    def __init__(self, config: JobConfig, model: ModelConfig) -> None:
+    def __init__(self, config: JobConfig, task: Task[Any], model: ModelConfig) -> None:
         self._config = config
         self._model = model
-        # A label job has no text of its own, so that column may be a kept one.
-        self._columns = [column for column in _COLUMNS if column[0] not in config.input.keep]
-        for name in config.output.include:
-            self._columns += _INCLUDED[name]
-        if config.task == "generate":  # also where the job asks for none: a row may
-            self._columns.append(_LOGPROBS)
+        self._columns = [
+            column
+            for column in [*_FIRST, *_answer_columns(task), *_COUNTS]
+            if column[0] not in config.input.keep
+        ]
+        self._columns += [_INCLUDED[name] for name in config.output.include]
+        self._columns += task.last_columns
         self._routed = bool(model.num_experts and config.router.statistics and config.router.per_row)
 
     def table(self, prepared: pa.Table, outcomes: list[Outcome]) -> pa.Table:
         """Prepared rows and how they ended, in the same order -> rows of generations."""
-        rows = [self._row(row, outcome) for row, outcome in zip(_rows(prepared), outcomes, strict=True)]
+        rows = [_row(row, outcome) for row, outcome in zip(_rows(prepared), outcomes, strict=True)]
         table = pa.Table.from_pylist(rows, schema=pa.schema(self._columns))
         for name in self._config.input.keep:
             table = table.append_column(name, prepared[f"keep.{name}"])
         if self._routed:
-            for column, phase, rank in zip(_ROUTING, (0, 0, 1, 1), (0, 1, 0, 1), strict=True):
-                counts = [_chosen(outcome.routing, phase, rank) for outcome in outcomes]
+            for column, phase, choice in zip(_ROUTING, (0, 0, 1, 1), (0, 1, 0, 1), strict=True):
+                counts = [_chosen(outcome.routing, phase, choice) for outcome in outcomes]
                 table = table.append_column(column, self._counts_column(counts))
         return table
-
-    def _row(self, row: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
-        failed = outcome.error_code is not None
-        return {
-            **row,
-            "status": "error" if failed else "ok",
-            "error_code": outcome.error_code,
-            "error_message": outcome.error_message,
-            "text": outcome.text,
-            "finish_reason": outcome.finish_reason,
-            "label": outcome.label,
-            "label_prob": outcome.label_prob,
-            "label_probs": list(outcome.label_probs.items()) if outcome.label_probs else None,
-            "prompt_tokens": None if row["prompt_token_ids"] is None else len(row["prompt_token_ids"]),
-            "generated_tokens": None if outcome.token_ids is None else len(outcome.token_ids),
-            "token_ids": outcome.token_ids,
-            "token_logprobs": outcome.token_logprobs,
-        }
 
     def _counts_column(self, counts: list[np.ndarray[Any, Any] | None]) -> pa.Array:
         size = self._model.num_layers * self._model.num_experts
@@ -93,15 +77,30 @@ class Results:
         return pa.array(values, pa.list_(number, size))
 
 
+def _row(row: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+    token_ids = row["prompt_token_ids"]
+    return {
+        **outcome.values,
+        **row,
+        "status": "ok" if outcome.error_code is None else "error",
+        "error_code": outcome.error_code,
+        "error_message": outcome.error_message,
+        "prompt_tokens": None if token_ids is None else len(token_ids),
+    }
+
+
 def _rows(prepared: pa.Table) -> list[dict[str, Any]]:
     names = ["id", "file", "row", "prompt", "prompt_token_ids"]
     rows: list[dict[str, Any]] = prepared.select(names).to_pylist()
     return rows
 
 
-def _chosen(routing: RowRouting | None, phase: int, rank: int) -> np.ndarray[Any, Any] | None:
-    """[L, E]: how often each expert was the choice of that rank; zeros where the model has no such rank."""
+def _chosen(routing: RowRouting | None, phase: int, choice: int) -> np.ndarray[Any, Any] | None:
+    """[L, E]: how often each expert was a token's first (0) or second (1) choice.
+
+    Zeros where the model makes one choice a token.
+    """
     if routing is None:
         return None
     chosen = routing.chosen[phase]  # [L, K, E]
-    return np.asarray(chosen[:, rank] if rank < chosen.shape[1] else np.zeros_like(chosen[:, 0]))
+    return np.asarray(chosen[:, choice] if choice < chosen.shape[1] else np.zeros_like(chosen[:, 0]))

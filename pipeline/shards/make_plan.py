@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
 
-from pipeline.config.job import InputSection
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import InputFile, expand

@@ -13,7 +13,7 @@ from itertools import accumulate, pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config.job import InputSection
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile, expand
 from pipeline.shards.shard import Shard

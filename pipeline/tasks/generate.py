@@ -1,56 +1,106 @@
-"""What a job asks of the model for a row, and what it makes of the answer: one class a task."""
+"""Task generate: every prompt is continued, greedily or by sampling."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any
 
 import orjson
+import pyarrow as pa
+from pydantic import BeforeValidator, Field
 
-from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Completion, Request
-from model.requests.row_routing import RowRouting
 from model.requests.sampling_params import SamplingParams
-from pipeline.config.job import JobConfig
-from pipeline.tasks.choice_tokens import choice_token_ids
+from pipeline.config.section import PositiveInt, Section, as_list
+from pipeline.errors import RowError, RowErrorCode
+from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.tokenization import Tokenizer
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """A finished row, or the error that it ended with."""
-
-    error_code: str | None = None
-    error_message: str | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-    label: str | None = None
-    label_prob: float | None = None
-    label_probs: dict[str, float] | None = None
-    token_ids: list[int] | None = None
-    token_logprobs: list[float] | None = None
-    routing: RowRouting | None = None
+_SAMPLING = [field.name for field in fields(SamplingParams)]
 
 
-Finish = Callable[[Completion], Outcome]
+class GenerationSection(Section):
+    """How prompts are continued. A row's own columns of these names go before the job's values."""
+
+    max_new_tokens: PositiveInt = Field(
+        default=128, description="Tokens to generate at most; fewer where the model's context ends before."
+    )
+    temperature: float = Field(
+        default=0.0,
+        ge=0.0,
+        description="0 takes the likeliest token each time (greedy); higher values sample more freely.",
+        examples=[0.7],
+    )
+    top_p: float = Field(
+        default=1.0,
+        gt=0.0,
+        le=1.0,
+        description="Sample among the likeliest tokens that together have this probability.",
+        examples=[0.95],
+    )
+    top_k: int = Field(
+        default=0, ge=0, lt=2**31, description="Sample among so many of the likeliest tokens; 0: among all."
+    )
+    stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(as_list)] = Field(
+        default=[],
+        description="Texts that end an answer. The answer is cut before the one that comes first.",
+        examples=[["\n\n", "Question:"]],
+    )
+    seed: int = Field(
+        default=0,
+        ge=-(2**63),
+        lt=2**63,
+        description="Seed of the sampling. A row's random numbers depend on it, on the row's file and "
+        "number, and on nothing else.",
+    )
+    ignore_eos: bool = Field(
+        default=False,
+        description="Go on behind the end of the sequence, up to max_new_tokens: for benchmarks.",
+    )
+    logprobs: bool = Field(
+        default=False, description="Fill the column `token_logprobs` with each token's log-probability."
+    )
 
 
-class Task(Protocol):
-    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        """The request of one row, and what turns its completion into the row's outcome."""
+class Generate(Task[GenerationSection]):
+    section_name = "generation"
+    section_model = GenerationSection
+    parameters = frozenset(GenerationSection.model_fields)
+    columns = (("text", pa.string()), ("finish_reason", pa.string()))
+    last_columns = (("token_logprobs", pa.list_(pa.float64())),)  # in every job: a row may ask for them
 
-    def cache_tokens(self, context: int) -> int:
-        """Places that the longest row may need in the cache, in a model with that context."""
+    @property
+    def needs_tokenizer(self) -> bool:
+        return bool(self.section.stop)
+
+    def row_params(self, record: Mapping[str, Any], prompt_tokens: int, context: int) -> str:
+        """The section with the row's own columns over it, as JSON."""
+        section = self.section
+        given = {name: record[name] for name in type(section).model_fields if record.get(name) is not None}
+        try:
+            own = type(section).model_validate({**section.model_dump(), **given}, strict=True)
+            values = own.model_dump()
+            room = context - prompt_tokens + 1  # the last token is never fed back
+            values["max_new_tokens"] = min(values["max_new_tokens"], room)
+            SamplingParams(**{name: values[name] for name in _SAMPLING})
+            return orjson.dumps(values).decode()
+        except (ValueError, TypeError) as error:  # TypeError: an integer beyond 64 bits
+            names = ", ".join(sorted(given)) or "none"
+            raise RowError(
+                RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
+            ) from error
+
+    def requests(self, tokenizer: Tokenizer | None, chat: bool) -> "GenerateRows":
+        return GenerateRows(tokenizer, chat)
+
+    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
+        return [("generated tokens", f"{generated_tokens:,}")]
 
 
-class Generate:
+class GenerateRows(RowRequests):
     def __init__(self, tokenizer: Tokenizer | None, chat: bool) -> None:
         self._tokenizer = tokenizer
         self._chat = chat
-
-    def cache_tokens(self, context: int) -> int:
-        return context
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         values = orjson.loads(params or "{}")
@@ -66,56 +116,13 @@ class Generate:
         )
 
         def finish(completion: Completion) -> Outcome:
-            return Outcome(
-                text=text.finish() if text is not None else None,
-                finish_reason=completion.finish_reason,
-                token_ids=completion.token_ids,
-                token_logprobs=completion.logprobs,
-                routing=completion.routing,
-            )
+            values = {
+                "text": text.finish() if text is not None else None,
+                "finish_reason": completion.finish_reason,
+                "generated_tokens": len(completion.token_ids),
+                "token_ids": completion.token_ids,
+                "token_logprobs": completion.logprobs,
+            }
+            return Outcome(values=values, routing=completion.routing)
 
         return request, finish
-
-
-class Label:
-    def __init__(self, choices: dict[str, list[int]]) -> None:
-        self._names = list(choices)
-        self._tree = ChoiceTree.from_choices(list(choices.values()))
-
-    @property
-    def depth(self) -> int:
-        """Tokens behind the prompt that the longest choice needs room for."""
-        return self._tree.depth
-
-    def cache_tokens(self, context: int) -> int:
-        return context - self._tree.depth + len(self._tree.token_ids)
-
-    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        return Request(key, prompt_token_ids, choices=self._tree), self._finish
-
-    def _finish(self, completion: Completion) -> Outcome:
-        assert completion.choice_logprobs is not None
-        probabilities = normalised(completion.choice_logprobs)
-        label_probs = dict(zip(self._names, probabilities, strict=True))
-        label = max(label_probs, key=lambda name: label_probs[name])
-        return Outcome(
-            label=label,
-            label_prob=label_probs[label],
-            label_probs=label_probs,
-            routing=completion.routing,
-        )
-
-
-def make_task(config: JobConfig, tokenizer: Tokenizer | None, chat: bool) -> Generate | Label:
-    if config.label is None:
-        return Generate(tokenizer, chat)
-    assert tokenizer is not None
-    return Label(choice_token_ids(tokenizer, config.label.choices, chat))
-
-
-def normalised(logprobs: list[float]) -> list[float]:
-    """Probabilities that are to each other as the exponentials of `logprobs`, and sum to 1."""
-    largest = max(logprobs)
-    weights = [math.exp(logprob - largest) for logprob in logprobs]
-    total = sum(weights)
-    return [weight / total for weight in weights]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from pipeline.config.job import InputSection
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.chat_template import ChatTemplate
 from pipeline.text.instruct import Message, encode_messages, parse_messages

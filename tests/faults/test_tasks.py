@@ -54,7 +54,7 @@ class KillsItsReader(Preparation):
     ("name", "kills"),
     [
         ("run.Publishing", KillsItsPublisher),
-        ("job.Preparation", KillsItsReader),
+        ("preflight.job.Preparation", KillsItsReader),
         ("run.ShardNames", KillsItsNamer),
     ],
 )
@@ -97,7 +97,7 @@ class StopsItsReader(Preparation):
 @pytest.mark.parametrize(
     ("name", "stops"),
     [
-        ("job.Preparation", StopsItsReader),
+        ("preflight.job.Preparation", StopsItsReader),
         pytest.param("run.Publishing", StopsItsPublisher, marks=pytest.mark.slow),
     ],
 )

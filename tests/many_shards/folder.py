@@ -22,6 +22,7 @@ from pipeline.router.tables import to_parquet
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
+from pipeline.tasks.generate import Generate, GenerationSection
 
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"
 
@@ -75,5 +76,5 @@ def _publish(store: Store, shard: Shard, spec: dict[str, object], groups: Sequen
         }
     )  # fmt: skip
     block = CarriedShard(shard, rows, to_parquet(sum_by_group((group, routing) for group in groups)))
-    path: str = Publishing(store, None, spec)(block.packed())["path"][0].as_py()
+    path: str = Publishing(store, Generate(GenerationSection()), spec)(block.packed())["path"][0].as_py()
     return path

@@ -25,6 +25,7 @@ from pipeline.run import _finish, _replica_options
 from pipeline.shards.carried_shard import name_shard
 from pipeline.storage.store import Store
 from pipeline.supervision.coordinator import open_gate
+from pipeline.tasks.generate import Generate, GenerationSection
 from tests.random_prompts import random_prompts
 
 NEW_TOKENS = 4
@@ -49,7 +50,7 @@ def test_rows_are_read_from_memory_and_published_there(
     plan = planned(job, store, extending=False)
     shards = execute(remaining(plan), store)
     assert len(shards) == 3
-    publish = Publishing(store, None, job.spec)
+    publish = Publishing(store, Generate(GenerationSection()), job.spec)
     with open_gate() as gate:
         resources = Resources(1, num_gpus=0, threads=1, tasks=1)
         replica = Replica(_replica_options(job, store, resources, [], gate))

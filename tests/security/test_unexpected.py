@@ -27,7 +27,7 @@ from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
-from pipeline.tasks.generate import Outcome
+from pipeline.task import Outcome
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 CANARY = "canary-quoted-51c2"
@@ -108,7 +108,7 @@ def test_a_bug_in_the_engine_s_thread_ends_the_process_without_a_word_of_the_row
         [sys.executable, program], cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd())}, capture_output=True
     )
     assert done.returncode == 1
-    assert b"this replica ends: ValueError, raised at pipeline/replicas/engine_thread.py:" in done.stderr
+    assert b"this replica ends: ValueError, raised at replicas/engine_thread.py:" in done.stderr
     assert b"failing.py:7" in done.stderr
     assert CANARY.encode() not in done.stdout + done.stderr
 
@@ -152,7 +152,7 @@ def test_a_check_of_the_doctor_that_breaks_is_a_finding_without_its_message(
     monkeypatch.setattr("pipeline.preflight.doctor._free", fail)
     [finding] = examine(make_config([]))
     assert (finding.what, finding.level) == ("disk", "problem")
-    assert finding.text.startswith("ValueError, raised at pipeline/preflight/doctor.py:")
+    assert finding.text.startswith("ValueError, raised at preflight/doctor.py:")
     assert CANARY not in finding.text
 
 

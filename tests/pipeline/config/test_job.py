@@ -72,7 +72,13 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("engine.replicas=0", "engine.replicas: Input should be greater than 0, got 0"),
         ("generation={temperature: 0.5}", "section generation has no effect with task label"),
         ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
-        ("engine.relicas=2", "engine.relicas: unknown key"),
+        ("engine.relicas=2", "engine.relicas: unknown key; did you mean engine.replicas?"),
+        ("modl={path: p}", "modl: unknown key; did you mean model?"),
+        ("engine.id_column=id", "engine.id_column: unknown key; did you mean input.id_column?"),
+        ("input.prompt.tempate=x", "input.prompt.tempate: unknown key; did you mean input.prompt.template?"),
+        ("generation.temprature=1", "unknown key; did you mean generation.temperature?"),
+        ("engine.zzz=1", "engine.zzz: unknown key"),
+        ("label=null", "task label needs a section label with choices"),
     ],
 )
 def test_what_is_wrong_is_named_with_what_was_given(tmp_path: Path, override: str, sentence: str) -> None:

@@ -28,6 +28,7 @@ from pipeline.router.tables import (
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
+from pipeline.tasks.generate import Generate, GenerationSection
 
 MakeRouting = Callable[..., RowRouting]
 Routed = list[tuple[str, RowRouting]]
@@ -50,7 +51,7 @@ def publish(store: Store, ordinal: int, routed: Routed | None, rows: int = 4) ->
     sums = to_parquet(sum_by_group(routed)) if routed is not None else None
     block = CarriedShard(shard, table, sums).packed()
     store.create(SPEC, spec_bytes(JOB))
-    path: str = Publishing(store, None, JOB)(block)["path"][0].as_py()
+    path: str = Publishing(store, Generate(GenerationSection()), JOB)(block)["path"][0].as_py()
     return path
 
 

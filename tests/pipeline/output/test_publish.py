@@ -19,6 +19,7 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
+from pipeline.tasks.label import Label, LabelSection
 
 COLUMNS = {
     "id": pa.string(),
@@ -38,13 +39,14 @@ ROWS = [
     ("5", "error", "EMPTY_LINE", None, None, None, "no"),
 ]
 ROUTER = b"sums of the shard"
+TASK = Label(LabelSection(choices={"yes": "yes", "no": "no"}, known_column="queue"))
 JOB = {"config": {"job": "published"}, "format_version": 1, "checkpoint": "", "tokenizer": ""}
 
 
 def publishing(store: Store) -> Publishing:
     """For a job that has begun in the store."""
     store.create(SPEC, spec_bytes(JOB))
-    return Publishing(store, "queue", JOB)
+    return Publishing(store, TASK, JOB)
 
 
 def shard(rows: int, ordinal: int = 0) -> Shard:
@@ -64,7 +66,7 @@ def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
 
 
 def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
-    assert ShardSummary.of(rows_table(), "queue") == ShardSummary(
+    assert ShardSummary.of(rows_table(), TASK.known_and_right(rows_table())) == ShardSummary(
         rows=6,
         errors={"EMPTY_LINE": 2, "BAD_MESSAGES": 1},
         prompt_tokens=42,
@@ -72,17 +74,19 @@ def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
         known=2,
         right=1,
     )
-    assert ShardSummary.of(rows_table(), None).known == 0
+    assert ShardSummary.of(rows_table()).known == 0
 
 
 def test_a_summary_of_errors_alone() -> None:
-    summary = ShardSummary.of(rows_table(ROWS[3:4]), "queue")
+    summary = ShardSummary.of(rows_table(ROWS[3:4]), TASK.known_and_right(rows_table(ROWS[3:4])))
     assert summary == ShardSummary(1, {"EMPTY_LINE": 1}, 0, 0, 0, 0)
 
 
 def test_known_labels_may_be_numbers() -> None:
     rows = [("0", "ok", None, "1", 1, 0, 1), ("1", "ok", None, "0", 1, 0, 1)]
-    assert ShardSummary.of(rows_table(rows, queue=pa.int64()), "queue").right == 1
+    assert TASK.known_and_right(rows_table(rows, queue=pa.int64())) == (2, 0)
+    numbers = Label(LabelSection(choices={"1": "1", "0": "0"}, known_column="queue"))
+    assert numbers.known_and_right(rows_table(rows, queue=pa.int64())) == (2, 1)
 
 
 @pytest.mark.parametrize("router", [ROUTER, None])
@@ -90,7 +94,7 @@ def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -
     store = Store.open(place)
     [published] = publishing(store)(finished(router)).to_pylist()
     summary = ShardSummary(**json.loads(published["summary"]))
-    assert summary == ShardSummary.of(rows_table(), "queue")
+    assert summary == ShardSummary.of(rows_table(), TASK.known_and_right(rows_table()))
     with store.open_file(published["path"]) as part:
         found, table = read_footer(part)
     assert found == summary
@@ -135,10 +139,10 @@ def test_a_block_of_two_shards_is_not_published(place: str) -> None:
 def test_a_folder_in_which_the_job_did_not_begin_is_left_alone(place: str) -> None:
     store = Store.open(place)
     with pytest.raises(JobError, match="does not find the job there"):
-        Publishing(store, "queue", JOB)(finished())
+        Publishing(store, TASK, JOB)(finished())
     store.create(SPEC, spec_bytes(JOB | {"config": {"job": "another"}}))
     with pytest.raises(ConfigError, match='job: was "another", is "published"'):
-        Publishing(store, "queue", JOB)(finished())
+        Publishing(store, TASK, JOB)(finished())
     assert store.list("generations") == []
 
 

@@ -17,7 +17,7 @@ from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import _replica_pool, run
-from pipeline.tasks.generate import Outcome
+from pipeline.task import Outcome
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test

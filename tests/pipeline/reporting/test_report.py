@@ -22,6 +22,7 @@ CONFIG = JobConfig.model_validate(
         "output": {"path": "out"},
     }
 )
+TASK = CONFIG.make_task()
 FIRST = ShardSummary(rows=6, errors={"EMPTY_LINE": 1}, prompt_tokens=50, generated_tokens=5, known=4, right=3)
 SECOND = ShardSummary(
     rows=4,
@@ -39,7 +40,7 @@ EXPERTS = pd.DataFrame(
 
 def report(**changes: Any) -> Report:
     made = make_report(
-        CONFIG, "place/out", "done", 10, 10, ShardSummary.total([FIRST, SECOND]), [SECOND], seconds=4.0
+        CONFIG, TASK, "place/out", "done", 10, 10, ShardSummary.total([FIRST, SECOND]), [SECOND], seconds=4.0
     )
     return replace(made, **changes)
 
@@ -56,14 +57,14 @@ def test_counts_are_of_all_parts_and_speed_is_of_this_run() -> None:
 
 def test_accuracy_is_over_the_known_labels_alone() -> None:
     assert report().label_accuracy == pytest.approx(3 / 4)
-    without = make_report(CONFIG, "out", "done", 4, 4, SECOND, [SECOND], seconds=1.0)
+    without = make_report(CONFIG, TASK, "out", "done", 4, 4, SECOND, [SECOND], seconds=1.0)
     assert without.label_accuracy is None
     assert "accuracy" not in str(without.facts())
     assert "75.00%" in dict(report().facts())["accuracy on known labels"]
 
 
 def test_a_job_without_a_row_or_a_second() -> None:
-    empty = make_report(CONFIG, "out", "done", 0, 0, ShardSummary.total([]), [], seconds=0.0)
+    empty = make_report(CONFIG, TASK, "out", "done", 0, 0, ShardSummary.total([]), [], seconds=0.0)
     assert (empty.error_rate, empty.tokens_per_second) == (0, 0)
     assert dict(empty.facts())["rows"] == "0 of 0"
     assert b"0 of 0" in to_html(empty, None)
@@ -92,7 +93,7 @@ def test_json_holds_every_field_and_the_rates() -> None:
 
 
 def test_what_was_not_added_up_is_told_nowhere() -> None:
-    made = make_report(CONFIG, "out", "interrupted", 6, 10, None, [SECOND], seconds=4.0)
+    made = make_report(CONFIG, TASK, "out", "interrupted", 6, 10, None, [SECOND], seconds=4.0)
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}

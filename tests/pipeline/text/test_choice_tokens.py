@@ -6,7 +6,7 @@ import mistral_common
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.tasks.choice_tokens import choice_token_ids
+from pipeline.text.choice_tokens import choice_token_ids
 from pipeline.text.tokenization import Tokenizer
 
 MODEL = Path(mistral_common.__file__).parent / "data" / "tokenizer.model.v1"

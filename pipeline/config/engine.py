@@ -1,0 +1,48 @@
+"""Section `engine`: how many replicas, what each may take, and whether results are the same to the bit."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline.config.section import Auto, PositiveInt, Section
+
+
+class EngineSection(Section):
+    """How the model is run. Most jobs leave all of it out."""
+
+    replicas: PositiveInt | Auto = Field(
+        default="auto",
+        description="Copies of the model. auto: on GPUs as many as fit, and no more than there are shards; "
+        "on CPUs one a core, as far as memory goes and each has four shards and two batches of rows.",
+        examples=[4],
+    )
+    threads: PositiveInt | Auto = Field(
+        default="auto",
+        description="CPU threads of each rank of a replica. auto: the node's cores, shared out.",
+        examples=[8],
+    )
+    max_batch_rows: PositiveInt | Auto = Field(
+        default="auto",
+        description="Rows that a replica decodes together at most. auto: 128 on CPUs, 256 on GPUs.",
+        examples=[64],
+    )
+    kv_cache_tokens: PositiveInt | Auto = Field(
+        default="auto",
+        description="Tokens that a replica's key/value cache holds. auto: what memory allows.",
+        examples=[100_000],
+    )
+    deterministic: Literal["none", "shard"] = Field(
+        default="none",
+        description="shard: a shard's file gets the same bytes whatever was killed and however many replicas "
+        "there are, on CPUs of one kind, since each shard runs alone in its replica. It costs speed, less "
+        "for large shards. auto is then 1 thread, 128 rows, and 65,536 tokens of cache or the longest row's; "
+        "a later run may change neither these nor tensor_parallel.",
+        examples=["shard"],
+    )
+    progress_deadline_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds without progress after which a process counts as dead: a replica that made no "
+        "step, or a process of a Ray task that stood still. It is killed and started anew.",
+        examples=[60],
+    )

@@ -1,0 +1,68 @@
+"""What is wrong with a job file, as sentences that name the key, what was given and what is allowed."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.errors import ConfigError
+from pipeline.storage.urls import redact
+
+NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"}
+_OF_UNIONS = (
+    "constrained-int",
+    "literal['auto']",
+)  # pydantic names the branch of a union in an error's place
+
+
+def config_error(path: object, model: type[BaseModel], error: ValidationError) -> ConfigError:
+    """All that pydantic found, each fault once; nothing of it quotes more than the value of its own key."""
+    sentences = dict.fromkeys(_sentence(model, found) for found in error.errors())
+    return ConfigError(f"{path}: " + "; ".join(sentences))
+
+
+def yaml_place(error: Exception) -> str:
+    """Where the YAML goes wrong, without the line itself, which PyYAML would quote."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return ""
+    return f": line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {error.problem}"
+
+
+def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
+    given = redact(error["input"]) if isinstance(error["input"], str) else error["input"]
+    keys = [str(part) for part in error["loc"] if part not in _OF_UNIONS]
+    what = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        what = "unknown key" + _did_you_mean(model, keys)
+    elif isinstance(given, str) and given in NOT_BUILT:
+        what = f"{given} is not built yet; {what[0].lower()}{what[1:]}"
+    elif isinstance(given, str | int | float | None) and error["type"] != "missing":
+        what = f"{what}, got {given!r}"
+    return f"{'.'.join(keys)}: {what}" if keys else what
+
+
+def _did_you_mean(model: type[BaseModel], keys: list[str]) -> str:
+    """The closest key of the same section; or the section that has a key of this name."""
+    *path, key = keys
+    section: type[BaseModel] | None = model
+    for name in path:
+        section = sections_of(section).get(name) if section else None
+    if section is None:
+        return ""
+    close = difflib.get_close_matches(key, section.model_fields, n=1)
+    elsewhere = [f"{name}.{key}" for name, other in sections_of(model).items() if key in other.model_fields]
+    suggestion = [".".join([*path, close[0]])] if close else elsewhere
+    return f"; did you mean {' or '.join(suggestion)}?" if suggestion else ""
+
+
+def sections_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The keys of a model whose values are sections themselves, each with its model."""
+    found = {}
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        for kind in kinds:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found[name] = kind
+    return found

@@ -1,0 +1,52 @@
+"""Section `model`: which checkpoint, in which numbers, on how many devices."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.config.section import Location, PositiveInt, Section
+
+
+class ModelSection(Section):
+    """The checkpoint, and how it is computed."""
+
+    path: Location = Field(
+        description="The checkpoint in HF format: a folder with config.json, tokenizer.model and "
+        "*.safetensors, or an fsspec URL of one, which is downloaded once into the user's cache.",
+        examples=["configs/demo/tiny-mixtral", "s3://models/Mixtral-8x7B-Instruct-v0.1"],
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="The number type to compute in. auto: the checkpoint's own on GPUs, float32 on CPUs.",
+        examples=["bfloat16"],
+    )
+    quantization: Literal["none", "int8"] = Field(
+        default="none",
+        description="int8 keeps the weights in 8 bits and is faster; for x86 CPUs only. "
+        "`python -m jobs bench agreement` tells how often its answers are those of float32.",
+        examples=["int8"],
+    )
+    tensor_parallel: PositiveInt = Field(
+        default=1,
+        description="Devices of one node over which each replica is spread. It must divide the model's "
+        "attention heads and intermediate size.",
+        examples=[8],
+    )
+    attention: Literal["auto", "sdpa", "flash"] = Field(
+        default="auto",
+        description="flash: FlashAttention and captured decode steps, on GPUs in 16 bits; sdpa: torch's own "
+        "operators; auto: flash where it can be.",
+        examples=["sdpa"],
+    )
+
+    @model_validator(mode="after")
+    def _int8_computes_in_float32(self) -> "ModelSection":
+        if self.quantization == "int8" and self.dtype not in ("auto", "float32"):
+            raise ValueError(f"quantization int8 needs dtype auto or float32, got {self.dtype}")
+        return self
+
+    @model_validator(mode="after")
+    def _flash_computes_in_16_bits(self) -> "ModelSection":
+        if self.attention == "flash" and self.dtype == "float32":
+            raise ValueError("attention flash needs dtype auto, bfloat16 or float16, got float32")
+        return self

@@ -1,0 +1,30 @@
+"""What all sections of the job file have in common: their base class, and the types of their keys.
+
+Every key has a description, from which `docs/job-file.md` and the JSON Schema are made.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline.storage.urls import without_credentials
+
+Auto = Literal["auto"]
+PositiveInt = Annotated[int, Field(gt=0)]
+Location = Annotated[str, AfterValidator(without_credentials)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+def as_list(value: object) -> object:
+    """For a key that takes one text or a list of them."""
+    return [value] if isinstance(value, str) else value
+
+
+def distinct(values: list[str]) -> list[str]:
+    doubled = sorted({value for value in values if values.count(value) > 1})
+    if doubled:
+        raise ValueError(f"{', '.join(doubled)} stands there twice")
+    return values

@@ -1,0 +1,127 @@
+"""Task label: each row is given one of the job's choices, with the probability of every choice."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from model.requests.choice_tree import ChoiceTree
+from model.requests.request import Completion, Request
+from pipeline.config.section import Section
+from pipeline.errors import ConfigError
+from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.text.choice_tokens import choice_token_ids
+from pipeline.text.tokenization import Tokenizer
+
+
+class LabelSection(Section):
+    """The labels that a row may get. A list of texts is kept as a mapping of each to itself."""
+
+    choices: dict[str, str] = Field(
+        description="The labels: a list of texts, or a mapping of each label's name to the text by which the "
+        "model says it.",
+        examples=[["billing", "shipping", "returns"], {"positive": "good", "negative": "bad"}],
+    )
+    known_column: str | None = Field(
+        default=None,
+        description="A kept column with the right labels: the report then gives the accuracy.",
+        examples=["queue"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_stand_for_themselves(cls, data: Any) -> Any:
+        choices = data.get("choices") if isinstance(data, dict) else None
+        if isinstance(choices, list):
+            for choice in choices:
+                if not isinstance(choice, str | int) or isinstance(choice, bool):
+                    hint = " (YAML reads yes, no, on, off so)" if isinstance(choice, bool) else ""
+                    raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
+            if len(set(map(str, choices))) != len(choices):
+                raise ValueError(f"choices must differ from each other, got {choices}")
+            return {**data, "choices": {str(choice): str(choice) for choice in choices}}
+        return data
+
+    @model_validator(mode="after")
+    def _at_least_two(self) -> "LabelSection":
+        if len(self.choices) < 2:
+            raise ValueError(f"choices must be at least two, got {list(self.choices)}")
+        if len(set(self.choices.values())) != len(self.choices):
+            raise ValueError("two choices have the same text, so no model could tell them apart")
+        return self
+
+
+class Label(Task[LabelSection]):
+    section_name = "label"
+    section_model = LabelSection
+    columns = (
+        ("label", pa.string()),
+        ("label_prob", pa.float64()),
+        ("label_probs", pa.map_(pa.string(), pa.float64())),
+    )
+    free_names = frozenset({"text"})  # the row's text is what people label, and what they keep
+
+    @classmethod
+    def check(cls, section: LabelSection, kept_columns: Sequence[str]) -> None:
+        if section.known_column not in (None, *kept_columns):
+            raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
+
+    def requests(self, tokenizer: Tokenizer, chat: bool) -> "LabelRows":
+        return LabelRows(choice_token_ids(tokenizer, self.section.choices, chat))
+
+    def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
+        if self.section.known_column is None:
+            return 0, 0
+        labels, answers = rows["label"].to_pylist(), rows[self.section.known_column].to_pylist()
+        right = [
+            label == str(answer)
+            for label, answer in zip(labels, answers, strict=True)
+            if label is not None and answer is not None
+        ]
+        return len(right), sum(right)
+
+    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
+        return [("accuracy on known labels", f"{right / known:.2%}")] if known else []
+
+
+class LabelRows(RowRequests):
+    """`choices` are the token ids of each label."""
+
+    def __init__(self, choices: dict[str, list[int]]) -> None:
+        self._names = list(choices)
+        self._tree = ChoiceTree.from_choices(list(choices.values()))
+
+    def longest_prompt(self, context: int) -> int:
+        room = context - self._tree.depth
+        if room < 1:
+            raise ConfigError(
+                f"label.choices: the longest takes {self._tree.depth} tokens, the context {context}"
+            )
+        return room
+
+    def cache_tokens(self, context: int) -> int:
+        return context - self._tree.depth + len(self._tree.token_ids)
+
+    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
+        return Request(key, prompt_token_ids, choices=self._tree), self._finish
+
+    def _finish(self, completion: Completion) -> Outcome:
+        assert completion.choice_logprobs is not None
+        probabilities = dict(zip(self._names, normalised(completion.choice_logprobs), strict=True))
+        label = max(probabilities, key=lambda name: probabilities[name])
+        values = {
+            "label": label,
+            "label_prob": probabilities[label],
+            "label_probs": list(probabilities.items()),
+        }
+        return Outcome(values=values, routing=completion.routing)
+
+
+def normalised(logprobs: list[float]) -> list[float]:
+    """Probabilities that are to each other as the exponentials of `logprobs`, and sum to 1."""
+    largest = max(logprobs)
+    weights = [math.exp(logprob - largest) for logprob in logprobs]
+    total = sum(weights)
+    return [weight / total for weight in weights]

@@ -1,0 +1,82 @@
+"""The register of tasks: built-in ones, those of other packages, and what is refused."""
+
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline.task
+from pipeline.config.job import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.task import BUILT_IN, ENTRY_POINTS, Task, parameter_columns, tasks
+from pipeline.tasks.generate import Generate, GenerationSection
+from pipeline.tasks.label import Label
+
+Others = Callable[..., None]
+
+
+@pytest.fixture
+def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
+    """Has the register find these entry points beside the built-in tasks; as before at the end."""
+
+    def install(**named: str) -> None:
+        points = [EntryPoint(name, value, ENTRY_POINTS) for name, value in named.items()]
+        monkeypatch.setattr(pipeline.task, "entry_points", lambda group: points)
+        tasks.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    tasks.cache_clear()
+
+
+class Third(Generate):
+    section_name = "third"
+    parameters = frozenset({"loudness"})
+
+
+def test_the_tasks_that_mixtray_brings_are_listed() -> None:
+    assert {name: tasks()[name] for name in BUILT_IN} == {"generate": Generate, "label": Label}
+    files = {path.stem for path in Path(pipeline.task.__file__).with_name("tasks").glob("*.py")}
+    assert files - {"__init__"} == BUILT_IN.keys(), "one file a task, under its name"
+
+
+def test_a_task_of_another_package_stands_behind_the_built_in_ones(others: Others) -> None:
+    others(third=f"{__name__}:Third") if __name__ in sys.modules else pytest.fail("not importable by name")
+    assert list(tasks()) == [*BUILT_IN, "third"]
+    assert tasks()["third"] is Third
+    assert parameter_columns() == {*GenerationSection.model_fields, "loudness"}
+
+
+@pytest.mark.parametrize(
+    ("points", "sentence"),
+    [
+        ({"third": "no_such_module:Third"}, r"task third \(no_such_module:Third\): cannot be loaded"),
+        ({"third": "pipeline.errors:ConfigError"}, "must be a class derived from pipeline.task.Task"),
+        ({"third": "pipeline.tasks.label:LabelSection"}, "must be a class derived from pipeline.task.Task"),
+        ({"third": "pipeline.tasks.label:Label"}, "its name or its section is that of task label"),
+        ({"label": "pipeline.tasks.generate:Generate"}, "its name or its section is that of task"),
+    ],
+)
+def test_a_task_that_cannot_be_used_is_an_error(others: Others, points: Any, sentence: str) -> None:
+    others(**points)
+    with pytest.raises(ConfigError, match=sentence):
+        tasks()
+
+
+def test_a_task_is_made_from_its_section_alone() -> None:
+    config = JobConfig.model_validate(
+        {
+            "job": "x",
+            "task": "generate",
+            "model": {"path": "m"},
+            "input": {"path": "i.jsonl", "prompt": {"column": "c"}},
+            "generation": {"max_new_tokens": 3},
+            "output": {"path": "o"},
+        }
+    )
+    task: Task[Any] = config.make_task()
+    assert isinstance(task, Generate)
+    assert task.section.max_new_tokens == 3
