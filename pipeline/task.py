@@ -128,6 +128,10 @@ def tasks() -> Mapping[str, type[Task[Any]]]:
     return found
 
 
+def built_in_tasks() -> list[type[Task[Any]]]:
+    return [tasks()[name] for name in BUILT_IN]
+
+
 def parameter_columns() -> frozenset[str]:
     """Input columns by which rows of any task may set their own parameters."""
     return frozenset().union(*(task.parameters for task in tasks().values()))

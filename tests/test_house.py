@@ -166,6 +166,50 @@ def test_what_must_start_fast_starts_without(modules, without):
     assert printed.stdout == "[]\n", printed.stderr
 
 
+TASKS = ast.literal_eval(
+    next(
+        node.value
+        for node in ast.parse((ROOT / "pipeline" / "task.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BUILT_IN"
+    )
+)
+
+
+def compares_a_task_s_name(node):
+    """Such as `config.task == "label"`, `name in ("label", "generate")`, or a match over `job.task`."""
+    sides = []
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+    elif isinstance(node, ast.Match):
+        sides = [node.subject, *node.cases]
+    values = [value for side in sides for value in (side, *getattr(side, "elts", ()))]
+    return any(
+        (isinstance(value, ast.Constant) and value.value in TASKS)
+        or (isinstance(value, ast.Attribute) and value.attr == "task")
+        for value in values
+    )
+
+
+OUTSIDE_TASKS = [
+    path for path in FILES if name_of(path).startswith(("pipeline/", "jobs/")) and path.parent.name != "tasks"
+]
+
+
+@pytest.mark.parametrize("path", OUTSIDE_TASKS, ids=name_of)
+def test_nothing_but_the_task_knows_which_task_it_is(path):
+    assert not [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if compares_a_task_s_name(node)
+    ]
+
+
+def test_the_rule_about_tasks_sees_such_a_comparison():
+    for code in ('config.task == "x"', 'name != "label"', 'kind in {"generate", "y"}', "job.task is not z"):
+        assert any(map(compares_a_task_s_name, ast.walk(ast.parse(code)))), code
+    assert not any(map(compares_a_task_s_name, ast.walk(ast.parse('phase == "decode"'))))
+
+
 def test_no_file_is_called_utils():
     assert not [
         name_of(path) for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")

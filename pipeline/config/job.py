@@ -40,18 +40,18 @@ class _Job(Section):
 
     @model_validator(mode="after")
     def _sections_fit_the_task(self) -> Self:
-        for name, task in tasks().items():
-            section = getattr(self, task.section_name)
-            if name != self.task and section is not None and task.section_name in self.model_fields_set:
+        own = tasks()[self.task]
+        for other in tasks().values():
+            given = other.section_name in self.model_fields_set and getattr(self, other.section_name)
+            if other is not own and given:
                 raise ValueError(
-                    f"section {task.section_name} has no effect with task {self.task}: remove it"
+                    f"section {other.section_name} has no effect with task {self.task}: remove it"
                 )
-        task = tasks()[self.task]
-        section = getattr(self, task.section_name)
+        section = getattr(self, own.section_name)
         if section is None:
-            wanted = [key for key, field in task.section_model.model_fields.items() if field.is_required()]
-            raise ValueError(f"task {self.task} needs a section {task.section_name} with {', '.join(wanted)}")
-        task.check(section, self.input.keep)
+            wanted = [key for key, field in own.section_model.model_fields.items() if field.is_required()]
+            raise ValueError(f"task {self.task} needs a section {own.section_name} with {', '.join(wanted)}")
+        own.check(section, self.input.keep)
         return self
 
     def make_task(self) -> Task[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, shortened
-from pipeline.task import BUILT_IN, tasks
+from pipeline.task import built_in_tasks, tasks
 
 FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
 FREE = (
@@ -35,8 +35,9 @@ FREE_BUT_FOR_BITS = (
 def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
     """The spec of a job, as JSON keeps it."""
     data = config.model_dump(mode="json")
-    for name, task in tasks().items():
-        if name not in {config.task, *BUILT_IN}:  # a job is the same whatever other packages are installed
+    own = tasks()[config.task]
+    for task in tasks().values():
+        if task is not own and task not in built_in_tasks():  # a job is the same whatever else is installed
             del data[task.section_name]
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":

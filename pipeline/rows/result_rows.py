@@ -8,7 +8,7 @@ import pyarrow as pa
 from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
-from pipeline.task import BUILT_IN, Column, Outcome, Task, tasks
+from pipeline.task import Column, Outcome, Task, built_in_tasks
 
 _FIRST: list[Column] = [
     ("id", pa.string()),
@@ -30,17 +30,14 @@ _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for ch
 def reserved_names(task: Task[Any]) -> frozenset[str]:
     """Names that kept columns cannot have, since columns of the output have them."""
     columns = [*_FIRST, *_COUNTS, *_INCLUDED.values(), *_answer_columns(task)]
-    columns += [*task.last_columns, *(column for other in _built_in() for column in other.last_columns)]
+    columns += [*task.last_columns, *(column for other in built_in_tasks() for column in other.last_columns)]
     return frozenset([*(name for name, _ in columns), *_ROUTING]) - task.free_names
 
 
 def _answer_columns(task: Task[Any]) -> list[Column]:
     """Those of the built-in tasks stand in every job, null where the job's task has no such value."""
-    return list(dict([*(column for other in _built_in() for column in other.columns), *task.columns]).items())
-
-
-def _built_in() -> list[type[Task[Any]]]:
-    return [task for name, task in tasks().items() if name in BUILT_IN]
+    columns = [column for other in built_in_tasks() for column in other.columns]
+    return list(dict([*columns, *task.columns]).items())
 
 
 class ResultRows:

@@ -7,7 +7,8 @@ from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.text.template_sandbox import MAX_CHARACTERS, Budget, Charged, OverBudget, Sandbox, budget
+from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
+from pipeline.text.template_sandbox import Charged, Sandbox
 
 
 class BoundedTemplate:
