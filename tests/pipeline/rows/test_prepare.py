@@ -1,0 +1,76 @@
+"""A shard's raw rows become prompts with ids, groups and parameters, or errors that quote nothing."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.config.job import JobConfig
+from pipeline.preflight.job import check_job
+from pipeline.rows.prepare import MISSING_GROUP, NO_GROUP, PREPARED
+from pipeline.shards.carried_shard import CarriedShard, name_shard
+from pipeline.shards.make_plan import make_plan
+
+MakeConfig = Callable[..., JobConfig]
+
+
+def prepared(config: JobConfig) -> list[dict[str, Any]]:
+    """The rows of the first shard, by way of the block in which Ray Data carries it."""
+    job = check_job(config)
+    shard = make_plan(job.config.input).shards[0]
+    block = CarriedShard.unpacked(job.preparation(name_shard(shard)))
+    assert block.rows.schema.names[: len(PREPARED)] == PREPARED.names
+    assert block.rows.equals(job.preparation.prepared(shard))
+    rows: list[dict[str, Any]] = block.rows.to_pylist()
+    return rows
+
+
+def test_ids_groups_and_kept_columns_come_from_the_row(make_config: MakeConfig) -> None:
+    rows = [{"ids": [5, 6], "name": 7, "lang": "de", "n": 1}, {"ids": [5], "name": "b", "lang": None, "n": 2}]
+    config = make_config(rows, input={"id_column": "name", "group_by": "lang", "keep": ["n"]})
+    first, second = prepared(config)
+    assert (first["id"], first["group"], first["keep.n"]) == ("7", "de", "1")
+    assert (second["id"], second["group"]) == ("b", MISSING_GROUP)
+    assert (first["file"], first["row"], first["prompt_token_ids"]) == ("rows.jsonl", 0, [5, 6])
+
+
+def test_without_columns_for_them_ids_are_places_and_all_is_one_group(make_config: MakeConfig) -> None:
+    [row] = prepared(make_config([{"ids": [5]}]))
+    assert (row["id"], row["group"]) == ("rows.jsonl#0", NO_GROUP)
+
+
+def test_a_row_that_fails_keeps_what_was_found_before(make_config: MakeConfig) -> None:
+    rows = [
+        {"ids": "no list", "name": "a", "lang": "fr"},
+        {"ids": [1], "name": 1.5, "lang": "fr"},
+        {"ids": [3] * 300, "name": "c", "lang": "fr"},
+        "{broken",
+    ]
+    config = make_config(rows, input={"id_column": "name", "group_by": "lang"})
+    found = [(row["id"], row["group"], row["error_code"]) for row in prepared(config)]
+    assert found == [
+        ("a", "fr", "WRONG_TYPE"),
+        ("rows.jsonl#1", "fr", "WRONG_TYPE"),
+        ("c", "fr", "PROMPT_TOO_LONG"),
+        ("rows.jsonl#3", MISSING_GROUP, "MALFORMED_JSON"),
+    ]
+    assert all(row["prompt_token_ids"] is None for row in prepared(config))
+
+
+def test_the_tasks_parameters_are_made_here(make_config: MakeConfig) -> None:
+    rows = [{"ids": [5] * 250, "max_new_tokens": 50}, {"ids": [5]}]
+    config = make_config(rows, generation={"max_new_tokens": 9})
+    lengths = [json.loads(row["params"])["max_new_tokens"] for row in prepared(config)]
+    assert lengths == [7, 9], "256 places, of which the last token takes none"
+
+
+def test_the_prompts_text_is_there_where_the_job_includes_it(make_config: MakeConfig) -> None:
+    config = make_config(
+        [{"text": "Hello"}],
+        prompt={"template": "Say: {{ text }}"},
+        output={"path": "o", "include": ["prompt"]},
+    )
+    [row] = prepared(config)
+    assert row["prompt"] == "Say: Hello"
+    assert pa.types.is_string(PREPARED.field("prompt").type)
