@@ -1,0 +1,66 @@
+"""What is refused before weights are loaded, and what a checked job holds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.config.job import JobConfig
+from pipeline.errors import ConfigError
+from pipeline.preflight.job import check_job
+
+MakeConfig = Callable[..., JobConfig]
+CHOICES = {"task": "label", "prompt": {"column": "text"}}
+
+
+def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) -> None:
+    job = check_job(make_config([{"ids": [1]}]))
+    assert (job.model.num_layers, job.model.max_positions) == (3, 256)
+    assert job.preparation.longest_prompt == job.preparation.context == 256
+    label = check_job(make_config([], **CHOICES, label={"choices": ["a", "good"]}))
+    assert label.preparation.longest_prompt < 256, "choices stand behind the prompt"
+    assert label.spec["config"]["label"] == {"choices": {"a": "a", "good": "good"}, "known_column": None}
+
+
+@pytest.mark.parametrize("name", ["id", "status", "text", "label", "token_logprobs", "router_decode_first"])
+def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: MakeConfig, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"input.keep: {name} is a column of the output already"):
+        check_job(make_config([], input={"keep": [name]}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ({"output": {"path": "memory://x"}}, r"output\.path: memory:// is seen by one process only"),
+        ({"input": {"path": "memory://x/a.jsonl"}}, r"input\.path: memory:// is seen by one process only"),
+        ({"model": {"path": "no/such/folder"}}, r"model\.path: no/such/folder: no such folder"),
+        (
+            {"engine": {"kv_cache_tokens": 10}},
+            r"engine\.kv_cache_tokens: must hold the longest row .*, got 10",
+        ),
+        ({**CHOICES, "label": {"choices": ["a", "word " * 300 + "b"]}}, r"label\.choices: the longest takes"),
+        ({**CHOICES, "label": {"choices": ["a", " b"]}}, r"label\.choices: 'b'|label\.choices: ' b'"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_sentence(
+    make_config: MakeConfig, sections: Any, sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence) as raised:
+        check_job(make_config([], **sections))
+    assert "\n" not in str(raised.value)
+
+
+def test_ids_from_ids_need_no_tokenizer_unless_the_task_does(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "without"
+    folder.mkdir()
+    for file in checkpoint.folder.iterdir():
+        if not file.name.startswith("tokenizer"):
+            (folder / file.name).symlink_to(file)
+    model = {"path": str(folder)}
+    assert check_job(make_config([], model=model)).tokenizer is None
+    for sections in ({"generation": {"stop": ["x"]}}, {"task": "label", "label": {"choices": ["a", "b"]}}):
+        with pytest.raises(ConfigError, match="needs its sentencepiece tokenizer"):
+            check_job(make_config([], model=model, **sections))
