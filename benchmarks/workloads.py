@@ -10,7 +10,7 @@ import numpy as np
 
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 _SEED = 20240108
 

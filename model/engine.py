@@ -19,9 +19,9 @@ from model.execution.ranks import Ranks
 from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Completion, Request
-from model.requests.sampling_params import SamplingParams
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sample import sample
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 from model.scheduling.scheduler import Scheduler, Sequence
 

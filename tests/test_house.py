@@ -40,10 +40,10 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "requests"},
-    {"linear", "sampling", "scheduling"},
-    {"network", "routing"},
-    {"attention", "checkpoint"},
+    {"machine", "sampling"},
+    {"linear", "requests"},
+    {"network", "scheduling"},
+    {"routing", "attention", "checkpoint"},
     {"execution"},
     {"engine"},
 ]

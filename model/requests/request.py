@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from model.config import ModelConfig
 from model.requests.choice_tree import ChoiceTree
 from model.requests.row_routing import RowRouting
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 @dataclass(frozen=True)

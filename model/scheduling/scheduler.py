@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from model.requests.choice_tree import NO_CHOICES
 from model.requests.request import Request
-from model.requests.sampling_params import stream_of
+from model.sampling.sampling_params import stream_of
 from model.scheduling.batch import Phase, Row
 from model.scheduling.pages import Growth, PageAllocator, worst_case
 

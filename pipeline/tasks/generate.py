@@ -10,7 +10,7 @@ import orjson
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Completion, Request
 from model.requests.row_routing import RowRouting
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.job import JobConfig
 from pipeline.tasks.choice_tokens import choice_token_ids
 from pipeline.text.detokenization import Detokenizer

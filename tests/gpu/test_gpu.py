@@ -14,7 +14,7 @@ from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
 from model.network.experts import Experts
 from model.network.tensor_parallel import TensorParallel
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 pytest.importorskip("triton", reason="comes with torch's builds for GPUs")

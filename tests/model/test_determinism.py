@@ -9,7 +9,7 @@ import pytest
 from model.engine import Engine
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Completion, Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 GetEngine = Callable[..., Engine]
 

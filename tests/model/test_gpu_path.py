@@ -17,7 +17,7 @@ from model.engine import Engine
 from model.network.experts import Experts
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 

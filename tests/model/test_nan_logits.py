@@ -5,7 +5,7 @@ import pytest
 from model.engine import Engine
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 NEW_TOKENS = 12
 

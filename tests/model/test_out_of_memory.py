@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from model.engine import Engine
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 NEW_TOKENS = 6
 

@@ -8,7 +8,7 @@ from model.engine import Engine
 from model.network.tensor_parallel import TensorParallel
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 # Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from model.linear.linear import Layout, int8, layout_for, packed, plain, rows_to_add
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 CPU = torch.device("cpu")
 SHAPES = [(48, 32), (97, 24), (5, 301), (1, 1)]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 CHOICES = [
     [5],

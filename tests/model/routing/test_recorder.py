@@ -3,7 +3,7 @@ import pytest
 
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Phase
 
 ONE = 1 << 16

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from benchmarks.workloads import lognormal
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.pages import Growth, PageAllocator, worst_case
 from model.scheduling.scheduler import MAX_OVERTAKING, Scheduler
 
