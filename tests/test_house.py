@@ -157,6 +157,7 @@ def test_a_file_says_what_it_is_for(path):
     ("modules", "without"),
     [
         (["pipeline.shards.shard_source", "pipeline.rows.prepare", "pipeline.output.publish"], ["torch"]),
+        (["model.requests.request", "model.requests.choice_scores", "model.requests.next_token"], ["torch"]),
         (["jobs.__main__"], ["torch", "ray", "pandas"]),  # the help of commands
     ],
 )

@@ -138,8 +138,8 @@ def test_an_engine_in_int8_is_near_the_model_and_is_another(variant, engine, ora
     scored = engine(variant, quantization="int8", max_batch_rows=8).score(prompts, [[5], [6], [7]])
     for prompt, completion in zip(prompts, scored, strict=True):
         expected = oracle(variant).logits(prompt)[-1].log_softmax(-1)[5:8].tolist()
-        assert completion.choice_logprobs == pytest.approx(expected, abs=1.0)
-        assert completion.choice_logprobs != pytest.approx(expected, abs=1e-4)
+        assert completion.answer == pytest.approx(expected, abs=1.0)
+        assert completion.answer != pytest.approx(expected, abs=1e-4)
 
 
 def test_what_cannot_be_quantized_so_is_refused(monkeypatch):
