@@ -17,7 +17,7 @@ from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.execution.decode_graphs import DecodeGraphs
-from model.linear.linear import layout_for
+from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
