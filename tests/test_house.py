@@ -40,10 +40,10 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "requests"},
-    {"linear", "sampling", "scheduling"},
-    {"network", "routing"},
-    {"attention", "checkpoint"},
+    {"machine", "sampling"},
+    {"linear", "requests"},
+    {"network", "scheduling"},
+    {"routing", "attention", "checkpoint"},
     {"execution"},
     {"engine"},
 ]
@@ -157,6 +157,7 @@ def test_a_file_says_what_it_is_for(path):
     ("modules", "without"),
     [
         (["pipeline.shards.shard_source", "pipeline.rows.prepare", "pipeline.output.publish"], ["torch"]),
+        (["model.requests.request", "model.requests.choice_scores", "model.requests.next_token"], ["torch"]),
         (["jobs.__main__"], ["torch", "ray", "pandas"]),  # the help of commands
     ],
 )

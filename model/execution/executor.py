@@ -4,6 +4,7 @@ With tensor parallelism every rank has an executor and runs the same steps in th
 `model.execution.ranks`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.execution.decode_graphs import DecodeGraphs
-from model.linear.linear import layout_for
+from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
+from model.requests.readout import Head
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import TokenOwners
 from model.scheduling.batch import Batch
@@ -55,6 +57,10 @@ class Executor:
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
+        self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
+            Head.VOCABULARY: self.model.head,
+            Head.HIDDEN: lambda hidden: hidden,
+        }
         self.cache = KVCache(
             config, options.pages, options.page_size, tp, options.dtype, options.device, fused
         )
@@ -66,17 +72,17 @@ class Executor:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
 
     @torch.inference_mode()
-    def forward(self, batch: Batch) -> Tensor:
-        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`.
+    def forward(self, batch: Batch) -> dict[Head, Tensor]:
+        """Compute the batch's tokens -> each head's outputs [M, ...] of the tokens `batch.reads(head)`.
 
         BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
         may be tried. Among several ranks it can't be: the others wait for this one in a collective.
         """
         try:
-            if self.graphs and batch.decodes:
-                return self.graphs.logits(batch.rows)
+            if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
+                return {Head.VOCABULARY: self.graphs.logits(batch.rows)}
             owners = TokenOwners.of(batch, self.routing.slots, self.device) if self.routing else None
-            logits = self._logits(batch)
+            outputs = self._outputs(batch)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
                 raise
@@ -87,18 +93,17 @@ class Executor:
             self.routing.end_step(owners)
             if batch.becomes_prefix:
                 self.routing.take_prefix()
-        return logits
+        return outputs
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
         torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
-        predicting = batch.predicting().to(self.device)
+        reads = {head: batch.reads(head).to(self.device) for head in batch.heads}
         observe = self.routing.observe if self.routing else None
         if batch.becomes_prefix:
             self.cache.prefix.clear()
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        logits: Tensor = self.model.head(x[predicting])
-        return logits
+        return {head: self.heads[head](x[read]) for head, read in reads.items()}

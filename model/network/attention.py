@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.linear.linear import Layout, Linear
+from model.linear.layout import Layout
+from model.linear.linear import Linear
 from model.network.layers import rotate
 from model.network.tensor_parallel import TensorParallel
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.linear.linear import Layout, Linear, Multiply, plain
+from model.linear.layout import Layout, Multiply, plain
+from model.linear.linear import Linear
 from model.network.tensor_parallel import TensorParallel
 
 # Hidden numbers of experts that are taken together: more calls cost time, and more numbers leave the caches.

@@ -7,7 +7,7 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-from model.linear.linear import Layout
+from model.linear.layout import Layout
 from model.network.attention import Attend, Attention, PaddedAttention
 from model.network.experts import Experts, FeedForward, RoutingObserver
 from model.network.layers import RMSNorm, RoPE

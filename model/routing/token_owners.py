@@ -1,7 +1,7 @@
 """Whose tokens a step computes, and where they are counted.
 
-B rows, N real tokens of a step, n of them tokens of their rows: the nodes of a tree of choices are not. A
-place is a phase and a slot in one number.
+B rows, N real tokens of a step, n of them tokens of their rows: the nodes of a tree behind a prompt are not.
+A place is a phase and a slot in one number.
 """
 
 from dataclasses import dataclass

@@ -7,7 +7,7 @@ row's key and the step alone, so neither companions in the batch nor restarts ch
 import torch
 from torch import Tensor
 
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 def uniform(streams: Tensor, steps: Tensor) -> Tensor:

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model.requests.choice_tree import NO_CHOICES
+from model.requests.readout import Reading
 from model.requests.request import Request
-from model.requests.sampling_params import stream_of
 from model.scheduling.batch import Phase, Row
 from model.scheduling.pages import Growth, PageAllocator, worst_case
 
@@ -23,13 +22,11 @@ class Sequence:
     """A row on its way through the engine."""
 
     request: Request
+    reading: Reading
     prefix: int  # tokens of its prompt that are shared, and computed already
-    stream: int  # of random numbers
     slot: int = -1
     cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)  # generated
-    logprobs: list[float] = field(default_factory=list)
 
     @property
     def prompt_tokens(self) -> int:
@@ -37,13 +34,23 @@ class Sequence:
         return len(self.request.prompt_token_ids) - self.prefix
 
     def prompt(self) -> Row:
-        """What it has to compute first: its own part of the prompt, and its choices."""
-        own, tree = self.request.prompt_token_ids[self.prefix :], self.request.choices or NO_CHOICES
-        return Row(Phase.PREFILL, self.slot, 0, own, self.pages, tree, self.prefix)
+        """What it has to compute first: its own part of the prompt, and the tree behind it."""
+        request, wanted = self.request, self.request.wanted
+        return Row(
+            phase=Phase.PREFILL,
+            slot=self.slot,
+            cached=0,
+            token_ids=request.prompt_token_ids[self.prefix :],
+            pages=self.pages,
+            tree=wanted.tree,
+            prefix=self.prefix,
+            read_from=request.first_read - self.prefix,
+            head=wanted.head,
+        )
 
     def next_token(self) -> Row:
-        last = self.token_ids[-1:]
-        return Row(Phase.DECODE, self.slot, self.cached, last, self.pages, prefix=self.prefix)
+        token, head = [self.reading.next_token], self.request.wanted.head
+        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, prefix=self.prefix, head=head)
 
     def growth(self, kept: int) -> Growth | None:
         """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
@@ -63,11 +70,12 @@ class Scheduler:
         self._arrivals = 0
         self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, reading: Reading) -> None:
+        """Let a row wait. It shares the prefix where its prompt begins with it and nothing of it is read."""
         prompt, shared = request.prompt_token_ids, len(self.prefix)
-        if len(prompt) <= shared or prompt[:shared] != self.prefix:
+        if request.first_read < shared or prompt[:shared] != self.prefix:
             shared = 0
-        sequence = Sequence(request, shared, stream_of(request.params.seed, request.key))
+        sequence = Sequence(request, reading, shared)
         bucket = _bucket(sequence.prompt_tokens)
         self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
         self._arrivals += 1

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import BeforeValidator, Field
 
 from model.requests.request import Completion, Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import PositiveInt, Section, as_list
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.task import Finish, Outcome, RowRequests, Task

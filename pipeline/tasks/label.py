@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError
@@ -91,25 +91,24 @@ class LabelRows(RowRequests):
 
     def __init__(self, choices: dict[str, list[int]]) -> None:
         self._names = list(choices)
-        self._tree = ChoiceTree.from_choices(list(choices.values()))
+        self._scores = ChoiceScores.of(list(choices.values()))
 
     def longest_prompt(self, context: int) -> int:
-        room = context - self._tree.depth
+        room = context - self._scores.tree.depth
         if room < 1:
             raise ConfigError(
-                f"label.choices: the longest takes {self._tree.depth} tokens, the context {context}"
+                f"label.choices: the longest takes {context - room} tokens, the context {context}"
             )
         return room
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._tree.depth + len(self._tree.token_ids)
+        return context - self._scores.tree.depth + len(self._scores.tree.token_ids)
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        return Request(key, prompt_token_ids, choices=self._tree), self._finish
+        return Request(key, prompt_token_ids, readout=self._scores), self._finish
 
     def _finish(self, completion: Completion) -> Outcome:
-        assert completion.choice_logprobs is not None
-        probabilities = dict(zip(self._names, normalised(completion.choice_logprobs), strict=True))
+        probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))
         label = max(probabilities, key=lambda name: probabilities[name])
         values = {
             "label": label,

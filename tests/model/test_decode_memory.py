@@ -16,7 +16,7 @@ import pytest
 from model.engine import Engine
 from model.execution import executor
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 ROWS, STEPS, WARM_UP = 64, 90, 30
 LOGITS_PAGES = ROWS * 32_000 * 4 // os.sysconf("SC_PAGE_SIZE")

@@ -5,7 +5,8 @@ import torch
 
 from model.execution.executor import Executor, ExecutorOptions
 from model.network.tensor_parallel import TensorParallel
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
+from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase, Row, left_pad
 
 VARIANTS = ["mixtral", "one-kv-head", "wide-heads", "window", "dense-window"]
@@ -54,7 +55,7 @@ def test_cached_equals_uncached(executor, spread, prompts):
     pages = scattered(map(len, rows), spread)
 
     prefill = [Row(Phase.PREFILL, slot, 0, prompt, pages[slot]) for slot, prompt in enumerate(prompts)]
-    logits = executor.forward(Batch.of(prefill))
+    logits = executor.forward(Batch.of(prefill))[Head.VOCABULARY]
     for step in range(room):
         for row, prompt in enumerate(prompts):
             torch.testing.assert_close(logits[row], expected[row][len(prompt) + step - 1], atol=1e-4, rtol=0)
@@ -62,14 +63,14 @@ def test_cached_equals_uncached(executor, spread, prompts):
             Row(Phase.DECODE, slot, len(prompt) + step, [rows[slot][len(prompt) + step]], pages[slot])
             for slot, prompt in enumerate(prompts)
         ]
-        logits = executor.forward(Batch.of(decode))
+        logits = executor.forward(Batch.of(decode))[Head.VOCABULARY]
     for row in range(len(prompts)):
         torch.testing.assert_close(logits[row], expected[row][-1], atol=1e-4, rtol=0)
 
 
 def test_rows_of_both_phases_in_one_batch(executor, prompts):
     """Decoding rows, a prompt, a prompt that is not kept, a tree, and a single token behind them all."""
-    tree = ChoiceTree.from_choices([[3, 4, 5], [3, 6]])
+    tree = ChoiceScores.of([[3, 4, 5], [3, 6]]).tree
     first, second, third, fourth, fifth, sixth = prompts[:6]
     pages = scattered([len(first) + 1, len(second) + 1, len(third), len(sixth)], 1)
     executor.forward(
@@ -85,7 +86,7 @@ def test_rows_of_both_phases_in_one_batch(executor, prompts):
         Row(Phase.PREFILL, 4, 0, fifth, tree=tree),
         Row(Phase.DECODE, 5, len(sixth) - 1, sixth[-1:], pages[3]),
     ]
-    logits = executor.forward(Batch.of(rows))
+    logits = executor.forward(Batch.of(rows))[Head.VOCABULARY]
     trunks = [[*first, 7], [*second, 8], third, fourth, fifth, [*fifth, 3], [*fifth, 3, 4], sixth]
     for got, trunk in zip(logits, trunks, strict=True):
         torch.testing.assert_close(got, uncached(executor, trunk)[-1], atol=1e-4, rtol=0)
@@ -99,7 +100,7 @@ def test_prompts_may_come_in_chunks(executor, chunk, prompts):
     (pages,) = scattered([len(prompt)], 1)
     for cached in range(0, len(prompt), chunk):
         row = Row(Phase.PREFILL, 0, cached, prompt[cached : cached + chunk], pages)
-        (logits,) = executor.forward(Batch.of([row]))
+        (logits,) = executor.forward(Batch.of([row]))[Head.VOCABULARY]
         torch.testing.assert_close(logits, expected[cached + row.length - 1], atol=1e-4, rtol=0)
 
 
@@ -107,7 +108,7 @@ def test_prompts_may_come_in_chunks(executor, chunk, prompts):
 def test_a_tree_of_choices(executor, cached, prompts):
     """A node's logits are those behind the prompt and the node's own prefix; its siblings are unseen."""
     prompt = max(prompts, key=len)
-    tree = ChoiceTree.from_choices([[3, 4, 5, 6, 7, 8, 9], [3, 4, 50, 51], [60, 61]])
+    tree = ChoiceScores.of([[3, 4, 5, 6, 7, 8, 9], [3, 4, 50, 51], [60, 61]]).tree
     prefixes = [[3], [3, 4], [3, 4, 5], [3, 4, 5, 6], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7, 8], [3, 4, 50], [60]]
     pages = scattered([len(prompt)], 1)[0] if cached else []
     if cached:
@@ -116,7 +117,7 @@ def test_a_tree_of_choices(executor, cached, prompts):
         Row(Phase.PREFILL, 0, cached, prompt[cached:], pages, tree),
         Row(Phase.PREFILL, 1, 0, [5], tree=tree),
     ]
-    logits = executor.forward(Batch.of(rows)).split(1 + len(tree.token_ids))
+    logits = executor.forward(Batch.of(rows))[Head.VOCABULARY].split(1 + len(tree.token_ids))
     for row, trunk in enumerate((prompt, [5])):
         for node, prefix in enumerate([[], *prefixes]):
             expected = uncached(executor, trunk + prefix)[-1]
@@ -127,9 +128,9 @@ def test_prompts_of_one_token_with_and_without_an_empty_tree(executor):
     rows = [
         Row(Phase.PREFILL, 0, 0, [5], [3]),
         Row(Phase.PREFILL, 1, 0, [5]),
-        Row(Phase.PREFILL, 2, 0, [5], tree=ChoiceTree.from_choices([[1], [2]])),
+        Row(Phase.PREFILL, 2, 0, [5], tree=ChoiceScores.of([[1], [2]]).tree),
     ]
-    logits = executor.forward(Batch.of(rows))
+    logits = executor.forward(Batch.of(rows))[Head.VOCABULARY]
     expected = uncached(executor, [5])
     torch.testing.assert_close(logits, expected.expand(3, -1), atol=1e-5, rtol=0)
 
@@ -140,5 +141,7 @@ def test_one_new_token_at_a_time_from_the_first(executor):
     expected = uncached(executor, row)
     (pages,) = scattered([len(row)], 1)
     for cached, token in enumerate(row):
-        (logits,) = executor.forward(Batch.of([Row(Phase.DECODE, 0, cached, [token], pages)]))
+        (logits,) = executor.forward(Batch.of([Row(Phase.DECODE, 0, cached, [token], pages)]))[
+            Head.VOCABULARY
+        ]
         torch.testing.assert_close(logits, expected[cached], atol=1e-4, rtol=0)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import ModelConfig
-from model.linear.linear import int8, packed, plain
+from model.linear.int8 import int8
+from model.linear.layout import plain
+from model.linear.packed import packed
 from model.network.experts import Experts, swish_product, taken_together
 from model.network.tensor_parallel import TensorParallel
 

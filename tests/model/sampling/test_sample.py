@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.requests.sampling_params import SamplingParams, stream_of
 from model.sampling.sample import sample, uniform
+from model.sampling.sampling_params import SamplingParams, stream_of
 
 MASK = (1 << 64) - 1
 

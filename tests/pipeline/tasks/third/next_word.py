@@ -9,14 +9,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from model.requests.request import Completion, Request
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import Section
 from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.tokenization import Tokenizer
-
-try:
-    from model.sampling.sampling_params import SamplingParams
-except ImportError:
-    from model.requests.sampling_params import SamplingParams
 
 
 class NextWordSection(Section):
