@@ -32,6 +32,7 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard_source import ShardNames
 from pipeline.shards.shard_table import ShardTable
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from pipeline.supervision.coordinator import open_gate
 from pipeline.supervision.graceful_stop import stopping_on_signals
@@ -56,7 +57,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
         JobError: the machine failed; the same call goes on.
     """
     job = check_job(config)
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     store.probe()
     plan = planned(job, store, extend)
     missing = ShardTable.of(execute(remaining(plan), store))

@@ -22,7 +22,7 @@ from pipeline.preflight.job import check_job
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from pipeline.supervision.coordinator import open_gate
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -64,7 +64,7 @@ def test_what_a_replica_fails_over_is_told_by_the_next_shard_however_late_that_c
     with pytest.raises(JobError, match="there is no such device"):
         run(config, DoesNotStart)
 
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     with open_gate() as gate:
         options = ReplicaOptions(config, str(checkpoint.folder), None, False, 1, [], store, job.spec, gate)
         replica = ray.remote(DoesNotStart).options(max_restarts=0).remote(options)

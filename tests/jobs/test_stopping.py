@@ -17,7 +17,7 @@ from pipeline.durable.attempts import deaths, read_attempts
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import execute
 from pipeline.shards.plan import Plan
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from pipeline.supervision.coordinator import Gate
 from tests.jobs.running_job import RunningJob
 from tests.pipeline.storage.bad_network import BadNetwork
@@ -26,7 +26,7 @@ from tests.ray_head import Head
 
 def blamed_shards(url: str) -> list[str]:
     """Shards at which a process seems to have died."""
-    store = Store.open(url)
+    store = open_store(url)
     plan = Plan.from_parquet(store.read(plan_path(0)))
     committed = {path.rpartition("-")[2].partition(".")[0] for path in store.list("generations")}
     open_shards = [shard for shard in plan.shards if shard.id not in committed]
@@ -83,7 +83,7 @@ def test_the_commits_under_way_are_finished_first(job_file: Path, s3_url: str, s
     with job_that_commits(job_file, s3_url, s3_endpoint, commits) as job:
         job.process.send_signal(signal.SIGTERM)
         job.end(exit_code=75)
-    store = Store.open(s3_url)
+    store = open_store(s3_url)
     report = json.loads(store.read("report.json"))
     assert report["state"] == "interrupted"
     assert report["rows"] > 0, "the first commit was under way when the signal came"
@@ -97,8 +97,8 @@ def test_commits_that_come_too_late_are_no_deaths(job_file: Path, s3_url: str, s
     with job_that_commits(job_file, s3_url, s3_endpoint, SlowCommits(60.0)) as job:
         job.process.send_signal(signal.SIGTERM)
         job.end(exit_code=75)
-    assert Store.open(s3_url).list("generations") == []
-    assert Store.open(s3_url).list("_job/attempts") != []
+    assert open_store(s3_url).list("generations") == []
+    assert open_store(s3_url).list("_job/attempts") != []
     assert blamed_shards(s3_url) == []
 
 
@@ -173,7 +173,7 @@ def test_stopped_while_it_plans_it_ends_at_once(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (job_file.parent / "rows.jsonl").read_bytes()
-    Store.open(s3_url).create("rows.jsonl", rows)
+    open_store(s3_url).create("rows.jsonl", rows)
     reading = threading.Event()
 
     def slow_to_read(method: str, path: str) -> None:

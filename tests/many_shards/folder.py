@@ -21,6 +21,7 @@ from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 
 CHECKPOINT = Path(__file__).parents[2] / "configs" / "demo" / "tiny-mixtral"
@@ -49,7 +50,7 @@ def fill(place: Path, shards: int, missing: int, groups: Sequence[str] = ("",)) 
     with (place / "rows.jsonl").open("w") as rows:
         rows.writelines(json.dumps({"text": f"Where is order {row}?"}) + "\n" for row in range(shards))
     config = make_config(place)
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     job = check_job(config)
     plan = planned(job, store, extending=False)
     first = store.read(_publish(store, plan.shards[0], job.spec, groups))

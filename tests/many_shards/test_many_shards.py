@@ -13,7 +13,7 @@ from pipeline.output.write_report import write_report
 from pipeline.preflight.job import check_job
 from pipeline.preflight.job_plan import planned
 from pipeline.router.sums import Sums, merge_into
-from pipeline.storage.store import LocalStore
+from pipeline.storage.local_store import LocalStore
 from tests.many_shards.folder import fill, make_config
 
 

@@ -22,7 +22,7 @@ from pipeline.preflight.job import check_job
 from pipeline.preflight.job_plan import planned
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 MakeConfig = Callable[..., JobConfig]
 
@@ -84,7 +84,7 @@ def test_only_what_came_since_is_run(
 
 def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tmp_path: Path) -> None:
     """Another run extended the job while this one was at work: it ends well, but its job is not complete."""
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     plan = planned(job, store, extending=False)
     add(tmp_path / "in", "tuesday.jsonl", 3)
     extended = planned(job, store, extending=True)
@@ -96,7 +96,7 @@ def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tm
 
 
 def test_the_plan_command_shows_what_an_extension_would_add(config: JobConfig, tmp_path: Path) -> None:
-    planned(check_job(config), Store.open(config.output.path), extending=False)
+    planned(check_job(config), open_store(config.output.path), extending=False)
     add(tmp_path / "in", "tuesday.jsonl", 9)
     job_file = tmp_path / "job.yaml"
     job_file.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
@@ -108,7 +108,7 @@ def test_the_plan_command_shows_what_an_extension_would_add(config: JobConfig, t
 
 
 def test_a_changed_file_leaves_no_extension(config: JobConfig, tmp_path: Path) -> None:
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     planned(job, store, extending=False)
     add(tmp_path / "in", "monday.jsonl", 11)
     add(tmp_path / "in", "tuesday.jsonl", 3)
@@ -125,7 +125,7 @@ def test_new_files_have_to_fit_the_kept_columns(config: JobConfig, tmp_path: Pat
         pq.write_table(pa.table({"ids": [[1]] * len(values), "k": values}), folder / name)
 
     add_parquet("a.parquet", pa.array([1, 2]))
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     plan = planned(job, store, extending=False)
     add_parquet("b.parquet", pa.nulls(2))
     extended = make_plan(config.input, plan)

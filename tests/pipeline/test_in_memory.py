@@ -23,7 +23,7 @@ from pipeline.preflight.job_plan import planned
 from pipeline.replicas.replica import Replica
 from pipeline.run import _finish, _replica_options
 from pipeline.shards.carried_shard import name_shard
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from pipeline.supervision.coordinator import open_gate
 from tests.random_prompts import random_prompts
 
@@ -44,7 +44,7 @@ def test_rows_are_read_from_memory_and_published_there(
     output = config.output.model_copy(update={"path": f"{place}/out"})
     job = replace(job, config=config.model_copy(update={"input": section, "output": output}))
 
-    store = Store.open(output.path)
+    store = open_store(output.path)
     store.probe()
     plan = planned(job, store, extending=False)
     shards = execute(remaining(plan), store)

@@ -22,7 +22,7 @@ from pipeline.durable.operations import Create, apply, execute
 from pipeline.durable.try_shard import Enter, Run, TryShard, give_up, try_shard, try_shard_together
 from pipeline.errors import JobError
 from pipeline.shards.shard import Shard
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 SHARD = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 8, 0, 80)
 
@@ -145,7 +145,7 @@ def test_a_row_that_died_beside_others_is_not_blamed() -> None:
 
 
 def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     first, second = beside(8, "a"), beside(8, "b")
     assert execute(count_attempt(SHARD, first, 0), store) == 1
     assert execute(count_attempt(SHARD, second, 0), store) == 2, "another run had taken 0 meanwhile"
@@ -179,7 +179,7 @@ def test_more_bad_rows_than_are_likely_are_all_found_if_the_user_says_so(way: Tr
 
 @pytest.mark.parametrize("late", [True, False])
 def test_a_try_that_is_given_up_while_it_is_noted_is_no_death(tmp_path: Path, late: bool) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     steps, answer = try_shard(SHARD, "p", 3), None
     while not isinstance(step := steps.send(answer), Create):
         answer = False if isinstance(step, Enter) else apply(step, store)

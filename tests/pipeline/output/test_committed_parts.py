@@ -27,6 +27,7 @@ from pipeline.router.tables import (
 )
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 
 MakeRouting = Callable[..., RowRouting]
@@ -61,7 +62,7 @@ def shards(make_routing: MakeRouting) -> list[Routed]:
 
 
 def test_tables_are_the_sums_of_all_parts_in_any_order(place: str, shards: list[Routed]) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     parts = read_parts(store, paths[::-1], hashed=True)
     assert parts.summary.prompt_tokens == 12 + 8 + 4
@@ -79,7 +80,7 @@ def test_tables_are_the_sums_of_all_parts_in_any_order(place: str, shards: list[
 
 
 def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     path = publish(store, 0, shards[0])
     assert publish(store, 0, shards[1]) == path  # an attempt that came too late
     assert len(store.list("_job/router")) == 2
@@ -88,7 +89,7 @@ def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Rou
 
 
 def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     parts = read_parts(store, paths[1:2], hashed=False)
     assert parts.summary.rows == 4
@@ -98,7 +99,7 @@ def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Ro
 def test_a_part_whose_hash_is_known_is_not_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     paths = [publish(store, ordinal, None) for ordinal in range(3)]
     hashes = {path: hashlib.sha256(store.read(path)).hexdigest() for path in paths}
     known = {paths[0]: hashes[paths[0]], paths[1]: None}  # another attempt was the first to commit the latter
@@ -110,7 +111,7 @@ def test_a_part_whose_hash_is_known_is_not_read_whole(
 
 
 def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     written = []
     for order in (paths, paths[::-1]):
@@ -121,7 +122,7 @@ def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]
 
 
 def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     path = publish(store, 0, shards[0])
     with store.open_file(path) as part:
         _, table = read_footer(part)
@@ -132,7 +133,7 @@ def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) 
 
 
 def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     parts = read_parts(store, [publish(store, 0, None), publish(store, 1, [])], hashed=False)
     assert (parts.summary.rows, parts.sha256) == (8, {})
     assert write_router_tables(store, parts.router) is None
@@ -141,7 +142,7 @@ def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
 
 
 def test_a_read_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, answered = Store.open(tmp_path), threading.Event()
+    store, answered = open_store(tmp_path), threading.Event()
     path = publish(store, 0, None)
     before = set(threading.enumerate())
     with monkeypatch.context() as inside:

@@ -11,7 +11,7 @@ from pipeline.durable.operations import execute
 from pipeline.errors import JobError
 from pipeline.preflight.fixed_sizes import MACHINE, require_same_machine
 from pipeline.preflight.job import check_job
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 MakeConfig = Callable[..., JobConfig]
 
@@ -33,7 +33,7 @@ def test_sizes_follow_from_the_job_alone_and_belong_to_it(make_config: MakeConfi
 
 
 def test_another_kind_of_machine_is_refused(tmp_path: Path, checkpoint: Any) -> None:
-    engine, store = Engine.load(checkpoint.folder, threads=1), Store.open(tmp_path)
+    engine, store = Engine.load(checkpoint.folder, threads=1), open_store(tmp_path)
     for _ in range(2):
         execute(require_same_machine(engine), store)
     machine = json.loads(store.read(MACHINE))
