@@ -11,7 +11,8 @@ from pipeline.durable.commit import part_path, parts_there, success_path
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, quoting_no_row
-from pipeline.output.committed_parts import Parts, read_parts, write_router_tables
+from pipeline.output.committed_parts import Parts, read_parts
+from pipeline.output.router_tables import write_router_tables
 from pipeline.preflight.job import Job
 from pipeline.preflight.job_plan import joined
 from pipeline.reporting.report import Report, make_report, to_html

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.reading.files import compression
-from pipeline.storage.retries import open_patiently
+from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
 PIECE = 1 << 16  # bytes decompressed at a time: what a break in the stream may cost at most
@@ -23,7 +23,7 @@ class BrokenStream(Exception):
 def decompress(file: str) -> Iterator[bytes]:
     """The content of a .gz or .zst file in pieces of at most 64 KiB."""
     fs, path = filesystem(file)
-    with open_patiently(fs, path, redact(file)) as stored:
+    with open_with_retries(fs, path, redact(file)) as stored:
         chunks = _gunzip(stored) if compression(file) == "gzip" else _unzstd(stored)
         total = 0
         for chunk in chunks:

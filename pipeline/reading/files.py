@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError
-from pipeline.storage.retries import patiently
+from pipeline.storage.retries import with_retries
 from pipeline.storage.urls import filesystem, redact
 
 Format = Literal["jsonl", "parquet"]
@@ -51,7 +51,7 @@ def expand(section: InputSection) -> list[InputFile]:
 def file_etag(file: str) -> str:
     """What tells a change of a file, see `etag`."""
     fs, path = filesystem(file)
-    return etag(patiently(partial(fs.info, path), redact(file)))
+    return etag(with_retries(partial(fs.info, path), redact(file)))
 
 
 def compression(name: str) -> Literal["gzip", "zstd"] | None:
@@ -77,7 +77,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
     except (ValueError, ImportError) as error:
         raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
     try:
-        info = patiently(partial(fs.info, stripped), redact(path))
+        info = with_retries(partial(fs.info, stripped), redact(path))
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
@@ -87,11 +87,11 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         return {url: info}, url.rpartition("/")[0]
     if info is not None:
         base = stripped
-        infos = patiently(partial(fs.find, stripped, detail=True), redact(path))
+        infos = with_retries(partial(fs.find, stripped, detail=True), redact(path))
     elif glob.has_magic(stripped):
         parts = stripped.split("/")
         base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
-        infos = patiently(partial(fs.glob, stripped, detail=True), redact(path))
+        infos = with_retries(partial(fs.glob, stripped, detail=True), redact(path))
     else:
         raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
     base = base.rstrip("/")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
-from pipeline.storage.retries import open_patiently
+from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
 BATCH_ROWS = 64  # decoded at a time: a page of a few bytes can stand for gigabytes of repeated text
@@ -100,7 +100,7 @@ def _check_lengths(group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
 def _opened(file: str) -> Iterator[pq.ParquetFile]:
     """Tells damaged data (Undecodable) from a storage that failed (its own exception)."""
     fs, path = filesystem(file)
-    with open_patiently(fs, path, redact(file)) as stored:
+    with open_with_retries(fs, path, redact(file)) as stored:
         source = WatchedFile(stored)
         try:
             yield pq.ParquetFile(pa.PythonFile(source, mode="r"), pre_buffer=False)

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.reading.compressed import BrokenStream, decompress
 from pipeline.reading.files import InputFile, compression
 from pipeline.reading.open_stream import read_on
-from pipeline.storage.retries import patiently
+from pipeline.storage.retries import with_retries
 from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file
@@ -35,7 +35,7 @@ def _read_plain(file: str, start: int, end: int) -> Iterator[bytes]:
     fs, path = filesystem(file)
     for at in range(start, end, CHUNK):
         chunk = partial(fs.cat_file, path, start=at, end=min(at + CHUNK, end))
-        yield patiently(chunk, redact(file))
+        yield with_retries(chunk, redact(file))
 
 
 def split_lines(chunks: Iterator[bytes], cap: int = LINE_CAP) -> Iterator[bytes | None]:

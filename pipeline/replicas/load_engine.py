@@ -8,8 +8,8 @@ from model.engine import Engine
 from model.requests.sampling_params import SamplingParams
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
+from pipeline.durable.same_machine import require_same_machine
 from pipeline.errors import ConfigError, JobError
-from pipeline.preflight.fixed_sizes import require_same_machine
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
@@ -65,4 +65,4 @@ def make_ready(engine: Engine, task: Task, options: ReplicaOptions, watchdog: Wa
         )
     engine.share_prefix(options.prefix)
     if options.config.engine.deterministic == "shard":
-        execute(require_same_machine(engine), options.store)
+        execute(require_same_machine(engine.machine), options.store)

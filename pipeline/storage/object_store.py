@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from pipeline.errors import ConfigError
-from pipeline.storage.retries import describe, open_patiently, patiently
+from pipeline.storage.retries import describe, open_with_retries, with_retries
 from pipeline.storage.store import Store, require_one_winner
 from pipeline.storage.urls import filesystem
 
@@ -33,29 +33,29 @@ class ObjectStore(Store):
             return True
 
         try:
-            return patiently(put, self.url(path))
+            return with_retries(put, self.url(path))
         except FileExistsError:
             return False
 
     def replace(self, path: str, data: bytes) -> None:
-        patiently(lambda: self._fs.pipe_file(self._full(path), data), self.url(path))
+        with_retries(lambda: self._fs.pipe_file(self._full(path), data), self.url(path))
 
     def read(self, path: str) -> bytes:
-        return bytes(patiently(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
+        return bytes(with_retries(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
 
     def open_file(self, path: str) -> BinaryIO:
-        return open_patiently(self._fs, self._full(path), self.url(path))
+        return open_with_retries(self._fs, self._full(path), self.url(path))
 
     def exists(self, path: str) -> bool:
         try:
-            info = patiently(lambda: self._fs.info(self._full(path)), self.url(path))
+            info = with_retries(lambda: self._fs.info(self._full(path)), self.url(path))
         except FileNotFoundError:
             return False
         return bool(info["type"] == "file")
 
     def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
         try:
-            names = patiently(lambda: self._names(self._full(folder), cuts), self.url(folder))
+            names = with_retries(lambda: self._names(self._full(folder), cuts), self.url(folder))
         except FileNotFoundError:
             return []
         return sorted(f"{folder}/{name}" for name in names)

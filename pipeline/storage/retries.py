@@ -20,7 +20,7 @@ WITHOUT_CREDENTIALS = {
 CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
 
 
-def patiently(call: Callable[[], Result], url: str) -> Result:
+def with_retries(call: Callable[[], Result], url: str) -> Result:
     """Call until it works, fails for good, or the deadline is over (TimeoutError); waits grow and jitter.
 
     An answer of 412, "precondition failed", is raised as FileExistsError whatever the client made of it.
@@ -46,12 +46,12 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
         wait = min(2 * wait, 10.0)
 
 
-def open_patiently(fs: Any, path: str, url: str) -> BinaryIO:
+def open_with_retries(fs: Any, path: str, url: str) -> BinaryIO:
     """A file of an fsspec filesystem, open for reading; `url` is what messages call it."""
-    return cast(BinaryIO, PatientFile(patiently(lambda: fs.open(path, "rb"), url), url))
+    return cast(BinaryIO, RetryingFile(with_retries(lambda: fs.open(path, "rb"), url), url))
 
 
-class PatientFile(io.RawIOBase):
+class RetryingFile(io.RawIOBase):
     """A stored file, open for reading, each of whose reads is made patiently."""
 
     def __init__(self, stored: Any, url: str) -> None:
@@ -77,7 +77,7 @@ class PatientFile(io.RawIOBase):
             self._stored.seek(start)
             return bytes(self._stored.read(-1 if size is None else size))
 
-        return patiently(read_on, self._url)
+        return with_retries(read_on, self._url)
 
     def close(self) -> None:
         self._stored.close()

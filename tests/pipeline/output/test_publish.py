@@ -14,7 +14,8 @@ import pytest
 from pipeline.durable.job_spec import spec_bytes
 from pipeline.durable.job_start import SPEC
 from pipeline.errors import ConfigError, JobError
-from pipeline.output.publish import Publishing, read_footer
+from pipeline.output.part_file import read_footer
+from pipeline.output.publish import Publishing
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard

@@ -12,7 +12,7 @@ def test_patience_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.EBUSY, "canary")
 
     with pytest.raises(TimeoutError, match=r"s3://bucket/a: no success") as end:
-        pipeline.storage.retries.patiently(fail, "s3://bucket/a")
+        pipeline.storage.retries.with_retries(fail, "s3://bucket/a")
     assert "canary" not in str(end.value)
 
 
@@ -24,4 +24,4 @@ def test_412_is_exists_whatever_the_client_makes_of_it() -> None:
         raise OSError(errno.EINVAL, "At least one precondition failed") from ClientError()
 
     with pytest.raises(FileExistsError):
-        pipeline.storage.retries.patiently(refuse, "s3://bucket/a")
+        pipeline.storage.retries.with_retries(refuse, "s3://bucket/a")
