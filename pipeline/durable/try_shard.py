@@ -5,7 +5,7 @@ quarantined however often the process is started anew; see `attempts`. Like the 
 generator, so the simulator kills the very code that replicas run.
 
 There are two ways. `try_shard` keeps the batches full: shards run beside each other, and what a piece gave is
-published. `try_shard_together` makes what is published a function of the shard and its quarantined rows.
+published. `try_shard_deterministic` makes what is published a function of the shard and its quarantined rows.
 """
 
 from collections.abc import Callable, Generator
@@ -66,11 +66,11 @@ def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: i
     if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
         yield Enter(alone=True)
         number = yield from _run_alone(pieces, shard, process, len(attempts))
-        yield from _say_through(shard, process, number)
+        yield from _mark_done(shard, process, number)
     return bad
 
 
-def try_shard_together(
+def try_shard_deterministic(
     shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS
 ) -> Try:
     """Like `try_shard`, but the last run is of all rows together that are not quarantined, and of no others.
@@ -98,7 +98,7 @@ def try_shard_together(
     number = yield from _run_alone(pieces, shard, process, len(attempts))
     number = yield from count_attempt(shard, _whole(shard, process), number)
     yield Run(together)
-    yield from _say_through(shard, process, number)
+    yield from _mark_done(shard, process, number)
     return bad
 
 
@@ -108,7 +108,7 @@ def give_up(shard: Shard, process: str) -> Steps[None]:
     Also where it has not noted any try: that note may be on its way to the store.
     """
     attempts = yield from read_attempts(shard)
-    yield from _say_through(shard, process, len(attempts))
+    yield from _mark_done(shard, process, len(attempts))
 
 
 def _quarantined_few(attempts: list[Attempt], shard: Shard, most: int) -> set[int]:
@@ -137,5 +137,5 @@ def _run_alone(
     return number
 
 
-def _say_through(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
+def _mark_done(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
     yield from count_attempt(shard, Attempt(Piece(0, 0), process, alone=True), number)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.durable.commit import publish
 from pipeline.durable.job_start import require_begun
 from pipeline.durable.operations import execute
-from pipeline.errors import quoting_no_row
+from pipeline.errors import hide_row_text
 from pipeline.output.part_file import part_bytes
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
@@ -30,7 +30,7 @@ class Publishing:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         finished = CarriedShard.unpacked(table)
-        with quoting_no_row(finished.shard.id):
+        with hide_row_text(finished.shard.id):
             return self._publish(finished)
 
     def _publish(self, finished: CarriedShard) -> pa.Table:

@@ -10,7 +10,7 @@ from math import inf
 from pipeline.durable.commit import part_path, parts_there, success_path
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, quoting_no_row
+from pipeline.errors import JobError, hide_row_text
 from pipeline.output.committed_parts import Parts, read_parts
 from pipeline.output.router_tables import write_router_tables
 from pipeline.preflight.job import Job
@@ -67,7 +67,7 @@ def write_report(
 def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
     """The report of a run that was stopped; where it can't be written, a warning says why."""
     try:
-        with quoting_no_row():
+        with hide_row_text():
             write_report(job, store, "interrupted", new, seconds)
     except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))

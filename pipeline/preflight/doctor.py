@@ -20,7 +20,7 @@ from pipeline.cluster.session import connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, kind_and_places
+from pipeline.errors import JobError, describe_without_message
 from pipeline.preflight.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
@@ -59,7 +59,7 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         except (JobError, OSError) as error:
             yield Finding(what, "problem", redact(str(error)))
         except Exception as error:  # a check that breaks is a finding, and the others go on
-            yield Finding(what, "problem", kind_and_places(error))
+            yield Finding(what, "problem", describe_without_message(error))
 
 
 def _versions() -> Iterator[tuple[Level, str]]:

@@ -17,7 +17,7 @@ from pipeline.storage.store import Store
 logger = logging.getLogger(__name__)
 
 
-def planned(job: Job, store: Store, extending: bool) -> Plan:
+def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     """The job's plan, with today's paths; ConfigError if the folder is another job's or a file changed."""
     section = job.config.input
     _require_no_orphans(job, store)

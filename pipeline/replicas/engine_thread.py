@@ -19,8 +19,8 @@ from torch.distributed import DistError
 from model.engine import Engine
 from model.execution.ranks import RankError
 from model.requests.request import Completion, Request
-from pipeline.cluster.cpu_priority import go_first
-from pipeline.errors import kind_and_places
+from pipeline.cluster import cpu_priority
+from pipeline.errors import describe_without_message
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 
@@ -54,7 +54,7 @@ class EngineThread:
 
     def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
         try:
-            go_first()
+            cpu_priority.normal()
             engine = load()
         except BaseException as error:
             loaded.set_exception(error)
@@ -72,7 +72,9 @@ class EngineThread:
         except BaseException as error:
             # A broken engine must not serve another row, and Ray retries only what died.
             words = f"{redact(str(error))}; " if isinstance(error, _OF_THE_MACHINE) else ""
-            logger.critical("the engine failed, this replica ends: %s%s", words, kind_and_places(error))
+            logger.critical(
+                "the engine failed, this replica ends: %s%s", words, describe_without_message(error)
+            )
             logging.shutdown()
             os._exit(1)
 

@@ -27,7 +27,7 @@ class ReplicaOptions:
     prefix: list[int]  # that most prompts begin with
     store: Store
     spec: Mapping[str, Any]
-    gate: Any  # the handle of a `pipeline.supervision.coordinator.Gate`
+    coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
 
 
 def load_engine(options: ReplicaOptions) -> Engine:

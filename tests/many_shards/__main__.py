@@ -25,7 +25,7 @@ from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted
 from pipeline.output.write_report import write_report
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.run import run
 from pipeline.storage.open_store import open_store
 from tests.many_shards.folder import fill, make_config
@@ -76,7 +76,7 @@ def _resume(config: JobConfig) -> None:
     began, computed = time.perf_counter(), time.process_time()
     job, store = check_job(config), open_store(config.output.path)
     store.probe()
-    plan = planned(job, store, extending=False)
+    plan = load_or_make_plan(job, store, extending=False)
     missing = execute(remaining(plan), store)
     _say("shards planned", len(plan.shards))
     _say("shards missing", len(missing))
@@ -99,7 +99,7 @@ def whole(place: Path) -> None:
     """A run to its end, with Ray and the demo's model."""
     config, memory = make_config(place), _peak_memory()
     store = open_store(config.output.path)
-    missing = execute(remaining(planned(check_job(config), store, extending=False)), store)
+    missing = execute(remaining(load_or_make_plan(check_job(config), store, extending=False)), store)
     began, computed = time.time(), time.process_time()
     run(config)
     ended = time.time()

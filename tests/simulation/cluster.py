@@ -100,7 +100,7 @@ class Cluster:
             shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
             replica.shards.append(shard)
             trial = Trial(shard, self.now, self.max_attempts)
-            try_shard = trying.try_shard_together if self.together else trying.try_shard
+            try_shard = trying.try_shard_deterministic if self.together else trying.try_shard
             steps = try_shard(shard, replica.name, self.max_attempts)
 
             def tried(bad: set[int], trial: Trial = trial) -> None:
