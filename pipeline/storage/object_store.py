@@ -61,7 +61,7 @@ class ObjectStore(Store):
         return sorted(f"{folder}/{name}" for name in names)
 
     def probe(self) -> None:
-        # One fixed name, since a job may have no right to delete: the second answer is what counts.
+        # One fixed name, since a job may not be permitted to delete. Only the second answer counts.
         try:
             answers = self.create("_job/probe", b"mixtray"), self.create("_job/probe", b"mixtray")
         except Exception as error:

@@ -20,11 +20,11 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, path: str, data: bytes) -> bool:
-        """Create `path` atomically; False if it exists already (perhaps our own, its answer lost)."""
+        """Create `path` atomically; False if it exists (a lost answer can make that our own file)."""
 
     @abstractmethod
     def replace(self, path: str, data: bytes) -> None:
-        """Create or overwrite a derived file, one that can be computed again from the committed ones."""
+        """Create or overwrite a derived file: one that can be computed again from the committed ones."""
 
     @abstractmethod
     def read(self, path: str) -> bytes:
@@ -41,17 +41,16 @@ class Store(ABC):
     def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
         """Paths of the files directly in a folder, sorted; empty if there is no such folder.
 
-        `folder` does not end with a slash.
-        `cuts` are names in order, thousands of files apart: a store that gives a long list in pieces may ask
-        for what lies between them side by side. They change nothing else.
+        `folder` does not end with a slash. `cuts` are sorted names, thousands of files apart: an object
+        store requests the ranges between them in parallel. They change nothing else.
         """
 
     @abstractmethod
     def probe(self) -> None:
-        """Try the promise out before a job rests on it: ConfigError if the store cannot keep it."""
+        """Test that create-if-absent works here; ConfigError if it does not."""
 
     def url(self, path: str = "") -> str:
-        """Where `path` is, for people and for other readers."""
+        """The path or URL of `path`, without credentials."""
         return f"{redact(self.root)}/{path}".rstrip("/")
 
 
