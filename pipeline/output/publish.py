@@ -22,7 +22,7 @@ from pipeline.storage.store import Store
 
 @dataclass(frozen=True)
 class Publishing:
-    """Called with a shard and its finished rows, packed; gives path, sha256 and the summary as JSON."""
+    """Takes a packed shard with its finished rows; returns the part's path, sha256 and summary (JSON)."""
 
     store: Store
     known_column: str | None
