@@ -15,7 +15,7 @@ from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 _SHARD_ROWS = 16
 _LOADED = "_job/loaded"
@@ -70,7 +70,7 @@ def run_job(task: JobTask, place: Path) -> JobResult:
     started = time.time()
     report = run(config, Timed)
     ended = time.time()
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     loaded = min(float(store.read(path)) for path in store.list(_LOADED))
     committed = max(part.stat().st_mtime for part in (place / "out/generations").iterdir())
     assert report.generated_tokens is not None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.errors import Interrupted, JobError, kind_and_places
+from pipeline.errors import Interrupted, JobError, describe_without_message
 from pipeline.storage.urls import redact
 
 Config = Annotated[Path, typer.Argument(help="The job file (YAML).", show_default=False)]
@@ -35,5 +35,5 @@ def exit_codes() -> Iterator[None]:
         print(f"error: {redact(str(error))}; mend the cause and run the same command again", file=sys.stderr)
         raise typer.Exit(1) from error
     except Exception as error:
-        print(f"error: {kind_and_places(error)}; please report this as a bug", file=sys.stderr)
+        print(f"error: {describe_without_message(error)}; please report this as a bug", file=sys.stderr)
         raise typer.Exit(1) from None

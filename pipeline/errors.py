@@ -1,4 +1,4 @@
-"""What can go wrong, and whose problem it is.
+"""What can go wrong, and who has to act.
 
 JobError            ends the job with an exit code and one sentence for the user
   ConfigError       2: the job file, its input or its checkpoint is wrong; most is found before anything loads
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-_MOST_PLACES = 12
+_MOST_FRAMES = 12
 
 
 class JobError(Exception):
@@ -71,24 +71,24 @@ class RowError(Exception):
         self.message = message
 
 
-def kind_and_places(error: BaseException) -> str:
-    """What may be told of any exception: all but its message, unless that is a JobError's.
+def describe_without_message(error: BaseException) -> str:
+    """An exception's type and where it was raised; its message only if it is a JobError.
 
-    Libraries like to quote the value that failed, which may be the text of a row, or a secret. Places are
+    Libraries often quote the value that failed, which may be the text of a row, or a secret. Locations are
     `folder/file:line`, the innermost last.
     """
-    words = f": {error}" if isinstance(error, JobError) else ""
-    frames = traceback.extract_tb(error.__traceback__)[-_MOST_PLACES:]
-    places = (f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}" for frame in frames)
-    return f"{type(error).__name__}{words}, raised at {' > '.join(places)}"
+    message = f": {error}" if isinstance(error, JobError) else ""
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
+    locations = (f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno}" for frame in frames)
+    return f"{type(error).__name__}{message}, raised at {' > '.join(locations)}"
 
 
 @contextmanager
-def quoting_no_row(shard: str | None = None) -> Iterator[None]:
-    """Let no unexpected exception's message out of a task.
+def hide_row_text(shard: str | None = None) -> Iterator[None]:
+    """Raise a JobError in place of an unexpected exception, whose message may quote a row.
 
-    Ray writes what a task raises to its logs. So what is raised instead, a JobError, tells the kind, the
-    places and the shard. Storage and memory errors pass: their words are about files.
+    Ray writes what a Ray task raises to its logs. The JobError tells the exception's type, where it was
+    raised, and the shard. Errors of storage and memory pass as they are: their messages are about files.
     """
     try:
         yield
@@ -96,7 +96,7 @@ def quoting_no_row(shard: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         where = f"shard {shard}: " if shard else ""
-        raise JobError(where + kind_and_places(error)) from None
+        raise JobError(where + describe_without_message(error)) from None
 
 
 def shortened(text: str, most: int = 60) -> str:

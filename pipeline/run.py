@@ -10,9 +10,9 @@ import ray
 from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
-from pipeline.cluster.cpu_priority import giving_way
+from pipeline.cluster import cpu_priority
 from pipeline.cluster.exposed_dashboard import warn_if_exposed
-from pipeline.cluster.ray_data_settings import configure_for_shards
+from pipeline.cluster.ray_data_settings import configure_ray_data
 from pipeline.cluster.resources import NAMING_OPTIONS, REPLICA_CPUS, TASK_OPTIONS, Resources, plan_resources
 from pipeline.cluster.session import as_job_error, connect
 from pipeline.config.job import JobConfig
@@ -22,7 +22,7 @@ from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
@@ -32,10 +32,11 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard_source import ShardNames
 from pipeline.shards.shard_table import ShardTable
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
-from pipeline.supervision.coordinator import open_gate
+from pipeline.supervision.coordinator import start_coordinator
 from pipeline.supervision.graceful_stop import stopping_on_signals
-from pipeline.supervision.in_flight import UnderWay
+from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import stopping_at_once
 from pipeline.supervision.watched_task import Watched
 
@@ -56,9 +57,9 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
         JobError: the machine failed; the same call goes on.
     """
     job = check_job(config)
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     store.probe()
-    plan = planned(job, store, extend)
+    plan = load_or_make_plan(job, store, extend)
     missing = ShardTable.of(execute(remaining(plan), store))
 
     started = time.monotonic()
@@ -70,11 +71,11 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             warn_if_exposed()
             rows = plan.rows
             progress = JobProgress(rows, done=rows - missing.rows)
-            with giving_way(), open_gate() as gate:
-                under_way = UnderWay(gate, missing, committed, store)
-                with stopping_on_signals(under_way), under_way.unblamed(), progress:
+            with cpu_priority.lowered(), start_coordinator() as coordinator:
+                in_flight = InFlightShards(coordinator, missing, committed, store)
+                with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
                     prefix = shared_prefix(job, plan)
-                    with closing(_run_shards(job, store, missing, replica, prefix, gate)) as commits:
+                    with closing(_run_shards(job, store, missing, replica, prefix, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256
                             committed[part.path] = summary
@@ -86,11 +87,11 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
 
 def _run_shards(
-    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], coordinator: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
     try:
-        stages = _stages(job, store, shards, replica, prefix, gate)
+        stages = _stages(job, store, shards, replica, prefix, coordinator)
         # iter_rows would hold a commit back until the next one is there
         for commits in stages.iter_batches(**_WHOLE_BLOCKS, prefetch_batches=0):
             for commit in commits.to_pylist():
@@ -101,7 +102,7 @@ def _run_shards(
 
 
 def _stages(
-    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], gate: Any
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], coordinator: Any
 ) -> Dataset:
     """Each shard's name, its prepared rows, its finished rows, its commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
@@ -110,13 +111,13 @@ def _stages(
     named = ray.data.read_datasource(
         names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
     )
-    configure_for_shards(named.context)
+    configure_ray_data(named.context)
     deadline = job.config.engine.progress_deadline_s
     preparing = Watched(job.preparation, deadline)
     prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
-        fn_constructor_args=(_replica_options(job, store, resources, prefix, gate),),
+        fn_constructor_args=(_replica_options(job, store, resources, prefix, coordinator),),
         **_WHOLE_BLOCKS,
         compute=_replica_pool(resources, job.config, len(shards)),
         num_cpus=REPLICA_CPUS,
@@ -129,7 +130,7 @@ def _stages(
 
 
 def _replica_options(
-    job: Job, store: Store, resources: Resources, prefix: list[int], gate: Any
+    job: Job, store: Store, resources: Resources, prefix: list[int], coordinator: Any
 ) -> ReplicaOptions:
     return ReplicaOptions(
         config=job.config,
@@ -141,7 +142,7 @@ def _replica_options(
         prefix=prefix,
         store=store,
         spec=job.spec,
-        gate=gate,
+        coordinator=coordinator,
     )
 
 

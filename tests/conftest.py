@@ -23,8 +23,8 @@ from transformers import MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
 
 from pipeline.config.job import JobConfig
+from tests.forkserver.fork_server import LAUNCHER, ForkServer
 from tests.job_server import DEMO, JobServer
-from tests.nursery.nursery import LAUNCHER, Nursery
 from tests.pipeline.storage.gcs_server import gcs_server, new_bucket, service_account
 from tests.ray_head import WITHOUT_TOKEN, Head, ray_head, token, wait_for_port
 
@@ -42,12 +42,12 @@ settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile("steady")
 
 
-SHARED = ("nursery", "cluster")
+SHARED = ("fork_server", "cluster")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist looks for the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process of the suite runs all tests whose Rays have the same nursery, so that each is started once.
+    """One process of the suite runs all tests that share a fork server, so that it is started once.
 
     Of other modules all tests stay in one process too, for the sake of their fixtures; not where each test
     takes long.
@@ -115,22 +115,22 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
     return HFCheckpoint(folder, model)
 
 
-def new_nursery(tmp_path_factory: pytest.TempPathFactory, auth: Mapping[str, str]) -> Nursery:
-    return Nursery(tmp_path_factory.mktemp("nursery") / "socket", auth)
+def new_fork_server(tmp_path_factory: pytest.TempPathFactory, auth: Mapping[str, str]) -> ForkServer:
+    return ForkServer(tmp_path_factory.mktemp("fork_server") / "socket", auth)
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Forks the workers of Rays on this machine alone."""
-    with new_nursery(tmp_path_factory, WITHOUT_TOKEN) as nursery:
-        yield nursery
+    with new_fork_server(tmp_path_factory, WITHOUT_TOKEN) as fork_server:
+        yield fork_server
 
 
 @pytest.fixture(scope="session")
-def local_ray(nursery: Nursery) -> Iterator[None]:
+def local_ray(fork_server: ForkServer) -> Iterator[None]:
     """One Ray for all tests that run jobs in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in nursery.environment.items():
+        for name, value in fork_server.environment.items():
             patch.setenv(name, value)
         patch.setattr("ray._private.ray_constants.SETUP_WORKER_FILENAME", LAUNCHER)
         ray.init("local", num_cpus=2, _memory=16 << 30, include_dashboard=False, logging_level="ERROR")
@@ -142,7 +142,10 @@ def local_ray(nursery: Nursery) -> Iterator[None]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """A Ray cluster that tests share, as an operator starts it; with a token, and its job server is up."""
     auth = token()
-    with new_nursery(tmp_path_factory, auth) as nursery, ray_head(auth, nursery=nursery) as head:
+    with (
+        new_fork_server(tmp_path_factory, auth) as fork_server,
+        ray_head(auth, fork_server=fork_server) as head,
+    ):
         wait_for_port(head.dashboard)  # it is up last
         yield head
 

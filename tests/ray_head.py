@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.nursery.nursery import FORKING, Nursery
+from tests.forkserver.fork_server import FORKING, ForkServer
 
 BIN = Path(sys.executable).parent
 WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}
@@ -63,14 +63,14 @@ def wait_for_port(url: str, seconds: float = 120) -> None:
 
 @contextmanager
 def ray_head(
-    auth: Mapping[str, str], dashboard_host: str = "127.0.0.1", nursery: Nursery | None = None
+    auth: Mapping[str, str], dashboard_host: str = "127.0.0.1", fork_server: ForkServer | None = None
 ) -> Iterator[Head]:
     """Kills its own processes in the end, not other clusters': to stop in order takes Ray half a minute.
 
-    Its workers are forked by the nursery, if there is one, which has to have the same `auth`.
+    Its workers are forked by the fork server, if there is one, which has to have the same `auth`.
     """
     port, gcs, folder = free_port(), free_port(), f"/tmp/ray-{uuid.uuid4().hex[:6]}"
-    forking = [FORKING] if nursery else []
+    forking = [FORKING] if fork_server else []
     process = subprocess.Popen(
         [
             sys.executable, "-m", *forking, "ray.scripts.scripts", "start", "--head", "--block",
@@ -78,7 +78,7 @@ def ray_head(
             f"--dashboard-agent-listen-port={free_port()}", f"--dashboard-host={dashboard_host}",
             f"--temp-dir={folder}",
         ],
-        env=environment(auth) | (nursery.environment if nursery else {}),
+        env=environment(auth) | (fork_server.environment if fork_server else {}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -1,1 +1,1 @@
-"""Where a checkpoint lies, and what it is."""
+"""Where a checkpoint lies, what must be in its folder, and what tells it from another."""

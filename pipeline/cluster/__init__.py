@@ -1,1 +1,1 @@
-"""The Ray session, what a job takes of it, and how Ray Data is to run."""
+"""The Ray session, what a job takes of the cluster, and the settings of Ray Data."""

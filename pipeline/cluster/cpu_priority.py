@@ -1,9 +1,9 @@
-"""Who goes first where the engine and Ray's processes share CPUs: the engine.
+"""The priority of Ray's processes on CPUs that they share with the engine: they must not preempt it.
 
-Ray's processes wake thousands of times a second for next to nothing, and each time may push aside what runs:
-one of the engine's threads, for which the others then wait. As batch processes (sched(7)) they wait for the
-clock's next tick instead. Their share of the time stays what it was. Where a sandbox refuses that, or the
-system is not Linux, all stay equal.
+Ray's processes wake thousands of times a second for little work, and each time may preempt one of the
+engine's threads, for which the others then wait. Under SCHED_BATCH (see sched(7)) a process that wakes waits
+for the clock's next tick instead; its share of CPU time stays the same. Where a sandbox refuses that, or the
+system is not Linux, nothing changes.
 """
 
 import os
@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def giving_way() -> Iterator[None]:
-    """This thread waits for the tick; so do, for good, threads and processes that it starts in the block."""
+def lowered() -> Iterator[None]:
+    """Run the block under SCHED_BATCH; threads and processes started in it keep that policy."""
     changed = _change("SCHED_OTHER", "SCHED_BATCH")
     try:
         yield
@@ -22,13 +22,13 @@ def giving_way() -> Iterator[None]:
             _change("SCHED_BATCH", "SCHED_OTHER")
 
 
-def go_first() -> None:
-    """The opposite for this thread, and for those that it starts from now on."""
+def normal() -> None:
+    """Put this thread back under SCHED_OTHER, and with it the threads that it starts from now on."""
     _change("SCHED_BATCH", "SCHED_OTHER")
 
 
 def _change(before: str, after: str) -> bool:
-    """Whether this thread had the one policy and has the other now."""
+    """Change this thread's policy if it is `before`; returns whether it was changed."""
     with suppress(OSError, AttributeError):
         if os.sched_getscheduler(0) == getattr(os, before):
             os.sched_setscheduler(0, getattr(os, after), os.sched_param(0))

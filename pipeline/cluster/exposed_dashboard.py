@@ -1,4 +1,7 @@
-"""Ray's dashboard is also its job server: whoever reaches it without a token runs code on the cluster."""
+"""A check whether strangers can reach Ray's dashboard, which is also its job server.
+
+Whoever reaches it without a token can run code on the cluster.
+"""
 
 import ipaddress
 import logging
@@ -18,10 +21,10 @@ WHAT_TO_DO = (
 
 
 def exposed_dashboard() -> str | None:
-    """Where the dashboard of the cluster that we are connected to serves beyond loopback without a token.
+    """The address at which our cluster's dashboard answers without a token beyond loopback, or None.
 
-    Found by asking it, as a stranger would: the address it gives out says nothing of a token, and not always
-    that it listens on all addresses. None where it doesn't answer, or asks for a token.
+    It sends the request that a stranger would send: the address that Ray reports tells neither whether a
+    token is required nor whether the dashboard listens on all interfaces.
     """
     address = get_webui_url_from_internal_kv()
     if not address:
@@ -29,23 +32,23 @@ def exposed_dashboard() -> str | None:
     host, _, port = address.rpartition(":")
     hosts = [host.strip("[]"), *_addresses()]
     beyond = [name for name in dict.fromkeys(hosts) if not _is_loopback(name)]
-    places = (f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in beyond)
-    return next((place for place in places if _answers_strangers(place)), None)
+    addresses = (f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in beyond)
+    return next((address for address in addresses if _answers_strangers(address)), None)
 
 
 def warn_if_exposed() -> None:
-    """Not a refusal: a firewall that can't be seen from here may stand before the cluster."""
+    """It is no error: a firewall that can't be seen from here may protect the cluster."""
     if exposed := exposed_dashboard():
         logger.warning("whoever reaches the dashboard at %s can run code here: %s", exposed, WHAT_TO_DO)
 
 
 def _addresses() -> list[str]:
-    """Of the cluster's nodes and of this machine's way out."""
+    """Those of the cluster's nodes, and the one from which this machine reaches other networks."""
     nodes = [str(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way_out:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            way_out.connect(("192.0.2.1", 9))  # an address of documentation; connecting sends nothing
-            return [*nodes, way_out.getsockname()[0]]
+            probe.connect(("192.0.2.1", 9))  # an address reserved for documentation; connecting sends nothing
+            return [*nodes, probe.getsockname()[0]]
         except OSError:
             return nodes
 
@@ -57,10 +60,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _answers_strangers(place: str) -> bool:
+def _answers_strangers(address: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{place}/api/jobs/", timeout=_SECONDS) as answer:
+        with opener.open(f"http://{address}/api/jobs/", timeout=_SECONDS) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as refusal:
         return refusal.code not in (401, 403)

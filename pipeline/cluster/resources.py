@@ -1,4 +1,4 @@
-"""How a job shares the cluster out: how many replicas, each with what, and what tasks ask for."""
+"""What a job takes of the cluster: how many replicas, with which GPUs and threads, and how many Ray tasks."""
 
 import sys
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.shards.shard_table import ShardTable
 
-# A task fits on one of Ray's cores beside replicas: else two jobs, or the replicas of one, might hold all
-# cores while they wait for one to read with. Its process may be killed `max_retries` times; a machine that
-# goes counts too. What Ray's memory monitor kills is counted apart, and without end unless told otherwise.
+# A Ray task and replicas fit on one core together: else the replicas could hold all cores while they wait for
+# shards that only a Ray task can read. `max_retries` counts deaths of its process, and lost machines. Ray
+# counts what its memory monitor kills apart, and without limit unless RAY_task_oom_retries is set.
 TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
 REPLICA_CPUS = 0.01
-# They must differ from TASK_OPTIONS, or Ray Data would make one task of naming shards and reading them. All
-# blocks may wait to be taken: a task that had to wait with them would live for hours.
+# They must differ from TASK_OPTIONS, or Ray Data would fuse the naming of shards with their reading. With -1
+# a Ray task may hand on all its blocks at once: one that waited for their consumer would live for hours.
 NAMING_OPTIONS: dict[str, Any] = {
     "num_cpus": 0.01,
     "max_retries": 8,
@@ -28,14 +28,15 @@ NAMING_OPTIONS: dict[str, Any] = {
 }
 
 _CPU = torch.device("cpu")
-# At least so much keeps a replica busy: last rows decode in small batches, and shards are not divided.
+# A replica needs at least so many batches of rows and so many shards to be worth its start: the last rows
+# decode in small batches, and a shard is not divided among replicas.
 _BATCHES, _SHARDS = 2, 4
-# The threads of a replica wait for each other in every step, and so for whatever of Ray's takes a core from
-# one of them; replicas don't. On two cores a replica of two threads gave 1.76 to 1.84 times what each of two
-# replicas of one gave (benchmarks/job.md), which is 2 to this power.
+# The threads of a replica wait for each other in every step, and so for one that a process of Ray preempts;
+# replicas don't wait for each other. On two cores a replica of two threads gave 1.76 to 1.84 times what each
+# of two replicas of one gave (benchmarks/job.md), which is 2 to this power.
 _POWER_OF_THREADS = 0.85
 
-_Node = Mapping[str, float]  # what Ray knows it has
+_Node = Mapping[str, float]  # its resources, as Ray names them
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Resources:
     replicas: int
     num_gpus: int  # of each replica
     threads: int  # CPU threads of each rank
-    tasks: int  # that read, and that publish, at once: the start of each one's process is not free
+    tasks: int  # Ray tasks that read at once, and as many that publish; each needs a process of its own
 
 
 def plan_resources(config: JobConfig, model: ModelConfig, shards: ShardTable | None = None) -> Resources:
-    """For a job that still has these shards to run; None: more than the cluster can hold at once.
+    """For a job that still has to run `shards`; None: so many that they don't limit the replicas.
 
-    ConfigError if the cluster can't run it so.
+    ConfigError if the job doesn't fit the cluster.
     """
     nodes = _nodes()
     if any(node.get("GPU") for node in nodes):
@@ -60,7 +61,7 @@ def plan_resources(config: JobConfig, model: ModelConfig, shards: ShardTable | N
 
 
 def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -> Resources:
-    """A replica takes `tensor_parallel` of one node."""
+    """A replica takes `tensor_parallel` GPUs of one node."""
     if config.model.quantization == "int8":
         raise ConfigError("model.quantization: int8 is for CPUs, this cluster has GPUs; set it to none")
     ranks, wanted = config.model.tensor_parallel, config.engine.replicas
@@ -80,7 +81,7 @@ def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -
 def _on_cpus(
     config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
 ) -> Resources:
-    """Replicas compute with all cores, though they ask Ray for next to none. Nodes are taken to be alike."""
+    """Replicas use all cores, though they ask Ray for next to none. Nodes are assumed to be alike."""
     if config.model.attention == "flash":
         raise ConfigError("model.attention: flash is for GPUs, this cluster has none; set it to auto")
     nodes = _with_cpus(nodes)
@@ -96,7 +97,7 @@ def _on_cpus(
 def _replicas_for_cores(
     cores: int, config: JobConfig, model: ModelConfig, nodes: list[_Node], shards: ShardTable | None
 ) -> int:
-    """How many there are to be, on all nodes; `cores` are a node's, for each rank."""
+    """How many replicas, on all nodes together; `cores` are those of a node, divided by the ranks."""
     threads, fitting = config.engine.threads, _fitting_in_memory(config, model, nodes)
     busy = sys.maxsize if shards is None else _kept_busy_by(shards, config)
     if isinstance(threads, int):
@@ -107,24 +108,24 @@ def _replicas_for_cores(
 
 
 def fastest(most: int, cores: int) -> int:
-    """How many replicas, of those that a node has room for, give the most with all of its cores."""
+    """How many replicas on one node, `most` at most, compute the most rows with its cores."""
     return max(range(1, most + 1), key=lambda n: (n * (cores // n) ** _POWER_OF_THREADS, n))
 
 
 def _kept_busy_by(shards: ShardTable, config: JobConfig) -> int:
-    if isinstance(config.engine.threads, int):  # with fewer replicas cores would only stand idle
+    if isinstance(config.engine.threads, int):  # with fewer replicas cores would be idle
         return len(shards)
     return max(1, min(len(shards) // _SHARDS, shards.rows // (_BATCHES * _batch_rows(config))))
 
 
 def memory_holds(resources: Resources, config: JobConfig, model: ModelConfig) -> bool:
-    """Whether each node has memory for its share of these replicas on CPUs, where no other job has any."""
+    """Whether each node has memory for its share of the replicas on CPUs, if no other job uses it."""
     nodes = _with_cpus(_nodes())
     return -(-resources.replicas // len(nodes)) <= _fitting_in_memory(config, model, nodes)
 
 
 def _fitting_in_memory(config: JobConfig, model: ModelConfig, nodes: list[_Node]) -> int:
-    """Replicas that the smallest node holds."""
+    """How many replicas the memory of the smallest node holds."""
     smallest = min(node.get("memory", sys.maxsize) for node in nodes)
     return int(smallest // replica_bytes(config, model))
 
@@ -151,7 +152,7 @@ def _nodes() -> list[_Node]:
 
 
 def _with_cpus(nodes: list[_Node]) -> list[_Node]:
-    """Those, or all of a cluster that has none yet."""
+    """The nodes that have CPUs; all nodes if none has any (yet)."""
     return [node for node in nodes if node.get("CPU")] or nodes
 
 

@@ -1,4 +1,4 @@
-"""The Ray session: join the cluster there is or start one here, and what its errors mean for the job."""
+"""The Ray session: join a cluster or start a local one, and turn Ray's errors into the job's."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.cluster.cpu_priority import giving_way
+from pipeline.cluster import cpu_priority
 from pipeline.cluster.resources import TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
@@ -28,11 +28,11 @@ _NEXT_LINK = re.compile(
     r"|During handling of the above exception, another exception occurred):\n\n"
 )
 _WRAPPER = "ray.exceptions.UserCodeException"
-_ADVICE = "\nFailed to apply UDF transform"  # Ray puts it behind the message
+_ADVICE = "\nFailed to apply UDF transform"  # Ray appends it to the message
 
 
 def connect() -> None:
-    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; quiet either way.
+    """Join the cluster of `ray job submit` or RAY_ADDRESS, else start a local one; Ray logs errors only.
 
     JobError if there is none and none can be started.
     """
@@ -41,13 +41,13 @@ def connect() -> None:
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         try:
-            with giving_way():
+            with cpu_priority.lowered():
                 ray.init(
                     "local" if local else None,
                     logging_level=logging.ERROR,
                     include_dashboard=False if local else None,
                 )
-        except Exception as error:  # Ray raises bare ones too
+        except Exception as error:  # Ray raises bare Exceptions too
             what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
             raise JobError(
                 f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}; "
@@ -59,7 +59,7 @@ def connect() -> None:
 
 
 def as_job_error(error: RayError) -> JobError:
-    """What failed, for the user; exceptions that may quote a row are named only."""
+    """What failed, for the user. Of an exception whose message may quote a row, only the type is told."""
     kind = message = ""
     if isinstance(error, RayTaskError):
         kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
@@ -78,9 +78,9 @@ def as_job_error(error: RayError) -> JobError:
 
 
 def _raised_in_task(text: str) -> str:
-    """What a task raised, as `kind: message`, from what Ray prints of it: it may keep no object of that.
+    """What a Ray task raised, as `kind: message`, parsed from Ray's text: the exception itself may be lost.
 
-    Of each link of a chain of exceptions it prints who ran it, indented frames, and the exception.
+    Of each exception in a chain Ray prints a line that names the process, indented frames, and the exception.
     """
     *causes, last = _NEXT_LINK.split(text.partition(_ADVICE)[0])
     if causes and f"\n{_WRAPPER}: " in last:

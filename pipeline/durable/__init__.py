@@ -1,1 +1,1 @@
-"""What makes rows come out exactly once: the protocol, the spec, and the parts that it commits."""
+"""The protocol that makes rows come out exactly once. Its steps are generators: they do no I/O themselves."""

@@ -1,12 +1,12 @@
 """Attempts at a shard, counted in the store before each try, and the search for a row that kills its process.
 
-A process that dies leaves one trace: the marker of what it was running. A shard's markers are numbered; each
-tells the rows that a process set out to run. One that the same process followed with another was survived,
-any other counts as a death. The first tries run the whole shard beside others; after max_attempts - 1 deaths
-its rows are run alone, in halves, so that the next death says in which half the cause is. A row that died
-alone twice (once might have been the machine) is quarantined: it becomes an error row and the others go on.
-One such row costs at most max_attempts + log2(rows) deaths, rounded up (with max_attempts 2 at least, and one
-more in a shard of a single row).
+Before a process runs rows of a shard, it writes a numbered marker that names the rows and the process. A
+marker counts as survived if the same process wrote a later one for the shard; the last marker of a process
+counts as a death. The first tries run the whole shard beside others. After max_attempts - 1 deaths the shard
+is suspected: its rows are run alone, in halves, so that the next death tells which half holds the cause. A
+row that ran alone in two deaths (one may have been the machine's fault) is quarantined: it becomes an error
+row, and the other rows go on. One such row costs at most max_attempts + log2(rows) deaths, rounded up (with
+max_attempts 2 at least, and one more in a shard of a single row).
 """
 
 from collections import Counter
@@ -35,8 +35,8 @@ class Piece:
 @dataclass(frozen=True)
 class Attempt:
     piece: Piece
-    process: str  # a name that no other process ever had; it tells the machine too
-    alone: bool  # a suspected shard's piece, and nothing else ran in the process meanwhile
+    process: str  # a unique name, which begins with the machine's
+    alone: bool  # the piece of a suspected shard, while nothing else ran in the process
 
 
 def marker_path(shard: Shard, number: int) -> str:
@@ -53,9 +53,9 @@ def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
 
 
 def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
-    """Write an attempt's marker before it begins; returns the number after its own.
+    """Write the marker of an attempt that is about to begin; returns the number that follows the marker's.
 
-    `number` is the first that may be free: another run of the job may have taken it meanwhile.
+    `number` is the first that was free when it was read; another run of the job may have taken it since.
     """
     piece = {"first": attempt.piece.first, "end": attempt.piece.end}
     data = orjson.dumps({"piece": piece, "process": attempt.process, "alone": attempt.alone})
@@ -65,17 +65,17 @@ def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
 
 
 def deaths(attempts: list[Attempt]) -> list[Attempt]:
-    """What was under way when a process died, oldest first.
+    """The attempts during which a process died, oldest first.
 
-    A process that is through with pieces run alone says so with an empty one; without it, the last piece of
-    a process that was killed later, for another reason, would be blamed.
+    A process that has finished pieces run alone writes a marker of an empty piece. Without it, its last piece
+    would be blamed if the process is killed later for another reason.
     """
     last_of = {attempt.process: number for number, attempt in enumerate(attempts)}
     return [attempts[number] for number in sorted(last_of.values()) if len(attempts[number].piece)]
 
 
 def quarantined(attempts: list[Attempt]) -> set[int]:
-    """Rows that died alone twice."""
+    """Rows whose process died twice while it ran them alone."""
     times = Counter(died.piece.first for died in deaths(attempts) if died.alone and len(died.piece) == 1)
     return {row for row, count in times.items() if count > 1}
 
@@ -86,10 +86,10 @@ def suspected(attempts: list[Attempt], max_attempts: int) -> bool:
 
 
 def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -> list[Piece]:
-    """How to try a shard of `rows` rows next: these pieces, each alone, in this order.
+    """The pieces in which a suspected shard of `rows` rows is tried next, each alone, in this order.
 
-    They leave out quarantined rows and hold every other row once. The halves of the piece that died last
-    come first. Empty: the shard is not suspected (or all of it is quarantined); run it beside others.
+    They hold every row once but those in quarantine. The halves of the piece of the last death come first.
+    Empty if the shard is not suspected, or if all its rows are in quarantine.
     """
     if not suspected(attempts, max_attempts):
         return []
@@ -104,6 +104,6 @@ def pieces_to_run_alone(attempts: list[Attempt], rows: int, max_attempts: int) -
 
 
 def _without(piece: Piece, bad: set[int]) -> list[Piece]:
-    """What is left of a piece when it is cut at quarantined rows."""
+    """The pieces that are left of `piece` without its quarantined rows."""
     cuts = [piece.first - 1, *sorted(row for row in bad if piece.first <= row < piece.end), piece.end]
     return [Piece(a + 1, b) for a, b in pairwise(cuts) if b > a + 1]

@@ -1,17 +1,17 @@
-"""The steps by which a shard is committed and a job resumes and ends, free of Ray, clocks and I/O.
+"""The steps by which a shard is committed, and by which a job resumes and ends.
 
-The same code runs on a real store and in a simulator that stops it between any two operations, see
-`operations`; how a job begins and is extended is in `planning`.
+They use no Ray, no clock and no I/O: the same code runs on a real store and in a simulator that stops it
+between any two operations, see `operations`. How a job begins and is extended is in `job_start`.
 
     _job/router/<shard>-<hash>.parquet      a shard's router table, as an attempt counted it
     generations/part-<ordinal>-<shard>.parquet   its rows: creating this file is the commit
     _SUCCESS                                every part of plan-000 is there; names each with its sha256
     _SUCCESS-001                            the same for plan-001, and so on
 
-A part names its router table, so the one atomic creation picks the pair; tables that no part names are
-leftovers of attempts that lost. A job is complete when each of its plan files has its _SUCCESS: one that was
-complete and is extended is so no longer, though what _SUCCESS says of its first plan stays true. Nothing is
-ever changed or deleted.
+A part names its router table, so that creating the part commits both; a table that no part names is left from
+an attempt whose part came second. A job is complete when each of its plan files has its _SUCCESS. A job that
+is extended is incomplete again, while the _SUCCESS of its first plan file stays true. Nothing is ever changed
+or deleted.
 """
 
 import hashlib
@@ -29,15 +29,15 @@ from pipeline.shards.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
-# Parts that are listed one answer after the other. No multiple of the 1,000 in an answer: it would take one
-# more to see that nothing lies between the last of them and the next cut.
+# Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request
+# to see that the range has no more names.
 _BETWEEN_CUTS = 7_500
 _READABLE = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 
 
 @dataclass(frozen=True)
 class RouterTable:
-    """What a part's footer says of the router table that belongs to it."""
+    """The router table that a part's footer names."""
 
     path: str
     sha256: str
@@ -46,7 +46,7 @@ class RouterTable:
 @dataclass(frozen=True)
 class Published:
     path: str
-    sha256: str | None  # None: another attempt had committed the shard before
+    sha256: str | None  # None if another attempt committed this part first
 
 
 def part_path(shard: Shard) -> str:
@@ -63,12 +63,12 @@ def router_path(shard: Shard, sha256: str) -> str:
 
 
 def success_path(number: int) -> str:
-    """Of the plan file with this number."""
+    """The _SUCCESS of the plan file with this number."""
     return f"{SUCCESS}-{number:03d}" if number else SUCCESS
 
 
 def parts_there(plan: Plan) -> Steps[set[str]]:
-    """The paths of all parts, also of those that are not of this plan."""
+    """The paths of all parts, those of other plans included."""
     cuts = sorted(_part_name(ordinal) for ordinal in range(_BETWEEN_CUTS, len(plan.shards), _BETWEEN_CUTS))
     return {path for path in (yield List(PARTS, tuple(cuts))) if path.endswith(".parquet")}
 
@@ -77,7 +77,7 @@ def remaining(plan: Plan) -> Steps[list[Shard]]:
     """The shards that are not committed; ConfigError if parts of another job lie among them."""
     listed = yield from parts_there(plan)
     missing = [shard for shard in plan.shards if part_path(shard) not in listed]
-    # Strange ones are looked for only where there must be some: no two shards have one part.
+    # More parts than committed shards: some are of no shard of this plan, since no two shards share a part.
     if len(listed) > len(plan.shards) - len(missing):
         yield from _check_strange(plan, listed)
     return missing
@@ -90,8 +90,8 @@ def publish(
 ) -> Steps[Published]:
     """Commit a shard's rows.
 
-    `make_part` gets the router table's name and hash for the part's footer (None: there is no table). The
-    name follows from the content, so attempts share a table only where they counted the same.
+    `make_part` gets the router table's path and hash for the part's footer (None: there is no table). The
+    path follows from the content, so that attempts share a table only if their counts are equal.
     """
     table = None
     if router_table is not None:
@@ -110,14 +110,14 @@ def finalize(
 ) -> Steps[None]:
     """Write the `_SUCCESS` of every plan file once all shards of `plan` are committed.
 
-    `summaries` (rows by status and the like), one a plan file, are put into them. Parts are hashed as the
-    store holds them; `known` may give hashes, by path, of those that this run created or read itself.
+    Each file gets one of `summaries` (rows by status and the like). Parts are read from the store and hashed,
+    but for those whose hash `known` has, by path, because this run created or read them.
     """
     missing = yield from remaining(plan)
     if missing:
         raise _lost(missing)
     by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
-    for number in reversed(range(len(by_file))):  # _SUCCESS, which everybody knows, comes last
+    for number in reversed(range(len(by_file))):  # _SUCCESS itself, which users look for, comes last
         if (yield Read(success_path(number))) is not None:
             continue
         shards, summary = by_file[number]
@@ -153,10 +153,10 @@ def _lost(shards: Sequence[Shard]) -> JobError:
 
 
 def _check_strange(plan: Plan, listed: set[str]) -> Steps[None]:
-    """ConfigError if parts are there that are of no plan, those of later plan files left out."""
+    """ConfigError if some listed part is of no shard of the job."""
     strange = sorted(listed.difference(map(part_path, plan.shards)))
     if (yield Read(plan_path(plan.plan_files))) is not None:
-        # Another run has extended the job meanwhile; ordinals go on where those of this plan end.
+        # Another run has extended the job; the ordinals of its parts begin where those of this plan end.
         strange = [path for path in strange if _ordinal(path) < len(plan.shards)]
     if strange:
         raise ConfigError(

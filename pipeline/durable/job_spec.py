@@ -1,7 +1,7 @@
-"""What makes two runs the same job: the spec, and a sentence on how two specs differ.
+"""The spec of a job: all that its rows depend on. Two runs with equal specs are runs of one job.
 
-The spec holds what the rows depend on. What a second run may change, because it moves only time or
-memory, stays out: where the checkpoint and the output lie, how many replicas, how large the batches.
+A second run may change what affects only time or memory; the spec leaves it out: where the checkpoint and the
+output lie, how many replicas there are, how large the batches are.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ FREE = (
     "output.path",
     "errors",
 )
-# What moves a result's last bits only; with engine.deterministic: shard these count too.
+# They change only the last bits of results, so they are free unless engine.deterministic is shard.
 FREE_BUT_FOR_BITS = (
     "model.tensor_parallel",
     "model.attention",
@@ -33,7 +33,7 @@ FREE_BUT_FOR_BITS = (
 
 
 def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
-    """The spec of a job, as JSON keeps it."""
+    """The spec of a job, as values that JSON can hold."""
     data = config.model_dump(mode="json")
     own = tasks()[config.task]
     for task in tasks().values():
@@ -41,7 +41,7 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
             del data[task.section_name]
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":
-        free.discard("model.tensor_parallel")  # a rank rounds its own share of a row by itself
+        free.discard("model.tensor_parallel")  # each rank quantizes its own share of a row
     for key in free:
         *sections, last = key.split(".")
         section = data
@@ -62,12 +62,12 @@ def spec_bytes(spec: Mapping[str, Any]) -> bytes:
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
-    """Tells jobs apart whose rows may differ."""
+    """A digest that differs between jobs whose rows may differ."""
     return hashlib.sha256(spec_bytes(spec)).hexdigest()
 
 
 def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
-    """ConfigError that names every difference, if the output folder belongs to another job than `spec`."""
+    """ConfigError that names every difference, if the output folder is that of another job than `spec`."""
     if stored == spec_bytes(spec):
         return
     try:
@@ -85,7 +85,9 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
-    if theirs["format_version"] == ours["format_version"]:  # another takes other fingerprints
+    if (
+        theirs["format_version"] == ours["format_version"]
+    ):  # fingerprints of another version are computed otherwise
         for part in ("checkpoint", "tokenizer"):
             if theirs.get(part) != ours[part]:
                 differences.append(f"{part}: other content than at the start")
@@ -97,7 +99,7 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested sections as dotted keys; a key without a value is as good as absent."""
+    """Nested sections as dotted keys; keys whose value is None are left out."""
     flat: dict[str, Any] = {}
     for key, value in section.items():
         if isinstance(value, dict):

@@ -4,9 +4,10 @@
     _job/plan-000.parquet     its shards; the first run's wins
     _job/plan-001.parquet     the shards of files that came later, planned by a run that extends; and so on
 
-The plan of a job is all its plan files together. One is created only by a run that has read all before it,
-and holds shards only of files that none of those names, so that no file is ever planned twice: of two runs
-that extend at once, one is first, and the other plans what is still new under the next number.
+The plan of a job is all its plan files together. A run that adds one has read all before it, and plans only
+input files that none of them names, so that no file is planned twice. Of two runs that extend the job at
+once, one creates the next plan file; the other reads it and plans what is still new under the number after
+it.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,8 +27,8 @@ def plan_path(number: int) -> str:
 def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
     """Begin or resume: the plan files that the store holds (as `Plan.to_parquet` wrote them).
 
-    ConfigError if the folder is another job's. `make_plan` is called only where there is no plan yet, and
-    before anything is written: input that cannot be planned leaves no trace.
+    ConfigError if the folder is another job's. `make_plan` is called only if there is no plan yet, and before
+    anything is written, so that input which cannot be planned leaves the folder as it was.
     """
     stored = yield from begun(spec)
     if stored:
@@ -48,7 +49,7 @@ def begun(spec: Mapping[str, Any]) -> Steps[list[bytes]]:
 
 
 def require_begun(spec: Mapping[str, Any]) -> Steps[None]:
-    """For every process that works on the job: that its output folder is the one in which the job began.
+    """Every process that works on the job checks that its output folder is the one in which the job began.
 
     JobError if nothing began there, ConfigError if another job did.
     """
@@ -62,10 +63,10 @@ def require_begun(spec: Mapping[str, Any]) -> Steps[None]:
 
 
 def extend(stored: list[bytes], plan_new_files: Callable[[list[bytes]], bytes | None]) -> Steps[list[bytes]]:
-    """The plan files, after one was added for the input files that none of those in `stored` names.
+    """Add a plan file for the input files that none of `stored` names; returns all plan files.
 
-    `plan_new_files` is given all plan files and returns one more, or None if there is nothing new. It is
-    called again where another run was first to extend: what that one planned is no longer new.
+    `plan_new_files` gets all plan files and returns one more, or None if no file is new. It is called again
+    if another run added a plan file first, whose files are no longer new.
     """
     plans = list(stored)
     while (planned := plan_new_files(plans)) is not None:
@@ -76,7 +77,7 @@ def extend(stored: list[bytes], plan_new_files: Callable[[list[bytes]], bytes | 
 
 
 def _with_later_ones(plans: list[bytes]) -> Steps[list[bytes]]:
-    """`plans` are the first; all of them, in their order."""
+    """All plan files in order; `plans` are the first of them."""
     plans = list(plans)
     while (later := (yield Read(plan_path(len(plans))))) is not None:
         plans.append(later)

@@ -1,6 +1,7 @@
-"""What the protocol asks of a store, so that its steps run on a real one and in a simulator alike.
+"""The operations that the protocol does on a store, and how its steps are run.
 
-Steps are a generator that yields operations and is sent their results.
+Steps are a generator that yields operations and is sent their results, so that the same steps run on a real
+store and in a simulator.
 """
 
 from collections.abc import Generator
@@ -39,7 +40,7 @@ Steps = Generator[Operation, Any, Returned]
 
 
 def execute(steps: Steps[Returned], store: Store) -> Returned:
-    """Run steps on a store and return what they return; the store's exceptions pass through."""
+    """Run steps on a store and return what they return; exceptions of the store pass through."""
     result: Any = None
     while True:
         try:
@@ -51,7 +52,7 @@ def execute(steps: Steps[Returned], store: Store) -> Returned:
 
 
 def apply(operation: Operation, store: Store) -> Any:
-    """What a store answers to an operation; its exceptions pass through."""
+    """The store's result of an operation; exceptions of the store pass through."""
     if isinstance(operation, Create):
         return store.create(operation.path, operation.data)
     if isinstance(operation, List):
@@ -63,7 +64,7 @@ def apply(operation: Operation, store: Store) -> Any:
 
 
 def first_wins(path: str, data: bytes) -> Steps[bytes]:
-    """Create `path` and return what it holds in the end: ours, or what another wrote before."""
+    """Create `path` and return its content: `data`, or what another process wrote first."""
     if (yield Create(path, data)):
         return data
     stored: bytes = yield Read(path)

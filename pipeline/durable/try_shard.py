@@ -1,11 +1,12 @@
-"""How a process tries a shard: whole at first, and piece by piece alone once it is suspected.
+"""How a process tries a shard: whole at first; once it is suspected, in pieces that run alone.
 
 Every try is counted in the store before it begins, so that a row that kills its process is found and
-quarantined however often the process is started anew; see `attempts`. Like the protocol's, the steps are a
-generator, so the simulator kills the very code that replicas run.
+quarantined however often the process is restarted; see `attempts`. The steps are a generator like the rest
+of the protocol, so that the simulator runs the very code of the replicas.
 
-There are two ways. `try_shard` keeps the batches full: shards run beside each other, and what a piece gave is
-published. `try_shard_together` makes what is published a function of the shard and its quarantined rows.
+There are two ways. `try_shard` keeps batches full: shards run beside each other, and the results of a piece
+are published. With `try_shard_deterministic`, what is published depends only on the shard and its quarantined
+rows.
 """
 
 from collections.abc import Callable, Generator
@@ -31,9 +32,10 @@ from pipeline.shards.shard import Shard
 
 @dataclass(frozen=True)
 class Enter:
-    """Wait until the process may run this shard beside others, or alone, and keep it so to the try's end.
+    """Wait until the process may run this shard beside others, or alone; it holds until the try ends.
 
-    A shard that left between two of its pieces could be blamed for a neighbour that kills the process.
+    If it ended between two pieces, another shard could run meanwhile, kill the process, and this one would be
+    blamed.
     """
 
     alone: bool
@@ -41,7 +43,7 @@ class Enter:
 
 @dataclass(frozen=True)
 class Run:
-    """Run these rows to their end, as one group; of a row that is run again, the last outcome counts."""
+    """Run these rows together to their end; if a row is run again, its last outcome counts."""
 
     rows: tuple[int, ...]  # counted from the shard's first
 
@@ -51,9 +53,9 @@ TryShard = Callable[[Shard, str, int], Try]
 
 
 def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS) -> Try:
-    """Runs every row of a shard but those quarantined, and returns these, counted from its first row.
+    """Runs every row of a shard but those in quarantine; returns the latter, counted from its first row.
 
-    Once `max_attempts` was raised, a shard may count as unsuspected again: then all its rows are run.
+    A higher `max_attempts` than before may clear a suspected shard: then all its rows are run.
     JobError if more than `max_crashed_rows` are in quarantine.
     """
     attempts = yield from read_attempts(shard)
@@ -66,17 +68,17 @@ def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: i
     if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
         yield Enter(alone=True)
         number = yield from _run_alone(pieces, shard, process, len(attempts))
-        yield from _say_through(shard, process, number)
+        yield from _mark_done(shard, process, number)
     return bad
 
 
-def try_shard_together(
+def try_shard_deterministic(
     shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS
 ) -> Try:
-    """Like `try_shard`, but the last run is of all rows together that are not quarantined, and of no others.
+    """Like `try_shard`, but at the end all rows that are not in quarantine run together, and with no others.
 
-    Pieces only look for the row that kills. JobError also if the rows together killed their process
-    max_attempts times beyond the deaths that made the shard suspected: no row can be blamed for that.
+    The pieces only serve to find the row that kills. JobError also if the rows together killed their process
+    max_attempts times after the shard became suspected: then no single row is to blame.
     """
     attempts = yield from read_attempts(shard)
     bad: set[int] = set()
@@ -98,17 +100,17 @@ def try_shard_together(
     number = yield from _run_alone(pieces, shard, process, len(attempts))
     number = yield from count_attempt(shard, _whole(shard, process), number)
     yield Run(together)
-    yield from _say_through(shard, process, number)
+    yield from _mark_done(shard, process, number)
     return bad
 
 
 def give_up(shard: Shard, process: str) -> Steps[None]:
-    """Note that a process which goes on leaves its try of this shard: its end will not count as a death.
+    """Note that a process has given up its try of this shard, so that its end does not count as a death.
 
-    Also where it has not noted any try: that note may be on its way to the store.
+    The note is written even if the store has no marker of the try: the marker may still be on its way.
     """
     attempts = yield from read_attempts(shard)
-    yield from _say_through(shard, process, len(attempts))
+    yield from _mark_done(shard, process, len(attempts))
 
 
 def _quarantined_few(attempts: list[Attempt], shard: Shard, most: int) -> set[int]:
@@ -137,5 +139,5 @@ def _run_alone(
     return number
 
 
-def _say_through(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
+def _mark_done(shard: Shard, process: str, number: int) -> Generator[Operation, Any, None]:
     yield from count_attempt(shard, Attempt(Piece(0, 0), process, alone=True), number)

@@ -1,8 +1,9 @@
-"""What stands in the output folder beside the rows is computed from the committed parts alone.
+"""The sums over committed parts, from which the report and the router tables are made.
 
-So it is the same whichever run finishes the job. Parts are read many at once, and added up as they come:
-what that takes of memory does not grow with their number, but for the path and the hash of each. Router
-tables wait their turn as they are stored, since one of many groups takes ten times as much once it is parsed.
+They come from the parts alone, so they are the same whichever run finishes the job. Threads read many parts
+at once, and each is added to the sums as it arrives: memory grows with the number of parts only by the path
+and the hash of each. A router table that waits to be added is held as its Parquet bytes, since one of many
+groups takes ten times as much memory once it is parsed.
 """
 
 import hashlib
@@ -17,29 +18,25 @@ from math import inf
 from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import TypeVar
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.durable.commit import RouterTable
-from pipeline.output.publish import read_footer
+from pipeline.output.part_file import read_footer
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import Sums, merge_into
-from pipeline.router.tables import experts_table, from_parquet, layers_table, pairs_table
+from pipeline.router.tables import from_parquet
 from pipeline.storage.store import Store
 
-_READERS = 16  # at once; an object store's answers take their time
+_READERS = 16  # at once, since the answers of an object store take long
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The sums over some committed parts, and what each holds."""
+    """The sums over some committed parts, and the hash of each."""
 
     summary: ShardSummary
     router: Sums
-    sha256: dict[str, str]  # by path; empty where nobody asked for it
+    sha256: dict[str, str]  # by path; empty unless hashes were asked for
 
 
 def read_parts(
@@ -49,10 +46,12 @@ def read_parts(
     deadline: float = inf,
     known: Mapping[str, str | None] = {},
 ) -> Parts:
-    """What parts and the router tables that they name come to. Hashing reads them whole, else the footers.
+    """The sums of these parts and of the router tables that they name.
 
-    `known` may give the hashes of some parts, by path, which then are not read whole.
-    multiprocessing.TimeoutError once time.monotonic() is beyond the deadline.
+    `hashed` parts are read whole; of the others only the footers are read.
+
+    `known` may give the hashes of some parts, by path, which then need not be read whole.
+    multiprocessing.TimeoutError if it takes longer than until `deadline`, a time of time.monotonic().
     """
     sha256: dict[str, str] = {}
     router: Sums = {}
@@ -78,9 +77,9 @@ def read_parts(
 
 
 def _in_threads(work: Callable[[Given], Result], items: Iterable[Given], deadline: float) -> Iterator[Result]:
-    """`work` of every item, in their order; no more than a few results wait to be taken.
+    """The results of `work` on every item, in order; only a few are computed ahead of the caller.
 
-    Whatever ends this, it does not wait for work that hangs: the threads of this pool are daemons.
+    An exception or a close leaves work that hangs behind: the pool's threads are daemons.
     """
     waiting: deque[AsyncResult[Result]] = deque()
     left = iter(items)
@@ -96,7 +95,7 @@ def _seconds_until(deadline: float) -> float | None:
         return None
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise multiprocessing.TimeoutError  # also where the next result is there already
+        raise multiprocessing.TimeoutError  # even if the next result is ready
     return seconds
 
 
@@ -105,20 +104,3 @@ def _router_table(store: Store, router: RouterTable) -> bytes:
     if hashlib.sha256(data).hexdigest() != router.sha256:
         raise RuntimeError(f"{store.url(router.path)}: changed since its part was committed")
     return data
-
-
-def write_router_tables(store: Store, sums: Sums) -> pd.DataFrame | None:
-    """OUT/router/*.parquet; returns the experts table, or None where nothing was routed."""
-    if not sums:
-        return None
-    tables = {"experts": experts_table(sums), "pairs": pairs_table(sums), "layers": layers_table(sums)}
-    for name, table in tables.items():
-        store.replace(f"router/{name}.parquet", _to_bytes(table))
-    experts: pd.DataFrame = tables["experts"].to_pandas()
-    return experts
-
-
-def _to_bytes(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a run leaves for people: router tables and a report over all parts, whoever committed them."""
+"""What a run leaves for people: router tables and a report over all parts of the job, of whichever run."""
 
 import logging
 import multiprocessing
@@ -10,8 +10,9 @@ from math import inf
 from pipeline.durable.commit import part_path, parts_there, success_path
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, quoting_no_row
-from pipeline.output.committed_parts import Parts, read_parts, write_router_tables
+from pipeline.errors import JobError, hide_row_text
+from pipeline.output.committed_parts import Parts, read_parts
+from pipeline.output.router_tables import write_router_tables
 from pipeline.preflight.job import Job
 from pipeline.preflight.job_plan import joined
 from pipeline.reporting.report import Report, make_report, to_html
@@ -22,16 +23,16 @@ from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 
-# For an interrupted run: of the 30 s that a spot machine leaves, the commits under way have had 15.
-_SECONDS_TO_ADD_UP = 5.0
+# For an interrupted run: of the 30 s that a spot machine leaves, the commits in flight have had 15.
+_SECONDS_TO_SUM_UP = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Total:
-    parts: list[Parts]  # by plan file, without their router tables
-    router: Sums  # of all
+    parts: list[Parts]  # by plan file; their router sums are empty
+    router: Sums  # of all plan files
 
 
 def write_report(
@@ -42,23 +43,23 @@ def write_report(
     seconds: float,
     known: Mapping[str, str | None] = {},
 ) -> tuple[Report, list[Parts]]:
-    """Write the tables and the report; returns it, and what the parts of each plan file come to.
+    """Write the tables and the report; returns the report, and the sums over the parts of each plan file.
 
     `known` has the hashes of parts that this run created, by path; those parts are not read whole.
 
-    The plan is read anew, since another run may have extended the job meanwhile. If that run ended while
-    this one was adding up, the files here would be older than its own: then they are written again.
+    The plan is read again, since another run may have extended the job meanwhile. If that run ended while
+    this one summed, this one's files would replace newer ones: then they are written once more.
 
-    An interrupted run that has no time to read all parts leaves the tables as they are, and out of the report
-    what it did not add up.
+    An interrupted run that has no time to read all parts leaves the tables as they are, and reports no sums
+    over parts.
     """
-    plan, committed = _look(job, store)
+    plan, committed = _read_state(job, store)
     while True:
-        total = _add_up(store, plan, committed, state, known)
-        of_job = _state(state, _complete(plan, committed))
+        total = _sum_up(store, plan, committed, state, known)
+        of_job = _state_of_job(state, _complete(plan, committed))
         report = _write(job, store, plan, committed, total, of_job, new, seconds)
         before = committed
-        plan, committed = _look(job, store)
+        plan, committed = _read_state(job, store)
         if committed == before or not _complete(plan, committed):
             return report, total.parts if total else []
 
@@ -66,13 +67,13 @@ def write_report(
 def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
     """The report of a run that was stopped; where it can't be written, a warning says why."""
     try:
-        with quoting_no_row():
+        with hide_row_text():
             write_report(job, store, "interrupted", new, seconds)
     except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))
 
 
-def _look(job: Job, store: Store) -> tuple[Plan, set[str]]:
+def _read_state(job: Job, store: Store) -> tuple[Plan, set[str]]:
     plan = joined(execute(begun(job.spec), store))
     return plan, execute(parts_there(plan), store)
 
@@ -81,19 +82,19 @@ def _complete(plan: Plan, committed: set[str]) -> bool:
     return all(part_path(shard) in committed for shard in plan.shards)
 
 
-def _state(of_run: str, complete: bool) -> str:
-    """What to say of the whole job."""
+def _state_of_job(of_run: str, complete: bool) -> str:
+    """The state of the whole job in the report, given that of this run."""
     if complete:
         return "done"
     return "extended" if of_run == "done" else of_run
 
 
-def _add_up(
+def _sum_up(
     store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None]
 ) -> _Total | None:
-    """Hashes only of those parts that no _SUCCESS has named yet. None: there was no time."""
+    """Only parts that no _SUCCESS names yet are hashed. None if there was no time."""
     done = state == "done"
-    deadline = time.monotonic() + (inf if done else _SECONDS_TO_ADD_UP)
+    deadline = time.monotonic() + (inf if done else _SECONDS_TO_SUM_UP)
     of_files: list[Parts] = []
 
     def router_sums() -> Iterator[Sums]:

@@ -20,11 +20,12 @@ from pipeline.cluster.session import connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, kind_and_places
+from pipeline.errors import JobError, describe_without_message
 from pipeline.preflight.job import check_job
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
-from pipeline.storage.store import LocalStore, Store
+from pipeline.storage.local_store import LocalStore
+from pipeline.storage.open_store import open_store
 from pipeline.storage.urls import redact
 
 Level = Literal["ok", "warning", "problem"]
@@ -58,7 +59,7 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         except (JobError, OSError) as error:
             yield Finding(what, "problem", redact(str(error)))
         except Exception as error:  # a check that breaks is a finding, and the others go on
-            yield Finding(what, "problem", kind_and_places(error))
+            yield Finding(what, "problem", describe_without_message(error))
 
 
 def _versions() -> Iterator[tuple[Level, str]]:
@@ -101,7 +102,7 @@ def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     store.probe()
     begun_before = bool(execute(begun(check_job(config).spec), store))
     state = "this job began here and will go on" if begun_before else "no job began here yet"
@@ -109,7 +110,7 @@ def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     if isinstance(store, LocalStore):
         size = sum(file.size for file in expand(config.input))
         yield _free("output", store.root, max(_LEAST_FREE, 2 * size))

@@ -14,7 +14,7 @@ from pipeline.preflight.job_plan import joined
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 _SAMPLED_ROWS = 2_000
 
@@ -45,7 +45,7 @@ class Forecast:
 def forecast(config: JobConfig) -> Forecast:
     """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
     job = check_job(config)
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     stored = execute(begun(job.spec), store)
     new, refused = Plan((), ()), None
     if not stored:

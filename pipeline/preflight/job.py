@@ -6,7 +6,8 @@ from typing import Any
 
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from pipeline.checkpoints.location import checkpoint_fingerprint, local_checkpoint
+from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
+from pipeline.checkpoints.location import local_checkpoint
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_spec import make_spec
 from pipeline.errors import ConfigError

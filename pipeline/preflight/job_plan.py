@@ -1,4 +1,4 @@
-"""The plan that a run follows: the first run's, with what later ones added where they were told to extend."""
+"""The plan that a run follows: that of the job's first run, and what later runs with --extend added."""
 
 import logging
 from collections.abc import Sequence
@@ -17,12 +17,15 @@ from pipeline.storage.store import Store
 logger = logging.getLogger(__name__)
 
 
-def planned(job: Job, store: Store, extending: bool) -> Plan:
-    """The job's plan, with today's paths; ConfigError if the folder is another job's or a file changed."""
+def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
+    """The stored plan, or a new one that is then stored; with the paths at which the files are now.
+
+    ConfigError if the output folder is another job's, or if an input file changed.
+    """
     section = job.config.input
     _require_no_orphans(job, store)
     digest = spec_digest(job.spec)
-    stored = execute(start(job.spec, lambda: make_plan(section, job=digest).to_parquet()), store)
+    stored = execute(start(job.spec, lambda: make_plan(section, job_digest=digest).to_parquet()), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section, digest)), store)
     plan, new_files = joined(stored).check(section)
@@ -37,11 +40,11 @@ def planned(job: Job, store: Store, extending: bool) -> Plan:
 
 
 def _require_no_orphans(job: Job, store: Store) -> None:
-    """ConfigError if there are parts of a job whose plan is gone: this job might give other rows."""
+    """ConfigError if there are parts but no plan: they may be of a job with other rows."""
     if execute(begun(job.spec), store):
         return
     parts = store.list(PARTS)
-    if parts and not execute(begun(job.spec), store):  # else another run has begun meanwhile
+    if parts and not execute(begun(job.spec), store):  # looked at again: another run may have begun
         raise ConfigError(
             f"output.path: there are {len(parts)} files in {PARTS}, but no _job that tells what they "
             "are; choose an empty folder, or remove them too"
@@ -49,11 +52,11 @@ def _require_no_orphans(job: Job, store: Store) -> None:
 
 
 def joined(stored: Sequence[bytes]) -> Plan:
-    """The plan that plan files, as the store holds them, make up together."""
+    """The plan of a job from the bytes of its plan files."""
     return Plan.join([Plan.from_parquet(data) for data in stored])
 
 
-def _plan_new_files(stored: Sequence[bytes], section: InputSection, job: str) -> bytes | None:
+def _plan_new_files(stored: Sequence[bytes], section: InputSection, job_digest: str) -> bytes | None:
     before = joined(stored)
     _, new_files = before.check(section)
-    return make_plan(section, before, job).to_parquet() if new_files else None
+    return make_plan(section, before, job_digest).to_parquet() if new_files else None

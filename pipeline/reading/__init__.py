@@ -1,1 +1,1 @@
-"""From the job's input paths to raw rows: files, the plan of shards, and reading a shard."""
+"""From the job's input paths to bytes, lines and columns: JSONL and Parquet files, compressed or not."""

@@ -37,15 +37,15 @@ def required_columns(section: InputSection) -> dict[str, str]:
 
 
 def columns_to_read(section: InputSection) -> list[str]:
-    """The required columns, and those by which a row may set its own parameters."""
+    """The required columns, and those in which a row may set its own parameters."""
     return list(dict.fromkeys([*required_columns(section), *sorted(parameter_columns())]))
 
 
 def check_columns(files: list[InputFile], section: InputSection, before: KeptBefore | None = None) -> str:
-    """The types of the kept columns, see `KeptTypes`; `before` are those that the job has already.
+    """The types of the kept columns, see `KeptTypes`; `before` has those of a job that is extended.
 
-    ConfigError if a required column is missing, or a kept one differs in type between Parquet files.
-    Parquet by the schema of every file; JSONL by the first lines of the first files.
+    ConfigError if a required column is missing, or if a kept column has different types in Parquet files.
+    Parquet is checked by the schema of every file, JSONL by the first lines of the first files.
     """
     needed = required_columns(section)
     kept = KeptTypes(section.keep, before)
@@ -100,7 +100,7 @@ def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:
 
 
 def _head(file: InputFile) -> Iterator[bytes]:
-    """The first lines of a file that are short enough to hold."""
+    """The first lines of a file, without those that are too long."""
     try:
         for number, line in enumerate(split_lines(read_file(file))):
             if number == SAMPLE_LINES:

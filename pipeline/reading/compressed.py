@@ -1,4 +1,4 @@
-"""gzip and zstd, piece by piece: bombs are refused, and what comes before a break in the stream is good."""
+"""gzip and zstd, piece by piece: bombs are refused, and data before a damaged part of the stream is used."""
 
 import zlib
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.reading.files import compression
-from pipeline.storage.retries import open_patiently
+from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
-PIECE = 1 << 16  # bytes decompressed at a time: what a break in the stream may cost at most
-RATIO_CAP = 500  # of decompressed to stored bytes, once past RATIO_FREE
+PIECE = 1 << 16  # bytes decompressed at a time; damage costs at most so many good bytes before it
+RATIO_CAP = 500  # decompressed bytes for a stored one, in files of more than RATIO_FREE
 RATIO_FREE = 64 << 20
 
 
 class BrokenStream(Exception):
-    """A compressed file that ends or turns to nonsense in its middle; what came before it is good."""
+    """A compressed file is cut short or damaged; what was decompressed before is good."""
 
 
 def decompress(file: str) -> Iterator[bytes]:
     """The content of a .gz or .zst file in pieces of at most 64 KiB."""
     fs, path = filesystem(file)
-    with open_patiently(fs, path, redact(file)) as stored:
+    with open_with_retries(fs, path, redact(file)) as stored:
         chunks = _gunzip(stored) if compression(file) == "gzip" else _unzstd(stored)
         total = 0
         for chunk in chunks:

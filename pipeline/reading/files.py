@@ -1,4 +1,4 @@
-"""Which files a job reads: `input.path` expanded to a sorted list, each with the tag that tells a change."""
+"""Which files a job reads: `input.path` expanded to a sorted list, each with an etag."""
 
 import glob
 import hashlib
@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
-from pipeline.storage.retries import patiently
+from pipeline.storage.retries import with_retries
 from pipeline.storage.urls import filesystem, redact
 
 Format = Literal["jsonl", "parquet"]
@@ -32,7 +32,7 @@ class InputFile:
 
 
 def expand(section: InputSection) -> list[InputFile]:
-    """All files of `input.path`, sorted by name; ConfigError names a path that leads nowhere."""
+    """All files of `input.path`, sorted by name; ConfigError names a path without files."""
     found: dict[str, dict[str, Any]] = {}
     bases: list[list[str]] = []
     for path in section.path:
@@ -49,9 +49,9 @@ def expand(section: InputSection) -> list[InputFile]:
 
 
 def file_etag(file: str) -> str:
-    """What tells a change of a file, see `etag`."""
+    """The etag of a file now, see `etag`."""
     fs, path = filesystem(file)
-    return etag(patiently(partial(fs.info, path), redact(file)))
+    return etag(with_retries(partial(fs.info, path), redact(file)))
 
 
 def compression(name: str) -> Literal["gzip", "zstd"] | None:
@@ -60,7 +60,7 @@ def compression(name: str) -> Literal["gzip", "zstd"] | None:
 
 
 def format_by_name(name: str) -> Format | None:
-    """jsonl or parquet by the ending, behind which .gz or .zst may stand (a Parquet file has its own)."""
+    """jsonl or parquet by the name's ending; only that of JSONL may be followed by .gz or .zst."""
     path = PurePosixPath(name)
     if path.suffix in COMPRESSED:
         path = path.with_suffix("")
@@ -69,7 +69,7 @@ def format_by_name(name: str) -> Format | None:
 
 
 def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """Infos by URL, and the URL of the folder that the names are relative to."""
+    """fsspec's infos by URL, and the URL of the folder to which the files' names are relative."""
     if "::" in path:
         raise ConfigError(f"input.path: {redact(path)}: chained URLs are not read; unpack the archive first")
     try:
@@ -77,7 +77,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
     except (ValueError, ImportError) as error:
         raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
     try:
-        info = patiently(partial(fs.info, stripped), redact(path))
+        info = with_retries(partial(fs.info, stripped), redact(path))
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
@@ -87,11 +87,11 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         return {url: info}, url.rpartition("/")[0]
     if info is not None:
         base = stripped
-        infos = patiently(partial(fs.find, stripped, detail=True), redact(path))
+        infos = with_retries(partial(fs.find, stripped, detail=True), redact(path))
     elif glob.has_magic(stripped):
         parts = stripped.split("/")
         base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
-        infos = patiently(partial(fs.glob, stripped, detail=True), redact(path))
+        infos = with_retries(partial(fs.glob, stripped, detail=True), redact(path))
     else:
         raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
     base = base.rstrip("/")
@@ -130,7 +130,7 @@ def _format(name: str, format: str) -> Format:
 
 
 def _common_folder(bases: list[list[str]]) -> int:
-    """How many leading path parts all bases share."""
+    """How many leading parts all paths have in common."""
     shared = 0
     for parts in zip(*bases, strict=False):
         if len(set(parts)) > 1:
@@ -140,10 +140,10 @@ def _common_folder(bases: list[list[str]]) -> int:
 
 
 def etag(info: dict[str, Any]) -> str:
-    """What tells a change, from what fsspec says of a file: the etag, or size and modification time.
+    """A tag that changes when the file does, from fsspec's info: its etag, or size and modification time.
 
-    A small local file is told by its content, for `ray job submit --working-dir` unpacks such files anew,
-    with another time, wherever the job goes on.
+    A small local file has a hash of its content instead, since `ray job submit --working-dir` unpacks it with
+    another modification time on each machine.
     """
     if "ino" in info and info["size"] <= HASHED_BYTES:
         return hashlib.sha256(Path(info["name"]).read_bytes()).hexdigest()
@@ -151,6 +151,8 @@ def etag(info: dict[str, Any]) -> str:
         if info.get(key):
             return str(info[key]).strip('"')
     modified = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
-    if isinstance(modified, datetime):  # some filesystems say it so, or otherwise, as one asks
+    if isinstance(
+        modified, datetime
+    ):  # some filesystems give a datetime from one call and a timestamp from another
         modified = modified.timestamp()
     return f"{info['size']}-{modified}"

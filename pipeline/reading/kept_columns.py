@@ -1,8 +1,8 @@
 """Kept columns: their types are decided once, from all files of a job, so that all parts have the same.
 
-A column of Parquet keeps its type (a dictionary is what it stands for). JSON has no types, so that a job
-which reads any JSONL keeps text: strings as they are, everything else as JSON. Files that extend a
-job have to fit the types that its parts have by then.
+A column of Parquet keeps its type; a dictionary column gets the type of its values. JSON values of a column
+may differ in type, so a job that reads any JSONL keeps text: strings as they are, everything else as JSON.
+Files that extend a job must fit the types of its parts.
 """
 
 import base64
@@ -16,15 +16,15 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, RowError, shortened
 
-_MOST_LEVELS = 60  # Arrow's streaming format ends at 64
+_MOST_LEVELS = 60  # Arrow's streaming format allows 64
 
 
 @dataclass(frozen=True)
 class KeptBefore:
-    """What is settled already in a job that is extended."""
+    """What is decided already in a job that is extended."""
 
-    types: str  # as `KeptTypes.settle` gave them
-    text: bool  # because there is JSONL in it
+    types: str  # as `KeptTypes.settle` returns them
+    text: bool  # whether all are text, since the job reads JSONL
 
 
 class KeptTypes:
@@ -38,7 +38,7 @@ class KeptTypes:
         self._text = before is not None and before.text
 
     def add_jsonl(self, file: str) -> None:
-        """ConfigError if the files before are of Parquet and a column is no text in them."""
+        """ConfigError if the job is extended and a column is no text in its parts."""
         for name, (_, known) in self._found.items():
             if self._before and known != pa.string():
                 raise ConfigError(
@@ -48,7 +48,7 @@ class KeptTypes:
         self._text = True
 
     def add_parquet(self, file: str, schema: pa.Schema) -> None:
-        """ConfigError if a column has another type than in an earlier file; one of nulls fits any."""
+        """ConfigError if a column has another type than in an earlier file; nulls fit any type."""
         if self._before and self._before.text:
             return
         for name, (first, known) in self._found.items():
@@ -62,7 +62,7 @@ class KeptTypes:
                 )
 
     def settle(self) -> str:
-        """The types, as `kept_columns` takes them."""
+        """The types, in the form that `kept_columns` takes: a serialized schema, base64."""
         if self._before:
             return self._before.types
         if self._text:
@@ -82,7 +82,7 @@ class KeptTypes:
 
 
 def _levels(type_: pa.DataType) -> int:
-    """Of types within types: 1 for a plain one."""
+    """How deeply a type is nested: 1 for a plain one."""
     levels, within = 1, [type_]
     while within := [inner.field(i).type for inner in within for i in range(inner.num_fields)]:
         levels += 1
@@ -90,7 +90,7 @@ def _levels(type_: pa.DataType) -> int:
 
 
 def _named(type_: pa.DataType) -> str:
-    """As messages call a type: a struct's own name holds those of all its fields."""
+    """A type's name for messages, shortened: a struct's holds those of all its fields."""
     return shortened(str(type_), 200)
 
 
@@ -99,7 +99,7 @@ def decoded_type(type_: pa.DataType) -> pa.DataType:
 
 
 def kept_columns(table: pa.Table, types: str, records: Sequence[dict[str, Any] | RowError]) -> pa.Table:
-    """The kept columns of `read_shard`'s table; `records` are its rows. Null where a row is none."""
+    """The kept columns of `read_shard`'s table; `records` are its rows. An unusable row has nulls."""
     schema = _schema(types)
     columns = [_column(table, field, records) for field in schema]
     return pa.table(columns, schema=schema)
@@ -114,7 +114,7 @@ def _column(table: pa.Table, field: pa.Field, records: Sequence[dict[str, Any] |
         known = (record.get(field.name) if isinstance(record, dict) else None for record in records)
         return _texts(known)
     column = table["record"].combine_chunks()
-    if field.name not in {child.name for child in column.type}:  # nothing of the shard could be decoded
+    if field.name not in {child.name for child in column.type}:  # no row of the shard could be decoded
         return pa.nulls(len(table), field.type)
     column = pc.struct_field(column, field.name)
     if column.type == field.type:

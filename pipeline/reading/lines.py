@@ -1,4 +1,4 @@
-"""One line of a JSONL file as a record, or the reason why it is none."""
+"""One line of a JSONL file as a record, or as a RowError with the reason why it is none."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ from pipeline.errors import RowError, RowErrorCode
 from pipeline.reading.streams import LINE_CAP
 
 BIG_INTEGER = float(1 << 63)
-MAX_DEPTH = 200  # of lists and objects in each other: what writes a record back does so by recursion
+MAX_DEPTH = 200  # of nested lists and objects: records are written back by recursion
 
 
 def parse_line(line: bytes | None) -> dict[str, Any]:
-    """The JSON object on a line (None: one over the cap); RowError if it is anything else.
+    """The JSON object on a line; RowError if it is anything else. None is a line that was too long.
 
-    The last of duplicate keys wins. Messages tell an offset, never the text.
+    The last of duplicate keys wins. Messages give an offset, never the text.
     """
     if line is None:
         raise RowError(RowErrorCode.LINE_TOO_LONG, f"the line is longer than {LINE_CAP} bytes")
@@ -57,10 +57,13 @@ def _depth(value: Any) -> int:
 
 
 def _with_exact_integers(line: bytes, record: dict[str, Any]) -> dict[str, Any]:
-    """orjson rounds integers beyond 64 bits to floats, by which two ids could become one."""
+    """The record with exact integers: orjson rounds those beyond 64 bits, and two ids could become one."""
     try:
         exact = json.loads(line)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or very deep nesting
+    except (
+        ValueError,
+        RecursionError,
+    ):  # json refuses integers of thousands of digits, and very deep nesting
         return record
     return {key: exact[key] if isinstance(exact[key], int) else value for key, value in record.items()}
 

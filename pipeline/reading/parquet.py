@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
-from pipeline.storage.retries import open_patiently
+from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
-BATCH_ROWS = 64  # decoded at a time: a page of a few bytes can stand for gigabytes of repeated text
+BATCH_ROWS = 64  # decoded at a time: a few encoded bytes can stand for gigabytes of repeated text
 DECODED_CAP = 512 << 20  # bytes a shard may decode to
 MEAN_CAP = 1 << 20  # values of one column in a row, on average over a row group
 GROUP_CAP = 1 << 26  # rows of a row group: a footer can claim any number
 
 
 class Undecodable(Exception):
-    """The file is there, but what is in it is not what its footer says."""
+    """The file was read, but its data is damaged, or larger than a shard may be."""
 
 
 def read_footer(file: InputFile) -> pq.FileMetaData:
@@ -30,7 +30,7 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
             footer = parquet.metadata
     except Undecodable as error:
         raise ConfigError(f"input.path: {file.name}: not a Parquet file, or a damaged one") from error
-    rows = [footer.row_group(group).num_rows for group in range(footer.num_row_groups)]
+    rows = [footer.row_group(row_group).num_rows for row_group in range(footer.num_row_groups)]
     if rows and not 0 <= min(rows) <= max(rows) <= GROUP_CAP:
         raise ConfigError(
             f"input.path: {file.name}: its row groups have {min(rows)} to {max(rows)} rows by its footer; "
@@ -40,26 +40,26 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
 
 
 def read_schema(file: InputFile) -> pa.Schema:
-    """The columns of a Parquet file; ConfigError as `read_footer` gives it."""
+    """The columns of a Parquet file; ConfigError as in `read_footer`."""
     footer = read_footer(file)
     try:
         schema = footer.schema.to_arrow_schema()
-        str(schema)  # names that are not UTF-8 show here
+        str(schema)  # raises for names that are not UTF-8
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
     return schema
 
 
 def read_slice(
-    file: str, etag: str, groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
+    file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """`rows` rows of some row groups, after the first `skip`, with those of `columns` that the file has.
+    """`rows` rows of these row groups, after the first `skip`, with those of `columns` that the file has.
 
-    Small batches that decode to `DECODED_CAP` bytes at most; Undecodable if the data is damaged or larger.
+    They come in small batches. Undecodable if the data is damaged, or decodes to more than DECODED_CAP bytes.
     """
-    key = file, etag, tuple(groups), tuple(columns)
+    key = file, etag, tuple(row_groups), tuple(columns)
     decoded = 0
-    for batch in read_on(key, partial(_decode, file, groups, columns), skip, skip + rows):
+    for batch in read_on(key, partial(_decode, file, row_groups, columns), skip, skip + rows):
         decoded += batch.nbytes
         if decoded > DECODED_CAP:
             raise Undecodable(f"decodes to more than {DECODED_CAP >> 20} MiB in one shard")
@@ -69,17 +69,17 @@ def read_slice(
         raise Undecodable(f"{rows} rows fewer than its footer says")
 
 
-def _decode(file: str, groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     with _opened(file) as parquet:
         present = [name for name in columns if name in parquet.schema_arrow.names]
-        for group in groups:
-            _check_lengths(parquet.metadata.row_group(group), present)
-        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(groups), columns=present):
-            yield _decoded(batch.select(present))  # the column "a.b" too comes with "a"
+        for row_group in row_groups:
+            _check_lengths(parquet.metadata.row_group(row_group), present)
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=present):
+            yield _decoded(batch.select(present))  # asked for "a", pyarrow also gives a column named "a.b"
 
 
 def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """What its dictionaries stand for: their own types may differ from file to file."""
+    """The batch with the values in place of dictionaries, whose types may differ between files."""
     for number, field in enumerate(batch.schema):
         if pa.types.is_dictionary(field.type):
             values = batch.column(number).dictionary_decode()
@@ -87,20 +87,20 @@ def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _check_lengths(group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
-    """One row of a few bytes may stand for a list of billions of values."""
-    for number in range(group.num_columns):
-        leaf = group.column(number)
+def _check_lengths(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
+    """Undecodable if rows are too long: a few encoded bytes can stand for a list of billions of values."""
+    for number in range(row_group.num_columns):
+        leaf = row_group.column(number)
         name = leaf.path_in_schema.partition(".")[0]
-        if name in columns and leaf.num_values > MEAN_CAP * group.num_rows:
+        if name in columns and leaf.num_values > MEAN_CAP * row_group.num_rows:
             raise Undecodable(f"its rows have more than {MEAN_CAP} values each")
 
 
 @contextmanager
 def _opened(file: str) -> Iterator[pq.ParquetFile]:
-    """Tells damaged data (Undecodable) from a storage that failed (its own exception)."""
+    """Raises Undecodable for damaged data, and the storage's own exception if a read failed."""
     fs, path = filesystem(file)
-    with open_patiently(fs, path, redact(file)) as stored:
+    with open_with_retries(fs, path, redact(file)) as stored:
         source = WatchedFile(stored)
         try:
             yield pq.ParquetFile(pa.PythonFile(source, mode="r"), pre_buffer=False)

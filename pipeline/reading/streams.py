@@ -1,6 +1,6 @@
-"""Bytes in, lines out: ranges of files, and a splitter that never holds a line over its cap.
+"""The bytes of a range of a file, and how they are split into lines; no line over the cap is held in memory.
 
-Offsets are always those of the decompressed stream.
+Offsets are those of the decompressed stream.
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ import numpy as np
 from pipeline.reading.compressed import BrokenStream, decompress
 from pipeline.reading.files import InputFile, compression
 from pipeline.reading.open_stream import read_on
-from pipeline.storage.retries import patiently
+from pipeline.storage.retries import with_retries
 from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG
-SHARD_BYTES = 32 << 20  # of a shard's lines; Ray's object store holds many shards at once
+SHARD_BYTES = 32 << 20  # of a shard's lines, since Ray's object store holds many shards at once
 
 
 def read_file(file: InputFile) -> Iterator[bytes]:
-    """A file's whole decompressed content; BrokenStream where it ends or turns to nonsense."""
+    """A file's whole decompressed content; BrokenStream where it is cut short or damaged."""
     return decompress(file.file) if compression(file.file) else _read_plain(file.file, 0, file.size)
 
 
 def read_range(file: str, etag: str, start: int, end: int) -> Iterator[bytes]:
-    """The bytes [start, end) of a file's decompressed content; BrokenStream where they cannot be had."""
+    """The bytes [start, end) of a file's decompressed content; BrokenStream where it is damaged."""
     if compression(file) is None:
         return _read_plain(file, start, end)
     return read_on((file, etag), partial(decompress, file), start, end)
@@ -35,13 +35,13 @@ def _read_plain(file: str, start: int, end: int) -> Iterator[bytes]:
     fs, path = filesystem(file)
     for at in range(start, end, CHUNK):
         chunk = partial(fs.cat_file, path, start=at, end=min(at + CHUNK, end))
-        yield patiently(chunk, redact(file))
+        yield with_retries(chunk, redact(file))
 
 
 def split_lines(chunks: Iterator[bytes], cap: int = LINE_CAP) -> Iterator[bytes | None]:
-    """Lines without their newline; None for one longer than `cap` bytes, which is never held whole."""
+    """Lines without their newline; None in place of one longer than `cap` bytes."""
     held: list[bytes] = []
-    size = 0  # of the line so far, held or dropped
+    size = 0  # bytes of the current line so far, in `held` or dropped
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
         size += len(first)
@@ -65,9 +65,9 @@ def cut_at_lines(
 ) -> Iterator[tuple[int, int, int, bool]]:
     """Byte ranges of whole lines: (start, end, rows, broken).
 
-    A range has at most `shard_rows` rows and `shard_bytes` bytes, unless a single line is longer. The
-    last line may lack its newline. Where the stream breaks, `broken` is set on the last range, and its
-    rows count one more: the row that stands for everything from the last whole line on.
+    A range has at most `shard_rows` rows and `shard_bytes` bytes, unless a single line is longer. The last
+    line may lack its newline. If the stream is damaged, `broken` is set on the last range, which then has
+    one row more: it stands for everything after the last whole line.
     """
     start = last = offset = rows = 0  # `last`: end of the last whole line
     broken = False

@@ -1,8 +1,8 @@
 """One thread that loads and runs the engine for all shards of a replica; requests come from any event loop.
 
-OpenMP keeps the CPU threads of every thread that ever computed. Were there more of them than cores, those
-that wait would sleep at once in place of spinning: a decode step took half as long again where another thread
-had loaded the engine.
+It also loads it, since OpenMP keeps a team of CPU threads for every thread that ever computed. With more of
+them than cores, waiting threads sleep at once in place of spinning: a decode step took half as long again
+when another thread had loaded the engine.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from torch.distributed import DistError
 from model.engine import Engine
 from model.execution.ranks import RankError
 from model.requests.request import Completion, Request
-from pipeline.cluster.cpu_priority import go_first
-from pipeline.errors import kind_and_places
+from pipeline.cluster import cpu_priority
+from pipeline.errors import describe_without_message
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 1.0
-_OF_THE_MACHINE = (AcceleratorError, DistError, RankError)  # their words are not of rows
+_OF_THE_MACHINE = (AcceleratorError, DistError, RankError)  # their messages quote no row
 
 
 class EngineThread:
-    """`engine` is for reading: its steps are the thread's."""
+    """Others may read `engine`; only this thread calls `step`."""
 
     def __init__(self, load: Callable[[], Engine], watchdog: Watchdog) -> None:
         """Returns once the engine is loaded; passes on what `load` raises."""
@@ -44,17 +44,17 @@ class EngineThread:
     def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
         """The requests' completions; ValueError for those that the engine is too small for.
 
-        All are submitted between two steps, so what the engine does with a group that it runs alone does not
-        depend on when it came.
+        All are submitted between two steps, so that the batches of requests which run alone do not depend on
+        when they came.
         """
         loop = asyncio.get_running_loop()
-        group = [(request, loop.create_future()) for request in requests]
-        self._inbox.put(group)
-        return [future for _, future in group]
+        submitted = [(request, loop.create_future()) for request in requests]
+        self._inbox.put(submitted)
+        return [future for _, future in submitted]
 
     def _live(self, load: Callable[[], Engine], loaded: "Future[Engine]") -> None:
         try:
-            go_first()
+            cpu_priority.normal()
             engine = load()
         except BaseException as error:
             loaded.set_exception(error)
@@ -70,20 +70,22 @@ class EngineThread:
                     _resolve(self._waiting.pop(completion.key), completion)
                 self._watchdog.progressed()
         except BaseException as error:
-            # A broken engine must not serve another row, and Ray retries only what died.
+            # An engine that failed must serve no other row, and Ray retries only what died.
             words = f"{redact(str(error))}; " if isinstance(error, _OF_THE_MACHINE) else ""
-            logger.critical("the engine failed, this replica ends: %s%s", words, kind_and_places(error))
+            logger.critical(
+                "the engine failed, this replica ends: %s%s", words, describe_without_message(error)
+            )
             logging.shutdown()
             os._exit(1)
 
     def _take_in(self, engine: Engine) -> None:
-        """Submit what has come; wait for something, but not for ever, if there is nothing to run."""
+        """Submit the requests in the inbox; if the engine is idle, wait for some, a second at most."""
         while engine.idle or not self._inbox.empty():
             try:
-                group = self._inbox.get(timeout=_IDLE_SECONDS)
+                submitted = self._inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
-            for request, future in group:
+            for request, future in submitted:
                 try:
                     engine.submit(request)
                 except ValueError as error:

@@ -8,8 +8,8 @@ from model.engine import Engine
 from model.sampling.sampling_params import SamplingParams
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
+from pipeline.durable.same_machine import require_same_machine
 from pipeline.errors import ConfigError, JobError
-from pipeline.preflight.fixed_sizes import require_same_machine
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
@@ -28,7 +28,7 @@ class ReplicaOptions:
     prefix: list[int]  # that most prompts begin with
     store: Store
     spec: Mapping[str, Any]
-    gate: Any  # the handle of a `pipeline.supervision.coordinator.Gate`
+    coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
 
 
 def load_engine(options: ReplicaOptions) -> Engine:
@@ -66,4 +66,4 @@ def make_ready(engine: Engine, requests: RowRequests, options: ReplicaOptions, w
         )
     engine.share_prefix(options.prefix)
     if options.config.engine.deterministic == "shard":
-        execute(require_same_machine(engine), options.store)
+        execute(require_same_machine(engine.machine), options.store)

@@ -19,8 +19,8 @@ from model.requests.request import Completion
 from pipeline.durable.commit import part_path
 from pipeline.durable.job_start import require_begun
 from pipeline.durable.operations import execute
-from pipeline.durable.try_shard import try_shard, try_shard_together
-from pipeline.errors import RowErrorCode, kind_and_places, quoting_no_row
+from pipeline.durable.try_shard import try_shard, try_shard_deterministic
+from pipeline.errors import RowErrorCode, describe_without_message, hide_row_text
 from pipeline.replicas.engine_thread import EngineThread
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
 from pipeline.replicas.shard_runner import ShardRunner
@@ -40,12 +40,12 @@ _ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "erro
 
 class Replica:
     def __init__(self, options: ReplicaOptions) -> None:
-        # Raised here it would end the job only while that waits for this replica, so a shard raises it.
+        # Ray Data sees a constructor's error only while it waits for the actor: the first shard raises it.
         self._failure: Exception | None = None
         try:
             self._start(options)
         except Exception as failure:
-            logger.error("the replica can't start: %s", kind_and_places(failure))
+            logger.error("the replica can't start: %s", describe_without_message(failure))
             # Its frames, and those of what it was raised for, hold the engine.
             self._failure = failure.with_traceback(None)
             self._failure.__context__ = None
@@ -54,7 +54,7 @@ class Replica:
         config = options.config
         execute(require_begun(options.spec), options.store)
         self._id = str(ray.get_runtime_context().get_actor_id())
-        with starting(options.gate, self._id):
+        with starting(options.coordinator, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
             self._requests = options.task.requests(options.tokenizer, options.chat)
             try:
@@ -65,11 +65,11 @@ class Replica:
         model = self._engine.engine.config
         self._routed = bool(model.num_experts) and config.router.statistics
         self._results = ResultRows(config, options.task, model)
-        way = try_shard_together if config.engine.deterministic == "shard" else try_shard
+        way = try_shard_deterministic if config.engine.deterministic == "shard" else try_shard
         tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
-        self._gate = options.gate
-        self._gate_closed: asyncio.Future[None] | None = None
+        self._coordinator = options.coordinator
+        self._closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
 
     def _make_engine(self, options: ReplicaOptions, watchdog: Watchdog) -> Engine:
@@ -88,7 +88,7 @@ class Replica:
         if self._failure is not None:
             raise self._failure
         prepared = CarriedShard.unpacked(table)
-        with quoting_no_row(prepared.shard.id):
+        with hide_row_text(prepared.shard.id):
             finished = await self._run_shard(prepared)
             yield finished.packed()
 
@@ -103,20 +103,20 @@ class Replica:
         )
 
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
-        """The rows' outcomes; once the gate is closed it never returns, and the driver ends the job."""
+        """The rows' outcomes; it never returns once the coordinator is closed: the driver ends the job."""
         part, process = part_path(shard), self._shards.process
-        if await self._gate.begin.remote(part, process, self._id):
+        if await self._coordinator.begin.remote(part, process, self._id):
             rows = prepared.select(_ROW_COLUMNS).to_pylist()
             running = asyncio.create_task(self._shards.run(shard, rows))
-            if self._gate_closed is None:
-                self._gate_closed = asyncio.ensure_future(self._gate.closed.remote())
-            await asyncio.wait({running, self._gate_closed}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done() and await self._gate.commit.remote(part, process):
+            if self._closed is None:
+                self._closed = asyncio.ensure_future(self._coordinator.closed.remote())
+            await asyncio.wait({running, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and await self._coordinator.commit.remote(part, process):
                 return running.result()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
             await self._shards.give_up(shard)
-            await self._gate.give_up.remote(part, process)
+            await self._coordinator.give_up.remote(part, process)
         await self._never.wait()
         raise AssertionError("nobody sets this event")
 

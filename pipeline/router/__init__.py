@@ -1,1 +1,1 @@
-"""What the router did, by group: sums, tables and measures."""
+"""Statistics of the router by group: sums, tables and measures."""

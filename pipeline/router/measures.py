@@ -1,7 +1,7 @@
-"""What the published router tables say, in numbers: shares, balance, how sure the router is, repetition.
+"""Measures of the published router tables: shares, balance, entropy, repetition.
 
-Each function takes a table of OUT/router as pandas reads it and gives a table by group and layer, prefill
-and decode taken together. Select a phase before the call to see it alone.
+Each function takes a table of OUT/router as pandas reads it and returns a table by group and layer, with
+prefill and decode together. To measure one phase, select its lines before the call.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Router statistics of many rows, summed by group: within a shard, then over all shards.
 
-All are int64, so the order of adding is of no matter, as long as there are no more groups than are held by
-name.
+All are int64, so the result does not depend on the order of the sum, as long as no group is merged into
+OTHER_GROUP on the way.
 """
 
 from collections import Counter
@@ -12,13 +12,13 @@ from model.requests.row_routing import Counts, RowRouting
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP, largest_groups
 
 COUNTS = [field.name for field in fields(RowRouting)]
-# While shards are added up more groups are held than are published: a small one may grow yet.
+# While shards are summed, more groups are held than are published: a small one may still grow.
 _MOST_HELD = 4 * MOST_GROUPS
 Sums = dict[str, dict[str, Counts]]  # group -> one of COUNTS -> sum, shaped as in RowRouting
 
 
 def sum_by_group(rows: Iterable[tuple[str, RowRouting]], most: int = MOST_GROUPS) -> Sums:
-    """The sums of a shard's rows; all but its `most` largest groups are one, OTHER_GROUP."""
+    """The sums of a shard's rows; all but the `most` largest groups are merged into OTHER_GROUP."""
     rows = list(rows)
     tokens: Counter[str] = Counter()
     for group, routing in rows:
@@ -40,7 +40,7 @@ def merge(parts: Iterable[Sums], most: int = MOST_GROUPS) -> Sums:
 
 
 def merge_into(total: Sums, part: Sums) -> None:
-    """Add a part's sums. No more groups than a few times those that are published are held by name."""
+    """Add a part's sums to `total`, which holds at most a few times the groups that are published."""
     for group, counts in part.items():
         _add(total, group, counts)
     limit_groups(total, _MOST_HELD)
@@ -56,7 +56,7 @@ def limit_groups(sums: Sums, most: int = MOST_GROUPS) -> None:
 
 
 def are_merged(sums: Sums) -> bool:
-    """Whether some groups have no sums of their own."""
+    """Whether some groups were merged into OTHER_GROUP."""
     return OTHER_GROUP in sums and len(sums) > MOST_GROUPS
 
 

@@ -1,4 +1,4 @@
-"""Router statistics as tables: a shard's as it is stored, and those that are published.
+"""Router statistics as tables: the one that is stored for a shard, and those that are published.
 
 L layers, E experts, K chosen per token, G groups. A shard's sums are stored with one line for each (group,
 phase, layer); the published tables are the job's sums laid out by expert, by pair and by layer.
@@ -33,7 +33,9 @@ def to_parquet(sums: Sums) -> bytes:
 
 
 def from_parquet(data: bytes) -> Sums:
-    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)  # small: half of the time
+    table = pq.ParquetFile(pa.BufferReader(data)).read(
+        use_threads=False
+    )  # it is small: threads double the time
     groups = table["group"].unique().to_pylist()
     if not groups:
         return {}
@@ -49,12 +51,12 @@ def from_parquet(data: bytes) -> Sums:
     }
     for name in _PER_PHASE:
         shaped[name] = shaped[name][:, :, 0]
-    return {group: {name: shaped[name][place] for name in COUNTS} for place, group in enumerate(groups)}
+    return {group: {name: shaped[name][index] for name in COUNTS} for index, group in enumerate(groups)}
 
 
 def experts_table(sums: Sums) -> pa.Table:
     """group, phase, layer, expert -> how often it was chosen, with what weight and probability."""
-    chosen, gate_q = (_two_ranks(_by_line(sums, name)) for name in ("chosen", "gate_q"))
+    chosen, gate_q = (_two_choices(_by_line(sums, name)) for name in ("chosen", "gate_q"))
     return _table(
         sums,
         {
@@ -70,7 +72,7 @@ def experts_table(sums: Sums) -> pa.Table:
     )
 
 
-def _two_ranks(values: Counts) -> Counts:  # [..., K, E] -> [..., max(K, 2), E]
+def _two_choices(values: Counts) -> Counts:  # [..., K, E] -> [..., max(K, 2), E]
     return values if values.shape[-2] > 1 else np.concatenate([values, np.zeros_like(values)], axis=-2)
 
 
@@ -102,7 +104,7 @@ def _layers(sums: Sums) -> int:
 
 
 def _table(sums: Sums, columns: Mapping[str, Counts]) -> pa.Table:
-    """`columns` can be broadcast to [G, 2, L, N]: there are N lines for each group, phase and layer."""
+    """`columns` broadcast to [G, 2, L, N]; the table has N lines for each group, phase and layer."""
     shape = np.broadcast_shapes(*(values.shape for values in columns.values()))
     group, phase, layer = _keys(sums, shape[-1])
     return pa.table(
@@ -112,7 +114,7 @@ def _table(sums: Sums, columns: Mapping[str, Counts]) -> pa.Table:
 
 
 def _keys(sums: Sums, lines: int) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Group, number of the phase, and layer: columns with so many lines for each of them."""
+    """Columns of group, phase (as an index into PHASES) and layer, with `lines` lines for each of them."""
     shape = (len(sums), len(PHASES), _layers(sums), lines)
     group, phase, layer = (pa.array(numbers.ravel()) for numbers in np.indices(shape)[:3])
     return pa.array(sorted(sums), pa.string()).take(group), phase, layer

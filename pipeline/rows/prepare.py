@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config.job import JobConfig
-from pipeline.errors import RowError, RowErrorCode, quoting_no_row
+from pipeline.errors import RowError, RowErrorCode, hide_row_text
 from pipeline.reading.columns import columns_to_read
 from pipeline.reading.kept_columns import as_text, kept_columns
 from pipeline.router.groups import group_name
@@ -52,12 +52,12 @@ class Preparation:
 
     def __call__(self, named: pa.Table) -> pa.Table:
         shard = named_shard(named)
-        with quoting_no_row(shard.id):
+        with hide_row_text(shard.id):
             return CarriedShard(shard, self.prepared(shard)).packed()
 
     def prepared(self, shard: Shard) -> pa.Table:
         """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""
-        with quoting_no_row(shard.id):
+        with hide_row_text(shard.id):
             return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input)))
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:

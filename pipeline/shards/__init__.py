@@ -1,1 +1,1 @@
-"""Input files cut into shards: the plan, and a shard's way through Ray Data."""
+"""Input files cut into shards: the plan, reading a shard, and how Ray Data carries one."""

@@ -1,7 +1,7 @@
 """A shard as Ray Data carries it from stage to stage: as one row.
 
-Ray Data may split and merge blocks, but not rows. At first the row is the shard alone, which any process can
-read and prepare; then it has a table of the shard's rows with it.
+Ray Data may split and merge blocks, but never a row. The first stage's row only names the shard, which any
+process can then read and prepare; from then on the row also holds a table of the shard's rows.
 """
 
 from dataclasses import asdict, dataclass
@@ -23,18 +23,18 @@ CARRIED = pa.schema(
 
 @dataclass(frozen=True)
 class CarriedShard:
-    """All rows of a shard: prepared, or finished. RuntimeError if they are not as many as it has."""
+    """All rows of a shard, prepared or finished. RuntimeError if their number is not the shard's."""
 
     shard: Shard
     rows: pa.Table
-    router_table: bytes | None = None  # Parquet, once a replica has run it
+    router_table: bytes | None = None  # Parquet; None until a replica has run the shard
 
     def __post_init__(self) -> None:
         if len(self.rows) != self.shard.rows:
             raise RuntimeError(f"shard {self.shard.id} has {self.shard.rows} rows, but {len(self.rows)} came")
 
     def packed(self) -> pa.Table:
-        """One row of `CARRIED`."""
+        """A table of one row with the columns of `CARRIED`."""
         columns = [
             pa.array([_json(self.shard)], pa.binary()),
             _one_binary(_stream(self.rows)),
@@ -44,7 +44,7 @@ class CarriedShard:
 
     @staticmethod
     def unpacked(block: pa.Table) -> "CarriedShard":
-        """The rows are not copied. RuntimeError if this is not one row."""
+        """Its rows share memory with `block`. RuntimeError if `block` is not one row."""
         shard = named_shard(block)
         with pa.ipc.open_stream(block["rows"][0].as_buffer()) as stream:
             rows = stream.read_all()
@@ -57,7 +57,7 @@ def name_shard(shard: Shard) -> pa.Table:
 
 
 def named_shard(block: pa.Table) -> Shard:
-    """The shard of `name_shard`'s block, or of a packed one; RuntimeError if there is not one."""
+    """The shard in a block of `name_shard` or `packed`; RuntimeError if the block is not one row."""
     if len(block) != 1:
         raise RuntimeError(f"a block of {len(block)} shards came: Ray Data must hand on one at a time")
     return Shard(**orjson.loads(block["shard"][0].as_py()))
@@ -68,7 +68,7 @@ def _json(shard: Shard) -> bytes:
 
 
 def _stream(table: pa.Table) -> pa.Buffer:
-    """In memory of its very size: a buffer that grows may be twice as large."""
+    """The table in Arrow's streaming format, in a buffer of exact size: a growing one may take twice that."""
     measured = pa.MockOutputStream()
     _write(table, measured)
     buffer = pa.allocate_buffer(measured.size())

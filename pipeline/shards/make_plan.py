@@ -1,7 +1,7 @@
 """Input files cut into shards of exact row counts: JSONL at line ends, Parquet at row groups.
 
-A shard's id follows from its job, its file's name, its file's tag and its range, so the same job always has
-the same plan, and jobs whose rows may differ have no shard in common.
+A shard's id is a hash of its job's digest, its file's name and etag, and its range. So the same job always
+has the same plan, and jobs whose rows may differ share no shard id.
 """
 
 import hashlib
@@ -22,36 +22,36 @@ from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.urls import redact
 
 
-def make_plan(section: InputSection, before: Plan | None = None, job: str = "") -> Plan:
+def make_plan(section: InputSection, before: Plan | None = None, job_digest: str = "") -> Plan:
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
-    Reads JSONL files once from end to end, and of Parquet files the footers. With the plan `before`, only
-    the files that it does not name: their ordinals go on after its own, and their kept columns must have its
-    types. `job` is what the shards' ids tell it by, see `pipeline.durable.job_spec.spec_digest`.
+    JSONL files are read once from end to end, of Parquet files only the footers. With a plan `before`, only
+    files that it does not name are planned: their ordinals go on after its own, and their kept columns must
+    have its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`.
     """
     try:
-        return _make_plan(section, before or Plan((), ()), job)
+        return _make_plan(section, before or Plan((), ()), job_digest)
     except PermissionError as error:
         where = f"{redact(str(error.filename))}: " if error.filename else ""
         raise ConfigError(f"input.path: {where}no permission to read it") from error
 
 
-def _make_plan(section: InputSection, before: Plan, job: str) -> Plan:
+def _make_plan(section: InputSection, before: Plan, job_digest: str) -> Plan:
     planned = {file.name for file in before.files}
     files = [file for file in expand(section) if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before))
-    return Plan(ShardTable.of(_shards(files, section, kept, len(before.shards), job)), tuple(files))
+    return Plan(ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest)), tuple(files))
 
 
 def _shards(
-    files: Iterable[InputFile], section: InputSection, kept: str, first_ordinal: int, job: str
+    files: Iterable[InputFile], section: InputSection, kept: str, first_ordinal: int, job_digest: str
 ) -> Iterator[Shard]:
     ordinals = count(first_ordinal)
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
         for cut in cuts(file, section.shard_rows):
-            yield _shard(job, file, kept, next(ordinals), first_row, **cut)
+            yield _shard(job_digest, file, kept, next(ordinals), first_row, **cut)
             first_row += cut["rows"]
 
 
@@ -61,9 +61,9 @@ def _kept_before(plan: Plan) -> KeptBefore | None:
     return KeptBefore(plan.shards[0].kept, any(file.format == "jsonl" for file in plan.files))
 
 
-def _shard(job: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
+def _shard(job_digest: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
     extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
-    digest = hashlib.sha256(f"{job}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{job_digest}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
     return Shard(
         ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
         format=file.format, first_row=first_row, kept=kept, **cut,
@@ -76,23 +76,28 @@ def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
 
 
 def _cut_parquet(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
-    """Whole row groups together while they fit; one that does not is cut into slices."""
+    """A shard takes whole row groups while they fit; a row group that is too large is cut into slices."""
     footer = read_footer(file)
     start = rows = size = 0
-    for group in range(footer.num_row_groups):
-        group_rows = footer.row_group(group).num_rows
-        group_size = footer.row_group(group).total_byte_size
-        if rows and (rows + group_rows > shard_rows or size + group_size > SHARD_BYTES):
-            yield {"start": start, "end": group, "rows": rows}
+    for row_group in range(footer.num_row_groups):
+        its_rows = footer.row_group(row_group).num_rows
+        its_bytes = footer.row_group(row_group).total_byte_size
+        if rows and (rows + its_rows > shard_rows or size + its_bytes > SHARD_BYTES):
+            yield {"start": start, "end": row_group, "rows": rows}
             rows = 0
         if rows == 0:
-            start, size = group, 0
-        if group_rows > shard_rows or group_size > SHARD_BYTES:
-            fit = max(1, group_rows * SHARD_BYTES // max(1, group_size))
+            start, size = row_group, 0
+        if its_rows > shard_rows or its_bytes > SHARD_BYTES:
+            fit = max(1, its_rows * SHARD_BYTES // max(1, its_bytes))
             step = min(shard_rows, fit)
-            for skip in range(0, group_rows, step):
-                yield {"start": group, "end": group + 1, "rows": min(step, group_rows - skip), "skip": skip}
+            for skip in range(0, its_rows, step):
+                yield {
+                    "start": row_group,
+                    "end": row_group + 1,
+                    "rows": min(step, its_rows - skip),
+                    "skip": skip,
+                }
             continue
-        rows, size = rows + group_rows, size + group_size
+        rows, size = rows + its_rows, size + its_bytes
     if rows:
         yield {"start": start, "end": footer.num_row_groups, "rows": rows}

@@ -1,6 +1,7 @@
-"""The plan: the shards of every input file, known before anything is computed and stored once for all runs.
+"""The plan of a job: the shards of every input file, stored before anything is computed, for all its runs.
 
-Files that come later are planned by themselves, and the plan of the job is all its plan files, joined.
+Input files that come later are planned in a plan file of their own. The plan of the job is all its plan
+files, joined.
 """
 
 import dataclasses
@@ -20,22 +21,22 @@ from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import REPEATED, ShardTable
 
 FILES_KEY = b"mixtray.files"
-_ROW_GROUP = 4096  # shards that are held twice while a plan is read, decoded and not
+_ROW_GROUP = 4096  # shards; while a plan is read, one row group is in memory both encoded and decoded
 
 
 @dataclass(frozen=True)
 class Plan:
     shards: Sequence[Shard]  # a ShardTable where there may be many
     files: tuple[InputFile, ...]  # also those without a row
-    extensions: tuple[int, ...] = ()  # ordinals at which the plan's second file begins, its third, ...
+    extensions: tuple[int, ...] = ()  # ordinals at which the second plan file begins, the third, ...
 
     @property
     def plan_files(self) -> int:
-        """How many files this plan was stored in."""
+        """The number of files in which this plan is stored."""
         return 1 + len(self.extensions)
 
     def by_plan_file(self) -> list[Sequence[Shard]]:
-        """The shards of each of the files that this plan was stored in."""
+        """The shards of each plan file."""
         bounds = pairwise((0, *self.extensions, len(self.shards)))
         return [self.shards[first:end] for first, end in bounds]
 
@@ -61,7 +62,7 @@ class Plan:
 
     @staticmethod
     def join(plans: Sequence["Plan"]) -> "Plan":
-        """The plan of a job from what its plan files hold, in their order."""
+        """The plan of a job from those of its plan files, in their order."""
         lengths = [len(plan.shards) for plan in plans]
         return Plan(
             shards=ShardTable.join(ShardTable.of(plan.shards) for plan in plans),
@@ -70,10 +71,10 @@ class Plan:
         )
 
     def check(self, section: InputSection) -> tuple["Plan", list[str]]:
-        """Before a resume: the planned files must be there, unchanged; ConfigError names those that are not.
+        """Before a resume: ConfigError names the planned files that are missing or have changed.
 
-        Returns the plan with today's paths (the same files may be reached another way) and the names of
-        files that came since: they are not part of this job.
+        Returns the plan with the paths at which the files are now (they may have moved with their folder),
+        and the names of files that came since, which are not part of the plan.
         """
         today = {file.name: file for file in expand(section)}
         missing = [file.name for file in self.files if file.name not in today]

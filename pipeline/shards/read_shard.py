@@ -1,6 +1,6 @@
-"""A shard's rows from its file: raw lines of JSONL, records of Parquet, and a code for what cannot be read.
+"""A shard's rows from its file: lines of JSONL, records of Parquet, and an error code for unreadable rows.
 
-`read_shard` only moves bytes; `records` parses them, one record or one RowError a row.
+`read_shard` reads the rows unparsed; `records` turns each into a record or a RowError.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -31,7 +31,7 @@ def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
     """
     _require_unchanged(shard)
     values, codes = (_lines if shard.format == "jsonl" else _records)(shard, columns)
-    _require_unchanged(shard)  # nor while it was read
+    _require_unchanged(shard)  # it may have changed while it was read
     if len(values) != shard.rows:
         raise ConfigError(f"{redact(shard.file)}: {len(values)} rows where {shard.rows} were planned")
     table = pa.table({
@@ -47,7 +47,7 @@ def _require_unchanged(shard: Shard) -> None:
 
 
 def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any] | RowError]:
-    """The rows of `read_shard`, each as the record it holds or as the error that it is.
+    """Each row of `read_shard`'s table as a record, or as the error that makes it unusable.
 
     A record of Parquet has those of `columns` that the file has.
     """
@@ -113,7 +113,7 @@ def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str |
 
 
 def _validity(batch: pa.RecordBatch) -> list[str | None]:
-    """A code for each row that holds what no row can, such as a text that is not UTF-8."""
+    """An error code for each row with an invalid value, such as a text that is not UTF-8; else None."""
     try:
         batch.validate(full=True)
     except pa.ArrowInvalid as error:

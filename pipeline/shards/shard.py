@@ -13,7 +13,7 @@ class Shard:
     id: str  # sha256(digest of the job's spec | name | etag | range)[:16]
     file: str  # path or URL to open
     name: str  # the file as users see it: relative to the common folder of the input
-    etag: str  # the store's, or size and modification time
+    etag: str  # changes when the file does, see `pipeline.reading.files.etag`
     format: Format
     first_row: int  # number of its first row in the file, 0-based
     rows: int  # exact
@@ -21,4 +21,4 @@ class Shard:
     end: int  # exclusive
     skip: int = 0  # parquet: rows of the first row group that belong to earlier shards
     broken: bool = False  # jsonl: its last row stands for all that could not be decompressed
-    kept: str = ""  # types of the job's kept columns, the same in all shards, see kept.py
+    kept: str = ""  # types of the job's kept columns, the same in all shards; see `KeptTypes`

@@ -1,7 +1,7 @@
-"""A plan as a Ray Data source that names the shards; what reads them is a map over the names.
+"""A plan as a Ray Data source: its blocks only name shards, and the next stage reads them.
 
-Ray Data stores every read task before it runs the first, some 0.4 ms and 4 KB: with one for each of 100,000
-shards that is most of a minute. So a read task names many.
+Ray Data stores every read task before it runs the first, which costs some 0.4 ms and 4 KB for each. One for
+each of 100,000 shards would take most of a minute, so a read task names many shards.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,12 +30,12 @@ class ShardNames(Datasource):  # type: ignore[misc]
         return -(-len(self._shards) // _NAMES_A_TASK)
 
     def estimate_inmemory_data_size(self) -> None:
-        """None: unknown, and nothing needs it."""
+        """None: the size is unknown, and nothing depends on it."""
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
     ) -> list[ReadTask]:
-        """`tasks` of them, whatever `parallelism` is asked for."""
+        """As many as `tasks` says, whatever `parallelism` is."""
         starts = range(0, len(self._shards), _NAMES_A_TASK)
         some = (list(self._shards[start : start + _NAMES_A_TASK]) for start in starts)
         return [

@@ -1,4 +1,4 @@
-"""Shards as columns: a plan may hold hundreds of thousands."""
+"""Shards as columns of a table, since a plan may hold hundreds of thousands."""
 
 import dataclasses
 import operator
@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from pipeline.reading.files import Format
 from pipeline.shards.shard import Shard
 
-_AT_A_TIME = 1024  # shards that exist as such while a table is made or gone through
+_AT_A_TIME = 1024  # Shard objects in memory while a table is made or iterated
 _TYPES: dict[Any, pa.DataType] = {int: pa.int64(), str: pa.string(), bool: pa.bool_(), Format: pa.string()}
 STORED = pa.schema([(field.name, _TYPES[field.type]) for field in dataclasses.fields(Shard)])
-REPEATED = ("file", "name", "etag", "format", "kept")  # these many shards have in common
+REPEATED = ("file", "name", "etag", "format", "kept")  # fields that many shards have in common
 IN_MEMORY = pa.schema(
     [
         pa.field(field.name, pa.dictionary(pa.int32(), field.type) if field.name in REPEATED else field.type)
@@ -26,7 +26,7 @@ _FIELDS = operator.attrgetter(*IN_MEMORY.names)
 
 
 class ShardTable(Sequence[Shard]):
-    """Shards in some 90 bytes each, and what they have in common once; one that is asked for is made anew."""
+    """A sequence of shards that takes some 90 bytes each; a Shard object is made when it is accessed."""
 
     def __init__(self, columns: pa.Table) -> None:
         """`columns` are those of `IN_MEMORY`."""
@@ -49,21 +49,21 @@ class ShardTable(Sequence[Shard]):
         return ShardTable(pa.concat_tables([IN_MEMORY.empty_table(), *(table._columns for table in tables)]))
 
     def as_stored(self) -> pa.Table:
-        """As a plan file holds them: the columns of `STORED`."""
+        """The table that a plan file holds, with the columns of `STORED`."""
         return self._columns.cast(STORED)
 
     def opened_at(self, files: Mapping[str, str]) -> "ShardTable":
-        """The same shards with other paths to open: `files` has today's of each name."""
+        """The same shards with other paths to open: `files` maps each file's name to its path."""
         chunks = []
         for names in self._columns["name"].chunks:
-            today = pa.array([files[name] for name in names.dictionary.to_pylist()], pa.string())
-            chunks.append(pa.DictionaryArray.from_arrays(names.indices, today))
-        place, field = IN_MEMORY.get_field_index("file"), IN_MEMORY.field("file")
-        return ShardTable(self._columns.set_column(place, field, pa.chunked_array(chunks, field.type)))
+            paths = pa.array([files[name] for name in names.dictionary.to_pylist()], pa.string())
+            chunks.append(pa.DictionaryArray.from_arrays(names.indices, paths))
+        index, field = IN_MEMORY.get_field_index("file"), IN_MEMORY.field("file")
+        return ShardTable(self._columns.set_column(index, field, pa.chunked_array(chunks, field.type)))
 
     @property
     def rows(self) -> int:
-        """Of all shards."""
+        """The number of rows of all shards together."""
         total: int = pc.sum(self._columns["rows"], min_count=0).as_py()
         return total
 
@@ -94,7 +94,7 @@ class ShardTable(Sequence[Shard]):
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """A column's values, with those of a dictionary in memory once."""
+    """A column's values; of a dictionary column, equal values are one object."""
     if not isinstance(column, pa.DictionaryArray):
         plain: list[Any] = column.to_pylist()
         return plain

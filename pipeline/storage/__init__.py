@@ -1,1 +1,1 @@
-"""Where bytes lie: the output folder as a store of immutable files, URLs, and patience with networks."""
+"""Where bytes lie: the output folder as a store of immutable files, URLs, and retries over networks."""

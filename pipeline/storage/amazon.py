@@ -1,4 +1,4 @@
-"""s3fs as the project needs it: uploads in one request, and names of many files asked for side by side."""
+"""s3fs with changes that the project needs: uploads in one request, and long lists requested in parallel."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,15 +22,15 @@ class AmazonFileSystem(S3FileSystem):  # type: ignore[misc]
         super().__init__(session=session, **options)
 
     async def _pipe_file(self, path: str, data: bytes, mode: str = "overwrite", **_: Any) -> None:
-        """All or nothing, of up to 5 GiB.
+        """One request for up to 5 GiB: it takes effect as a whole or not at all.
 
-        s3fs would send 100 MiB and more in pieces, and when the answer to the last is lost the upload may be
-        unknown by then: the retry fails though all is committed.
+        s3fs would use a multipart upload from 100 MiB on. If the answer to its last request is lost, the
+        retry can fail with "no such upload" although the file was created.
         """
         await super()._pipe_file(path, data, chunksize=_MOST_BYTES_OF_A_REQUEST, mode=mode)
 
     async def _names(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
-        """Names of the files directly in a folder; what lies between two `cuts` is asked for side by side."""
+        """Names of the files directly in a folder; the ranges between `cuts` are requested in parallel."""
         bucket, key, _ = self.split_path(folder)
 
         async def between(after: str | None, last: str | None) -> list[str]:
@@ -46,21 +46,21 @@ class AmazonFileSystem(S3FileSystem):  # type: ignore[misc]
     async def _names_between(
         self, bucket: str, prefix: str, after: str | None, last: str | None
     ) -> list[str]:
-        """Names above `after` and up to `last`; None: without a bound.
+        """Names above `after` and up to `last`; None: no bound.
 
-        _OutOfOrderError where bounds have no meaning: S3 Express lists in no order, and other stores may too.
+        _OutOfOrderError if the store does not list in order, as S3 Express: then bounds mean nothing.
         """
-        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
+        query = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"}
         if after is not None:
-            asked["StartAfter"] = prefix + after
+            query["StartAfter"] = prefix + after
         names: list[str] = []
         while True:
-            page = await self._call_s3("list_objects_v2", **asked)
+            page = await self._call_s3("list_objects_v2", **query)
             names += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", ())]
             beyond = last is not None and bool(names) and names[-1] >= last
             if beyond or not page.get("IsTruncated"):
                 break
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+            query["ContinuationToken"] = page["NextContinuationToken"]
         bounded = after is not None or last is not None
         if bounded and any(name >= following for name, following in pairwise((after or "", *names))):
             raise _OutOfOrderError
@@ -72,7 +72,7 @@ class _OutOfOrderError(Exception):
 
 
 def _date(text: Any) -> datetime:
-    """As botocore reads it, which spends most of a long list's time on its dates."""
+    """The date that botocore would parse, faster: dates take botocore most of the time of a long list."""
     try:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):

@@ -1,5 +1,8 @@
-"""gcsfs as the project needs it: plain uploads, names asked for side by side, an end to silence, and refusals
-that are told apart."""
+"""gcsfs with changes that the project needs.
+
+Uploads are one plain request, long lists are requested in parallel, a server that falls silent is a timeout,
+and a refused request has an exception that tells 401, 403 and 400 apart.
+"""
 
 import errno
 import logging
@@ -15,14 +18,17 @@ from gcsfs.retry import HttpError
 
 from pipeline.storage.name_ranges import in_ranges
 
-SILENCE_SECONDS = 60.0  # as botocore has it; gcsfs would wait for ever
-logging.getLogger("gcsfs").setLevel(logging.CRITICAL)  # what it logs are the server's words
+SILENCE_SECONDS = 60.0  # botocore's default; gcsfs would wait for ever
+logging.getLogger("gcsfs").setLevel(
+    logging.CRITICAL
+)  # its messages quote the server, which may quote credentials
 
 
 class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
-    """Not the class that gcsfs registers: in a zonal bucket that one overwrites what it was told to create.
+    """A subclass of the plain class, not of the one that gcsfs registers for gs://.
 
-    It also asks Google's control plane for the kind of every bucket, which takes a right of its own.
+    The registered class overwrites in a zonal bucket although mode="create" was given. It also asks Google's
+    control plane for the kind of every bucket, which needs a permission of its own.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -30,10 +36,10 @@ class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
         super().__init__(requests_timeout=silence, **options)
 
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
-        """The data alone in one request, all or nothing, of any size.
+        """One request of any size with the data alone: it takes effect as a whole or not at all.
 
-        gcsfs would send it in pieces, which are lost with the answer to the last, or between boundaries that
-        it does not look for in the data.
+        gcsfs would send it in pieces, whose upload is lost if the answer to the last one is, or in a
+        multipart body whose boundary it does not look for in the data.
         """
         bucket, key, _generation = self.split_path(path)
         only_if_absent = {"ifGenerationMatch": "0"} if mode == "create" else {}
@@ -48,37 +54,37 @@ class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]
         )
 
     async def _names(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
-        """Names of the files directly in a folder; what lies between two `cuts` is asked for side by side."""
+        """Names of the files directly in a folder; the ranges between `cuts` are requested in parallel."""
         bucket, key, _generation = self.split_path(folder)
         prefix = f"{key}/"
 
         async def between(first: str | None, end: str | None) -> list[str]:
-            asked = {"prefix": prefix, "delimiter": "/", "fields": "items/name,nextPageToken"}
-            offsets = {"startOffset": first, "endOffset": end}  # the first is in the range, the end is not
-            asked |= {offset: prefix + name for offset, name in offsets.items() if name is not None}
+            query = {"prefix": prefix, "delimiter": "/", "fields": "items/name,nextPageToken"}
+            offsets = {"startOffset": first, "endOffset": end}  # startOffset is inclusive, endOffset is not
+            query |= {offset: prefix + name for offset, name in offsets.items() if name is not None}
             names: list[str] = []
             while True:
-                page = await self._call("GET", "b/{}/o", bucket, json_out=True, **asked)
+                page = await self._call("GET", "b/{}/o", bucket, json_out=True, **query)
                 names += [item["name"].removeprefix(prefix) for item in page.get("items", ())]
                 if not page.get("nextPageToken"):
                     return [name for name in names if name]
-                asked["pageToken"] = page["nextPageToken"]
+                query["pageToken"] = page["nextPageToken"]
 
         return await in_ranges(between, cuts)
 
     names = sync_wrapper(_names)
 
     async def _request(self, *request: Any, **options: Any) -> Any:
-        with _refusals_told_apart():
+        with _refusal_by_status():
             return await super()._request(*request, **options)
 
     async def _get_file_request(self, *request: Any, **options: Any) -> Any:
-        with _refusals_told_apart():
+        with _refusal_by_status():
             return await super()._get_file_request(*request, **options)
 
 
 class Refused(PermissionError):
-    """The server says 401 (who are you?) or 403 (you may not)."""
+    """The server answered 401 (not authenticated) or 403 (not permitted)."""
 
     def __init__(self, status: int) -> None:
         super().__init__(errno.EACCES, f"HTTP {status}")
@@ -86,8 +92,11 @@ class Refused(PermissionError):
 
 
 @contextmanager
-def _refusals_told_apart() -> Iterator[None]:
-    """As other filesystems raise them; gcsfs puts the server's words in place of a status."""
+def _refusal_by_status() -> Iterator[None]:
+    """Raise an exception with the HTTP status where gcsfs raises one with the server's message alone.
+
+    gcsfs tells a 403 and a 400 only by how the message begins.
+    """
     try:
         yield
     except HttpError as error:

@@ -1,30 +1,30 @@
-"""A long list of names, asked for in ranges side by side: a store gives some 1,000 in an answer."""
+"""A long list of names, requested in ranges in parallel: a store returns some 1,000 names per request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 
-_AT_ONCE = 10  # as many connections as botocore keeps
+_AT_ONCE = 10  # requests; botocore keeps 10 connections
 
 
 async def in_ranges(
     names_between: Callable[[str | None, str | None], Awaitable[list[str]]], cuts: Sequence[str]
 ) -> list[str]:
-    """What `names_between` gives, from no bound to the first of `cuts`, from that to the next, and so on.
+    """The names that `names_between` returns for the ranges before, between and after `cuts`, in order.
 
-    A cut must be in one of its two ranges, be it always the first or always the second. The first failure
-    ends all.
+    None is an open bound. `names_between` must count a cut always to the range before it, or always to the
+    one after it. The first range that fails cancels the others.
     """
-    seats = asyncio.Semaphore(_AT_ONCE)
+    slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def seated(first: str | None, last: str | None) -> list[str]:
-        async with seats:
+    async def in_slot(first: str | None, last: str | None) -> list[str]:
+        async with slots:
             return await names_between(first, last)
 
-    asking = [asyncio.ensure_future(seated(*bounds)) for bounds in pairwise((None, *cuts, None))]
+    ranges = [asyncio.ensure_future(in_slot(*bounds)) for bounds in pairwise((None, *cuts, None))]
     try:
-        return [name for names in await asyncio.gather(*asking) for name in names]
+        return [name for names in await asyncio.gather(*ranges) for name in names]
     finally:
-        for one in asking:
+        for one in ranges:
             one.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await asyncio.gather(*ranges, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Waiting out an object store's bad moments: what is worth another try, how long, and what to say of it."""
+"""Retries of requests to object stores: which failures are transient, for how long, and how they are told."""
 
 import errno
 import io
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypeVar, cast
 Result = TypeVar("Result")
 
 DEADLINE_SECONDS = 120.0
-HOPELESS = {
+PERMANENT = {
     errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSPC,
     errno.ENOTDIR, errno.ELOOP,
 }  # fmt: skip
@@ -20,12 +20,14 @@ WITHOUT_CREDENTIALS = {
 CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
 
 
-def patiently(call: Callable[[], Result], url: str) -> Result:
-    """Call until it works, fails for good, or the deadline is over (TimeoutError); waits grow and jitter.
+def with_retries(call: Callable[[], Result], url: str) -> Result:
+    """Repeat `call` until it succeeds, fails for good, or the deadline is over (TimeoutError).
 
-    An answer of 412, "precondition failed", is raised as FileExistsError whatever the client made of it.
-    What a client or a server says of a failure is told by `describe` only, and not chained to what is raised:
-    Ray writes chains of exceptions to its logs.
+    Between tries it waits, longer each time and with jitter. HTTP 412, "precondition failed", is raised as
+    FileExistsError whatever exception the client made of it.
+
+    The exceptions raised tell of the original one only what `describe` does, and are not chained to it: Ray
+    writes chains of exceptions to its logs, and the original message may hold credentials.
     """
     deadline = time.monotonic() + DEADLINE_SECONDS
     wait = 0.2
@@ -46,13 +48,13 @@ def patiently(call: Callable[[], Result], url: str) -> Result:
         wait = min(2 * wait, 10.0)
 
 
-def open_patiently(fs: Any, path: str, url: str) -> BinaryIO:
-    """A file of an fsspec filesystem, open for reading; `url` is what messages call it."""
-    return cast(BinaryIO, PatientFile(patiently(lambda: fs.open(path, "rb"), url), url))
+def open_with_retries(fs: Any, path: str, url: str) -> BinaryIO:
+    """A file of an fsspec filesystem, opened for reading; messages call it `url`."""
+    return cast(BinaryIO, RetryingFile(with_retries(lambda: fs.open(path, "rb"), url), url))
 
 
-class PatientFile(io.RawIOBase):
-    """A stored file, open for reading, each of whose reads is made patiently."""
+class RetryingFile(io.RawIOBase):
+    """A file opened for reading, each of whose reads is retried."""
 
     def __init__(self, stored: Any, url: str) -> None:
         self._stored = stored
@@ -73,11 +75,11 @@ class PatientFile(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         start = self.tell()
 
-        def read_on() -> bytes:
+        def read_again() -> bytes:
             self._stored.seek(start)
             return bytes(self._stored.read(-1 if size is None else size))
 
-        return patiently(read_on, self._url)
+        return with_retries(read_again, self._url)
 
     def close(self) -> None:
         self._stored.close()
@@ -85,14 +87,14 @@ class PatientFile(io.RawIOBase):
 
 
 def describe(error: BaseException) -> str:
-    """An exception without its message: what a server or a client puts there may hold credentials."""
+    """An exception's type and HTTP status, without its message, which may hold credentials."""
     status, code = _status(error), _code(error)
     answer = f", HTTP {status}" + (f" {code}" if code else "") if status else ""
     return type(error).__name__ + answer
 
 
 def _plain(error: Exception, url: str) -> OSError:
-    """An error of the same kind, as far as callers tell kinds apart, in words that hold no secret."""
+    """An OSError of the type that callers distinguish, with a message that holds no secret."""
     kinds = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
@@ -103,14 +105,16 @@ def _plain(error: Exception, url: str) -> OSError:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
-    status: Any = getattr(error, "code", None)  # not its cause's: aiohttp calls an answer cut short a 400
+    status: Any = getattr(
+        error, "code", None
+    )  # not its cause's `code`: aiohttp gives 400 to an answer that was cut short
     for response in _responses(error):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or status
     return int(status) if str(status).isdigit() else None
 
 
 def _code(error: BaseException) -> str | None:
-    """S3's word for what is wrong, such as AccessDenied; only if it is a word."""
+    """S3's error code, such as AccessDenied; None unless it is a single word."""
     codes = [str(response.get("Error", {}).get("Code")) for response in _responses(error)]
     return next((code for code in codes if code.isalpha()), None)
 
@@ -129,7 +133,7 @@ def _transient(error: Exception) -> bool:
     if type(error).__name__ in WITHOUT_CREDENTIALS:
         return False
     if isinstance(error, OSError):  # timeouts and lost connections are OSErrors too
-        return error.errno not in HOPELESS
+        return error.errno not in PERMANENT
     return _of_storage(error)
 
 

@@ -1,11 +1,11 @@
-"""Local paths and fsspec URLs under one roof: open one, refuse one with secrets, print one without them."""
+"""Local paths and fsspec URLs: their filesystem, and how credentials stay out of messages and job files."""
 
 import re
 from typing import Any
 
 import fsspec
 
-# A secret key may hold slashes; `host:9000/` is no user and password.
+# A secret key may contain slashes; `host:9000/` is a port, no user and password.
 _USER = re.compile(r"(?<=://)(?:[^\s/@]*|[^\s/@:]*:(?!\d+/)[^\s@]*)@")
 _QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
 
@@ -25,7 +25,7 @@ def _own_class(protocol: str) -> Any:
     """The project's own filesystem for a kind of URL, if it has one."""
     if protocol not in ("s3", "s3a", "gs", "gcs"):
         return None
-    fsspec.get_filesystem_class(protocol)  # an ImportError that says what to install
+    fsspec.get_filesystem_class(protocol)  # raises an ImportError that says what to install
     if protocol in ("s3", "s3a"):
         from pipeline.storage.amazon import AmazonFileSystem
 
@@ -36,12 +36,12 @@ def _own_class(protocol: str) -> Any:
 
 
 def redact(text: str) -> str:
-    """A URL, or a sentence with URLs in it, as messages may show it: without user, password and query."""
+    """A URL, or a text that contains URLs, without users, passwords and queries."""
     return _QUERY.sub(r"\1", _USER.sub("", text))
 
 
 def without_credentials(path: str) -> str:
-    """`path` as it is; ValueError for a URL with a user, a password or a query, which may be a signature."""
+    """Returns `path`; ValueError if it is a URL with a user, a password or a query (maybe a signature)."""
     if redact(path) != path:
         raise ValueError(
             "credentials do not belong in a job file, nor does a URL with ?...=, which may be signed: "
@@ -51,7 +51,7 @@ def without_credentials(path: str) -> str:
 
 
 class WatchedFile:
-    """Passes reads on and remembers if the storage failed, which Arrow reports as if the data were bad."""
+    """Passes reads on and keeps an error of the storage, which Arrow would report as bad data."""
 
     def __init__(self, stored: Any) -> None:
         self._stored = stored

@@ -1,1 +1,1 @@
-"""Starts, stops and deaths: who watches a process, who stops a job, who is to blame."""
+"""How processes start, stop and die: the coordinator of a run, watchdogs, signals."""

@@ -1,7 +1,8 @@
-"""The gate: an actor in the cluster that outlives the replicas, and before which they stand.
+"""The coordinator: an actor, one a run, that knows which replica has which shard.
 
-A shard asks it before it is run and before it is committed, so that a job can be stopped with nothing under
-way. It also counts how often each replica is started.
+A replica asks it before it runs a shard and before it hands the finished shard on to its commit. Once the
+coordinator is closed it answers no, so that a run can be stopped with no shard in flight. It also counts how
+often each replica is started.
 """
 
 import asyncio
@@ -16,37 +17,43 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.supervision.watchdog import Watchdog
 
-SECONDS_TO_GIVE_UP = 10.0  # a replica that died in a shard never says that it gave it up
+SECONDS_TO_GIVE_UP = 10.0  # a replica that died never gives its shard up
 _SECONDS_TO_CLOSE = 2.0
-_DEADLINE = 8.0  # seconds without progress after which a stopped gate is killed
+_DEADLINE = 8.0  # seconds without progress after which the coordinator is killed
 
 
-class Gate:
-    """An actor; `open_gate` starts it. Its answers are False once it is closed."""
+class Coordinator:
+    """`start_coordinator` starts it as an actor. A shard is called by the path of the part it becomes.
+
+    `begin` and `commit` return False once it is closed.
+    """
 
     def __init__(self) -> None:
         self._closing = asyncio.Event()
-        self._left = asyncio.Condition()
-        self._running: dict[str, str] = {}  # part of a shard that a replica has -> its process
-        self._replicas: dict[str, str] = {}  # process -> the replica that it is
-        self._committing: dict[str, str] = {}  # part let through to its commit -> the process that ran it
+        self._fewer_running = asyncio.Condition()
+        self._running: dict[str, str] = {}  # part -> process that runs its shard
+        self._replicas: dict[str, str] = {}  # process -> replica whose incarnation it is
+        self._committing: dict[str, str] = {}  # part that may be committed -> process that ran its shard
         self._started_on: dict[str, list[str]] = defaultdict(list)  # replica -> machines since it was ready
 
     async def start(self, replica: str, machine: str) -> list[str]:
-        """A process of a replica has begun; the machines of those before it that never became ready."""
+        """A process of a replica has started.
+
+        Returns the machines of its earlier processes that died before they were ready.
+        """
         for part, process in list(self._running.items()):
-            if self._replicas.get(process) == replica:  # it died in this shard, and did not give it up
-                await self._leave(part, process)
+            if self._replicas.get(process) == replica:  # an earlier process, which died with this shard
+                await self._stop_running(part, process)
         died_on = list(self._started_on[replica])
         self._started_on[replica].append(machine)
         return died_on
 
     async def ready(self, replica: str) -> None:
-        """A replica's process can take shards."""
+        """The current process of a replica can run shards."""
         self._started_on.pop(replica, None)
 
     async def watch(self, deadline: float) -> None:
-        """Until the gate closes, have this process killed once it stands still for `deadline` seconds."""
+        """Until it closes, have a watchdog kill this process if it hangs for `deadline` seconds."""
         watchdog = Watchdog(deadline)
         while not self._closing.is_set():
             watchdog.progressed()
@@ -55,59 +62,59 @@ class Gate:
         watchdog.stop()
 
     async def begin(self, part: str, process: str, replica: str) -> bool:
-        """A shard, which would become `part`, asks to be run by `process`, which is that replica now."""
+        """May `process` run the shard of `part`? `process` is the replica's current incarnation."""
         if self._closing.is_set():
             return False
-        self._committing.pop(part, None)  # its commit was lost with what ran it
+        self._committing.pop(part, None)  # an earlier run of the shard was lost before its commit
         self._running[part] = process
         self._replicas[process] = replica
         return True
 
     async def commit(self, part: str, process: str) -> bool:
-        """A finished shard asks to be committed as `part`; `process` ran it."""
+        """May the shard, which `process` has finished, be committed as `part`?"""
         if self._closing.is_set():
             return False
         self._committing[part] = process
-        await self._leave(part, process)
+        await self._stop_running(part, process)
         return True
 
     async def give_up(self, part: str, process: str) -> None:
-        """A shard that was running will not be finished."""
-        await self._leave(part, process)
+        """`process` will not finish the shard."""
+        await self._stop_running(part, process)
 
     async def closed(self) -> None:
-        """Returns when the gate closes."""
+        """Returns once it is closed."""
         await self._closing.wait()
 
     async def close(self, seconds: float) -> tuple[dict[str, str], dict[str, str]]:
-        """Close, and wait at most so long for what runs to be given up.
+        """Close, and wait at most `seconds` for the replicas to give up the shards that they run.
 
-        Returns the parts whose shards have not been, and those that were let through to their commit; each
-        with the process that ran it.
+        Returns the parts of shards that nobody gave up, and the parts that may be committed; each with the
+        process that ran its shard.
         """
         self._closing.set()
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds), self._left:
-                await self._left.wait_for(lambda: not self._running)
+            async with asyncio.timeout(seconds), self._fewer_running:
+                await self._fewer_running.wait_for(lambda: not self._running)
         return self._running, self._committing
 
-    async def _leave(self, part: str, process: str) -> None:
-        async with self._left:
+    async def _stop_running(self, part: str, process: str) -> None:
+        async with self._fewer_running:
             if self._running.get(part) == process:
                 del self._running[part]
-            self._left.notify_all()
+            self._fewer_running.notify_all()
 
 
 @contextmanager
-def open_gate() -> Iterator[Any]:
-    """The handle of a gate on this node, until the block ends.
+def start_coordinator() -> Iterator[Any]:
+    """The handle of a coordinator on this node, which lives until the block ends.
 
-    Started anew after its death it is open and has forgotten all: a stop then waits for less, and commits
-    under way may count as deaths.
+    If it dies, Ray starts another, which is open and knows nothing of its predecessor. A stop then does not
+    wait for shards that began before, and their commits may count as deaths.
     """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    gate = (
-        ray.remote(Gate)
+    coordinator = (
+        ray.remote(Coordinator)
         .options(
             num_cpus=0,
             max_concurrency=100_000,
@@ -117,12 +124,12 @@ def open_gate() -> Iterator[Any]:
         )
         .remote()
     )
-    watched = gate.watch.remote(_DEADLINE)
+    watched = coordinator.watch.remote(_DEADLINE)
     try:
-        yield gate
+        yield coordinator
     finally:
-        with suppress(RayError):  # it may stand still
-            # Nobody is left waiting for it.
-            ray.get([gate.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
+        with suppress(RayError):  # it may hang
+            # Closing it ends the calls of `closed` that replicas wait for.
+            ray.get([coordinator.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
         with suppress(RayError):  # Ray may be gone
-            ray.kill(gate)
+            ray.kill(coordinator)

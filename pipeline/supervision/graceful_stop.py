@@ -1,11 +1,11 @@
-"""How a job stops when it is asked to: no shard begins, what is finished is committed, the rest is given up.
+"""How SIGTERM or Ctrl-C stops a run: no shard begins, finished shards are committed, the rest are given up.
 
-SIGTERM or Ctrl-C closes the gate before which shards stand; the replicas then write down that they gave up
-their shards, so that an interruption never counts as a death, and the driver leaves once the commits under
-way have arrived. A second signal leaves at once.
+The first signal closes the coordinator. The replicas then note in the store that they gave up their shards,
+so that an interruption never counts as a death, and the driver ends once the commits in flight have arrived.
+A second signal ends the run at once.
 
-While a job plans, and while it adds up, nothing is under way: then the first signal leaves at once. One that
-meets the last commit changes nothing.
+While a run plans, and while it writes the report, no shard is in flight: then the first signal ends it at
+once. A signal that comes after the last commit changes nothing.
 """
 
 import signal
@@ -16,15 +16,15 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from types import FrameType
 
-from pipeline.supervision.in_flight import UnderWay
+from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import handled_by, interrupted
 
-_SECONDS_TO_LEAVE = 10.0  # for what the block does on its way out
+_SECONDS_TO_LEAVE = 10.0  # for the cleanup of the block that is interrupted
 
 
 @contextmanager
-def stopping_on_signals(under_way: UnderWay) -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into Interrupted, once the commits under way have arrived.
+def stopping_on_signals(in_flight: InFlightShards) -> Iterator[None]:
+    """Turn SIGTERM and Ctrl-C into Interrupted, once the commits in flight have arrived.
 
     Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it after ray.init,
     which sets handlers of its own.
@@ -33,26 +33,26 @@ def stopping_on_signals(under_way: UnderWay) -> Iterator[None]:
     if threading.current_thread() is not main:
         yield
         return
-    leaving = Leaving(under_way, main)
-    with interrupted(), handled_by(leaving.on_signal), leaving:
+    stop = GracefulStop(in_flight, main)
+    with interrupted(), handled_by(stop.on_signal), stop:
         yield
 
 
-class Leaving:
-    """A thread that finishes what is under way when the first signal has come, then interrupts the block."""
+class GracefulStop:
+    """On the first signal a thread waits for the shards in flight, then interrupts the block."""
 
-    def __init__(self, under_way: UnderWay, main: threading.Thread) -> None:
+    def __init__(self, in_flight: InFlightShards, main: threading.Thread) -> None:
         assert main.ident is not None
-        self._under_way = under_way
+        self._in_flight = in_flight
         self._main = main.ident
         self._asked = False
-        # Its `put` may interrupt itself, as a signal's handler may.
+        # A SimpleQueue, since its `put` is reentrant: a signal handler may call it.
         self._end: SimpleQueue[str] = SimpleQueue()
         self._ended = threading.Event()
         self._ending = threading.Lock()
 
     def __enter__(self) -> None:
-        threading.Thread(target=self._leave_in_order, name="stopping", daemon=True).start()
+        threading.Thread(target=self._stop_in_order, name="stopping", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         with self._ending:
@@ -67,22 +67,25 @@ class Leaving:
         self._asked = True
         self._end.put("asked")
 
-    def _leave_in_order(self) -> None:
+    def _stop_in_order(self) -> None:
         if self._end.get() == "done":
             return
         try:
-            with suppress(OSError):  # a pipe that nobody reads any more
+            with suppress(OSError):  # whoever read this pipe may be gone
                 print("stopping: the commits under way are finished first", file=sys.stderr, flush=True)
-            self._under_way.finish()
+            self._in_flight.finish()
         finally:
-            # Again, should it be lost: Python drops what is raised while an object is being deleted.
+            # Python drops an exception that a handler raises inside a __del__: then interrupt again.
             while self._interrupt():
                 self._ended.wait(_SECONDS_TO_LEAVE)
 
     def _interrupt(self) -> bool:
-        """Whether the block goes on; its end may have been interrupted before it said so."""
+        """Interrupt the block; returns whether it was still running.
+
+        A block that was interrupted on its way out may not have set `_ended`; its handler is gone then.
+        """
         with self._ending:
-            goes_on = not self._ended.is_set() and signal.getsignal(signal.SIGTERM) == self.on_signal
-            if goes_on:
+            running = not self._ended.is_set() and signal.getsignal(signal.SIGTERM) == self.on_signal
+            if running:
                 signal.pthread_kill(self._main, signal.SIGTERM)
-            return goes_on
+            return running

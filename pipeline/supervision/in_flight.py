@@ -1,7 +1,8 @@
-"""The shards that are with replicas, or between a replica and their commit, when a run ends before its time.
+"""The shards that a replica runs, or that are on their way to their commit, when a run ends early.
 
-Each has a marker in the store that would count as a death if its process ended now (`pipeline.durable`). So
-who ends a run notes that they were given up: a stop, a full disk or a lost store is not their rows' fault.
+Each has a marker in the store that would count as a death if its process ended now (`pipeline.durable`). So a
+run that is stopped, or that fails, notes that it gave them up: a stop, a full disk or a lost store is not the
+fault of their rows.
 """
 
 import threading
@@ -22,30 +23,32 @@ from pipeline.supervision.coordinator import SECONDS_TO_GIVE_UP
 
 _SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SECONDS_TO_NOTE = 10.0
-_SECONDS_TO_HEAR = 1.0  # until replicas that are still there know that the job failed
+_SECONDS_TO_HEAR = 1.0  # for the replicas that are still alive to give up their shards
 
 
-class UnderWay:
-    """What a run has begun: `shards` are all its shards, `committed` the parts that have come so far.
+class InFlightShards:
+    """Those of one run: `shards` are all that it has to run, `committed` the parts that it has committed.
 
-    `gate` is the handle of a `pipeline.supervision.coordinator.Gate`.
+    `committed` grows meanwhile. `coordinator` is the handle of a `Coordinator`.
     """
 
-    def __init__(self, gate: Any, shards: Sequence[Shard], committed: Container[str], store: Store) -> None:
-        self._gate = gate
+    def __init__(
+        self, coordinator: Any, shards: Sequence[Shard], committed: Container[str], store: Store
+    ) -> None:
+        self._coordinator = coordinator
         self._shards = shards
         self._committed = committed
         self._store = store
 
     def finish(self) -> None:
-        """Let no shard begin; wait for the commits under way, and for replicas to give up the rest."""
+        """Let no shard begin; wait for the commits in flight, and for replicas to give up the rest."""
         deadline = time.monotonic() + _SECONDS_TO_COMMIT
         try:
-            closing = self._gate.close.remote(SECONDS_TO_GIVE_UP)
+            closing = self._coordinator.close.remote(SECONDS_TO_GIVE_UP)
             running, committing = ray.get(closing, timeout=_SECONDS_TO_COMMIT)
         except RayError:
-            return  # the cluster is gone, and with it all that was under way, or the gate stands still
-        # At once, not when time is up: it would be too short then.
+            return  # the cluster is gone with all shards in flight, or the coordinator hangs
+        # Noted before the wait for the commits: after it there may be no time left.
         notes = self._note(running | committing)
         while time.monotonic() < deadline and any(part not in self._committed for part in committing):
             time.sleep(0.05)
@@ -53,25 +56,28 @@ class UnderWay:
             note.join(max(0.0, deadline - time.monotonic()))
 
     @contextmanager
-    def unblamed(self) -> Iterator[None]:
-        """A job that fails in the block is not the fault of the shards that are under way."""
+    def release_on_failure(self) -> Iterator[None]:
+        """If the block raises, note that the shards in flight were given up: they are not to blame."""
         try:
             yield
         except Exception:
             deadline = time.monotonic() + _SECONDS_TO_NOTE
             with suppress(RayError):
                 running, committing = ray.get(
-                    self._gate.close.remote(_SECONDS_TO_HEAR), timeout=_SECONDS_TO_NOTE
+                    self._coordinator.close.remote(_SECONDS_TO_HEAR), timeout=_SECONDS_TO_NOTE
                 )
                 for note in self._note(running | committing):
                     note.join(max(0.0, deadline - time.monotonic()))
             raise
 
     def _note(self, processes: Mapping[str, str]) -> list[threading.Thread]:
-        """Give up the shards of these parts, each run by the process given, unless they are committed."""
+        """Note for each part that is not committed that its process gave up the shard; one thread a note.
+
+        `processes` maps the part to the process that ran its shard.
+        """
 
         def note(shard: Shard, process: str) -> None:
-            with suppress(OSError):  # a store that fails now may blame the shard once
+            with suppress(OSError):  # without the note the shard may be blamed for one death
                 execute(give_up(shard, process), self._store)
 
         left = {part: process for part, process in processes.items() if part not in self._committed}

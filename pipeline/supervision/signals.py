@@ -1,4 +1,4 @@
-"""What SIGTERM and Ctrl-C do. It imports nothing heavy, so that a command can begin with it."""
+"""What SIGTERM and Ctrl-C do. Commands import this file first, so it imports nothing heavy."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C end the process, while it only imports: what is raised there may get lost."""
+    """Have SIGTERM and Ctrl-C end the process itself: for imports, which may swallow an exception."""
 
     def end(signum: int, frame: FrameType | None) -> None:
         os.write(2, f"interrupted: {Interrupted()}\n".encode())
@@ -26,7 +26,7 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into Interrupted, wherever the block is; in a process' main thread only."""
+    """Have SIGTERM and Ctrl-C raise Interrupted in the block; in the main thread only, else do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -36,21 +36,21 @@ def stopping_at_once() -> Iterator[None]:
 
 @contextmanager
 def interrupted() -> Iterator[None]:
-    """Turn what a signal's handler raises into Interrupted.
+    """Turn the KeyboardInterrupt or SystemExit that a signal's handler raises into Interrupted.
 
-    Until here it is no Exception, so that nothing in between takes it for a failure to be retried or logged.
+    Inside the block they are no Exception, so no `except Exception` takes them for a failure to be retried.
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # ray.init has SIGTERM answered with the latter
+    except (KeyboardInterrupt, SystemExit):  # ray.init sets a handler of SIGTERM that raises SystemExit
         if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-            signal.alarm(0)  # and, while it starts, with an alarm that would abort the process 3 s later
+            signal.alarm(0)  # and, while Ray starts, sets an alarm that would abort the process 3 s later
         raise Interrupted from None
 
 
 @contextmanager
 def handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Have the handler answer SIGTERM and Ctrl-C, in the main thread."""
+    """Set the handler of SIGTERM and Ctrl-C for the block; in the main thread only."""
     before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield

@@ -1,7 +1,7 @@
-"""How a replica starts: counted, and given up where its process dies again and again before it takes a shard.
+"""A limit on how often a replica is started: too many deaths in a row before the first shard fail the job.
 
-A machine on which every process dies must not pass for rows that kill: what dies before the first shard has
-none to blame. Ray alone would start such a replica for ever.
+On a machine where every process dies, no row is to blame: a process that dies before its first shard counts
+against no shard. Ray alone would restart such a replica for ever.
 """
 
 import logging
@@ -13,38 +13,40 @@ from typing import Any
 
 import ray
 
-from pipeline.errors import JobError, kind_and_places, quoting_no_row
+from pipeline.errors import JobError, describe_without_message, hide_row_text
 from pipeline.storage.urls import redact
 
-_MOST_DEATHS = 4  # in a row; a machine may take one away while another loads
+_MOST_DEATHS = 4  # in a row; more than one, since a machine may be lost while the model loads
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def starting(gate: Any, replica: str) -> Iterator[None]:
-    """Around all that a replica does before its first shard; at the end it counts as started.
+def starting(coordinator: Any, replica: str) -> Iterator[None]:
+    """Run in the block all that a replica does before its first shard; after it the replica is ready.
 
-    `gate` is the handle of a `pipeline.supervision.coordinator.Gate`, `replica` the actor's id.
-    RuntimeErrors are the machine's (a device, a rank that died): they end the process, and Ray starts
-    another. Other errors are the job's and are passed on, as `quoting_no_row` does.
+    `coordinator` is the handle of a `Coordinator`, `replica` the actor's id. A RuntimeError is the machine's
+    (a device failed, a rank died): it ends the process, and Ray starts another. Other errors are the job's
+    and are passed on, as `hide_row_text` does.
 
-    JobError, before the block, if too many processes of this replica died in it.
+    JobError, before the block, if too many processes of this replica in a row died in it.
     """
-    died_on = ray.get(gate.start.remote(replica, socket.gethostname()))
+    died_on = ray.get(coordinator.start.remote(replica, socket.gethostname()))
     if len(died_on) >= _MOST_DEATHS:
         raise JobError(
             f"a replica died {len(died_on)} times while it loaded the model and tried it, on "
             f"{', '.join(sorted(set(died_on)))}: the logs of the replicas may say why, or those of the "
             "machine (is its memory too small?)"
         )
-    with quoting_no_row():
+    with hide_row_text():
         try:
             yield
         except RuntimeError as error:
-            # No row has come yet, and what a device says of itself is what helps.
+            # The message is logged: it can quote no row, since none has come yet, and it names the fault.
             words = redact(str(error))
-            logger.critical("the machine failed, this replica ends: %s; %s", words, kind_and_places(error))
+            logger.critical(
+                "the machine failed, this replica ends: %s; %s", words, describe_without_message(error)
+            )
             logging.shutdown()
             os._exit(1)
-    ray.get(gate.ready.remote(replica))
+    ray.get(coordinator.ready.remote(replica))

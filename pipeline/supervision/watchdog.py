@@ -1,9 +1,9 @@
-"""Kills a process that makes no progress: a stopped one, or one whose rank or device hangs.
+"""Kills a process that makes no progress: one that is stopped, or whose rank or device hangs.
 
-A stopped process can't watch itself, and Ray notices only deaths, so each replica, the gate, and each worker
-that runs tasks has a small child process to which it reports. The child kills its parent when no report came
-for `deadline` seconds, and a replica's other ranks when it has ended, whatever its end was; Ray starts the
-actor anew, or gives the task to another worker.
+A stopped process can't watch itself, and Ray notices only deaths. So each replica, the coordinator, and each
+worker that runs Ray tasks has a small child process to which it reports. The child kills its parent when no
+report came for `deadline` seconds. When the parent has ended, for whatever reason, the child kills the
+processes of the parent's other ranks. Ray then restarts the actor, or gives the Ray task to another worker.
 """
 
 import os
@@ -31,16 +31,16 @@ class Watchdog:
         self._start()
 
     def also_kill(self, process_ids: Iterable[int]) -> None:
-        """Kill these processes too when this one has ended: one that is stopped would not notice."""
+        """Kill these processes when this one has ended: a stopped process would not notice its end."""
         self._others += process_ids
-        self._say(_named(self._others))
+        self._send(_named(self._others))
 
     def progressed(self) -> None:
-        """Report that the process is alive and gets on."""
-        self._say(b".")
+        """Report that the process makes progress."""
+        self._send(b".")
 
     def stop(self) -> None:
-        """Watch this process no longer; the others are killed."""
+        """End the watch; the processes of `also_kill` are killed."""
         with self._lock:
             assert self._child.stdin is not None
             self._child.stdin.close()
@@ -48,7 +48,7 @@ class Watchdog:
 
     @contextmanager
     def beating(self) -> Iterator[None]:
-        """Report that the process is alive, for a block without steps; for an hour at most."""
+        """Have a thread report for a block that has no steps of its own; for an hour at most."""
         done = threading.Event()
         beats = self._start_beats(done, last=time.monotonic() + _MOST_SECONDS_OF_BEATS)
         try:
@@ -59,7 +59,7 @@ class Watchdog:
             self.progressed()
 
     def beat(self) -> None:
-        """Report from now on that the process is alive, whatever it does: only a stopped one is killed."""
+        """Have a thread report from now on, whatever the process does: only a stopped one is killed."""
         self._start_beats(done=threading.Event(), last=inf)
 
     def _start_beats(self, done: threading.Event, last: float) -> threading.Thread:
@@ -71,12 +71,12 @@ class Watchdog:
         beats.start()
         return beats
 
-    def _say(self, report: bytes) -> None:
+    def _send(self, report: bytes) -> None:
         with self._lock:
             try:
                 os.write(self._report, report)
             except BlockingIOError:
-                pass  # the pipe holds reports enough
+                pass  # the pipe is full of unread reports, and each says the same
             except BrokenPipeError:  # somebody killed the child
                 self._start()
 
@@ -97,15 +97,18 @@ def _named(process_ids: Iterable[int]) -> bytes:
 
 
 def watch(process_id: int, deadline: float) -> None:
-    """The child's whole life; the end of its input is its parent's end. A report is a dot, or process ids."""
+    """What the child does until its parent has ended, which closes the child's input.
+
+    A report is a dot, or the ids of processes to be killed at the end.
+    """
     reports = sys.stdin.fileno()
-    others: dict[int, int] = {}  # handles: an id could be another process' by the time that it is killed
+    others: dict[int, int] = {}  # id -> pidfd, since an id may belong to a new process by then
     while select.select([reports], [], [], deadline)[0]:
-        said = os.read(reports, 1 << 16)
-        if not said:
+        report = os.read(reports, 1 << 16)
+        if not report:
             break
-        for other in map(int, said.replace(b".", b" ").split()):
-            with suppress(OSError):  # it has ended, or the kernel is older than such handles
+        for other in map(int, report.replace(b".", b" ").split()):
+            with suppress(OSError):  # the process has ended, or the kernel has no pidfds
                 others[other] = others.get(other) or os.pidfd_open(other)
     else:
         print(f"no progress for {deadline:g} s: killing process {process_id}", file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""A task's work, in a process that is killed once it stands still: Ray notices deaths alone.
+"""The work of a Ray task, in a worker that is killed once it is stopped: Ray notices deaths alone.
 
-A worker of Ray's runs one task after the other, and the next would wait for one that was stopped between two.
-So it is watched from its first task to its end; Ray gives the task to another.
+A worker runs one Ray task after the other, and may be stopped between two, when the next is already assigned
+to it. So it is watched from its first Ray task until it ends; Ray then gives its task to another worker.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Watched(Generic[Given, Made]):
-    """Calls `work`; the process may stand still for `deadline` seconds at most."""
+    """Calls `work`, in a process that is killed once it is stopped for `deadline` seconds."""
 
     work: Callable[Given, Made]
     deadline: float

@@ -1,4 +1,4 @@
-"""A Ray cluster on one machine: a head that stays, and worker nodes that are killed; and its nursery."""
+"""A Ray cluster on one machine: a head that stays, and worker nodes that are killed; and its fork server."""
 
 import os
 import sys
@@ -9,8 +9,8 @@ from typing import Any
 from ray.cluster_utils import Cluster
 from ray.experimental import internal_kv
 
-from tests.nursery.launcher import ask
-from tests.nursery.nursery import LAUNCHER, Nursery
+from tests.forkserver.fork_server import LAUNCHER, ForkServer
+from tests.forkserver.launcher import ask
 
 # GPUs are claimed, not used: so every node counts how many replicas it can hold, as on real machines.
 SIZE: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 100 << 20}
@@ -31,9 +31,9 @@ class Nodes:
         """Nodes with so many GPUs each, the head first."""
         folder.mkdir(parents=True)
         self._environment = dict(os.environ)
-        self.nursery = Nursery(folder / "nursery", {})
+        self.fork_server = ForkServer(folder / "fork_server", {})
         # In a folder of its own, or others' ray.init() would find this cluster and join it.
-        os.environ.update(ENVIRONMENT | {"RAY_TMPDIR": str(folder)} | self.nursery.environment)
+        os.environ.update(ENVIRONMENT | {"RAY_TMPDIR": str(folder)} | self.fork_server.environment)
         self._own_ray = internal_kv.global_gcs_client  # whose place a new head takes
         self._cluster = Cluster(shutdown_at_exit=False)
         self.head = self._start(gpus[0])
@@ -77,7 +77,7 @@ class Nodes:
         self._thread.shutdown()
         self._cluster.shutdown()
         internal_kv.global_gcs_client = self._own_ray
-        self.nursery.close()
+        self.fork_server.close()
         os.environ.clear()
         os.environ.update(self._environment)
 

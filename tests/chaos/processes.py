@@ -34,10 +34,10 @@ def processes() -> list[Process]:
     return found
 
 
-def victims(nursery: int, drivers: Iterable[int], raylets: Iterable[int]) -> dict[str, list[int]]:
+def victims(fork_server: int, drivers: Iterable[int], raylets: Iterable[int]) -> dict[str, list[int]]:
     """Living processes of this soak by kind; of Ray's workers only those that have something to do."""
     everybody = processes()
-    workers = {p.pid: p for p in everybody if p.parent == nursery and p.command.startswith("ray::")}
+    workers = {p.pid: p for p in everybody if p.parent == fork_server and p.command.startswith("ray::")}
     ranks = [p for p in everybody if p.parent in workers and RANK in p.command]
     watchdogs = [p for p in everybody if p.parent in workers and "watchdog.py" in p.command]
     replicas = {p.parent for p in ranks}

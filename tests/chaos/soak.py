@@ -165,7 +165,7 @@ class Soak:
 
     def _strike(self, nodes: Nodes, running: list[Running]) -> bool:
         """One kill, or several in quick succession; False while none of the kind that is next lives."""
-        alive = victims(nodes.nursery.pid, (one.driver.pid for one in running), nodes.raylets())
+        alive = victims(nodes.fork_server.pid, (one.driver.pid for one in running), nodes.raylets())
         if not alive[self._next] and time.monotonic() < self._next_before:
             return False
         for kind in [self._next, *self._choose(self._dice.choice((0, 0, 1, 1, 2, 3)))]:

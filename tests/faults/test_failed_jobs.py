@@ -1,4 +1,4 @@
-"""What a job that fails, or whose gate stands still, leaves of its shards: none is blamed for it."""
+"""What a job that fails, or whose coordinator stands still, leaves of its shards: none is blamed for it."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import JobError
 from pipeline.output.publish import Publishing
 from pipeline.run import run
-from pipeline.supervision.coordinator import Gate
+from pipeline.supervision.coordinator import Coordinator
 from tests.jobs.test_stopping import blamed_shards
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -46,7 +46,7 @@ def test_a_store_that_takes_no_parts_puts_no_blame_on_shards(
 
 
 @pytest.mark.slow
-def test_a_gate_that_stands_still_is_replaced(
+def test_a_coordinator_that_stands_still_is_replaced(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = make_config(
@@ -54,24 +54,24 @@ def test_a_gate_that_stands_still_is_replaced(
         generation={"max_new_tokens": 24, "ignore_eos": True},
         engine={"max_batch_rows": 4},
     )
-    noted = Path(config.output.path).parent / "gates"
+    noted = Path(config.output.path).parent / "coordinators"
 
-    class NotedGate(Gate):
+    class NotedCoordinator(Coordinator):
         def __init__(self) -> None:
             super().__init__()
             with noted.open("a") as file:
                 file.write(f"{os.getpid()}\n")
 
-    monkeypatch.setattr("pipeline.supervision.coordinator.Gate", NotedGate)
+    monkeypatch.setattr("pipeline.supervision.coordinator.Coordinator", NotedCoordinator)
     monkeypatch.setattr("pipeline.supervision.coordinator._DEADLINE", 4.0)
     parts = Path(config.output.path) / "generations"
 
-    def stop_the_gate() -> None:
+    def stop_the_coordinator() -> None:
         while not parts.exists() or not list(parts.iterdir()):
             time.sleep(0.01)
         os.kill(int(noted.read_text()), signal.SIGSTOP)
 
-    stopper = threading.Thread(target=stop_the_gate, daemon=True)
+    stopper = threading.Thread(target=stop_the_coordinator, daemon=True)
     stopper.start()
     report = run(config)
     stopper.join()

@@ -59,7 +59,7 @@ def parts(job: ChaosJob) -> int:
 
 
 def replicas(nodes: Nodes) -> int:
-    return len(victims(nodes.nursery.pid, [], [])["replica"])
+    return len(victims(nodes.fork_server.pid, [], [])["replica"])
 
 
 def assert_whole(job: ChaosJob) -> None:

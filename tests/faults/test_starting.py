@@ -22,8 +22,8 @@ from pipeline.preflight.job import check_job
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
-from pipeline.storage.store import Store
-from pipeline.supervision.coordinator import open_gate
+from pipeline.storage.open_store import open_store
+from pipeline.supervision.coordinator import start_coordinator
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
@@ -64,9 +64,11 @@ def test_what_a_replica_fails_over_is_told_by_the_next_shard_however_late_that_c
     with pytest.raises(JobError, match="there is no such device"):
         run(config, DoesNotStart)
 
-    job, store = check_job(config), Store.open(config.output.path)
-    with open_gate() as gate:
-        options = ReplicaOptions(config, str(checkpoint.folder), None, False, 1, [], store, job.spec, gate)
+    job, store = check_job(config), open_store(config.output.path)
+    with start_coordinator() as coordinator:
+        options = ReplicaOptions(
+            config, str(checkpoint.folder), None, False, 1, [], store, job.spec, coordinator
+        )
         replica = ray.remote(DoesNotStart).options(max_restarts=0).remote(options)
         ray.get(replica.__ray_ready__.remote())
         time.sleep(3)  # the watchdog would have killed it by now

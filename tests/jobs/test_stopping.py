@@ -1,6 +1,5 @@
 """A job that is asked to stop: what is under way is finished or given up, and nobody is blamed."""
 
-import asyncio
 import json
 import signal
 import threading
@@ -17,8 +16,7 @@ from pipeline.durable.attempts import deaths, read_attempts
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import execute
 from pipeline.shards.plan import Plan
-from pipeline.storage.store import Store
-from pipeline.supervision.coordinator import Gate
+from pipeline.storage.open_store import open_store
 from tests.jobs.running_job import RunningJob
 from tests.pipeline.storage.bad_network import BadNetwork
 from tests.ray_head import Head
@@ -26,7 +24,7 @@ from tests.ray_head import Head
 
 def blamed_shards(url: str) -> list[str]:
     """Shards at which a process seems to have died."""
-    store = Store.open(url)
+    store = open_store(url)
     plan = Plan.from_parquet(store.read(plan_path(0)))
     committed = {path.rpartition("-")[2].partition(".")[0] for path in store.list("generations")}
     open_shards = [shard for shard in plan.shards if shard.id not in committed]
@@ -83,7 +81,7 @@ def test_the_commits_under_way_are_finished_first(job_file: Path, s3_url: str, s
     with job_that_commits(job_file, s3_url, s3_endpoint, commits) as job:
         job.process.send_signal(signal.SIGTERM)
         job.end(exit_code=75)
-    store = Store.open(s3_url)
+    store = open_store(s3_url)
     report = json.loads(store.read("report.json"))
     assert report["state"] == "interrupted"
     assert report["rows"] > 0, "the first commit was under way when the signal came"
@@ -97,8 +95,8 @@ def test_commits_that_come_too_late_are_no_deaths(job_file: Path, s3_url: str, s
     with job_that_commits(job_file, s3_url, s3_endpoint, SlowCommits(60.0)) as job:
         job.process.send_signal(signal.SIGTERM)
         job.end(exit_code=75)
-    assert Store.open(s3_url).list("generations") == []
-    assert Store.open(s3_url).list("_job/attempts") != []
+    assert open_store(s3_url).list("generations") == []
+    assert open_store(s3_url).list("_job/attempts") != []
     assert blamed_shards(s3_url) == []
 
 
@@ -115,65 +113,12 @@ def test_a_second_ctrl_c_is_not_kept_waiting(job_file: Path, s3_url: str, s3_end
         assert time.monotonic() - begin < 15, "the commits under way would have been waited for as long"
 
 
-def test_a_closed_gate_lets_nothing_begin_or_commit_and_waits_for_what_runs() -> None:
-    async def story() -> None:
-        gate = Gate()
-        assert [await gate.begin(part, "process", "replica") for part in "abc"] == [True] * 3
-        assert await gate.commit("a", "process")
-        closing = asyncio.create_task(gate.close(seconds=60))
-        await gate.closed()
-        assert not await gate.begin("d", "process", "replica")
-        assert not await gate.commit("b", "process")
-        assert not closing.done()
-        await gate.give_up("b", "process")
-        await gate.give_up("c", "process")
-        assert await closing == ({}, {"a": "process"})
-
-    asyncio.run(asyncio.wait_for(story(), 10))
-
-
-def test_a_gate_knows_where_a_replica_died_before_it_was_ready() -> None:
-    async def story() -> None:
-        gate = Gate()
-        assert await gate.start("replica", "a") == []
-        assert await gate.start("another", "b") == []
-        assert await gate.start("replica", "b") == ["a"]
-        assert await gate.start("replica", "a") == ["a", "b"]
-        await gate.ready("replica")
-        assert await gate.start("replica", "a") == []
-
-    asyncio.run(asyncio.wait_for(story(), 10))
-
-
-def test_a_gate_does_not_wait_for_ever_for_a_replica_that_died() -> None:
-    async def story() -> None:
-        gate = Gate()
-        await gate.begin("a", "process", "replica")
-        assert await gate.close(seconds=0.01) == ({"a": "process"}, {})
-
-    asyncio.run(asyncio.wait_for(story(), 10))
-
-
-def test_a_gate_forgets_what_a_replica_that_died_was_running() -> None:
-    async def story() -> None:
-        gate = Gate()
-        for part, process, replica in ("a", "first", "1"), ("b", "first", "1"), ("c", "other", "2"):
-            await gate.begin(part, process, replica)
-        await gate.commit("b", "first")
-        await gate.start("1", "machine")
-        assert await gate.begin("b", "second", "1"), "the commit was lost with its process"
-        await gate.give_up("b", "first")
-        assert await gate.close(seconds=0.01) == ({"b": "second", "c": "other"}, {})
-
-    asyncio.run(asyncio.wait_for(story(), 10))
-
-
 @pytest.mark.slow
 def test_stopped_while_it_plans_it_ends_at_once(
     job_file: Path, s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (job_file.parent / "rows.jsonl").read_bytes()
-    Store.open(s3_url).create("rows.jsonl", rows)
+    open_store(s3_url).create("rows.jsonl", rows)
     reading = threading.Event()
 
     def slow_to_read(method: str, path: str) -> None:

@@ -25,9 +25,9 @@ from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted
 from pipeline.output.write_report import write_report
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.run import run
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from tests.many_shards.folder import fill, make_config
 
 MISSING = 2
@@ -74,9 +74,9 @@ def resume_on_s3(place: Path) -> None:
 def _resume(config: JobConfig) -> None:
     memory = _peak_memory()
     began, computed = time.perf_counter(), time.process_time()
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     store.probe()
-    plan = planned(job, store, extending=False)
+    plan = load_or_make_plan(job, store, extending=False)
     missing = execute(remaining(plan), store)
     _say("shards planned", len(plan.shards))
     _say("shards missing", len(missing))
@@ -89,7 +89,7 @@ def _resume(config: JobConfig) -> None:
 def interrupted(place: Path) -> None:
     """What a run that is asked to stop does once nothing is under way."""
     config = make_config(place)
-    job, store = check_job(config), Store.open(config.output.path)
+    job, store = check_job(config), open_store(config.output.path)
     began = time.perf_counter()
     write_report(job, store, "interrupted", [], 0.0)
     _say("an interrupted run's report, s", time.perf_counter() - began)
@@ -98,8 +98,8 @@ def interrupted(place: Path) -> None:
 def whole(place: Path) -> None:
     """A run to its end, with Ray and the demo's model."""
     config, memory = make_config(place), _peak_memory()
-    store = Store.open(config.output.path)
-    missing = execute(remaining(planned(check_job(config), store, extending=False)), store)
+    store = open_store(config.output.path)
+    missing = execute(remaining(load_or_make_plan(check_job(config), store, extending=False)), store)
     began, computed = time.time(), time.process_time()
     run(config)
     ended = time.time()

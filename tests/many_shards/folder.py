@@ -16,11 +16,12 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.commit import part_path
 from pipeline.output.publish import Publishing
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from pipeline.tasks.generate import Generate, GenerationSection
 
@@ -50,9 +51,9 @@ def fill(place: Path, shards: int, missing: int, groups: Sequence[str] = ("",)) 
     with (place / "rows.jsonl").open("w") as rows:
         rows.writelines(json.dumps({"text": f"Where is order {row}?"}) + "\n" for row in range(shards))
     config = make_config(place)
-    store = Store.open(config.output.path)
+    store = open_store(config.output.path)
     job = check_job(config)
-    plan = planned(job, store, extending=False)
+    plan = load_or_make_plan(job, store, extending=False)
     first = store.read(_publish(store, plan.shards[0], job.spec, groups))
     for shard in plan.shards[1 : len(plan.shards) - missing]:
         (place / "out" / part_path(shard)).write_bytes(first)

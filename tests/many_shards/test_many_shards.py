@@ -11,9 +11,9 @@ from pipeline.durable.commit import part_path, remaining
 from pipeline.durable.operations import execute
 from pipeline.output.write_report import write_report
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.router.sums import Sums, merge_into
-from pipeline.storage.store import LocalStore
+from pipeline.storage.local_store import LocalStore
 from tests.many_shards.folder import fill, make_config
 
 
@@ -43,7 +43,7 @@ def test_no_part_is_opened_before_the_first_missing_shard_runs(
         job = check_job(make_config(tmp_path / str(shards)))
         store = LocalStore(job.config.output.path)
         operations.clear()
-        plan = planned(job, store, extending=False)
+        plan = load_or_make_plan(job, store, extending=False)
         missing = execute(remaining(plan), store)
         assert [shard.ordinal for shard in missing] == [shards - 3, shards - 2, shards - 1]
         used[shards] = dict(operations)
@@ -72,4 +72,4 @@ def test_the_end_reads_each_part_once_and_holds_a_few_at_a_time(
     assert len(ahead) == shards
     assert max(ahead) < 60
     assert (report.state, report.rows) == ("done", shards)
-    assert set(parts[0].sha256) == {part_path(shard) for shard in planned(job, store, False).shards}
+    assert set(parts[0].sha256) == {part_path(shard) for shard in load_or_make_plan(job, store, False).shards}

@@ -19,10 +19,10 @@ from pipeline.errors import ConfigError
 from pipeline.output.write_report import write_report
 from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 MakeConfig = Callable[..., JobConfig]
 
@@ -84,10 +84,10 @@ def test_only_what_came_since_is_run(
 
 def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tmp_path: Path) -> None:
     """Another run extended the job while this one was at work: it ends well, but its job is not complete."""
-    job, store = check_job(config), Store.open(config.output.path)
-    plan = planned(job, store, extending=False)
+    job, store = check_job(config), open_store(config.output.path)
+    plan = load_or_make_plan(job, store, extending=False)
     add(tmp_path / "in", "tuesday.jsonl", 3)
-    extended = planned(job, store, extending=True)
+    extended = load_or_make_plan(job, store, extending=True)
     assert [shard.ordinal for shard in extended.shards] == [0, 1, 2]
     assert execute(remaining(plan), store) == list(plan.shards)
     report, parts = write_report(job, store, "done", [], 0.0)
@@ -96,7 +96,7 @@ def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tm
 
 
 def test_the_plan_command_shows_what_an_extension_would_add(config: JobConfig, tmp_path: Path) -> None:
-    planned(check_job(config), Store.open(config.output.path), extending=False)
+    load_or_make_plan(check_job(config), open_store(config.output.path), extending=False)
     add(tmp_path / "in", "tuesday.jsonl", 9)
     job_file = tmp_path / "job.yaml"
     job_file.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
@@ -108,12 +108,12 @@ def test_the_plan_command_shows_what_an_extension_would_add(config: JobConfig, t
 
 
 def test_a_changed_file_leaves_no_extension(config: JobConfig, tmp_path: Path) -> None:
-    job, store = check_job(config), Store.open(config.output.path)
-    planned(job, store, extending=False)
+    job, store = check_job(config), open_store(config.output.path)
+    load_or_make_plan(job, store, extending=False)
     add(tmp_path / "in", "monday.jsonl", 11)
     add(tmp_path / "in", "tuesday.jsonl", 3)
     with pytest.raises(ConfigError, match=r"changed: monday\.jsonl"):
-        planned(job, store, extending=True)
+        load_or_make_plan(job, store, extending=True)
     assert not store.exists("_job/plan-001.parquet")
 
 
@@ -125,19 +125,19 @@ def test_new_files_have_to_fit_the_kept_columns(config: JobConfig, tmp_path: Pat
         pq.write_table(pa.table({"ids": [[1]] * len(values), "k": values}), folder / name)
 
     add_parquet("a.parquet", pa.array([1, 2]))
-    job, store = check_job(config), Store.open(config.output.path)
-    plan = planned(job, store, extending=False)
+    job, store = check_job(config), open_store(config.output.path)
+    plan = load_or_make_plan(job, store, extending=False)
     add_parquet("b.parquet", pa.nulls(2))
     extended = make_plan(config.input, plan)
     assert [(shard.ordinal, shard.kept) for shard in extended.shards] == [(1, plan.shards[0].kept)]
 
     add_parquet("b.parquet", pa.array(["x"]))
     with pytest.raises(ConfigError, match=r"'k' is int64 in the files before but string in b\.parquet"):
-        planned(job, store, extending=True)
+        load_or_make_plan(job, store, extending=True)
     (folder / "b.parquet").unlink()
     add(folder, "b.jsonl", 2)
     with pytest.raises(ConfigError, match=r"'k' is int64 in the files before but text in b\.jsonl"):
-        planned(job, store, extending=True)
+        load_or_make_plan(job, store, extending=True)
     refused = forecast(config)
     assert refused.extension == []
     assert "b.jsonl" in str(refused.not_to_be_added)

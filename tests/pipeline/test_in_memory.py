@@ -19,19 +19,19 @@ from pipeline.durable.commit import remaining
 from pipeline.durable.operations import execute
 from pipeline.output.publish import Publishing
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import planned
+from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.replicas.replica import Replica
 from pipeline.run import _finish, _replica_options
 from pipeline.shards.carried_shard import name_shard
-from pipeline.storage.store import Store
-from pipeline.supervision.coordinator import open_gate
+from pipeline.storage.open_store import open_store
+from pipeline.supervision.coordinator import start_coordinator
 from pipeline.tasks.generate import Generate, GenerationSection
 from tests.random_prompts import random_prompts
 
 NEW_TOKENS = 4
 
 
-@pytest.mark.usefixtures("local_ray")  # for the gate
+@pytest.mark.usefixtures("local_ray")  # for the coordinator
 def test_rows_are_read_from_memory_and_published_there(
     make_config: Callable[..., JobConfig], checkpoint: Any
 ) -> None:
@@ -45,15 +45,15 @@ def test_rows_are_read_from_memory_and_published_there(
     output = config.output.model_copy(update={"path": f"{place}/out"})
     job = replace(job, config=config.model_copy(update={"input": section, "output": output}))
 
-    store = Store.open(output.path)
+    store = open_store(output.path)
     store.probe()
-    plan = planned(job, store, extending=False)
+    plan = load_or_make_plan(job, store, extending=False)
     shards = execute(remaining(plan), store)
     assert len(shards) == 3
     publish = Publishing(store, Generate(GenerationSection()), job.spec)
-    with open_gate() as gate:
+    with start_coordinator() as coordinator:
         resources = Resources(1, num_gpus=0, threads=1, tasks=1)
-        replica = Replica(_replica_options(job, store, resources, [], gate))
+        replica = Replica(_replica_options(job, store, resources, [], coordinator))
 
         async def finished(prepared: pa.Table) -> pa.Table:
             [table] = [table async for table in replica(prepared)]

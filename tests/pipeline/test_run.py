@@ -168,7 +168,7 @@ def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_co
     plan = Plan.from_parquet((out / "_job/plan-000.parquet").read_bytes())
     parts = {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()}
     assert len(parts) == len(plan.shards) == 4
-    wait_until(lambda: not processes_of("ray::Gate"))
+    wait_until(lambda: not processes_of("ray::Coordinator"))
 
     assert run(config).rows_this_run == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == parts

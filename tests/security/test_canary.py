@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from tests.nursery.nursery import FORKING, Nursery
+from tests.forkserver.fork_server import FORKING, ForkServer
 from tests.pipeline.storage.bad_network import BadNetwork
 
 ROOT = Path(__file__).parents[2]
@@ -90,9 +90,11 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
     return path
 
 
-def start(job_file: Path, ray_folder: Path, endpoint: str, nursery: Nursery) -> "subprocess.Popen[str]":
+def start(
+    job_file: Path, ray_folder: Path, endpoint: str, fork_server: ForkServer
+) -> "subprocess.Popen[str]":
     secrets = {"AWS_SESSION_TOKEN": "canary-token", "HF_TOKEN": "canary-variable"}
-    own = {"AWS_ENDPOINT_URL": endpoint, "RAY_TMPDIR": str(ray_folder), **nursery.environment}
+    own = {"AWS_ENDPOINT_URL": endpoint, "RAY_TMPDIR": str(ray_folder), **fork_server.environment}
     return subprocess.Popen(
         [sys.executable, "-m", FORKING, "jobs", "run", str(job_file)],
         cwd=ROOT,
@@ -103,9 +105,9 @@ def start(job_file: Path, ray_folder: Path, endpoint: str, nursery: Nursery) -> 
     )
 
 
-def replica_in(nursery: Nursery, since: float) -> psutil.Process | None:
+def replica_in(fork_server: ForkServer, since: float) -> psutil.Process | None:
     """A replica that was forked after `since`: those of other tests' jobs may not have ended yet."""
-    for child in psutil.Process(nursery.pid).children():
+    for child in psutil.Process(fork_server.pid).children():
         with suppress(psutil.NoSuchProcess):  # it may have ended by now
             if child.create_time() < since:
                 continue
@@ -127,13 +129,13 @@ def found_in(text: str) -> set[str]:
 
 @pytest.mark.slow
 def test_a_denied_write_ends_the_job_without_a_word_of_them(
-    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, nursery: Nursery
+    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, fork_server: ForkServer
 ) -> None:
     def fate(method: str, path: str) -> str | None:
         return "denied" if method == "PUT" and "/generations/" in path else None
 
     with BadNetwork(s3_endpoint, fate) as network:
-        denied = start(job_file, ray_folder, network.url, nursery)
+        denied = start(job_file, ray_folder, network.url, fork_server)
         told, _ = denied.communicate(timeout=200)
     assert denied.returncode == 1, told
     assert "HTTP 403 SignatureDoesNotMatch" in told
@@ -143,13 +145,13 @@ def test_a_denied_write_ends_the_job_without_a_word_of_them(
 
 @pytest.mark.timeout(500)
 def test_prompts_and_secrets_are_seen_in_the_generations_only(
-    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, nursery: Nursery
+    job_file: Path, ray_folder: Path, s3_url: str, s3_endpoint: str, fork_server: ForkServer
 ) -> None:
     s3 = fsspec.filesystem("s3", use_listings_cache=False)
     out = f"{s3_url}/out"
     began = time.time()
-    killed = start(job_file, ray_folder, s3_endpoint, nursery)
-    while (replica := replica_in(nursery, began)) is None or not s3.glob(f"{out}/generations/*"):
+    killed = start(job_file, ray_folder, s3_endpoint, fork_server)
+    while (replica := replica_in(fork_server, began)) is None or not s3.glob(f"{out}/generations/*"):
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.2)
     replica.send_signal(signal.SIGKILL)
@@ -183,6 +185,6 @@ def test_prompts_and_secrets_are_seen_in_the_generations_only(
     assert seen == {GROUP, TEMPLATE}
 
     job_file.write_text(job_file.read_text().replace("{{ text }}", "{{ text  }}"))
-    told, _ = start(job_file, ray_folder, s3_endpoint, nursery).communicate(timeout=200)
+    told, _ = start(job_file, ray_folder, s3_endpoint, fork_server).communicate(timeout=200)
     assert "this folder holds another job (input.prompt.template: was " in told
     assert found_in(told) == {TEMPLATE}

@@ -18,7 +18,7 @@ from jobs.__main__ import app
 from model.engine import Engine
 from pipeline.checkpoints.location import local_checkpoint
 from pipeline.config.job import JobConfig
-from pipeline.errors import ConfigError, JobError, quoting_no_row
+from pipeline.errors import ConfigError, JobError, hide_row_text
 from pipeline.preflight.doctor import examine
 from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
@@ -115,7 +115,7 @@ def test_a_bug_in_the_engine_s_thread_ends_the_process_without_a_word_of_the_row
 
 @pytest.mark.parametrize(
     ("command", "broken"),
-    [("run", "pipeline.run.planned"), ("plan", "pipeline.preflight.forecast.make_plan")],
+    [("run", "pipeline.run.load_or_make_plan"), ("plan", "pipeline.preflight.forecast.make_plan")],
 )
 def test_a_bug_in_the_driver_is_one_line_without_a_word_of_the_row(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, broken: str
@@ -167,10 +167,10 @@ def test_a_checkpoint_s_store_that_fails_is_told_without_its_words(monkeypatch: 
 
 def test_what_is_known_passes_and_what_is_not_loses_its_message_and_its_cause() -> None:
     for known in (JobError("told"), FileNotFoundError("told"), MemoryError()):
-        with pytest.raises(type(known)) as raised, quoting_no_row("s"):
+        with pytest.raises(type(known)) as raised, hide_row_text("s"):
             raise known
         assert raised.value is known
-    with pytest.raises(JobError) as raised, quoting_no_row("s"):
+    with pytest.raises(JobError) as raised, hide_row_text("s"):
         asyncio.run(_fail())
     assert raised.value.__suppress_context__
     assert CANARY not in str(raised.value)

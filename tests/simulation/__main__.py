@@ -9,8 +9,8 @@ import sys
 import time
 
 from tests.simulation.campaign import FailedScheduleError, simulate
+from tests.simulation.schedule import Schedule
 from tests.simulation.tally import Tally
-from tests.simulation.world import World
 
 _A_CHUNK = 50_000  # schedules between signs of life
 
@@ -44,7 +44,7 @@ def report(total: Tally, seconds: float) -> None:
 def replay(seed: int) -> int:
     trace: list[str] = []
     try:
-        World(seed, trace=trace).play()
+        Schedule(seed, trace=trace).play()
     except Exception as error:
         print(*trace, f"seed {seed}: {error or type(error).__name__}", sep="\n")
         return 1

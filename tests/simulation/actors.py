@@ -1,7 +1,7 @@
-"""Who acts in a simulated world: runs, their processes, and what each does step by step.
+"""Who acts in a schedule: runs, their processes, and what each does step by step.
 
-All of them run the generators of `pipeline.durable`, looked up by name at every call, so that mutants can
-take their places.
+All of them run the generators of `pipeline.durable`. These are looked up by name at every call, so that
+mutants can replace them.
 """
 
 from collections.abc import Callable, Generator
@@ -34,14 +34,14 @@ class Run:
 
 
 class Process:
-    """A driver, a replica, or a task that publishes; it dies with all that is under way in it."""
+    """A driver, a replica, or a worker that publishes; if it dies, all of its actors end."""
 
     __slots__ = ("alive", "inside", "kind", "name", "rows", "run", "shards", "waiting_to_be_alone")
 
     def __init__(self, kind: str, name: str, run: Run) -> None:
         self.kind = kind
         self.name = name
-        self.run: Run | None = run  # None: its run believes it dead
+        self.run: Run | None = run  # None: its run takes it for dead
         self.alive = True
         self.shards: list[Shard] = []  # in flight
         self.rows: Rows = {}  # to publish
@@ -50,7 +50,7 @@ class Process:
 
 
 class Actor:
-    """A coroutine of a process: its steps so far, and what becomes of its end."""
+    """A coroutine of a process; `then` is called with what its steps return."""
 
     __slots__ = ("glance", "process", "result", "steps", "then", "trial", "unanswered")
 
@@ -61,12 +61,12 @@ class Actor:
         self.steps = steps
         self.then = then
         self.result: Any = None
-        self.unanswered: Any = None  # a step to take again
-        self.glance: list[str] | None = None  # a list's first answer
+        self.unanswered: Any = None  # a step whose result is still to come
+        self.glance: list[str] | None = None  # what a list saw the first time
         self.trial: Trial | None = None
 
     def has_whole(self, listing: List, chance: Callable[[], float]) -> bool:
-        """A list comes in two answers: of what is created between them, it has some and has not others."""
+        """A list reads twice; chance decides which of the files created in between it shows."""
         if self.glance is None:
             self.glance, self.unanswered = self.result, listing
             return False
@@ -80,7 +80,7 @@ class Trial:
     """A replica's try of a shard."""
 
     __slots__ = (
-        "alone", "began", "entered", "excused", "max_attempts", "next_stand", "ran", "shard", "stand",
+        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "ran", "shard",
         "waits_alone",
     )  # fmt: skip
 
@@ -91,8 +91,8 @@ class Trial:
         self.entered = self.alone = self.waits_alone = False
         self.ran: Rows = {}
         self.excused: list[int] | None = None  # rows that it may quarantine, by what it has read
-        self.stand: Any = None
-        self.next_stand: Any = None
+        self.claim: Any = None
+        self.next_claim: Any = None
 
 
 def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any, list[Shard]]:

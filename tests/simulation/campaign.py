@@ -1,7 +1,7 @@
 """Many schedules, one after the other, and what to say of the first that breaks a promise."""
 
+from tests.simulation.schedule import Schedule
 from tests.simulation.tally import Tally
-from tests.simulation.world import World
 
 
 class FailedScheduleError(AssertionError):
@@ -18,7 +18,7 @@ def simulate(schedules: int, first_seed: int) -> Tally:
     total = Tally()
     for seed in range(first_seed, first_seed + schedules):
         try:
-            total.add(World(seed).play())
+            total.add(Schedule(seed).play())
         except Exception as error:
             raise FailedScheduleError(seed, error) from error
     return total

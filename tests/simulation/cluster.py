@@ -7,7 +7,7 @@ from pipeline.durable import try_shard as trying
 from pipeline.durable.commit import Published
 from pipeline.shards.shard import Shard
 from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
-from tests.simulation.evidence import Evidence
+from tests.simulation.blame_ledger import BlameLedger
 from tests.simulation.invariant import require, rows_of
 from tests.simulation.small_jobs import CRASHED, Job
 
@@ -16,18 +16,19 @@ MOST_REPLICAS = 2  # of a run
 
 
 class Cluster:
-    """`together`: a part must depend on its shard and the quarantined rows alone. Then the rows of a `pair`
-    in one shard may kill their process whenever they run together.
+    """If it is `deterministic`, a part must depend on its shard and the quarantined rows alone.
+
+    Then the two rows of a `pair` in one shard may kill their process whenever they run together.
     """
 
     def __init__(
-        self, dice: random.Random, max_attempts: int, poison: set[int], together: bool, pair: set[int]
+        self, dice: random.Random, max_attempts: int, poison: set[int], deterministic: bool, pair: set[int]
     ) -> None:
         self.dice = dice
         self.chance = dice.random
         self.max_attempts = max_attempts
         self.poison = poison
-        self.together = together
+        self.deterministic = deterministic
         self.pair = pair
         self.actors: list[Actor] = []
         self.asleep: list[Actor] = []
@@ -37,7 +38,7 @@ class Cluster:
         self.runs_left = 0  # that the user will still start
         self.extending = 0.0  # chance that a run extends its job
         self.later_files = 0  # that have come so far
-        self.evidence = Evidence()
+        self.ledger = BlameLedger()
         self.now = self.crashes = self._names = 0
         self.poison_deaths: dict[str, int] = defaultdict(int)  # by shard
         self.pair_deaths = self.given_up = 0
@@ -100,15 +101,15 @@ class Cluster:
             shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
             replica.shards.append(shard)
             trial = Trial(shard, self.now, self.max_attempts)
-            try_shard = trying.try_shard_together if self.together else trying.try_shard
+            try_shard = trying.try_shard_deterministic if self.deterministic else trying.try_shard
             steps = try_shard(shard, replica.name, self.max_attempts)
 
             def tried(bad: set[int], trial: Trial = trial) -> None:
                 self.leave(replica, trial)
-                if trial.stand is not None:
-                    trial.stand.left = self.now
+                if trial.claim is not None:
+                    trial.claim.ended = self.now
                 if bad:
-                    self.evidence.quarantines(trial.shard, self.excused(trial))
+                    self.ledger.quarantines(trial.shard, self.excused(trial))
                 rows = trial.ran | dict.fromkeys(bad, CRASHED)
                 replica.shards.remove(trial.shard)
                 if replica.run is not None:
@@ -132,7 +133,7 @@ class Cluster:
                 self.finalize(run)
 
         def seen(part: bytes) -> None:
-            if self.together:
+            if self.deterministic:
                 bad = frozenset(row for row, said in rows.items() if said == CRASHED)
                 first = self.parts.setdefault((shard.id, bad), part)
                 require(part == first, f"two attempts at {shard.id} give {part!r} and {first!r}")
@@ -155,9 +156,9 @@ class Cluster:
 
     def gives_up(self, trial: Trial, run: Run | None) -> None:
         """A try ended its run, since the whole shard seems to kill; the user does what the message says."""
-        stood = self.evidence.stood_at_the_whole(trial.shard, trial.began)
-        deserved = stood >= trial.max_attempts or trial.max_attempts < self.max_attempts
-        require(deserved, f"{trial.shard.id} is given up after {stood} deaths")
+        claimed = self.ledger.claims_of_the_whole(trial.shard, trial.began)
+        deserved = claimed >= trial.max_attempts or trial.max_attempts < self.max_attempts
+        require(deserved, f"{trial.shard.id} is given up after {claimed} deaths")
         self.given_up += 1
         shard = trial.shard
         if self.pair and self.pair <= rows_of([shard]):
@@ -167,7 +168,7 @@ class Cluster:
         if run is not None and run.alive:
             self.kill_run(run)
 
-    # -- the turnstile of a replica
+    # -- which shards run beside each other in a replica
 
     def may_enter(self, replica: Process, trial: Trial, alone: bool) -> bool:
         self.excused(trial)
@@ -192,7 +193,7 @@ class Cluster:
     def excused(self, trial: Trial) -> list[int]:
         """The rows that a try may quarantine, settled once it has read the attempts."""
         if trial.excused is None:
-            trial.excused = self.evidence.excused(trial.shard, trial.began)
+            trial.excused = self.ledger.excused(trial.shard, trial.began)
         return trial.excused
 
     def leave(self, replica: Process, trial: Trial) -> None:
@@ -205,8 +206,8 @@ class Cluster:
     def neighbours_are_innocent(self, replica: Process) -> None:
         """A row killed this replica, which is no cause to blame a row that another shard stands at."""
         for actor in self.actors + self.asleep:
-            if actor.process is replica and actor.trial is not None and actor.trial.stand is not None:
-                actor.trial.stand.left = self.now
+            if actor.process is replica and actor.trial is not None and actor.trial.claim is not None:
+                actor.trial.claim.ended = self.now
 
     def kill(self, process: Process) -> None:
         """End a process; its run, if it still knows it, puts another in its place."""

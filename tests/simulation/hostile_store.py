@@ -1,7 +1,7 @@
-"""The store of a simulated world: strongly consistent, as S3 is, and as forgetful as the schedule wants.
+"""The store of a schedule: strongly consistent, as S3 is.
 
-It applies one operation at a time and remembers what the operation changed. That an answer is lost, or that
-a request arrives long after its sender died, is the schedule's doing: see `world`.
+It applies one operation at a time and remembers what the operation changed. `schedule` decides whether an
+answer is lost, and whether a request arrives long after its sender died.
 """
 
 from typing import Any, NamedTuple

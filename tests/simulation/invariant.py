@@ -7,10 +7,10 @@ At any moment, of the files that can be listed:
 - each part is that of a shard of the plan, under the one name that the shard's part has; its rows are the
   planned ones, each once, and the router table that it names is there with the named content;
 - a row that kills its process is in a part as WORKER_CRASH only, and another row is so only where the
-  schedule gave cause: two processes had taken it up alone, and neither was seen to get past it. Either it
-  was killed there (the machine failed twice in that one place), or it still stood there, which only another
-  run at the same time, or a process that its run believed dead, can do. The store tells no more than that
-  about a process, so no protocol can promise more without asking the process itself;
+  schedule gave cause: two processes had begun to run it alone, and the store had no later marker of either.
+  Such a process was killed at that row (the machine failed there twice), or still runs it, which only a
+  process of another run, or one that its run takes for dead, can do. The store knows no more of a process,
+  so no protocol can promise more without asking the process itself;
 - the _SUCCESS of a plan file is there only if every part of it is, and it names the content of each and no
   other: a job that has one for each of its plan files is complete.
 

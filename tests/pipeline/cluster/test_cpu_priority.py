@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cluster.cpu_priority import giving_way, go_first
+from pipeline.cluster import cpu_priority
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="policies are Linux's")
 
@@ -20,9 +20,9 @@ def policy_of_a_child() -> int:
 
 
 def test_what_is_started_in_the_block_waits_and_what_comes_after_does_not() -> None:
-    with giving_way():
+    with cpu_priority.lowered():
         assert os.sched_getscheduler(0) == policy_of_a_child() == os.SCHED_BATCH
-        with giving_way():
+        with cpu_priority.lowered():
             pass
         assert os.sched_getscheduler(0) == os.SCHED_BATCH
     assert os.sched_getscheduler(0) == policy_of_a_child() == os.SCHED_OTHER
@@ -32,10 +32,10 @@ def test_the_engine_s_thread_does_not_wait_nor_does_what_it_starts() -> None:
     found: list[int] = []
 
     def engine() -> None:
-        go_first()
+        cpu_priority.normal()
         found.extend((os.sched_getscheduler(0), policy_of_a_child()))
 
-    with giving_way():
+    with cpu_priority.lowered():
         thread = threading.Thread(target=engine)
         thread.start()
         thread.join()
@@ -48,9 +48,9 @@ def test_a_thread_that_waits_already_is_left_so() -> None:
 
     def idle() -> None:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        with giving_way():
+        with cpu_priority.lowered():
             policies.append(os.sched_getscheduler(0))
-        go_first()
+        cpu_priority.normal()
         policies.append(os.sched_getscheduler(0))
 
     thread = threading.Thread(target=idle)
@@ -65,9 +65,9 @@ def test_where_it_is_refused_all_stay_equal(number: int, monkeypatch: pytest.Mon
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    with giving_way():
+    with cpu_priority.lowered():
         assert os.sched_getscheduler(0) == os.SCHED_OTHER
-        go_first()
+        cpu_priority.normal()
 
 
 RUNNING = """

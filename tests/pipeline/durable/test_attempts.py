@@ -19,10 +19,10 @@ from pipeline.durable.attempts import (
     read_attempts,
 )
 from pipeline.durable.operations import Create, apply, execute
-from pipeline.durable.try_shard import Enter, Run, TryShard, give_up, try_shard, try_shard_together
+from pipeline.durable.try_shard import Enter, Run, TryShard, give_up, try_shard, try_shard_deterministic
 from pipeline.errors import JobError
 from pipeline.shards.shard import Shard
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 
 SHARD = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 8, 0, 80)
 
@@ -90,7 +90,7 @@ def die_until_done(
             if isinstance(step, Run):
                 if poison.intersection(step.rows) or len(step.rows) >= heavy:
                     break
-                ran = set(step.rows) if way is try_shard_together else ran | set(step.rows)
+                ran = set(step.rows) if way is try_shard_deterministic else ran | set(step.rows)
             elif hasattr(step, "data"):
                 markers[step.path] = step.data
                 answer = True
@@ -99,7 +99,7 @@ def die_until_done(
     raise AssertionError("the shard never ends")
 
 
-WAYS = st.sampled_from([try_shard, try_shard_together])
+WAYS = st.sampled_from([try_shard, try_shard_deterministic])
 
 
 @given(st.data(), st.integers(1, 300), st.integers(1, 6), WAYS)
@@ -130,7 +130,7 @@ def test_rows_that_kill_together_only_are_published_in_pieces_or_given_up(
     assert bad == set()
     assert ran == set(range(rows))
     with pytest.raises(JobError, match=r"raise errors\.max_attempts"):
-        die_until_done(rows, set(), max_attempts, try_shard_together, heavy=rows)
+        die_until_done(rows, set(), max_attempts, try_shard_deterministic, heavy=rows)
 
 
 def test_a_process_is_blamed_for_its_last_attempt_only() -> None:
@@ -145,7 +145,7 @@ def test_a_row_that_died_beside_others_is_not_blamed() -> None:
 
 
 def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     first, second = beside(8, "a"), beside(8, "b")
     assert execute(count_attempt(SHARD, first, 0), store) == 1
     assert execute(count_attempt(SHARD, second, 0), store) == 2, "another run had taken 0 meanwhile"
@@ -153,7 +153,7 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
     assert json.loads(store.read(marker_path(SHARD, 1)))["process"] == "b"
 
 
-@pytest.mark.parametrize("way", [try_shard, try_shard_together])
+@pytest.mark.parametrize("way", [try_shard, try_shard_deterministic])
 def test_a_broken_machine_is_not_taken_for_bad_rows_and_the_job_goes_on_once_it_is_mended(
     way: TryShard,
 ) -> None:
@@ -168,7 +168,7 @@ def test_a_broken_machine_is_not_taken_for_bad_rows_and_the_job_goes_on_once_it_
     assert die_until_done(12, set(), 1, way, markers=left) == (0, set(), set(range(12)))
 
 
-@pytest.mark.parametrize("way", [try_shard, try_shard_together])
+@pytest.mark.parametrize("way", [try_shard, try_shard_deterministic])
 def test_more_bad_rows_than_are_likely_are_all_found_if_the_user_says_so(way: TryShard) -> None:
     markers: dict[str, bytes] = {}
     with pytest.raises(JobError, match=r"raise errors\.max_crashed_rows"):
@@ -179,7 +179,7 @@ def test_more_bad_rows_than_are_likely_are_all_found_if_the_user_says_so(way: Tr
 
 @pytest.mark.parametrize("late", [True, False])
 def test_a_try_that_is_given_up_while_it_is_noted_is_no_death(tmp_path: Path, late: bool) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     steps, answer = try_shard(SHARD, "p", 3), None
     while not isinstance(step := steps.send(answer), Create):
         answer = False if isinstance(step, Enter) else apply(step, store)

@@ -13,6 +13,7 @@ from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError, JobError
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 
 
@@ -44,7 +45,7 @@ PLAN_BYTES = THE_PLAN.to_parquet()
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "out")
+    return open_store(tmp_path / "out")
 
 
 def test_the_first_plan_wins(store: Store) -> None:

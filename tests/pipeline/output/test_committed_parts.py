@@ -1,7 +1,6 @@
 """What stands beside the rows is the sum of the committed parts, and of nothing else."""
 
 import hashlib
-import io
 import multiprocessing
 import threading
 import time
@@ -9,24 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 
 from model.requests.row_routing import RowRouting
 from pipeline.durable.job_spec import spec_bytes
 from pipeline.durable.job_start import SPEC
-from pipeline.output.committed_parts import read_parts, write_router_tables
-from pipeline.output.publish import Publishing, read_footer
+from pipeline.output.committed_parts import read_parts
+from pipeline.output.part_file import read_footer
+from pipeline.output.publish import Publishing
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import (
-    experts_table,
-    layers_table,
-    pairs_table,
     to_parquet,
 )
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from pipeline.tasks.generate import Generate, GenerationSection
 
@@ -61,26 +58,21 @@ def shards(make_routing: MakeRouting) -> list[Routed]:
     return [[("ab"[i % 2], make_routing(dice)) for i in range(4)] for _ in range(3)]
 
 
-def test_tables_are_the_sums_of_all_parts_in_any_order(place: str, shards: list[Routed]) -> None:
-    store = Store.open(place)
+def test_the_sums_are_over_all_parts_in_any_order(place: str, shards: list[Routed]) -> None:
+    store = open_store(place)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     parts = read_parts(store, paths[::-1], hashed=True)
     assert parts.summary.prompt_tokens == 12 + 8 + 4
     assert parts.sha256 == {path: hashlib.sha256(store.read(path)).hexdigest() for path in paths}
-    experts = write_router_tables(store, parts.router)
     whole = sum_by_group(row for routed in shards for row in routed)
-    for name, table in (
-        ("experts", experts_table(whole)),
-        ("pairs", pairs_table(whole)),
-        ("layers", layers_table(whole)),
-    ):
-        written = pd.read_parquet(io.BytesIO(store.read(f"router/{name}.parquet")))
-        pd.testing.assert_frame_equal(written, table.to_pandas(), check_dtype=False)
-    pd.testing.assert_frame_equal(experts, experts_table(whole).to_pandas())
+    assert parts.router.keys() == whole.keys() == {"a", "b"}
+    for group, counts in whole.items():
+        for name, values in counts.items():
+            np.testing.assert_array_equal(parts.router[group][name], values)
 
 
 def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     path = publish(store, 0, shards[0])
     assert publish(store, 0, shards[1]) == path  # an attempt that came too late
     assert len(store.list("_job/router")) == 2
@@ -89,7 +81,7 @@ def test_tables_that_no_part_names_do_not_count(tmp_path: Path, shards: list[Rou
 
 
 def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
     parts = read_parts(store, paths[1:2], hashed=False)
     assert parts.summary.rows == 4
@@ -99,7 +91,7 @@ def test_only_the_parts_that_are_asked_for_count(tmp_path: Path, shards: list[Ro
 def test_a_part_whose_hash_is_known_is_not_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     paths = [publish(store, ordinal, None) for ordinal in range(3)]
     hashes = {path: hashlib.sha256(store.read(path)).hexdigest() for path in paths}
     known = {paths[0]: hashes[paths[0]], paths[1]: None}  # another attempt was the first to commit the latter
@@ -110,19 +102,8 @@ def test_a_part_whose_hash_is_known_is_not_read_whole(
     assert sorted(read) == paths[1:]
 
 
-def test_writing_again_gives_the_same_bytes(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
-    paths = [publish(store, ordinal, routed) for ordinal, routed in enumerate(shards)]
-    written = []
-    for order in (paths, paths[::-1]):
-        write_router_tables(store, read_parts(store, order, hashed=True).router)
-        written.append([store.read(path) for path in store.list("router")])
-    assert written[0] == written[1]
-    assert len(written[0]) == 3
-
-
 def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) -> None:
-    store = Store.open(tmp_path)
+    store = open_store(tmp_path)
     path = publish(store, 0, shards[0])
     with store.open_file(path) as part:
         _, table = read_footer(part)
@@ -132,17 +113,16 @@ def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) 
         read_parts(store, [path], hashed=True)
 
 
-def test_a_job_that_routed_nothing_has_no_tables(tmp_path: Path) -> None:
-    store = Store.open(tmp_path)
+def test_parts_without_router_tables_add_nothing_to_the_sums(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
     parts = read_parts(store, [publish(store, 0, None), publish(store, 1, [])], hashed=False)
     assert (parts.summary.rows, parts.sha256) == (8, {})
-    assert write_router_tables(store, parts.router) is None
-    assert store.list("router") == []
+    assert parts.router == {}
     assert read_parts(store, [], hashed=True).summary.rows == 0
 
 
 def test_a_read_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, answered = Store.open(tmp_path), threading.Event()
+    store, answered = open_store(tmp_path), threading.Event()
     path = publish(store, 0, None)
     before = set(threading.enumerate())
     with monkeypatch.context() as inside:

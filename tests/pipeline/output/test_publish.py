@@ -14,10 +14,12 @@ import pytest
 from pipeline.durable.job_spec import spec_bytes
 from pipeline.durable.job_start import SPEC
 from pipeline.errors import ConfigError, JobError
-from pipeline.output.publish import Publishing, read_footer
+from pipeline.output.part_file import read_footer
+from pipeline.output.publish import Publishing
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from pipeline.tasks.label import Label, LabelSection
 
@@ -91,7 +93,7 @@ def test_known_labels_may_be_numbers() -> None:
 
 @pytest.mark.parametrize("router", [ROUTER, None])
 def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     [published] = publishing(store)(finished(router)).to_pylist()
     summary = ShardSummary(**json.loads(published["summary"]))
     assert summary == ShardSummary.of(rows_table(), TASK.known_and_right(rows_table()))
@@ -109,14 +111,14 @@ def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -
 
 
 def test_a_part_holds_the_rows_and_no_column_of_the_machinery(place: str) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     [published] = publishing(store)(finished()).to_pylist()
     part = pq.read_table(io.BytesIO(store.read(published["path"])))
     assert part.replace_schema_metadata(None).equals(rows_table())
 
 
 def test_a_second_attempt_changes_nothing(place: str) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     [first] = publishing(store)(finished()).to_pylist()
     before = store.read(first["path"])
     [second] = publishing(store)(finished(b"of another attempt")).to_pylist()
@@ -130,14 +132,14 @@ def test_a_second_attempt_changes_nothing(place: str) -> None:
 
 
 def test_a_block_of_two_shards_is_not_published(place: str) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     with pytest.raises(RuntimeError, match="a block of 2 shards came"):
         publishing(store)(pa.concat_tables([finished(), finished()]))
     assert store.list("generations") == []
 
 
 def test_a_folder_in_which_the_job_did_not_begin_is_left_alone(place: str) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     with pytest.raises(JobError, match="does not find the job there"):
         Publishing(store, TASK, JOB)(finished())
     store.create(SPEC, spec_bytes(JOB | {"config": {"job": "another"}}))
@@ -147,7 +149,7 @@ def test_a_folder_in_which_the_job_did_not_begin_is_left_alone(place: str) -> No
 
 
 def test_pandas_reads_a_folder_of_parts(tmp_path: Any) -> None:
-    publish = pickle.loads(pickle.dumps(publishing(Store.open(tmp_path))))
+    publish = pickle.loads(pickle.dumps(publishing(open_store(tmp_path))))
     for ordinal in range(3):
         publish(finished(ordinal=ordinal))
     assert len(pd.read_parquet(tmp_path / "generations")) == 3 * len(ROWS)

@@ -12,7 +12,8 @@ from pipeline.config.job import JobConfig
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.job import check_job
 from pipeline.run import run
-from pipeline.storage.store import LocalStore, Store
+from pipeline.storage.local_store import LocalStore
+from pipeline.storage.open_store import open_store
 from tests.many_shards import folder
 from tests.random_prompts import random_prompts
 
@@ -20,7 +21,7 @@ from tests.random_prompts import random_prompts
 def test_groups_that_were_merged_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder.fill(tmp_path, shards=3, missing=0, groups=[f"customer {number}" for number in range(600)])
     job = check_job(folder.make_config(tmp_path))
-    report, _ = write_report(job, Store.open(job.config.output.path), "done", [], 1.0)
+    report, _ = write_report(job, open_store(job.config.output.path), "done", [], 1.0)
     assert report.groups_merged
     assert "name the 256 largest groups; all others are counted as (other)" in caplog.text
     assert b"the others together as (other)" in (tmp_path / "out/report.html").read_bytes()
@@ -34,7 +35,7 @@ def test_with_no_time_left_only_what_is_known_is_told(
 ) -> None:
     folder.fill(tmp_path, shards=50, missing=2)
     job = check_job(folder.make_config(tmp_path))
-    store, out = Store.open(job.config.output.path), tmp_path / "out"
+    store, out = open_store(job.config.output.path), tmp_path / "out"
     write_report(job, store, "interrupted", [], 1.0)
     whole = json.loads((out / "report.json").read_bytes())
     assert (whole["rows"], whole["rows_by_status"]) == (48, {"ok": 48, "error": 0})
@@ -107,6 +108,6 @@ def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
 
     monkeypatch.setattr("pipeline.output.write_report.write_report", fail)
     config = make_config([{"ids": [1]}])
-    report_interrupted(check_job(config), Store.open(config.output.path), [], 1.0)
+    report_interrupted(check_job(config), open_store(config.output.path), [], 1.0)
     assert f"no report was written: {told}" in caplog.text
     assert "secret" not in caplog.text

@@ -1,17 +1,8 @@
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from model.engine import Engine
 from pipeline.config.job import JobConfig
-from pipeline.durable.operations import execute
-from pipeline.errors import JobError
-from pipeline.preflight.fixed_sizes import MACHINE, require_same_machine
 from pipeline.preflight.job import check_job
-from pipeline.storage.store import Store
 
 MakeConfig = Callable[..., JobConfig]
 
@@ -30,15 +21,3 @@ def test_sizes_follow_from_the_job_alone_and_belong_to_it(make_config: MakeConfi
     free = check_job(make_config([]))
     assert free.config.engine.kv_cache_tokens == "auto"
     assert free.spec == check_job(make_config([], engine=given)).spec
-
-
-def test_another_kind_of_machine_is_refused(tmp_path: Path, checkpoint: Any) -> None:
-    engine, store = Engine.load(checkpoint.folder, threads=1), Store.open(tmp_path)
-    for _ in range(2):
-        execute(require_same_machine(engine), store)
-    machine = json.loads(store.read(MACHINE))
-    assert machine["dtype"] == "float32"
-    assert machine["torch"]
-    (tmp_path / MACHINE).write_text(json.dumps(machine | {"device": "an older CPU"}))
-    with pytest.raises(JobError, match="device: was an older CPU, is"):
-        execute(require_same_machine(engine), store)

@@ -33,10 +33,10 @@ def test_the_batch_stays_full_over_twenty_small_shards(tmp_path: Path) -> None:
     thread = EngineThread(lambda: engine, Watchdog(60.0))
 
     async def run() -> int:
-        gate = asyncio.Semaphore(IN_FLIGHT)
+        limit = asyncio.Semaphore(IN_FLIGHT)
 
         async def shard(number: int) -> int:
-            async with gate:
+            async with limit:
                 rows = range(number * ROWS, (number + 1) * ROWS)
                 requests = [
                     Request(

@@ -144,7 +144,7 @@ def test_parquet_shards_are_row_groups_or_slices_of_large_ones(tmp_path: Path) -
 def test_jobs_have_no_shard_in_common(tmp_path: Path) -> None:
     write(tmp_path / "a.jsonl", lines(25))
     one, other = (
-        {shard.id for shard in make_plan(section(str(tmp_path), shard_rows=10), job=job).shards}
+        {shard.id for shard in make_plan(section(str(tmp_path), shard_rows=10), job_digest=job).shards}
         for job in ("one", "other")
     )
     assert len(one) == len(other) == 3

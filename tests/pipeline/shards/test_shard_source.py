@@ -16,7 +16,7 @@ import ray
 from ray import cloudpickle
 from ray.data import DataContext, Dataset, ReadTask, TaskPoolStrategy
 
-from pipeline.cluster.ray_data_settings import configure_for_shards
+from pipeline.cluster.ray_data_settings import configure_ray_data
 from pipeline.cluster.resources import NAMING_OPTIONS, TASK_OPTIONS
 from pipeline.shards.carried_shard import named_shard
 from pipeline.shards.shard import Shard
@@ -41,7 +41,7 @@ def named(source: ShardNames) -> Dataset:
     names = ray.data.read_datasource(
         source, override_num_blocks=source.tasks, compute=ONE, ray_remote_args=NAMING_OPTIONS
     )
-    configure_for_shards(names.context)
+    configure_ray_data(names.context)
     return names
 
 

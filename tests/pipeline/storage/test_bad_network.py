@@ -27,6 +27,7 @@ from pipeline.shards.make_plan import make_plan
 from pipeline.shards.read_shard import read_shard, records
 from pipeline.storage.amazon import AmazonFileSystem
 from pipeline.storage.google import GoogleFileSystem
+from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from tests.pipeline.storage.bad_network import FATES, BadNetwork, Fate, seeded
 
@@ -50,7 +51,7 @@ class Server:
             patch.setenv(self.variable, network.url)
             self.client.clear_instance_cache()  # it remembers where the server was
             try:
-                yield Store.open(self.url), network
+                yield open_store(self.url), network
             finally:
                 self.client.clear_instance_cache()
 
@@ -129,7 +130,7 @@ def test_input_is_planned_and_read_through_a_bad_network(server: Server) -> None
     pq.write_table(pa.Table.from_pylist(rows), buffer, row_group_size=10)
     files = {"a.jsonl": lines, "b.jsonl.gz": gzip.compress(lines), "c.parquet": buffer.getvalue()}
     for path, data in files.items():
-        Store.open(server.url).create(f"in/{path}", data)
+        open_store(server.url).create(f"in/{path}", data)
     with server.behind(seeded(5, 0.3)) as (_, network):
         section = InputSection(path=[f"{server.url}/in"], prompt={"column": "text"}, shard_rows=25)
         tables = [read_shard(shard, ["text"]) for shard in make_plan(section).shards]

@@ -15,7 +15,7 @@ import pytest
 from pipeline.errors import Interrupted
 from pipeline.run import run
 from pipeline.supervision.graceful_stop import stopping_on_signals
-from pipeline.supervision.in_flight import UnderWay
+from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import stopping_at_once
 from tests.many_shards.folder import fill, make_config
 
@@ -54,7 +54,7 @@ def test_what_ray_does_on_sigterm_is_an_interruption_too() -> None:
         connected()
 
 
-class NothingUnderWay(UnderWay):
+class NothingInFlight(InFlightShards):
     def __init__(self) -> None:
         pass
 
@@ -76,7 +76,7 @@ def test_an_interruption_that_python_drops_is_raised_again(monkeypatch: pytest.M
                 raise
 
     def interrupted_twice() -> None:
-        with stopping_on_signals(NothingUnderWay()):
+        with stopping_on_signals(NothingInFlight()):
             Deleted()
             assert len(dropped) == 1
             time.sleep(10)

@@ -1,4 +1,4 @@
-"""Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the nursery forks that.
+"""Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the fork server forks it.
 
 Workers with a runtime environment, those of submitted jobs, are left to Ray's own.
 """
@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 
 CONTEXT = "--serialized-runtime-env-context="
-NURSERY = "TESTS_NURSERY"  # the path of its socket
+SOCKET_VARIABLE = "TESTS_FORK_SERVER"  # the path of its socket
 
 
 def ask(argv: list[str], environment: dict[str, str], outputs: tuple[int, int], wait: bool) -> socket.socket:
-    """Have the nursery run `argv`; with `wait`, its id and later its exit code can be read, a line each."""
+    """Have the fork server run `argv`.
+
+    With `wait`, the process id and later the exit code can be read from the connection, a line each.
+    """
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(environment[NURSERY])
+    connection.connect(environment[SOCKET_VARIABLE])
     socket.send_fds(connection, [b"."], outputs)
     connection.sendall(json.dumps({"argv": argv, "environment": environment, "wait": wait}).encode())
     connection.shutdown(socket.SHUT_WR)

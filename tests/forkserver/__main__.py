@@ -1,4 +1,4 @@
-"""python -m tests.nursery SOCKET: forks Ray's workers, and drivers of jobs.
+"""python -m tests.forkserver SOCKET: forks Ray's workers, and drivers of jobs.
 
 Most of the time in which such a process starts goes into importing torch, pandas and Ray. Forked from one
 that has imported them it is the same process, running the same code, a tenth of the time later.

@@ -1,11 +1,14 @@
-"""python -m tests.nursery.forking MODULE ARGUMENTS: runs a module; a Ray that it starts forks its workers."""
+"""python -m tests.forkserver.forking MODULE ARGUMENTS
+
+Runs a module; if the module starts Ray, the fork server forks Ray's workers.
+"""
 
 import runpy
 import sys
 
 import ray
 
-from tests.nursery.nursery import LAUNCHER
+from tests.forkserver.fork_server import LAUNCHER
 
 if __name__ == "__main__":
     ray._private.ray_constants.SETUP_WORKER_FILENAME = LAUNCHER

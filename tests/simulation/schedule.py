@@ -11,8 +11,8 @@ from pipeline.durable.operations import Create, List
 from pipeline.durable.try_shard import Enter, Run
 from pipeline.errors import JobError
 from tests.simulation.actors import Actor, Process, late
+from tests.simulation.blame_ledger import FOLDER as ATTEMPTS
 from tests.simulation.cluster import Cluster
-from tests.simulation.evidence import FOLDER as ATTEMPTS
 from tests.simulation.hostile_store import HostileStore, Operation
 from tests.simulation.invariant import Reader, ViolationError, most_deaths, require, rows_of
 from tests.simulation.small_jobs import JOBS
@@ -22,7 +22,7 @@ HAZARDS = (0.0, 0.02, 0.05, 0.1, 0.2)  # chance of a disturbance at a step
 MOST_STEPS = 10_000  # of a schedule: far more than any needs
 
 
-class World:
+class Schedule:
     def __init__(self, seed: int, trace: list[str] | None = None) -> None:
         dice = random.Random(seed)
         self.chance = dice.random
@@ -35,20 +35,20 @@ class World:
         self.hazard = HAZARDS[int(self.chance() * len(HAZARDS))]
         self.disturbances_left = int(self.chance() * 16)
         self.store = HostileStore()
-        self.together = self.chance() < 0.3
-        self.pair = self.job.pair(self.chance) if self.together and self.chance() < 0.2 else set()
-        self.cluster = Cluster(dice, self.max_attempts, self.poison, self.together, self.pair)
+        self.deterministic = self.chance() < 0.3
+        self.pair = self.job.pair(self.chance) if self.deterministic and self.chance() < 0.2 else set()
+        self.cluster = Cluster(dice, self.max_attempts, self.poison, self.deterministic, self.pair)
         self.cluster.trace = trace
         self.cluster.extending = extending
-        self.reader = Reader(self.store, self.poison, self.cluster.evidence.had_cause)
+        self.reader = Reader(self.store, self.poison, self.cluster.ledger.had_cause)
         self.tally = Tally(schedules=1, poison_rows=len(self.poison))
 
     def play(self) -> Tally:
         """Go through the schedule; ViolationError if the reader was let down."""
         cluster = self.cluster
         cluster.note(
-            "world",
-            f"poison {self.poison}, pair {self.pair}, together {self.together}, "
+            "schedule",
+            f"poison {self.poison}, pair {self.pair}, deterministic {self.deterministic}, "
             f"max_attempts {self.max_attempts}, hazard {self.hazard}",
         )
         calm = self.hazard == 0
@@ -64,7 +64,7 @@ class World:
         self.hazard = 0.0
         if self.chance() < 0.5:  # else what is late comes while the last run is at work
             self._go_on(until_all_is_quiet=True)
-        cluster.note("world", "is calm for the last run")
+        cluster.note("schedule", "is calm for the last run")
         cluster.hasty = 0.0
         self._last_run()
         self.tally.steps = cluster.now
@@ -142,7 +142,7 @@ class World:
             if type(step) is Create and actor.trial is not None and step.path.startswith(ATTEMPTS):
                 assert actor.process is not None
                 trial = actor.trial
-                trial.next_stand = self.cluster.evidence.takes_up(actor.process, trial.shard, step)
+                trial.next_claim = self.cluster.ledger.claim(actor.process, trial.shard, step)
         if type(step) is Enter:
             self._enter(actor, step)
         elif type(step) is Run:
@@ -158,9 +158,9 @@ class World:
             return
         trial = actor.trial
         if trial is not None and self.store.change is not None:  # now the store knows how far it is
-            if trial.stand is not None and trial.stand is not trial.next_stand:
-                trial.stand.left = self.cluster.now
-            trial.stand = trial.next_stand
+            if trial.claim is not None and trial.claim is not trial.next_claim:
+                trial.claim.ended = self.cluster.now
+            trial.claim = trial.next_claim
         if self.cluster.trace is not None:
             self._note(actor, f"{_text(operation)} -> {_text(actor.result)}")
         if self.store.change is not None:
@@ -194,7 +194,7 @@ class World:
             self._kill(actor, actor.process, f"while it runs {rows} of {shard.id}")
         else:
             self._note(actor, f"runs rows {rows} of {shard.id}")
-            if self.together:
+            if self.deterministic:
                 said = f"with rows {rows}, {actor.process.inside} inside"
             else:
                 said = f"by {actor.process.name}"

@@ -12,7 +12,7 @@ from pipeline.durable.try_shard import Try
 from pipeline.shards.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
-try_shard_together = trying.try_shard_together
+try_shard_deterministic = trying.try_shard_deterministic
 
 
 @mutant
@@ -28,9 +28,9 @@ def pieces_are_published(patch: pytest.MonkeyPatch) -> None:
             pieces += run
             return (yield step)
 
-        return rewritten(try_shard_together(shard, process, max_attempts), skip_the_whole)
+        return rewritten(try_shard_deterministic(shard, process, max_attempts), skip_the_whole)
 
-    patch.setattr(trying, "try_shard_together", broken)
+    patch.setattr(trying, "try_shard_deterministic", broken)
 
 
 @mutant
@@ -39,7 +39,9 @@ def a_shard_that_should_run_alone_runs_beside_others(patch: pytest.MonkeyPatch) 
         return (yield trying.Enter(alone=False) if isinstance(step, trying.Enter) else step)
 
     patch.setattr(
-        trying, "try_shard_together", lambda *given: rewritten(try_shard_together(*given), enter_beside)
+        trying,
+        "try_shard_deterministic",
+        lambda *given: rewritten(try_shard_deterministic(*given), enter_beside),
     )
 
 

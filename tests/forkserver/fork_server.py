@@ -1,4 +1,4 @@
-"""A nursery that runs, for as long as tests need it."""
+"""Starts the fork server of `tests.forkserver` and ends it."""
 
 import os
 import subprocess
@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.nursery.launcher import NURSERY
+from tests.forkserver.launcher import SOCKET_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = str(Path(__file__).with_name("launcher.py"))  # in the place of Ray's SETUP_WORKER_FILENAME
-FORKING = "tests.nursery.forking"
+FORKING = "tests.forkserver.forking"
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a process with threads can't be forked
     "OPENBLAS_NUM_THREADS": "1",
@@ -19,24 +19,24 @@ ENVIRONMENT = {
 }
 
 
-class Nursery:
+class ForkServer:
     def __init__(self, socket: Path, auth: Mapping[str, str]) -> None:
         """`auth` is what Ray reads while it is imported; `environment`, what raylets must have in theirs."""
-        self.environment: Mapping[str, str] = {**ENVIRONMENT, **auth, NURSERY: str(socket)}
-        command = [sys.executable, "-m", "tests.nursery", str(socket)]
+        self.environment: Mapping[str, str] = {**ENVIRONMENT, **auth, SOCKET_VARIABLE: str(socket)}
+        command = [sys.executable, "-m", "tests.forkserver", str(socket)]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=os.environ | self.environment, stdout=subprocess.DEVNULL
         )
         self.pid = self._process.pid
         while not socket.exists():
-            assert self._process.poll() is None, "the nursery ended"
+            assert self._process.poll() is None, "the fork server ended"
             time.sleep(0.05)
 
     def close(self) -> None:
         self._process.kill()
         self._process.wait()
 
-    def __enter__(self) -> "Nursery":
+    def __enter__(self) -> "ForkServer":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,6 +1,5 @@
 """Long lists, which object stores give in many answers."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from pipeline.errors import ConfigError
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.storage.amazon import AmazonFileSystem
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from tests.pipeline.storage.bad_network import BadNetwork, seeded
 
 CUTS = ("a", "part-1", "part-15", "part-3", "part-9", "z")
@@ -28,7 +27,7 @@ def _few_names_in_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("cuts", [(), ("part-2",), CUTS])
 def test_a_list_has_every_name_once(place: str, cuts: tuple[str, ...]) -> None:
-    store = Store.open(place)
+    store = open_store(place)
     for name in NAMES:
         store.create(f"parts/{name}", b"1")
     store.create("parts/part-2/deeper", b"1")
@@ -38,40 +37,7 @@ def test_a_list_has_every_name_once(place: str, cuts: tuple[str, ...]) -> None:
 
 
 def test_a_bucket_that_is_not_there_has_no_files(s3_endpoint: str) -> None:
-    assert Store.open("s3://no-such-bucket/out").list("parts", CUTS) == []
-
-
-class InNoOrder:
-    """Lists in no order, as S3 Express does, and heeds no bounds."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, str]] = []
-
-    async def __call__(self, method: str, **asked: str) -> dict[str, Any]:
-        self.asked.append(asked)
-        names, more = (("z", "b"), False) if "ContinuationToken" in asked else (("c", "a"), True)
-        contents = [{"Key": f"out/parts/{name}"} for name in names]
-        return {"IsTruncated": more, "NextContinuationToken": "token", "Contents": contents}
-
-
-@pytest.mark.parametrize("cuts", [("b",), ("zz",), ("A",)])
-def test_where_names_have_no_order_none_is_lost_or_doubled(
-    s3_endpoint: str, cuts: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = InNoOrder()
-    monkeypatch.setattr(AmazonFileSystem, "_call_s3", staticmethod(server))
-    assert Store.open("s3://bucket/out").list("parts", cuts) == [f"parts/{name}" for name in "abcz"]
-    assert "StartAfter" not in server.asked[-1]
-
-
-def test_dates_are_read_as_botocore_reads_them(s3_url: str) -> None:
-    store = Store.open(s3_url)
-    store.create("a", b"1")
-    fs: Any = store._fs  # type: ignore[attr-defined]
-    [listed], found = fs.ls(store._path, detail=True), fs.info(f"{store._path}/a")  # type: ignore[attr-defined]
-    assert isinstance(listed["LastModified"], datetime)
-    assert listed["LastModified"].replace(microsecond=0) == found["LastModified"]  # in ISO's and HTTP's words
-    assert abs((datetime.now(UTC) - found["LastModified"]).total_seconds()) < 60
+    assert open_store("s3://no-such-bucket/out").list("parts", CUTS) == []
 
 
 SHARDS = [Shard(n, f"{n:016x}", "/a", "a", "etag", "jsonl", n, 1, n, n + 1) for n in range(12)]
@@ -82,7 +48,7 @@ def test_what_is_missing_is_found_in_ranges(
     kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.durable.commit, "_BETWEEN_CUTS", 5)
-    plan, store = Plan(SHARDS, ()), Store.open(request.getfixturevalue(f"{kind}_url"))
+    plan, store = Plan(SHARDS, ()), open_store(request.getfixturevalue(f"{kind}_url"))
     assert execute(remaining(plan), store) == SHARDS
     for shard in SHARDS:
         if shard.ordinal not in (0, 5, 11):
@@ -96,13 +62,13 @@ def test_what_is_missing_is_found_in_ranges(
 def test_a_list_in_ranges_comes_through_a_bad_network(
     s3_url: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store.open(s3_url)
+    store = open_store(s3_url)
     for name in NAMES:
         store.create(f"parts/{name}", b"1")
     with BadNetwork(s3_endpoint, seeded(3, 0.2)) as network:
         monkeypatch.setenv("AWS_ENDPOINT_URL", network.url)
         AmazonFileSystem.clear_instance_cache()
-        assert Store.open(s3_url).list("parts", CUTS) == sorted(f"parts/{name}" for name in NAMES)
+        assert open_store(s3_url).list("parts", CUTS) == sorted(f"parts/{name}" for name in NAMES)
         assert sum(network.met.values()) - network.met["None"] > 0
     AmazonFileSystem.clear_instance_cache()
 

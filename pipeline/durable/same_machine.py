@@ -1,0 +1,29 @@
+"""With `engine.deterministic: shard`, all replicas of all runs of a job compute on machines of one kind.
+
+_job/machine.json         the kind of machine that the job's first replica ran on
+"""
+
+import json
+
+from pipeline.durable.operations import Create, Read, Steps
+from pipeline.errors import JobError
+
+MACHINE = "_job/machine.json"
+
+
+def require_same_machine(ours: dict[str, str]) -> Steps[None]:
+    """`ours` describes this machine; JobError if the job's first replica ran on another kind of machine."""
+    if (yield Create(MACHINE, json.dumps(ours, indent=1).encode() + b"\n")):
+        return
+    theirs = json.loads((yield Read(MACHINE)))
+    differences = [
+        f"{key}: was {theirs.get(key)}, is {ours.get(key)}"
+        for key in sorted(theirs | ours)
+        if theirs.get(key) != ours.get(key)
+    ]
+    if differences:
+        raise JobError(
+            "engine.deterministic: this job's rows were begun on another kind of machine ("
+            + "; ".join(differences)
+            + "), which gives other bytes; use machines of that kind, or none with an output.path of its own"
+        )

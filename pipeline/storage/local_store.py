@@ -1,0 +1,100 @@
+"""A store in a local folder, where a hard link is the atomic create."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from pipeline.errors import ConfigError
+from pipeline.storage.store import Store, require_one_winner
+
+
+class LocalStore(Store):
+    """Writes to `_job/tmp`, which no reader lists, then links to the final name: a link never overwrites."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(os.path.abspath(os.path.expanduser(root)))
+
+    def create(self, path: str, data: bytes) -> bool:
+        target = self._target(path)
+        temporary = self._write_temporary(data)
+        try:
+            os.link(temporary, target)
+            created = True
+        except FileExistsError:
+            created = False
+        finally:
+            temporary.unlink()
+        _sync_folder(target.parent)  # on False too: the caller then relies on the file
+        return created
+
+    def replace(self, path: str, data: bytes) -> None:
+        target = self._target(path)
+        os.replace(self._write_temporary(data), target)
+        _sync_folder(target.parent)
+
+    def read(self, path: str) -> bytes:
+        return Path(self.root, path).read_bytes()
+
+    def open_file(self, path: str) -> BinaryIO:
+        return open(Path(self.root, path), "rb")
+
+    def exists(self, path: str) -> bool:
+        return Path(self.root, path).is_file()
+
+    def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
+        try:
+            with os.scandir(Path(self.root, folder)) as entries:
+                return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
+        except FileNotFoundError:
+            return []
+
+    def probe(self) -> None:
+        path = f"_job/probe-{uuid.uuid4().hex}"
+        try:
+            answers = self.create(path, b"mixtray"), self.create(path, b"mixtray")
+            os.unlink(Path(self.root, path))
+        except OSError as error:
+            raise ConfigError(
+                f"output.path: {self.root}: cannot create files with hard links here "
+                f"({error.strerror or error}); choose a folder on a local or NFS disk you can write to"
+            ) from error
+        require_one_winner(self, answers)
+
+    def _target(self, path: str) -> Path:
+        target = Path(self.root, path)
+        _make_folder(target.parent)
+        return target
+
+    def _write_temporary(self, data: bytes) -> Path:
+        folder = Path(self.root, "_job/tmp")
+        _make_folder(folder)
+        temporary = folder / uuid.uuid4().hex
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        return temporary
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,84 @@
+"""A store that fsspec reaches (S3, GCS), where a conditional put is the atomic create."""
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from pipeline.errors import ConfigError
+from pipeline.storage.retries import describe, open_with_retries, with_retries
+from pipeline.storage.store import Store, require_one_winner
+from pipeline.storage.urls import filesystem
+
+# fsspec's memory:// checks for the file and then writes it; a lock makes the two one step.
+_memory_lock = threading.Lock()
+
+
+class ObjectStore(Store):
+    """Every request is retried until `pipeline.storage.retries` gives up."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root.rstrip("/"))
+        self._fs, self._path = filesystem(self.root)
+        self._in_memory = root.startswith("memory://")
+
+    def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
+        return ObjectStore, (self.root,)
+
+    def create(self, path: str, data: bytes) -> bool:
+        def put() -> bool:
+            with _memory_lock if self._in_memory else contextlib.nullcontext():
+                self._fs.pipe_file(self._full(path), data, mode="create")
+            return True
+
+        try:
+            return with_retries(put, self.url(path))
+        except FileExistsError:
+            return False
+
+    def replace(self, path: str, data: bytes) -> None:
+        with_retries(lambda: self._fs.pipe_file(self._full(path), data), self.url(path))
+
+    def read(self, path: str) -> bytes:
+        return bytes(with_retries(lambda: self._fs.cat_file(self._full(path)), self.url(path)))
+
+    def open_file(self, path: str) -> BinaryIO:
+        return open_with_retries(self._fs, self._full(path), self.url(path))
+
+    def exists(self, path: str) -> bool:
+        try:
+            info = with_retries(lambda: self._fs.info(self._full(path)), self.url(path))
+        except FileNotFoundError:
+            return False
+        return bool(info["type"] == "file")
+
+    def list(self, folder: str, cuts: Sequence[str] = ()) -> list[str]:
+        try:
+            names = with_retries(lambda: self._names(self._full(folder), cuts), self.url(folder))
+        except FileNotFoundError:
+            return []
+        return sorted(f"{folder}/{name}" for name in names)
+
+    def probe(self) -> None:
+        # One fixed name, since a job may not be permitted to delete. Only the second answer counts.
+        try:
+            answers = self.create("_job/probe", b"mixtray"), self.create("_job/probe", b"mixtray")
+        except Exception as error:
+            raise ConfigError(
+                f"output.path: {self.url()}: cannot write there ({describe(error)}); "
+                "check that the bucket exists and that the credentials may put and list"
+            ) from None
+        require_one_winner(self, (True, answers[1]))
+
+    def _names(self, folder: str, cuts: Sequence[str]) -> Sequence[str]:
+        names: Sequence[str]
+        if self._in_memory:
+            entries = self._fs.ls(folder, detail=True)
+            names = [PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "file"]
+        else:
+            names = self._fs.names(folder, cuts)
+        return names
+
+    def _full(self, path: str) -> str:
+        return f"{self._path}/{path}"
