@@ -150,4 +150,4 @@ def test_what_was_measured_is_shown_when_the_bench_is_stopped(
     done = CliRunner().invoke(app, bench)
     assert done.exit_code != 0
     assert "uniform: 2 rows" in done.stdout
-    assert "\nmixtray " in done.stdout
+    assert "\n mixtray  " in done.stdout
