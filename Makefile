@@ -1,9 +1,16 @@
 # make demo   label the demo's tickets, from a bare checkout
 # make test   what checks the project: ruff, mypy and all tests but those of `make slow`
 # Both make .venv first; all they need is Python 3.11 and make.
+# make test PYTHON=python3.12   the same with another interpreter, in a folder of its own: .venv-3.12
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifdef PYTHON
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(VERSION),,$(error PYTHON=$(PYTHON) is no Python that runs here))
+VENV := .venv-$(VERSION)
+else
+PYTHON := $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt
 

@@ -3,23 +3,38 @@
 A command imports what it runs when it is called: torch and Ray take seconds, which help need not wait for.
 """
 
+from typing import Annotated
+
 import typer
 
-from jobs.bench import bench
+from jobs import __version__
+from jobs.bench.commands import bench
 from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 
-app = typer.Typer(
-    help="Batch offline inference for Mixtral on Ray.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mixtray {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help="Batch offline inference for Mixtral on Ray.")
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """What every command has in common."""
+
 
 if __name__ == "__main__":
     app(prog_name="python -m jobs")

@@ -13,10 +13,10 @@ def doctor(config: Config, overrides: Overrides = None) -> None:
 
     Computes nothing; writes a probe to the output folder. Exit code 2 if there is a problem.
     """
-    from pipeline.config.job import JobConfig
-    from pipeline.preflight.doctor import examine
-
     with exit_codes():
+        from pipeline.config.job import JobConfig
+        from pipeline.preflight.doctor import examine
+
         job = JobConfig.load(config, overrides)
     console = Console(highlight=False)
     problems = 0

@@ -16,10 +16,10 @@ def plan(config: Config, overrides: Overrides = None) -> None:
 
     Loads no weights and writes nothing. Exit code 2 if the job could not run.
     """
-    from pipeline.config.job import JobConfig
-    from pipeline.preflight.forecast import forecast
-
     with exit_codes():
+        from pipeline.config.job import JobConfig
+        from pipeline.preflight.forecast import forecast
+
         _show(forecast(JobConfig.load(config, overrides)))
 
 

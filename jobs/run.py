@@ -34,11 +34,11 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
 
     75 - interrupted: run it again
     """
-    with ending_at_once():
-        from pipeline.config.job import JobConfig
-        from pipeline.run import run as run_job
-
     with exit_codes():
+        with ending_at_once():
+            from pipeline.config.job import JobConfig
+            from pipeline.run import run as run_job
+
         show(run_job(JobConfig.load(config, overrides), extend=extend))
 
 

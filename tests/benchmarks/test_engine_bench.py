@@ -7,12 +7,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-import jobs.bench
 from benchmarks import transformers_peer as peer
 from benchmarks.ours import profile, run_ours
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from benchmarks.workloads import WORKLOADS, Workload
 from jobs.__main__ import app
+from jobs.bench import engine as engine_command
+from jobs.bench import options
 from model.engine import Engine
 
 
@@ -32,8 +33,8 @@ def contenders(checkpoint):
 
 
 def test_the_command_line_names_what_there_is():
-    assert tuple(WORKLOADS) == jobs.bench.WORKLOADS
-    assert tuple(SIZES) == jobs.bench.SIZES
+    assert tuple(WORKLOADS) == engine_command.WORKLOADS
+    assert tuple(SIZES) == options.SIZES
 
 
 def test_all_ways_to_generate_give_the_same_tokens(contenders):

@@ -68,7 +68,7 @@ def test_a_known_weakness_fails_and_a_silent_service_says_so(
 
 
 # What the tests don't install, see CONTRIBUTING.md.
-NOT_INSTALLED = {"bitsandbytes", "flash-attn"}
+NOT_INSTALLED = {"flash-attn"}
 
 
 def test_every_pinned_package_is_in_the_bill_of_materials() -> None:
