@@ -92,7 +92,7 @@ def _run_shards(
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
     try:
         stages = _stages(job, store, shards, replica, prefix, coordinator)
-        # iter_rows would hold a commit back until the next one is there
+        # iter_rows would give a commit only once the next one is there
         for commits in stages.iter_batches(**_WHOLE_BLOCKS, prefetch_batches=0):
             for commit in commits.to_pylist():
                 summary = ShardSummary(**json.loads(commit["summary"]))
@@ -123,7 +123,7 @@ def _stages(
         num_cpus=REPLICA_CPUS,
         # as `num_gpus` it would need a batch_size
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
-        max_task_retries=-1,  # the replica counts attempts itself, durably
+        max_task_retries=-1,  # the replica itself counts attempts, in the store
     )
     publishing = Watched(Publishing(store, job.task, job.spec), deadline)
     return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
@@ -147,20 +147,20 @@ def _replica_options(
 
 
 def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> ActorPoolStrategy:
-    """Replicas that each hold several shards, so that a batch never drains at a shard's end.
+    """Replicas that each hold several shards at once, so that a batch never drains at a shard's end.
 
-    A shard counts until its longest row ends, so of the rows in flight many are done: they must be several
-    times a batch. But the replica that is ready first leaves the others their share of a small job. It is no
-    quota: who finishes a shard takes another.
+    A replica holds a shard until its last row has ended, so many rows of the shards that it holds are done.
+    Together they must have several times a batch's rows. In a small job no replica begins with more than its
+    share of the shards, or the first to be ready would take them all; one that finishes a shard takes another.
     """
     together = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
-        together = 2  # one runs, the next is at hand
+        together = 2  # one runs, and the next one waits
     share = -(-shards // resources.replicas)
     return ActorPoolStrategy(
         size=resources.replicas,
         max_concurrent_calls_per_actor=together,
-        # one queued at a busy replica could not go to a free one
+        # a shard that is queued at a busy replica cannot go to an idle one
         max_tasks_in_flight_per_actor=min(share, together),
     )
 
@@ -175,7 +175,7 @@ def _finish(
 ) -> Report:
     """Router tables and report over all committed parts; _SUCCESS only for a job that succeeded.
 
-    `sha256` is of the parts that this run committed; None: an attempt that is not known was the first.
+    `sha256` is of the parts that this run committed; None if another attempt committed the part first.
     """
     report, parts = write_report(job, store, "done", new, seconds, sha256)
     assert report.rows_by_status is not None

@@ -55,7 +55,10 @@ def _number(value: int | str) -> int | None:
 
 
 def make_ready(engine: Engine, requests: RowRequests, options: ReplicaOptions, watchdog: Watchdog) -> None:
-    """What must work before the first shard; JobError if memory is left for less than the longest row."""
+    """Try the engine and give it the shared prefix, before the first shard.
+
+    JobError if the cache that memory allows is smaller than the longest row may need.
+    """
     engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
     watchdog.progressed()
     needed = requests.cache_tokens(engine.config.max_positions)

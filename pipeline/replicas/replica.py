@@ -46,7 +46,7 @@ class Replica:
             self._start(options)
         except Exception as failure:
             logger.error("the replica can't start: %s", describe_without_message(failure))
-            # Its frames, and those of what it was raised for, hold the engine.
+            # The frames of the traceback, and those of the error's context, would keep the engine alive.
             self._failure = failure.with_traceback(None)
             self._failure.__context__ = None
 
@@ -80,7 +80,7 @@ class Replica:
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
-        """A replica with another engine has its own."""
+        """For tests, whose replicas load another engine."""
         return load_engine(options)
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:
@@ -114,7 +114,7 @@ class Replica:
             if running.done() and await self._coordinator.commit.remote(part, process):
                 return running.result()
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)  # an error too is left to the next run
+            await asyncio.gather(running, return_exceptions=True)  # the next run meets the error again
             await self._shards.give_up(shard)
             await self._coordinator.give_up.remote(part, process)
         await self._never.wait()

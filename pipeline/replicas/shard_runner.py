@@ -1,6 +1,6 @@
-"""How a replica runs a shard: `pipeline.durable.try_shard` says what comes next, and this does it.
+"""How a replica runs a shard: `pipeline.durable.try_shard` yields the steps, and this executes them.
 
-Shards that are not suspected run beside each other; a suspected one waits until it is alone.
+Shards run beside each other, but one that is suspected to kill its process waits until it is alone.
 """
 
 import asyncio
@@ -64,12 +64,12 @@ class ShardRunner(Generic[Row]):
         return [crash if row in bad else outcomes[row] for row in range(len(rows))]
 
     async def give_up(self, shard: Shard) -> None:
-        """Note that `run` was cancelled: should this process end now, the shard is not to blame."""
+        """Note in the store that `run` was cancelled: if this process dies now, the shard is not blamed."""
         await asyncio.to_thread(execute, give_up(shard, self.process), self._store)
 
 
 class Turnstile:
-    """Lets many through together, or one alone; who waits to be alone goes before who comes later."""
+    """Lets many in together, or one alone. Those that come while one waits to be alone come in after it."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
