@@ -151,7 +151,7 @@ def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> Actor
 
     A replica holds a shard until its last row has ended, so many rows of the shards that it holds are done.
     Together they must have several times a batch's rows. In a small job no replica begins with more than its
-    share of the shards, or the first to be ready would take them all; one that finishes a shard takes another.
+    share of the shards: the first to be ready would take them all. One that finishes a shard takes another.
     """
     together = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":
