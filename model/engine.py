@@ -3,23 +3,21 @@
     engine = Engine.load("checkpoint/")
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
-It knows token ids only. `submit` rows at any time, call `step` until `idle`.
+It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
+rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
-from collections import defaultdict
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.execution.executor import BatchTooLargeError, ExecutorOptions
+from model.execution.executor import BatchTooLargeError
+from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
-from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
+from model.execution.read_step import read_step
+from model.machine.budget import machine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.readout import Head, Reading
 from model.requests.request import Completion, Failure, Request
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
@@ -73,23 +71,16 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
-        device = default_device()
-        slots = max_batch_rows or batch_rows(device)
-        torch_dtype = compute_dtype(dtype, config, device)
-        tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
-        size = page_size(device)
-        options = ExecutorOptions(
-            folder=Path(folder),
-            dtype=torch_dtype,
-            device=device,
-            threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
-            slots=slots,
-            pages=-(-tokens // size),
-            page_size=size,
+        options = ExecutorOptions.of(
+            folder,
+            config,
+            dtype=dtype,
+            tensor_parallel=tensor_parallel,
             quantization=quantization,
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
@@ -175,36 +166,12 @@ class Engine:
             except BatchTooLargeError:
                 self._most_rows = max(1, len(rows) // 2)
             else:
-                return self._finish_step(sequences, rows, outputs)
+                return [self._finish(*ended) for ended in read_step(sequences, rows, outputs)]
             if len(rows) == 1:  # it was the row, not how many there were
                 self._most_rows = self.max_batch_rows
                 return [self._finish(sequences[0], "out_of_memory")]
         half = len(rows) // 2
         return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
-
-    def _finish_step(
-        self, sequences: list[Sequence], rows: list[Row], outputs: dict[Head, Tensor]
-    ) -> list[Completion]:
-        """Read the outputs [M, ...] of each head; rows of one kind are read in one call."""
-        finite = {head: _are_finite(of_head) for head, of_head in outputs.items()}
-        ends = dict.fromkeys(outputs, 0)
-        alike: dict[tuple[type[Reading], Head], list[tuple[Sequence, slice]]] = defaultdict(list)
-        completions = []
-        for sequence, row in zip(sequences, rows, strict=True):
-            sequence.cached += len(row.token_ids)
-            part = slice(ends[row.head], ends[row.head] + row.num_read)
-            ends[row.head] = part.stop
-            if all(finite[row.head][part]):
-                alike[type(sequence.reading), row.head].append((sequence, part))
-            else:
-                completions.append(self._finish(sequence, "nan_logits"))
-        for (kind, head), members in alike.items():
-            readings = [sequence.reading for sequence, _ in members]
-            ended = kind.take(readings, outputs[head], [part for _, part in members])
-            completions += [
-                self._finish(sequence) for (sequence, _), end in zip(members, ended, strict=True) if end
-            ]
-        return completions
 
     def _finish(self, sequence: Sequence, failure: Failure | None = None) -> Completion:
         self.scheduler.release(sequence)
@@ -212,10 +179,6 @@ class Engine:
         return Completion(
             key=sequence.request.key,
             answer=sequence.reading.answer,
-            routing=routing.take(sequence.slot, bool(sequence.prefix)) if routing else None,
+            routing=routing.take(sequence.slot, bool(sequence.shared)) if routing else None,
             failure=failure,
         )
-
-
-def _are_finite(outputs: Tensor) -> list[bool]:  # [M, ...] -> [M]
-    return outputs.flatten(1).sum(-1, dtype=torch.float32).isfinite().tolist()

@@ -13,7 +13,7 @@ from model.attention.log_sum_exp import attend, bias_of, merge
 from model.scheduling.batch import Row
 
 
-class RaggedSpans:
+class FlashPrefill:
     """All rows of a step that bring several tokens, and have none in the cache."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:

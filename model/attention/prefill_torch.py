@@ -13,7 +13,7 @@ from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Row
 
 
-class Spans:
+class TorchPrefill:
     """Rows whose new tokens lie side by side."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
@@ -58,8 +58,8 @@ def _visible(cached: int, trunk: int, tree: TokenTree, window: int | None) -> Te
     A node of the tree sees the row's tokens and its own ancestors.
     """
     nodes = len(tree.token_ids)
-    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
-    distance = place[cached:, None] - place[None, :]
+    position = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
+    distance = position[cached:, None] - position[None, :]
     seen = distance >= 0
     seen[len(seen) - nodes :, trunk:] = torch.from_numpy(tree.ancestors)
     seen[: len(seen) - nodes, trunk:] = False

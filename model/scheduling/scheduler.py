@@ -23,7 +23,7 @@ class Sequence:
 
     request: Request
     reading: Reading
-    prefix: int  # tokens of its prompt that are shared, and computed already
+    shared: int  # tokens of its prompt that are shared, and computed already
     slot: int = -1
     cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Sequence:
     @property
     def prompt_tokens(self) -> int:
         """Those that it has to compute itself."""
-        return len(self.request.prompt_token_ids) - self.prefix
+        return len(self.request.prompt_token_ids) - self.shared
 
     def prompt(self) -> Row:
         """What it has to compute first: its own part of the prompt, and the tree behind it."""
@@ -40,22 +40,22 @@ class Sequence:
             phase=Phase.PREFILL,
             slot=self.slot,
             cached=0,
-            token_ids=request.prompt_token_ids[self.prefix :],
+            token_ids=request.prompt_token_ids[self.shared :],
             pages=self.pages,
             tree=wanted.tree,
-            prefix=self.prefix,
-            read_from=request.first_read - self.prefix,
+            shared=self.shared,
+            read_from=request.first_read - self.shared,
             head=wanted.head,
         )
 
     def next_token(self) -> Row:
         token, head = [self.reading.next_token], self.request.wanted.head
-        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, prefix=self.prefix, head=head)
+        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, shared=self.shared, head=head)
 
     def growth(self, kept: int) -> Growth | None:
         """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
         most = self.request.cache_tokens
-        return Growth(kept, most - self.prefix - kept) if most else None
+        return Growth(kept, most - self.shared - kept) if most else None
 
 
 class Scheduler:
@@ -126,7 +126,7 @@ class Scheduler:
         admitted: list[Sequence] = []
         while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
             sequence = waiting[0][1]
-            tokens += sequence.request.prefill_tokens - sequence.prefix
+            tokens += sequence.request.prefill_tokens - sequence.shared
             if admitted and tokens > self.prefill_tokens:
                 break
             grown = sequence.growth(sequence.prompt_tokens)
