@@ -56,7 +56,7 @@ class Engine:
             dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
-            kv_cache_tokens: places in the cache; None: what memory allows.
+            kv_cache_tokens: tokens that the cache holds; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
@@ -85,10 +85,10 @@ class Engine:
         return cls(Ranks(options, tensor_parallel), config, options)
 
     def share_prefix(self, token_ids: list[int]) -> None:
-        """Compute now what prompts of later rows begin with; those that do so attend to it without more ado.
+        """Compute the tokens that later prompts begin with, once for all of those rows.
 
-        Any rows may follow: the others are computed whole, and so are all where the model has a sliding
-        window. The engine must be idle. An earlier prefix is forgotten.
+        Rows whose prompts begin otherwise may follow too: they are computed whole. So are all rows where the
+        model has a sliding window. The engine must be idle. An earlier prefix is forgotten.
         """
         assert self.idle, "rows that run may have the earlier prefix"
         self.scheduler.prefix = []
@@ -110,7 +110,7 @@ class Engine:
 
     @property
     def machine(self) -> dict[str, str]:
-        """What the bits of its results depend on, beside the checkpoint, the options and the batches."""
+        """What the results depend on to the last bit, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
         cache = executor.cache
         return machine(executor.device, cache.keys[0].dtype, FLASH if cache.fused else "plain")
@@ -159,7 +159,7 @@ class Engine:
         self.scheduler.add(request, request.wanted.start(request.key, self.config))
 
     def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
-        """All at once or, where memory does not suffice for that, in halves; later steps begin with those."""
+        """Run a step or, where memory does not suffice, its halves; later steps begin with what worked."""
         if len(rows) <= self._most_rows:
             try:
                 outputs = self.ranks.forward(Batch.of(rows))

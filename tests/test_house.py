@@ -156,6 +156,16 @@ def test_no_file_is_longer_than_a_room(path):
     assert len(path.read_text().splitlines()) <= most
 
 
+OF_MODEL = [path for path in FILES if name_of(path).startswith("model/") and path.stem != "__init__"]
+WITHOUT_TESTS = {"model/requests/row_routing.py": "data alone: test_recorder.py compares every field of it"}
+
+
+@pytest.mark.parametrize("path", OF_MODEL, ids=name_of)
+def test_every_file_of_model_has_a_test_file_of_its_name(path):
+    mirrored = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.stem}.py")
+    assert mirrored.exists() != (name_of(path) in WITHOUT_TESTS)
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_a_file_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text())), "a docstring at the top says it"

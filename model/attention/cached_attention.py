@@ -33,7 +33,8 @@ class CachedAttention:
         self.writes = writes
         self.reads = reads
         self.spans = spans
-        # Tokens whose rows begin with the prefix: indices or, where shapes are fixed, a mask [N]; None: none.
+        # Which tokens attend to the shared prefix: indices or, in captured steps, whose shapes are fixed, a
+        # mask [N]. None: no token does.
         self.prefixed = prefixed
         self.becomes_prefix = becomes_prefix
 
@@ -90,11 +91,15 @@ def _single(row: Row) -> bool:
 
 
 def _ragged(cache: KVCache, rows: list[Row]) -> bool:
-    """Whether one call for all rows can do it; the window of a tree's node depends on the node's depth."""
+    """Whether one call of FlashAttention computes all rows.
+
+    No row may have cached tokens. With a sliding window none may have a tree: what a node sees then depends
+    on its depth.
+    """
     windowed_tree = cache.sliding_window is not None and any(row.tree.token_ids for row in rows)
     return cache.fused and not windowed_tree and not any(row.cached for row in rows)
 
 
 def _heads_together(x: Tensor) -> Tensor:
-    """[S, G, hd], laid out head by head."""
+    """[S, G, hd] -> the same, with the tokens of each head side by side in memory."""
     return x.transpose(0, 1).contiguous().transpose(0, 1)

@@ -1,4 +1,4 @@
-"""Attention of decoding rows to their pages of the cache in one kernel, by a table that stays on the GPU.
+"""Attention of decoding rows to their pages of the cache in one Triton kernel, which reads a table of pages.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, P places of a page.
 """
@@ -15,7 +15,7 @@ from model.scheduling.batch import Row
 
 @dataclass(frozen=True)
 class TritonDecode:
-    """Which pages the rows read: all int32, as the kernel takes them."""
+    """Which pages the rows read, as int32 tensors on the GPU."""
 
     pages: Tensor  # [R, most pages of a row]
     begins: Tensor  # [R] the first of the row's tokens that its new one sees

@@ -39,7 +39,7 @@ def attend_in_blocks(
 def _attend_block(
     q: Tensor, k: Tensor, v: Tensor, first: int | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The first query stands at `first` and sees no later key; None: all see all."""
+    """If causal, the block's first query is number `first` of its row. None: every query sees every key."""
     grouped = q.unflatten(1, (k.shape[1], -1))  # [B, G, H / G, n, hd]
     scores = (grouped @ k[:, :, None].transpose(-1, -2)).float() * q.shape[-1] ** -0.5
     if first is not None:

@@ -1,4 +1,4 @@
-"""Attention of rows with several new tokens, one by one: their work is enough to fill the machine.
+"""Attention of rows with several new tokens, one row at a time: a row's work keeps the machine busy.
 
 n new tokens of a row, S tokens it reads, H query heads, G key/value heads, hd head dimension.
 """
@@ -14,7 +14,7 @@ from model.scheduling.batch import Row
 
 
 class TorchPrefill:
-    """Rows whose new tokens lie side by side."""
+    """Several rows, whose new tokens lie side by side in the batch."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
         self.spans = [Span(cache, row) for row in rows]
@@ -22,7 +22,7 @@ class TorchPrefill:
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        """New queries, keys and values of all rows, the layer's pages -> each row's, and its log-sum-exp."""
+        """New queries, keys and values of all rows, the layer's pages -> what Span.attend gives for each."""
         lengths = [span.length for span in self.spans]
         new = zip(self.spans, q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
         return [span.attend(q, k, v, keys, values) for span, q, k, v in new]

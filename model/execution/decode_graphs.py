@@ -19,7 +19,7 @@ from model.routing.token_owners import SPARE_SLOT, TokenOwners
 from model.scheduling.batch import Row
 
 _FIRST_PAGE = 7  # column of a row's first page, behind the numbers that DecodeStep.fill sets
-_FINE = 16  # rows up to which sizes double; from there on they rise by as many
+_FINE = 16  # sizes double up to so many rows, and rise by as many from there on
 
 
 class DecodeGraphs:
@@ -44,7 +44,7 @@ class DecodeGraphs:
         return replay()[: len(rows)]
 
     def forget(self) -> None:
-        """The shared prefix is another one, or none."""
+        """Capture anew: the shared prefix has changed, and captured steps attend to the one before."""
         self._captured.clear()
         self._pool = None
 

@@ -60,7 +60,8 @@ class Executor:
         """Compute the batch's tokens -> each head's outputs [M, ...] of the tokens `batch.reads(head)`.
 
         BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
-        may be tried. Among several ranks it can't be: the others wait for this one in a collective.
+        may be tried. With several ranks the error of torch ends the replica instead: the other ranks already
+        wait for this one in a collective.
         """
         try:
             if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
@@ -80,7 +81,9 @@ class Executor:
         return outputs
 
     def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
-        torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
+        # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
+        # of a thread would use another number.
+        torch.get_num_threads()
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         reads = {head: batch.reads(head).to(self.device) for head in batch.heads}

@@ -62,7 +62,7 @@ class Transformer(nn.Module):
 
     @property
     def is_sync_free(self) -> bool:
-        """Whether its layers run without waiting for the device."""
+        """Whether the host need not wait for the device between layers."""
         return all(isinstance(block, Block) and block.feed_forward.is_sync_free for block in self.blocks)
 
     def hidden(

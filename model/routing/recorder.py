@@ -78,7 +78,7 @@ class RoutingRecorder:
         self._add_repeats(owners, chosen)
 
     def take_prefix(self) -> None:
-        """What the prefix slot counts becomes the share of every row that has the prefix."""
+        """Keep the counts of the shared prefix, to be added to those of every row that has it."""
         self.of_prefix = self.take(PREFIX_SLOT)
 
     def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
@@ -110,7 +110,7 @@ class RoutingRecorder:
     def take(self, slot: int, has_prefix: bool = False) -> RowRouting:
         """The counts of the row in `slot`, which start again at zero.
 
-        With the prefix, its tokens are the row's too, but were not computed for it.
+        A row with the shared prefix has the prefix's counts, too, except for `computed`.
         """
         taken = self._counts[:, slot].to("cpu", copy=True).numpy()
         self._counts[:, slot] = 0

@@ -1,4 +1,4 @@
-"""Whose tokens a step computes, and where they are counted.
+"""To which row each token of a step belongs, and which counters it goes to.
 
 B rows, N real tokens of a step, n of them tokens of their rows: the nodes of a tree behind a prompt are not.
 A slot has counters for each phase; which ones is one number, phase * slots + slot.
@@ -18,20 +18,20 @@ SPECIAL_SLOTS = 2
 
 @dataclass(frozen=True)
 class TokenOwners:
-    counters: Tensor  # [B]
+    counters: Tensor  # [B] phase * slots + slot
     slots: Tensor  # [B]
-    computed: Tensor  # [B] tokens
-    tokens: Tensor  # [B] tokens that are the row's
-    own: Tensor | None  # [n] which of the N those are; None: all of them
-    token_counters: Tensor  # [n]
+    computed: Tensor  # [B] tokens that are computed for the row
+    tokens: Tensor  # [B] those of them that are tokens of the row
+    own: Tensor | None  # [n] which of the N are tokens of their rows; None: all of them
+    token_counters: Tensor  # [n] each token's `counters`
     first: Tensor  # [B] which of the n is the row's first one
-    last: Tensor  # [B]
-    before: Tensor  # [B] slot that knows what the token before the first one chose
-    continues: Tensor  # [B] bool: there is such a token
+    last: Tensor  # [B] which of the n is the row's last one
+    before: Tensor  # [B] the slot of the token before the row's first one: the row's own, or the prefix's
+    continues: Tensor  # [B] bool: whether there is a token before
 
     @classmethod
     def of(cls, batch: Batch, slots: int, device: torch.device) -> "TokenOwners":
-        """With so many slots, the special ones among them."""
+        """`slots` is the number of all slots, the special ones among them."""
         rows = batch.rows
         lengths = torch.tensor([len(row.token_ids) for row in rows])
         counters = torch.tensor([row.phase * slots + row.slot % slots for row in rows])
