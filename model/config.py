@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What no checkpoint comes near, and what can be multiplied without leaving 64 bits: a size that is only
-# claimed must not allocate memory, nor build a million layers.
+# Far beyond any real checkpoint. A config.json with absurd sizes must be refused before memory is allocated
+# for them or a million layers are built. Products of these fit into 64 bits.
 _LARGEST = {
     "vocab_size": 1 << 24,
     "hidden_size": 1 << 20,

@@ -3,23 +3,21 @@
     engine = Engine.load("checkpoint/")
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
-It knows token ids only. `submit` rows at any time, call `step` until `idle`.
+It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
+rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
-from collections import defaultdict
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.execution.executor import BatchTooLargeError, ExecutorOptions
+from model.execution.executor import BatchTooLargeError
+from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
-from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
+from model.execution.read_step import read_step
+from model.machine.budget import machine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.readout import Head, Reading
 from model.requests.request import Completion, Failure, Request
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
@@ -58,7 +56,7 @@ class Engine:
             dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
-            kv_cache_tokens: places in the cache; None: what memory allows.
+            kv_cache_tokens: tokens that the cache holds; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
@@ -73,31 +71,24 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
-        device = default_device()
-        slots = max_batch_rows or batch_rows(device)
-        torch_dtype = compute_dtype(dtype, config, device)
-        tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
-        size = page_size(device)
-        options = ExecutorOptions(
-            folder=Path(folder),
-            dtype=torch_dtype,
-            device=device,
-            threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
-            slots=slots,
-            pages=-(-tokens // size),
-            page_size=size,
+        options = ExecutorOptions.of(
+            folder,
+            config,
+            dtype=dtype,
+            tensor_parallel=tensor_parallel,
             quantization=quantization,
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
     def share_prefix(self, token_ids: list[int]) -> None:
-        """Compute now what prompts of later rows begin with; those that do so attend to it without more ado.
+        """Compute the tokens that later prompts begin with, once for all of those rows.
 
-        Any rows may follow: the others are computed whole, and so are all where the model has a sliding
-        window. The engine must be idle. An earlier prefix is forgotten.
+        Rows whose prompts begin otherwise may follow too: they are computed whole. So are all rows where the
+        model has a sliding window. The engine must be idle. An earlier prefix is forgotten.
         """
         assert self.idle, "rows that run may have the earlier prefix"
         self.scheduler.prefix = []
@@ -119,7 +110,7 @@ class Engine:
 
     @property
     def machine(self) -> dict[str, str]:
-        """What the bits of its results depend on, beside the checkpoint, the options and the batches."""
+        """What the results depend on to the last bit, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
         cache = executor.cache
         return machine(executor.device, cache.keys[0].dtype, FLASH if cache.fused else "plain")
@@ -168,43 +159,19 @@ class Engine:
         self.scheduler.add(request, request.wanted.start(request.key, self.config))
 
     def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
-        """All at once or, where memory does not suffice for that, in halves; later steps begin with those."""
+        """Run a step or, where memory does not suffice, its halves; later steps begin with what worked."""
         if len(rows) <= self._most_rows:
             try:
                 outputs = self.ranks.forward(Batch.of(rows))
             except BatchTooLargeError:
                 self._most_rows = max(1, len(rows) // 2)
             else:
-                return self._finish_step(sequences, rows, outputs)
+                return [self._finish(*ended) for ended in read_step(sequences, rows, outputs)]
             if len(rows) == 1:  # it was the row, not how many there were
                 self._most_rows = self.max_batch_rows
                 return [self._finish(sequences[0], "out_of_memory")]
         half = len(rows) // 2
         return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
-
-    def _finish_step(
-        self, sequences: list[Sequence], rows: list[Row], outputs: dict[Head, Tensor]
-    ) -> list[Completion]:
-        """Read the outputs [M, ...] of each head; rows of one kind are read in one call."""
-        finite = {head: _are_finite(of_head) for head, of_head in outputs.items()}
-        ends = dict.fromkeys(outputs, 0)
-        alike: dict[tuple[type[Reading], Head], list[tuple[Sequence, slice]]] = defaultdict(list)
-        completions = []
-        for sequence, row in zip(sequences, rows, strict=True):
-            sequence.cached += len(row.token_ids)
-            part = slice(ends[row.head], ends[row.head] + row.num_read)
-            ends[row.head] = part.stop
-            if all(finite[row.head][part]):
-                alike[type(sequence.reading), row.head].append((sequence, part))
-            else:
-                completions.append(self._finish(sequence, "nan_logits"))
-        for (kind, head), members in alike.items():
-            readings = [sequence.reading for sequence, _ in members]
-            ended = kind.take(readings, outputs[head], [part for _, part in members])
-            completions += [
-                self._finish(sequence) for (sequence, _), end in zip(members, ended, strict=True) if end
-            ]
-        return completions
 
     def _finish(self, sequence: Sequence, failure: Failure | None = None) -> Completion:
         self.scheduler.release(sequence)
@@ -212,10 +179,6 @@ class Engine:
         return Completion(
             key=sequence.request.key,
             answer=sequence.reading.answer,
-            routing=routing.take(sequence.slot, bool(sequence.prefix)) if routing else None,
+            routing=routing.take(sequence.slot, bool(sequence.shared)) if routing else None,
             failure=failure,
         )
-
-
-def _are_finite(outputs: Tensor) -> list[bool]:  # [M, ...] -> [M]
-    return outputs.flatten(1).sum(-1, dtype=torch.float32).isfinite().tolist()

@@ -16,7 +16,14 @@ PYTHON = sorted(
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
 FILES = [path for path in PYTHON if path.relative_to(ROOT).parts[0] in ROOMS]
-LINES = 250
+LINES = 200  # of a file of the sources
+TEST_LINES = 250
+# Files that are still to be split: they may not grow, and no file may join them.
+TOO_LONG = {
+    "pipeline/config/job.py": 249,
+    "pipeline/storage/store.py": 245,
+    "pipeline/text/template_sandbox.py": 231,
+}
 # Imports run one way, jobs -> pipeline -> model; the benchmarks look at all but the command line.
 MAY_IMPORT = {
     "model": {"model"},
@@ -145,7 +152,18 @@ def imported_modules(path):
 
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)
 def test_no_file_is_longer_than_a_room(path):
-    assert len(path.read_text().splitlines()) <= LINES
+    most = TEST_LINES if name_of(path).startswith("tests/") else TOO_LONG.get(name_of(path), LINES)
+    assert len(path.read_text().splitlines()) <= most
+
+
+OF_MODEL = [path for path in FILES if name_of(path).startswith("model/") and path.stem != "__init__"]
+WITHOUT_TESTS = {"model/requests/row_routing.py": "data alone: test_recorder.py compares every field of it"}
+
+
+@pytest.mark.parametrize("path", OF_MODEL, ids=name_of)
+def test_every_file_of_model_has_a_test_file_of_its_name(path):
+    mirrored = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.stem}.py")
+    assert mirrored.exists() != (name_of(path) in WITHOUT_TESTS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

@@ -1,1 +1,1 @@
-"""Attention over the tokens of a batch and over what the cache holds of their rows."""
+"""Attention of a batch's new tokens to each other and to the cached tokens of their rows."""

@@ -1,7 +1,8 @@
 """Attention of decoding rows to their pages of the cache, in torch's own operators, with log-sum-exp.
 
-All rows are computed at once, a page and a key/value head being one problem of two batched multiplications.
-A row's weights are relative to the highest score in all of its pages, so that what its pages give adds up.
+All rows are computed at once: each page of each key/value head is one problem of two batched multiplications.
+A row's softmax weights are relative to the highest score in all of its pages, so that the results of its
+pages can be added up.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, C pages that are read, P
 places of a page.
@@ -17,10 +18,12 @@ from model.attention.kv_cache import KVCache
 from model.attention.log_sum_exp import bias_of
 from model.scheduling.batch import Row
 
-_WORTH_SKIPPING = 2  # times more pages in a range than are read, from where they are gathered instead
+# The pages from the lowest that is read to the highest are multiplied where they lie, unless they are more
+# than so many times those that are read: then copying the latter together costs less.
+_LARGEST_RANGE = 2
 
 
-class PagedReads:
+class TorchDecode:
     """One new token of each row, which is in the cache already, reads its row's pages."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
@@ -41,8 +44,8 @@ class PagedReads:
         starts = (begins[owner] + np.arange(len(owner)) - (counts.cumsum() - counts)[owner]) * size
         low, high = pages.min(), pages.max() + 1
         self.range: slice | None = None
-        if high - low <= _WORTH_SKIPPING * len(pages):
-            # Pages of others in between are computed too, for a row behind the last one.
+        if high - low <= _LARGEST_RANGE * len(pages):
+            # Pages in between that belong to other rows are computed, too. Row R collects and drops them.
             self.range = slice(int(low), int(high))
             order = np.full(high - low, len(pages))
             order[pages - low] = np.arange(len(pages))
@@ -78,7 +81,7 @@ class PagedReads:
         return attended[: self.num_rows].to(q.dtype), (highest + total.log())[: self.num_rows]
 
     def _highest_of_rows(self, scores: Tensor) -> Tensor:
-        """[C, H] of each page -> [R + 1, H] of each row; behind the last one, of the pages of others."""
+        """Highest scores of the pages [C, H] -> of the rows [R + 1, H]."""
         lowest = scores.new_full((self.num_rows + 1, scores.shape[1]), float("-inf"))
         return lowest.scatter_reduce_(0, self.owner[:, None].expand_as(scores), scores, "amax")
 

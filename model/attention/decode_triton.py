@@ -1,4 +1,4 @@
-"""Attention of decoding rows to their pages of the cache in one kernel, by a table that stays on the GPU.
+"""Attention of decoding rows to their pages of the cache in one Triton kernel, which reads a table of pages.
 
 R rows with one new token each, H query heads, G key/value heads, hd head dimension, P places of a page.
 """
@@ -14,8 +14,8 @@ from model.scheduling.batch import Row
 
 
 @dataclass(frozen=True)
-class FusedReads:
-    """Which pages the rows read: all int32, as the kernel takes them."""
+class TritonDecode:
+    """Which pages the rows read, as int32 tensors on the GPU."""
 
     pages: Tensor  # [R, most pages of a row]
     begins: Tensor  # [R] the first of the row's tokens that its new one sees
@@ -26,7 +26,7 @@ class FusedReads:
         return len(self.ends)
 
     @classmethod
-    def of(cls, cache: KVCache, rows: list[Row]) -> "FusedReads":
+    def of(cls, cache: KVCache, rows: list[Row]) -> "TritonDecode":
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages

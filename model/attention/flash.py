@@ -38,8 +38,8 @@ def flash(
 ) -> tuple[Tensor, Tensor]:
     """Queries [n, H, hd], keys and values [S, G, hd] in fp16 or bf16 -> [n, H, hd], log-sum-exp [n, H].
 
-    Each row's queries see its keys. A window counts the query's own token. By the flash-attn package where it
-    is installed.
+    Each row's queries see the keys of that row. A window counts the query's own token, too. Computed by the
+    flash-attn package where it is installed, else by torch's own FlashAttention.
     """
     left, right = (-1, -1) if window is None else (window - 1, 0)
     bounds = queries.bounds, keys.bounds, queries.longest, keys.longest
@@ -64,7 +64,10 @@ def flash_to_all(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
-    """What `attention` (auto, sdpa or flash) means there; ValueError if it can't be."""
+    """Whether FlashAttention, the Triton kernel and captured decode steps are used.
+
+    `attention` is auto, sdpa or flash; ValueError if it is flash and that can't run here.
+    """
     if attention not in ("auto", "sdpa", "flash"):
         raise ValueError(f"attention must be auto, sdpa or flash, got {attention}")
     if attention == "sdpa":

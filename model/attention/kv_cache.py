@@ -1,7 +1,7 @@
 """Keys and values of all rows, in pages, and where a batch's new tokens go.
 
 P places of a page, G key/value heads, hd head dimension, N real tokens of a batch, n of which are kept. A
-token's place is its page's number times P and its place in the page.
+place holds one token; its number is the page's number times P plus the offset within the page.
 """
 
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ class KVCache:
     ) -> None:
         kv_heads = tp.kv_share(config.num_kv_heads)
         self.kv_heads = kv_heads.stop - kv_heads.start
-        # Where steps may be captured, one page more, for rows that only fill such a step.
+        # Captured steps have a fixed number of rows; those that only fill a step up write into a spare page.
         shape = (pages + (1 if fused else 0), self.kv_heads, page_size, config.head_dim)
         # Uninitialised: on a CPU it takes memory only as rows come.
         self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         # Of the prefix that rows share, keys and values [prefix tokens, G, hd] of each layer.
-        self.prefix: list[tuple[Tensor, Tensor]] = []
+        self.shared: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
         self.spare_page = pages
         self.device = device
-        # Attention runs in fused kernels of a GPU, which load what is seen and nothing else.
+        # Whether attention runs in fused kernels of a GPU, which load the keys that are seen and no others.
         self.fused = fused
         self.sliding_window = config.sliding_window
 
@@ -66,7 +66,8 @@ class Writes:
 
     tokens: Tensor | None  # [n] of the N; None: all of them
     indices: Tensor  # [n, G]: see KVCache.indices
-    # Of a page's places that nobody has written, some may be NaN, which no mask would hide: 0 * NaN is NaN.
+    # Pages that this step begins. They are cleared: unwritten memory may hold NaN, which no mask hides, since
+    # 0 * NaN is NaN. Fused kernels load nothing that is not seen, so there it is None.
     opened: Tensor | None = None
 
     @classmethod

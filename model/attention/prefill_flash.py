@@ -1,4 +1,4 @@
-"""Attention of many rows at once on a GPU: each row's new tokens to its own, side by side, not padded.
+"""Attention of rows with several new tokens by FlashAttention: all rows in one call, without padding.
 
 n new tokens of all rows, H query heads, G key/value heads, hd head dimension, B rows, t nodes of the largest
 tree behind a prompt.
@@ -13,8 +13,12 @@ from model.attention.log_sum_exp import attend, bias_of, merge
 from model.scheduling.batch import Row
 
 
-class RaggedSpans:
-    """All rows of a step that bring several tokens, and have none in the cache."""
+class FlashPrefill:
+    """All rows of a step that bring several tokens and have none in the cache.
+
+    FlashAttention knows no trees. So nodes attend in two parts, which are merged: to their rows' tokens, and
+    to their ancestors and themselves.
+    """
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
         self.window = cache.sliding_window
@@ -37,7 +41,7 @@ class RaggedSpans:
 
 
 class Trees:
-    """Nodes behind their rows' tokens; a node sees all those tokens, its ancestors and itself."""
+    """Which of the new tokens are nodes, and which nodes and tokens each of them sees."""
 
     def __init__(self, rows: list[Row], device: torch.device) -> None:
         is_node = torch.cat([torch.arange(row.length) >= len(row.token_ids) for row in rows])

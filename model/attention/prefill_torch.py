@@ -1,4 +1,4 @@
-"""Attention of rows with several new tokens, one by one: their work is enough to fill the machine.
+"""Attention of rows with several new tokens, one row at a time: a row's work keeps the machine busy.
 
 n new tokens of a row, S tokens it reads, H query heads, G key/value heads, hd head dimension.
 """
@@ -13,8 +13,8 @@ from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Row
 
 
-class Spans:
-    """Rows whose new tokens lie side by side."""
+class TorchPrefill:
+    """Several rows, whose new tokens lie side by side in the batch."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
         self.spans = [Span(cache, row) for row in rows]
@@ -22,7 +22,7 @@ class Spans:
     def attend(
         self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor
     ) -> list[tuple[Tensor, Tensor]]:
-        """New queries, keys and values of all rows, the layer's pages -> each row's, and its log-sum-exp."""
+        """New queries, keys and values of all rows, the layer's pages -> what Span.attend gives for each."""
         lengths = [span.length for span in self.spans]
         new = zip(self.spans, q.split(lengths), k.split(lengths), v.split(lengths), strict=True)
         return [span.attend(q, k, v, keys, values) for span, q, k, v in new]
@@ -58,8 +58,8 @@ def _visible(cached: int, trunk: int, tree: TokenTree, window: int | None) -> Te
     A node of the tree sees the row's tokens and its own ancestors.
     """
     nodes = len(tree.token_ids)
-    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
-    distance = place[cached:, None] - place[None, :]
+    position = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
+    distance = position[cached:, None] - position[None, :]
     seen = distance >= 0
     seen[len(seen) - nodes :, trunk:] = torch.from_numpy(tree.ancestors)
     seen[: len(seen) - nodes, trunk:] = False

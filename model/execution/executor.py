@@ -5,8 +5,6 @@ With tensor parallelism every rank has an executor and runs the same steps in th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,6 +15,7 @@ from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.execution.decode_graphs import DecodeGraphs
+from model.execution.options import ExecutorOptions
 from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
@@ -28,21 +27,6 @@ from model.scheduling.batch import Batch
 
 class BatchTooLargeError(Exception):
     """The device's memory does not suffice for the step."""
-
-
-@dataclass(frozen=True)
-class ExecutorOptions:
-    folder: Path
-    dtype: torch.dtype
-    device: torch.device
-    threads: int
-    slots: int
-    pages: int
-    page_size: int
-    quantization: str
-    attention: str
-    statistics: bool
-    random_weights: bool = False
 
 
 class Executor:
@@ -68,7 +52,7 @@ class Executor:
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.slots, options.device)
         self.graphs = None
-        if fused and self.model.never_waits:
+        if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
 
     @torch.inference_mode()
@@ -76,7 +60,8 @@ class Executor:
         """Compute the batch's tokens -> each head's outputs [M, ...] of the tokens `batch.reads(head)`.
 
         BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
-        may be tried. Among several ranks it can't be: the others wait for this one in a collective.
+        may be tried. With several ranks the error of torch ends the replica instead: the other ranks already
+        wait for this one in a collective.
         """
         try:
             if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
@@ -96,13 +81,15 @@ class Executor:
         return outputs
 
     def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
-        torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
+        # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
+        # of a thread would use another number.
+        torch.get_num_threads()
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         reads = {head: batch.reads(head).to(self.device) for head in batch.heads}
         observe = self.routing.observe if self.routing else None
         if batch.becomes_prefix:
-            self.cache.prefix.clear()
+            self.cache.shared.clear()
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)

@@ -23,7 +23,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from model.execution.executor import Executor, ExecutorOptions
+from model.execution.executor import Executor
+from model.execution.options import ExecutorOptions
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
 from model.scheduling.batch import Batch

@@ -16,7 +16,7 @@ GROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class _Files:
-    """A group's, and the names by which its memory.stat counts what the kernel can take back at once."""
+    """Names of a group's files, and of the lines of memory.stat that count what the kernel can reclaim."""
 
     limit: str
     used: str
@@ -28,7 +28,7 @@ _V2 = _Files("memory.max", "memory.current", ("active_file", "inactive_file", "s
 
 
 def available_bytes() -> int:
-    """Without others being swapped or this process being killed; what is cached of files counts as free."""
+    """What can be allocated without swapping or being killed. Cached files count as free memory."""
     return min([_of_machine(), *_of_groups()])
 
 
@@ -49,7 +49,11 @@ def _of_groups() -> Iterator[int]:
 
 
 def _left(root: Path, group: str, files: _Files) -> Iterator[int]:
-    """By the group and those around it. A container may see its own as the root, and know its outer name."""
+    """What is left of the limits of a group and of those around it.
+
+    In a container the group may be named by its path outside, while its files lie in the root: folders that
+    don't exist have no limit.
+    """
     names = group.strip("/").split("/")
     for folder in (root.joinpath(*names[:depth]) for depth in range(len(names) + 1)):
         limit, used = _number(folder / files.limit), _number(folder / files.used)

@@ -63,7 +63,7 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: in
 def cache_tokens(
     config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
 ) -> int:
-    """Places for the cache: full contexts of all rows or, if memory is short, what it can hold."""
+    """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits."""
     if device.type == "cuda":
         weights = weight_bytes(config, dtype) // tensor_parallel
         free = torch.cuda.mem_get_info(device)[0]
@@ -89,7 +89,7 @@ def engine_bytes(
 
 
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
-    """Of one rank."""
+    """The largest cache of one rank on a CPU: it can hold one context at least."""
     one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
     return max(_CPU_CACHE_BYTES, one_context)
 
@@ -97,7 +97,7 @@ def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parall
 def _tokens_within(
     budget: int, config: ModelConfig, rows: int, dtype: torch.dtype, tensor_parallel: int
 ) -> int:
-    """Tokens for which so many bytes of one rank suffice, and no more than full contexts of all rows."""
+    """Tokens that fit into `budget` bytes on one rank, but no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
     return max(min(fitting, rows * config.max_positions), 1)
 

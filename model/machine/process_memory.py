@@ -1,4 +1,4 @@
-"""How a process holds what tensors lie in: what it keeps when they go, and in pages of which size."""
+"""The memory that tensors lie in: kept by the process when they are freed, and in pages of 2 MiB."""
 
 import ctypes
 import os
@@ -12,10 +12,11 @@ ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what tensors leave, for those of the next step; the kernel would clear it anew.
+    """Keep the memory of freed tensors for those of the next step, in place of returning it to the kernel.
 
-    glibc gives back what is free at a heap's end, and large blocks at once (mallopt(3)); of a thread's heap
-    all but the top pad. Elsewhere nothing is changed.
+    The kernel would have to clear every page anew. By itself glibc returns large blocks at once, and free
+    memory at the end of a heap; at the end of a thread's heap it keeps only a "top pad" (mallopt(3)). With
+    another C library nothing is changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -25,19 +26,19 @@ def keep_freed_memory() -> None:
 
 
 def move_to_huge_pages(address: int, size: int) -> None:
-    """Have the kernel move these bytes, and what lies beside them, into pages of 2 MiB, as far as it can.
+    """Ask the kernel to move these bytes, and what lies beside them, into pages of 2 MiB.
 
-    torch asks for such pages as it allocates, and gets them for the middle of a tensor alone: of a weight of
-    4 MB the larger part stays in small ones. Less than half a page is left where it is. Nothing is changed
-    where Linux is older than 6.1 or has none to give, and on other systems.
+    torch asks for such pages when it allocates, but gets them only for the middle of a tensor: the larger
+    part of a weight of 4 MB stays in small pages. Less than half a page is not moved. Nothing happens on a
+    Linux before 6.1, where no such page is free, and on other systems.
     """
     if size < HUGE // 2 or not _huge_pages_are_wanted():
-        return  # each of many small ones would move a page of others
+        return  # each of many small tensors would move a page that is mostly not its own
     madvise = ctypes.CDLL(None).madvise
     first, last = address // HUGE * HUGE, (address + size - 1) // HUGE * HUGE
-    # Apart: what else lies in the first and the last page may be nothing that can be moved.
+    # The first and the last page are asked for apart: something else in them may not be movable.
     for start, end in (first, first + HUGE), (first + HUGE, last), (last, last + HUGE):
-        for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):  # the first so that neighbours are one mapping
+        for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):  # the first lets neighbours join into one mapping
             madvise(ctypes.c_void_p(start), ctypes.c_size_t(max(0, end - start)), advice)
 
 

@@ -50,8 +50,8 @@ class PaddedAttention:
 
     def __init__(self, mask: Tensor, sliding_window: int | None) -> None:  # mask [B, T], True at real tokens
         self.mask = mask
-        place = torch.arange(mask.shape[1], device=mask.device)
-        distance = place[:, None] - place[None, :]  # [T, T] query - key
+        position = torch.arange(mask.shape[1], device=mask.device)
+        distance = position[:, None] - position[None, :]  # [T, T] query - key
         visible = distance >= 0
         if sliding_window is not None:
             visible &= distance < sliding_window

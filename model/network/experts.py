@@ -15,9 +15,12 @@ from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
 from model.network.tensor_parallel import TensorParallel
 
-# Hidden numbers of experts that are taken together: more calls cost time, and more numbers leave the caches.
+# Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
+# this: each call costs time, and larger hidden states don't stay in the CPU's caches.
 _MOST_HIDDEN = 1 << 19
-_GROUPED = 1 << 14  # assignments at a time: what lies between two multiplications must fit beside the cache
+# Assignments (a token and one of its experts) that run_grouped computes at a time: their hidden states must
+# fit into the GPU's memory beside the KV cache.
+_GROUPED = 1 << 14
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -38,8 +41,8 @@ class Experts(nn.Module):
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
 
     @property
-    def never_waits(self) -> bool:
-        """Whether it runs without waiting for the device: all experts in one multiplication."""
+    def is_sync_free(self) -> bool:
+        """Whether the host need not wait for the device: all experts are one multiplication there."""
         return self._laid_out is None and has_grouped_matmul(
             self.w2.device, self.w2.dtype, *self.w2.shape[1:]
         )
@@ -59,7 +62,7 @@ class Experts(nn.Module):
 
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
-        run = self.run_grouped if self.never_waits else self.run_by_expert
+        run = self.run_grouped if self.is_sync_free else self.run_by_expert
         outputs = run(x[tokens], chosen.flatten()[order]).float()
         outputs *= weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
@@ -68,7 +71,7 @@ class Experts(nn.Module):
     def run_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
         w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
-        groups = taken_together(sizes, most=_MOST_HIDDEN // self.hidden_width)
+        groups = group_small_experts(sizes, most=_MOST_HIDDEN // self.hidden_width)
         parts = zip(x.split([*map(sum, groups)]), groups, strict=True)
         return torch.cat([w2(swish_product(w13(part, group)), group) for part, group in parts])
 
@@ -84,7 +87,7 @@ class Experts(nn.Module):
 
 
 class FeedForward(nn.Module):
-    never_waits = True
+    is_sync_free = True
 
     def __init__(self, config: ModelConfig, tp: TensorParallel) -> None:
         super().__init__()
@@ -102,8 +105,11 @@ class FeedForward(nn.Module):
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
 
 
-def taken_together(sizes: list[int], most: int) -> list[list[int]]:
-    """Each expert's rows -> the same in groups of consecutive experts: `most` rows at most, or one expert."""
+def group_small_experts(sizes: list[int], most: int) -> list[list[int]]:
+    """Each expert's number of rows [E] -> groups of consecutive experts, each as such a list [E].
+
+    A group has `most` rows at most, or one expert; experts of other groups have no rows in it.
+    """
     groups = [[0] * len(sizes)]
     for expert, size in enumerate(sizes):
         if size and any(groups[-1]) and sum(groups[-1]) + size > most:
@@ -113,7 +119,7 @@ def taken_together(sizes: list[int], most: int) -> list[list[int]]:
 
 
 def has_grouped_matmul(device: torch.device, dtype: torch.dtype, *widths: int) -> bool:
-    """Elsewhere torch multiplies group by group, too, and waits for the device before each of them."""
+    """Whether torch multiplies all groups in one kernel. Else it waits for the device before each group."""
     return (
         device.type == "cuda"
         and dtype is torch.bfloat16

@@ -34,7 +34,7 @@ class RoPE(nn.Module):
     def forward(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """[N] -> cosines and sines, each [N, 1, hd]: the same for all heads and layers.
 
-        Those of the angles, twice: for the first and the second half of a head, the first's sines negative.
+        Both halves of a head turn by the same angles. The sines of the first half are negative, for `rotate`.
         """
         angles = positions[:, None].float() * self.inverse_frequencies  # [N, hd / 2]
         cos, sin = angles.cos(), angles.sin()

@@ -17,7 +17,7 @@ from model.linear.linear import Linear
 
 @dataclass(frozen=True)
 class TensorParallel:
-    """This process' place among the `size` ranks of a replica."""
+    """Which of a replica's `size` ranks this process is."""
 
     rank: int = 0
     size: int = 1
@@ -77,7 +77,8 @@ class TensorParallel:
 class VocabParallelEmbedding(Linear):
     """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D].
 
-    The head is what it is when called, so it is laid out as every linear layer is.
+    `embed` looks token embeddings up; calling it computes logits, as the head. So a head that is not the
+    embedding, too, can be laid out as every linear layer can.
     """
 
     def __init__(self, vocab_size: int, dim: int, tp: TensorParallel) -> None:

@@ -61,9 +61,9 @@ class Transformer(nn.Module):
             self.head.lay_out(layout)
 
     @property
-    def never_waits(self) -> bool:
-        """Whether its layers run without waiting for the device."""
-        return all(isinstance(block, Block) and block.feed_forward.never_waits for block in self.blocks)
+    def is_sync_free(self) -> bool:
+        """Whether the host need not wait for the device between layers."""
+        return all(isinstance(block, Block) and block.feed_forward.is_sync_free for block in self.blocks)
 
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None

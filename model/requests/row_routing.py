@@ -1,4 +1,4 @@
-"""What the router did with one row: counts that whoever reads or adds them up needs no torch for.
+"""What the router did with one row, counted in NumPy arrays: reading and adding them up needs no torch.
 
 L layers, E experts, K chosen per token. Sums of probabilities are in fixed point, round(x * 2^16), so that
 adding them up is exact and the order does not matter.
@@ -17,9 +17,9 @@ Counts = NDArray[np.int64]
 class RowRouting:
     """What the router did with one row; the first axis is the phase: prefill, decode.
 
-    A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` also
-    counts what was computed but is no token of the row, the choices tried behind a prompt, and leaves out the
-    tokens of a shared prefix, which were computed for no row.
+    A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` counts
+    the tokens that the network computed for the row: the nodes of a tree behind its prompt among them, and
+    not the shared prefix, which was computed once for all rows.
     """
 
     tokens: Counts  # [2]

@@ -25,12 +25,12 @@ class Phase(IntEnum):
 @dataclass(frozen=True)
 class Row:
     phase: Phase
-    slot: int  # the row's place in the routing buffers
+    slot: int  # of the routing counters that the row's tokens go to
     cached: int  # tokens that the cache already holds
     token_ids: list[int]  # new tokens
     pages: list[int] = field(default_factory=list)  # for cached and new tokens; none: nothing is kept
     tree: TokenTree = NO_TREE  # computed behind the new tokens, never kept
-    prefix: int = 0  # shared tokens before all of these
+    shared: int = 0  # tokens of the shared prefix, which is before all of these
     read_from: int = -1  # of the new tokens, the first whose outputs are wanted; -1: only the last one
     head: Head = Head.VOCABULARY  # which outputs
 
@@ -85,7 +85,7 @@ class Batch:
 
 
 def _positions(row: Row) -> list[int]:
-    start, end = row.prefix + row.cached, row.prefix + row.trunk
+    start, end = row.shared + row.cached, row.shared + row.trunk
     return [*range(start, end), *(end + depth for depth in row.tree.depths)]
 
 

@@ -1,4 +1,4 @@
-"""Pages of the cache: who may take how many, so that a row that was admitted can always go on.
+"""Pages of the cache: which are free, and how many rows may come to need, so that none ever runs short.
 
 A page holds a fixed number of tokens of one row. Rows take pages as they grow, not all at once, so the cache
 holds more rows than it could hold at their longest.

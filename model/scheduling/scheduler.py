@@ -23,39 +23,39 @@ class Sequence:
 
     request: Request
     reading: Reading
-    prefix: int  # tokens of its prompt that are shared, and computed already
+    shared: int  # tokens of its prompt that are shared, and computed already
     slot: int = -1
     cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
 
     @property
     def prompt_tokens(self) -> int:
-        """Those that it has to compute itself."""
-        return len(self.request.prompt_token_ids) - self.prefix
+        """Tokens of the prompt that the row computes itself: those behind the shared prefix."""
+        return len(self.request.prompt_token_ids) - self.shared
 
     def prompt(self) -> Row:
-        """What it has to compute first: its own part of the prompt, and the tree behind it."""
+        """What the row computes first: its own part of the prompt, and the tree behind it."""
         request, wanted = self.request, self.request.wanted
         return Row(
             phase=Phase.PREFILL,
             slot=self.slot,
             cached=0,
-            token_ids=request.prompt_token_ids[self.prefix :],
+            token_ids=request.prompt_token_ids[self.shared :],
             pages=self.pages,
             tree=wanted.tree,
-            prefix=self.prefix,
-            read_from=request.first_read - self.prefix,
+            shared=self.shared,
+            read_from=request.first_read - self.shared,
             head=wanted.head,
         )
 
     def next_token(self) -> Row:
         token, head = [self.reading.next_token], self.request.wanted.head
-        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, prefix=self.prefix, head=head)
+        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, shared=self.shared, head=head)
 
     def growth(self, kept: int) -> Growth | None:
-        """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
+        """How the row grows in the cache from `kept` tokens on; None if it keeps none at any time."""
         most = self.request.cache_tokens
-        return Growth(kept, most - self.prefix - kept) if most else None
+        return Growth(kept, most - self.shared - kept) if most else None
 
 
 class Scheduler:
@@ -68,7 +68,7 @@ class Scheduler:
         self.prefix: list[int] = []
         self._buckets: dict[int, deque[tuple[int, Sequence]]] = {}
         self._arrivals = 0
-        self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
+        self._overtaken = 0  # rows admitted before the one that has waited longest, since it did not fit
 
     def add(self, request: Request, reading: Reading) -> None:
         """Let a row wait. It shares the prefix where its prompt begins with it and nothing of it is read."""
@@ -107,7 +107,7 @@ class Scheduler:
         self.free_slots.append(sequence.slot)
 
     def _admit(self, growth: list[Growth]) -> list[Sequence]:
-        """Waiting rows of one bucket that fit beside the running ones, which will have grown so."""
+        """Admit waiting rows of one bucket that fit beside the running ones, which grow by `growth`."""
         for bucket in self._eligible():
             admitted = self._admit_from(bucket, growth)
             if admitted:
@@ -115,7 +115,7 @@ class Scheduler:
         return []
 
     def _eligible(self) -> Iterator[int]:
-        """Buckets, the one whose first row has waited longest first; alone, if it was overtaken too often."""
+        """Buckets, longest-waiting row first; after MAX_OVERTAKING overtakings only the first bucket."""
         order = sorted(self._buckets, key=lambda bucket: self._buckets[bucket][0][0])
         return iter(order if self._overtaken < MAX_OVERTAKING else order[:1])
 
@@ -126,7 +126,7 @@ class Scheduler:
         admitted: list[Sequence] = []
         while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
             sequence = waiting[0][1]
-            tokens += sequence.request.prefill_tokens - sequence.prefix
+            tokens += sequence.request.prefill_tokens - sequence.shared
             if admitted and tokens > self.prefill_tokens:
                 break
             grown = sequence.growth(sequence.prompt_tokens)

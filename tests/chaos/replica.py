@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.checkpoint.load import check_checkpoint
 from model.engine import Engine
-from model.execution.executor import ExecutorOptions
+from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase

@@ -138,7 +138,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
         if prefix:
             engine.share_prefix(prefix)
         prefill = [
-            Row(Phase.PREFILL, i, 0, prompt, pages[i], prefix=shared) for i, prompt in enumerate(prompts)
+            Row(Phase.PREFILL, i, 0, prompt, pages[i], shared=shared) for i, prompt in enumerate(prompts)
         ]
         steps = [engine.ranks.forward(Batch.of(prefill))[Head.VOCABULARY].float().cpu()]
         for step in range(4):
@@ -149,7 +149,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
                     len(prompt) + step,
                     [(7 * i + step) % VOCABULARY],
                     pages[i],
-                    prefix=shared,
+                    shared=shared,
                 )
                 for i, prompt in enumerate(prompts)
             ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.linear import linear
+from model.linear import packed
 from model.machine.process_memory import ENABLED, HUGE, MADV_COLLAPSE, MADV_HUGEPAGE, keep_freed_memory
 
 WEIGHTS, OUTPUTS, INPUTS = 64, 448, 2048  # of 3.5 MiB each
@@ -27,7 +27,7 @@ def share_in_huge_pages() -> float:
     keep_freed_memory()
     original = torch.ones(OUTPUTS, INPUTS)
     before = bytes_in_huge_pages()
-    weights = [linear.packed(original[None]) for _ in range(WEIGHTS)]
+    weights = [packed.packed(original[None]) for _ in range(WEIGHTS)]
     return (bytes_in_huge_pages() - before) / (len(weights) * original.nbytes)
 
 
@@ -57,6 +57,6 @@ def test_weights_are_in_huge_pages_once_they_are_moved(
 
 if __name__ == "__main__":  # in a process of its own: another's heap has huge pages from before
     if sys.argv[1] == "left":
-        linear.move_to_huge_pages = lambda address, size: None
+        packed.move_to_huge_pages = lambda address, size: None
     with ThreadPoolExecutor(1) as engine_thread:
         print(engine_thread.submit(share_in_huge_pages).result())

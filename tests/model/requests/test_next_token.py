@@ -35,7 +35,7 @@ def feed(one, *tokens):
         ({"max_new_tokens": 2, "ignore_eos": True}, [1, 5], "length"),
         ({"max_new_tokens": 3, "should_stop": lambda token: token == 2}, [1, 2], "stop"),
     ],
-    ids=str,
+    ids=range(7),
 )
 def test_a_row_ends_at_its_length_its_eos_or_its_own_stop(params, tokens, reason):
     one = reading(**params)

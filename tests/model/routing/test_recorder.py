@@ -37,10 +37,10 @@ def counted(router_logits, prompt_tokens, chosen_per_token):
             probabilities = np.exp(router_logits[layer, t] - router_logits[layer, t].max())
             probabilities /= probabilities.sum()
             chosen = np.argsort(-probabilities)[:chosen_per_token]
-            for rank, expert in enumerate(chosen):
+            for k, expert in enumerate(chosen):
                 gate = probabilities[expert] / probabilities[chosen].sum()
-                counts["chosen"][phase, layer, rank, expert] += 1
-                counts["gate_q"][phase, layer, rank, expert] += round(gate * ONE)
+                counts["chosen"][phase, layer, k, expert] += 1
+                counts["gate_q"][phase, layer, k, expert] += round(gate * ONE)
             counts["prob_q"][phase, layer] += np.round(probabilities * ONE)
             counts["entropy_q"][phase, layer] += round(-(probabilities * np.log(probabilities)).sum() * ONE)
             if chosen_per_token > 1:

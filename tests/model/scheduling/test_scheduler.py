@@ -9,7 +9,6 @@ from benchmarks.workloads import lognormal
 from model.requests.next_token import NextTokenReading
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
-from model.scheduling.pages import Growth, PageAllocator, worst_case
 from model.scheduling.scheduler import MAX_OVERTAKING, Scheduler
 
 PAGES, PAGE_SIZE, PREFILL = 16, 4, 24
@@ -39,19 +38,6 @@ def step(scheduler):
     for sequence in ended:
         scheduler.release(sequence)
     return admitted, ended
-
-
-@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), max_size=6), st.integers(1, 5))
-def test_the_worst_case_is_that_of_every_moment(rows, page_size):
-    moments = [sum(-(-(kept + t) // page_size) for kept, further in rows if further >= t) for t in range(21)]
-    assert worst_case([Growth(*row) for row in rows], page_size) == max(moments)
-
-
-def test_the_lowest_pages_go_first():
-    allocator = PageAllocator(5)
-    first = allocator.take(3)
-    allocator.give([first[1]])
-    assert (first, allocator.take(2), allocator.free) == ([0, 1, 2], [1, 3], 1)
 
 
 ROWS = st.tuples(st.integers(1, 50), st.integers(1, 15))  # prompt tokens, new tokens: within the cache
