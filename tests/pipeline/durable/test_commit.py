@@ -1,105 +1,15 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.config.job import JobConfig
 from pipeline.durable.commit import SUCCESS, RouterTable, finalize, part_path, publish, remaining
-from pipeline.durable.job_spec import make_spec, spec_bytes
-from pipeline.durable.job_start import SPEC, extend, start
+from pipeline.durable.job_start import extend, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError, JobError
 from pipeline.shards.plan import Plan
-from pipeline.shards.shard import Shard
-from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
-
-
-def job(**changes: Any) -> JobConfig:
-    data: dict[str, Any] = {
-        "job": "test",
-        "task": "generate",
-        "model": {"path": "checkpoint"},
-        "input": {"path": "in.jsonl", "prompt": {"column": "text"}},
-        "output": {"path": "out"},
-    }
-    for dotted, value in changes.items():
-        section, _, key = dotted.partition("__")
-        if key:
-            data[section] = data.get(section, {}) | {key: value}
-        else:
-            data[section] = value
-    return JobConfig.model_validate(data)
-
-
-SPEC_OF_JOB = make_spec(job(), "weights", "tokens")
-SHARDS = tuple(
-    Shard(n, f"{n:016x}", "/in.jsonl", "in.jsonl", "etag", "jsonl", 10 * n, 10, 100 * n, 100 * (n + 1))
-    for n in range(4)
-)
-THE_PLAN = Plan(SHARDS, ())
-PLAN_BYTES = THE_PLAN.to_parquet()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "out")
-
-
-def test_the_first_plan_wins(store: Store) -> None:
-    assert execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store) == [PLAN_BYTES]
-    assert execute(start(SPEC_OF_JOB, lambda: b"another plan"), store) == [PLAN_BYTES]
-    assert Plan.from_parquet(PLAN_BYTES) == THE_PLAN
-
-
-def test_input_that_cannot_be_planned_leaves_no_trace(store: Store) -> None:
-    def fail() -> bytes:
-        raise ConfigError("no such column")
-
-    with pytest.raises(ConfigError, match="no such column"):
-        execute(start(SPEC_OF_JOB, fail), store)
-    assert not store.exists(SPEC)
-    corrected = job(input={"path": "in.jsonl", "prompt": {"column": "body"}})
-    execute(start(make_spec(corrected, "weights", "tokens"), lambda: PLAN_BYTES), store)
-
-
-def test_another_job_in_the_folder_is_refused_part_by_part(store: Store) -> None:
-    execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
-    changed = job(generation__temperature=0.5, input__keep=["language"])
-    with pytest.raises(ConfigError) as refusal:
-        execute(start(make_spec(changed, "weights", "others"), lambda: PLAN_BYTES), store)
-    message = str(refusal.value)
-    assert "generation.temperature: was 0.0, is 0.5" in message
-    assert 'input.keep: was [], is ["language"]' in message
-    assert "tokenizer" in message
-    assert "checkpoint" not in message
-
-
-def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> None:
-    store.create(SPEC, spec_bytes(SPEC_OF_JOB | {"format_version": 1, "checkpoint": "fingerprint of then"}))
-    with pytest.raises(ConfigError, match=r"another job \(format version 1 \(now 2\)\)"):
-        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
-
-
-def test_what_changes_no_row_may_change_between_runs() -> None:
-    moved = job(
-        job="renamed", model__path="s3://elsewhere", model__tensor_parallel=2, output__path="other",
-        engine__replicas=3, engine__max_batch_rows=8, errors__max_attempts=9,
-    )  # fmt: skip
-    assert make_spec(moved, "weights", "tokens") == SPEC_OF_JOB
-
-
-def test_ranks_that_round_by_themselves_may_not_change_in_number() -> None:
-    one, two = (job(model__quantization="int8", model__tensor_parallel=ranks) for ranks in (1, 2))
-    assert make_spec(one, "weights", "tokens") != make_spec(two, "weights", "tokens")
-
-
-def test_a_spec_that_is_not_ours_is_refused(store: Store) -> None:
-    store.create(SPEC, b"{}")
-    with pytest.raises(ConfigError, match="not one of mixtray"):
-        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
+from tests.pipeline.durable.small_job import SHARDS, SPEC_OF_JOB, THE_PLAN
 
 
 def test_parts_of_another_job_are_refused(store: Store) -> None:
@@ -172,17 +82,6 @@ def test_each_plan_file_has_its_own_success(store: Store) -> None:
     execute(finalize(whole, [{}, {}]), store)
     assert store.read(SUCCESS) == before
     assert [part["rows"] for part in json.loads(store.read("_SUCCESS-001"))["parts"]] == [10]
-
-
-def test_of_two_runs_that_extend_the_second_plans_what_is_still_new(store: Store) -> None:
-    def plan_new_files(seen: list[bytes]) -> Callable[[list[bytes]], bytes | None]:
-        return lambda plans: b"".join(file for file in seen if file not in b"".join(plans)) or None
-
-    plans = execute(start(SPEC_OF_JOB, lambda: b"a"), store)
-    assert execute(extend(plans, plan_new_files([b"a", b"b"])), store) == [b"a", b"b"]
-    # The other one had read the plans before.
-    assert execute(extend(plans, plan_new_files([b"a", b"b", b"c"])), store) == [b"a", b"b", b"c"]
-    assert execute(start(SPEC_OF_JOB, lambda: b"unused"), store) == [b"a", b"b", b"c"]
 
 
 def test_parts_of_an_extension_do_not_disturb_a_run_that_does_not_know_it(store: Store) -> None:

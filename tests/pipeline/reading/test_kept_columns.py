@@ -9,7 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.config.job import JobConfig
+from pipeline.errors import ConfigError
 from pipeline.run import run
+from pipeline.shards.make_plan import make_plan
+from tests.pipeline.reading.inputs import section, write_parquet
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -48,3 +51,11 @@ def _overwrite_group(path: Path, group: int) -> None:
         begin = column.dictionary_page_offset or column.data_page_offset
         data[begin : begin + column.total_compressed_size] = b"\xff" * column.total_compressed_size
     path.write_bytes(data)
+
+
+def test_kept_columns_have_one_type_in_all_parquet_files(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", 2, 2, n=[1, 2])
+    write_parquet(tmp_path / "b.parquet", 2, 2, n=["1", "2"])
+    make_plan(section(str(tmp_path)))
+    with pytest.raises(ConfigError, match=r"'n' is int64 in a.parquet but string in b.parquet"):
+        make_plan(section(str(tmp_path), keep=["n"]))

@@ -1,0 +1,45 @@
+import pytest
+
+from pipeline.durable.job_spec import make_spec, spec_bytes
+from pipeline.durable.job_start import SPEC, start
+from pipeline.durable.operations import execute
+from pipeline.errors import ConfigError
+from pipeline.storage.store import Store
+from tests.pipeline.durable.small_job import PLAN_BYTES, SPEC_OF_JOB, job
+
+
+def test_another_job_in_the_folder_is_refused_part_by_part(store: Store) -> None:
+    execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
+    changed = job(generation__temperature=0.5, input__keep=["language"])
+    with pytest.raises(ConfigError) as refusal:
+        execute(start(make_spec(changed, "weights", "others"), lambda: PLAN_BYTES), store)
+    message = str(refusal.value)
+    assert "generation.temperature: was 0.0, is 0.5" in message
+    assert 'input.keep: was [], is ["language"]' in message
+    assert "tokenizer" in message
+    assert "checkpoint" not in message
+
+
+def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> None:
+    store.create(SPEC, spec_bytes(SPEC_OF_JOB | {"format_version": 1, "checkpoint": "fingerprint of then"}))
+    with pytest.raises(ConfigError, match=r"another job \(format version 1 \(now 2\)\)"):
+        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
+
+
+def test_what_changes_no_row_may_change_between_runs() -> None:
+    moved = job(
+        job="renamed", model__path="s3://elsewhere", model__tensor_parallel=2, output__path="other",
+        engine__replicas=3, engine__max_batch_rows=8, errors__max_attempts=9,
+    )  # fmt: skip
+    assert make_spec(moved, "weights", "tokens") == SPEC_OF_JOB
+
+
+def test_ranks_that_round_by_themselves_may_not_change_in_number() -> None:
+    one, two = (job(model__quantization="int8", model__tensor_parallel=ranks) for ranks in (1, 2))
+    assert make_spec(one, "weights", "tokens") != make_spec(two, "weights", "tokens")
+
+
+def test_a_spec_that_is_not_ours_is_refused(store: Store) -> None:
+    store.create(SPEC, b"{}")
+    with pytest.raises(ConfigError, match="not one of mixtray"):
+        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.reading.columns import columns_to_read
+from pipeline.shards.make_plan import make_plan
+from tests.pipeline.reading.inputs import lines, section, write, write_parquet
+
+
+def test_missing_columns_are_named_with_those_that_there_are(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", b"not json\n" + lines(3, language="en"))
+    with pytest.raises(ConfigError, match=r"input.keep: no column 'lang' in a.jsonl.*'text', 'language'"):
+        make_plan(section(str(tmp_path), keep=["lang"]))
+    with pytest.raises(ConfigError, match=r"input.prompt.template: no column 'body'"):
+        make_plan(section(str(tmp_path), prompt={"template": "{{ body }} {{ text }}"}))
+    write_parquet(tmp_path / "z.parquet", 3, 3)
+    with pytest.raises(ConfigError, match=r"input.group_by: no column 'language' in z.parquet"):
+        make_plan(section(str(tmp_path), group_by="language"))
+
+
+def test_a_column_that_only_some_lines_have_is_there(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", lines(3) + b'{"text": "x", "id": 1}\n')
+    assert make_plan(section(str(tmp_path), id_column="id")).rows == 4
+
+
+def test_columns_to_read_are_the_needed_ones_and_generation_parameters() -> None:
+    columns = columns_to_read(section("x", keep=["k", "text"], id_column="i", group_by="g"))
+    assert columns[:4] == ["text", "i", "k", "g"]
+    assert "temperature" in columns

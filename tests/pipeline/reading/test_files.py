@@ -1,0 +1,54 @@
+import gzip
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import ConfigError
+from pipeline.shards.make_plan import make_plan
+from tests.pipeline.reading.inputs import lines, names, section, write, write_parquet
+
+
+def test_a_folder_is_read_recursively_without_hidden_files(tmp_path: Path) -> None:
+    for name in ("b.jsonl", "a.json", "deep/er/c.ndjson.gz", ".hidden.jsonl", "_tmp/d.jsonl", "readme.md"):
+        data = lines(3)
+        write(tmp_path / name, gzip.compress(data) if name.endswith("gz") else data)
+    write_parquet(tmp_path / "p.parquet", 3, 3)
+    plan = make_plan(section(str(tmp_path)))
+    assert names(plan) == ["a.json", "b.jsonl", "deep/er/c.ndjson.gz", "p.parquet"]
+    assert plan.rows == 12
+    assert names(make_plan(section(str(tmp_path), format="parquet"))) == ["p.parquet"]
+
+
+def test_globs_and_lists_keep_names_relative_to_what_they_share(tmp_path: Path) -> None:
+    for name in ("en/1.jsonl", "en/2.jsonl", "de/1.jsonl"):
+        write(tmp_path / name, lines(1))
+    assert names(make_plan(section(f"{tmp_path}/*/1.jsonl"))) == ["de/1.jsonl", "en/1.jsonl"]
+    both = [f"{tmp_path}/en/*.jsonl", f"{tmp_path}/de/1.jsonl", f"{tmp_path}/en/1.jsonl"]
+    assert names(make_plan(section(both))) == ["de/1.jsonl", "en/1.jsonl", "en/2.jsonl"]
+    assert names(make_plan(section(f"{tmp_path}/en/1.jsonl"))) == ["1.jsonl"]
+
+
+def test_a_name_with_glob_characters_is_still_a_name(tmp_path: Path) -> None:
+    write(tmp_path / "a[1].jsonl", lines(2))
+    assert make_plan(section(f"{tmp_path}/a[1].jsonl")).rows == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nothing.jsonl", "nothing.jsonl: no such file"),
+        ("*.jsonl", r"\*.jsonl: no file has such a name"),
+        ("empty", "empty: no \\*.jsonl"),
+        ("notes.txt", "notes.txt: the name does not tell the format"),
+        ("bad.parquet", "bad.parquet: not a Parquet file"),
+        ("array.json", "array.json: this is a JSON array"),
+        ("no-such-kind://x/y", "no such kind"),
+    ],
+)
+def test_paths_that_lead_nowhere_are_named(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "notes.txt", b"")
+    write(tmp_path / "bad.parquet", b"PAR1 not really")
+    write(tmp_path / "array.json", b'[\n {"text": "a"}\n]\n')
+    with pytest.raises(ConfigError, match=message):
+        make_plan(section(path if "://" in path else f"{tmp_path}/{path}"))
