@@ -10,7 +10,9 @@ import torch
 
 from model.attention.triton_kernel import attend_pages
 
-_NUMBERS_OF_A_ROW = 7  # before a row's pages in the table of a captured step, see model.execution.decode_graphs
+_NUMBERS_OF_A_ROW = (
+    7  # before a row's pages in the table of a captured step, see model.execution.decode_graphs
+)
 _ROWS, _PAGES, _PAGE = 2, 9, 64
 
 
