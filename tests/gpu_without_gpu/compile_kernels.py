@@ -2,8 +2,8 @@
 
     python -m tests.gpu_without_gpu.compile_kernels 8x7b/bfloat16/80 8x22b/float16/90
 
-Triton compiles a kernel for its arguments right before it launches it. Here a driver without a device names the
-GPU, and nothing is launched. It runs in a process of its own: the suite's has Triton's interpreter.
+Triton compiles a kernel for its arguments right before it launches it. Here a driver without a device
+names the GPU, and nothing is launched. It runs in a process of its own: the suite's has Triton's interpreter.
 """
 
 import json
@@ -13,8 +13,6 @@ import subprocess
 import sys
 import tempfile
 from typing import Any
-
-assert "TRITON_INTERPRET" not in os.environ
 
 from triton import knobs
 from triton.backends.compiler import GPUTarget
@@ -81,4 +79,5 @@ def _taken(kernel: CompiledKernel) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    assert "TRITON_INTERPRET" not in os.environ, "the interpreter compiles nothing"
     print(json.dumps([kernel for case in sys.argv[1:] for kernel in compiled(case)]))

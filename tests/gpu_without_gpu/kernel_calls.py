@@ -1,6 +1,6 @@
 """What the engine hands to each Triton kernel's launcher, for the shapes of checkpoints that people run.
 
-A new kernel gets a function here, and a line in `CALLS`: a test fails for a kernel that none of them launches.
+A new kernel gets a function here, and a line in `CALLS`: a test fails for a kernel that nothing launches.
 """
 
 from collections.abc import Callable

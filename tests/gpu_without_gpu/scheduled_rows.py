@@ -1,4 +1,4 @@
-"""The engine's own scheduler over thousands of rows whose answers end when they are drawn to end; no network."""
+"""The engine's scheduler over many rows whose answers end when they are drawn to end; no network."""
 
 from dataclasses import dataclass
 

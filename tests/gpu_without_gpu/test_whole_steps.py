@@ -24,8 +24,8 @@ from tests.gpu_without_gpu.steps import (
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
 HOST = torch.tensor([0, 2, 1])
-# By whether the GPU multiplies all experts at once, as those of compute capability 9 and 10 do in bfloat16. Where
-# it can't, one expert follows another, nothing is captured, and every layer waits for how many tokens each has.
+# By whether the GPU multiplies all experts at once, as those of compute capability 9 and 10 do in bfloat16.
+# Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode, True): Asked(53, 105, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
     (decode, False): Asked(77, 102, waits_a_layer=3, waits_beside=20, asynchronous_copies=0),
