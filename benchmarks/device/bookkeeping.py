@@ -38,7 +38,7 @@ def _routing(setting: Setting, config: ModelConfig) -> Table:
 
         def count(observed: tuple[torch.Tensor, ...], owners: TokenOwners) -> None:
             for layer in range(config.num_layers):
-                recorder.observe(layer, *observed)  # type: ignore[arg-type]
+                recorder.observe(layer, *observed)
             recorder.end_step(owners)
 
         observed = logits, chosen, weights

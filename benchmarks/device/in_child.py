@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -64,9 +65,9 @@ def _end(child: multiprocessing.process.BaseProcess) -> None:
 
 def _child(measure: Callable[[Setting], Table], setting: Setting, send: Connection, log: Path) -> None:
     os.setsid()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT)
-    os.dup2(file, 1)
-    os.dup2(file, 2)
+    sys.stdout = sys.stderr = file = log.open("w", buffering=1)
+    for output in (1, 2):  # of libraries, and of processes that it starts
+        os.dup2(file.fileno(), output)
     try:
         send.send((measure(setting), None))
     except BaseException:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -66,7 +67,8 @@ def _head_weight() -> Tensor:
 
 
 def _probabilities(
-    logprobs: "np.ndarray[tuple[int, int], np.dtype[np.float64]]",
-) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    logprobs: NDArray[np.float64],
+) -> NDArray[np.float64]:
     relative = np.exp(logprobs - logprobs.max(1, keepdims=True))
-    return relative / relative.sum(1, keepdims=True)
+    probabilities: NDArray[np.float64] = relative / relative.sum(1, keepdims=True)
+    return probabilities

@@ -1,4 +1,4 @@
-"""A prompt of nearly the whole context beside many rows: does memory suffice, and is the engine whole then?"""
+"""A prompt of nearly the whole context beside many rows: does memory suffice, and does the engine recover?"""
 
 import time
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from benchmarks.random_checkpoint import SIZES
@@ -147,6 +148,6 @@ def rows_of_a_step(engine: Engine) -> int:
     return engine._most_rows
 
 
-def scores(engine: Engine, prompts: list[list[int]], choices: list[list[int]]) -> "np.ndarray[Any, Any]":
+def scores(engine: Engine, prompts: list[list[int]], choices: list[list[int]]) -> NDArray[np.float64]:
     """The log-probability of each choice behind each prompt."""
     return np.array([completion.choice_logprobs for completion in engine.score(prompts, choices)])
