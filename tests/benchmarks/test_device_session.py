@@ -16,6 +16,18 @@ from benchmarks.device.setting import Setting, Table
 from benchmarks.device_session import main
 
 ROOT = Path(__file__).parents[2]
+ABSENT = [
+    "ray",
+    "pydantic",
+    "pandas",
+    "pyarrow",
+    "orjson",
+    "rich",
+    "typer",
+    "transformers",
+    "sentencepiece",
+    "yaml",
+]
 REHEARSAL = Setting(rehearsal=True)
 
 
@@ -48,6 +60,21 @@ def test_the_rehearsal_runs_every_section(tmp_path: Path) -> None:
     for section in SECTIONS:
         assert f"## {section.name}\n\n{section.question}" in text
     assert len(re.findall(r"^\| ---", text, re.MULTILINE)) == len(SECTIONS)  # each has a table
+
+
+def test_it_needs_little() -> None:
+    """torch, numpy and safetensors, and pytest for the tests on a GPU: a rented machine may have no more."""
+    program = f"""
+import sys
+sys.modules |= dict.fromkeys({ABSENT})
+import benchmarks.device.plan, pytest
+raise SystemExit(pytest.main(["--noconftest", "-p", "no:cacheprovider", "--collect-only", "-q", "tests/gpu"]))
+"""
+    environment = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_file_that_measures_is_a_section() -> None:

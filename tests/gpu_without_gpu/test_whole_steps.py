@@ -47,7 +47,7 @@ def test_a_step_asks_for_no_more_than_it_did(prepare: Callable[[Engine], None], 
 
 def test_a_captured_step_waits_for_its_tokens_alone() -> None:
     """One copy to the device, which is not waited for; then whether the logits are finite, and the tokens."""
-    found = asked(decode)
+    found = asked(decode, True)
     assert (found.asynchronous_copies, found.waits_a_layer, found.waits_beside) == (1, 0, 2)
 
 
