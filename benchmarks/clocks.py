@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity
 
-import model.engine
 from model.engine import Engine
 from model.network.transformer import Block
 from model.sampling import sample as sampling
@@ -53,7 +52,7 @@ def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
         return call
 
     replaced: list[tuple[Any, str, Any, Any]] = [
-        (model.engine, "sample", clocked("sampling", sampling.sample), sampling.sample)
+        (sampling, "sample", clocked("sampling", sampling.sample), sampling.sample)
     ]
     if engine.ranks.local.routing:
         recorder = engine.ranks.local.routing

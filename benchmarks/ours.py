@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmarks.clocks import kernel_clocks, part_clocks
 from benchmarks.workloads import Workload
 from model.engine import Engine
+from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase
 
 
@@ -28,8 +29,8 @@ def run_ours(engine: Engine, workload: Workload) -> Run:
     engine.share_prefix(workload.instruction)
     completions = engine.run(requests)
     seconds = time.perf_counter() - started
-    scores = [c.choice_logprobs for c in completions if c.choice_logprobs is not None]
-    return Run(seconds, [c.token_ids for c in completions], scores or None)
+    scores = None if workload.choices is None else [c.answer for c in completions]
+    return Run(seconds, [c.token_ids for c in completions], scores)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def profile(engine: Engine, workload: Workload) -> Breakdown:
 def _recorded(engine: Engine, batches: list[Batch]) -> Iterator[None]:
     forward = engine.ranks.forward
 
-    def record(batch: Batch) -> Tensor:
+    def record(batch: Batch) -> dict[Head, Tensor]:
         batches.append(batch)
         return forward(batch)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 _SEED = 20240108
 
@@ -24,13 +24,13 @@ class Workload:
     instruction: list[int] = field(default_factory=list)  # with which all prompts begin
 
     def requests(self) -> list[Request]:
-        tree = None if self.choices is None else ChoiceTree.from_choices(self.choices)
+        scores = None if self.choices is None else ChoiceScores.of(self.choices)
         return [
             Request(
                 str(row),
                 prompt,
                 SamplingParams(max_new_tokens=max(1, new_tokens), ignore_eos=True),
-                choices=tree,
+                readout=scores,
             )
             for row, (prompt, new_tokens) in enumerate(zip(self.prompts, self.new_tokens, strict=True))
         ]

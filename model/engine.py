@@ -3,25 +3,24 @@
     engine = Engine.load("checkpoint/")
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
-It knows token ids only. `submit` rows at any time, call `step` until `idle`.
+It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
+rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.execution.executor import BatchTooLargeError, ExecutorOptions
+from model.execution.executor import BatchTooLargeError
+from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
-from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, machine, page_size
-from model.requests.choice_tree import ChoiceTree
-from model.requests.request import Completion, Request
-from model.requests.sampling_params import SamplingParams
+from model.execution.read_step import read_step
+from model.machine.budget import machine
+from model.requests.choice_scores import ChoiceScores
+from model.requests.request import Completion, Failure, Request
 from model.routing.token_owners import PREFIX_SLOT
-from model.sampling.sample import sample
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 from model.scheduling.scheduler import Scheduler, Sequence
 
@@ -58,7 +57,7 @@ class Engine:
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: places in the cache; None: what memory allows.
-            quantization: none, or int8 on a CPU: see `model.linear.linear.int8`.
+            quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
@@ -72,23 +71,16 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
-        device = default_device()
-        slots = max_batch_rows or batch_rows(device)
-        torch_dtype = compute_dtype(dtype, config, device)
-        tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
-        size = page_size(device)
-        options = ExecutorOptions(
-            folder=Path(folder),
-            dtype=torch_dtype,
-            device=device,
-            threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
-            slots=slots,
-            pages=-(-tokens // size),
-            page_size=size,
+        options = ExecutorOptions.of(
+            folder,
+            config,
+            dtype=dtype,
+            tensor_parallel=tensor_parallel,
             quantization=quantization,
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
@@ -110,7 +102,7 @@ class Engine:
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
         request.check(self.config, self.cache_tokens)
-        self.scheduler.add(request)
+        self._add(request)
 
     @property
     def idle(self) -> bool:
@@ -141,8 +133,8 @@ class Engine:
 
     def score(self, prompts: list[list[int]], choices: list[list[int]]) -> list[Completion]:
         """The log-probability of every choice behind every prompt, from one forward pass a prompt."""
-        tree = ChoiceTree.from_choices(choices)
-        return self.run([Request(str(i), prompt, choices=tree) for i, prompt in enumerate(prompts)])
+        scores = ChoiceScores.of(choices)
+        return self.run([Request(str(i), prompt, readout=scores) for i, prompt in enumerate(prompts)])
 
     def run(self, requests: list[Request]) -> list[Completion]:
         """Run requests with distinct keys to their end; completions in the order of the requests.
@@ -154,7 +146,7 @@ class Engine:
         for request in requests:
             request.check(self.config, self.cache_tokens)
         for request in requests:
-            self.scheduler.add(request)
+            self._add(request)
         done: dict[str, Completion] = {}
         while not self.idle:
             done.update((completion.key, completion) for completion in self.step())
@@ -163,85 +155,30 @@ class Engine:
     def close(self) -> None:
         self.ranks.close()
 
+    def _add(self, request: Request) -> None:
+        self.scheduler.add(request, request.wanted.start(request.key, self.config))
+
     def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
         """All at once or, where memory does not suffice for that, in halves; later steps begin with those."""
         if len(rows) <= self._most_rows:
             try:
-                logits = self.ranks.forward(Batch.of(rows))
+                outputs = self.ranks.forward(Batch.of(rows))
             except BatchTooLargeError:
                 self._most_rows = max(1, len(rows) // 2)
             else:
-                return self._finish_step(sequences, rows, logits)
+                return [self._finish(*ended) for ended in read_step(sequences, rows, outputs)]
             if len(rows) == 1:  # it was the row, not how many there were
                 self._most_rows = self.max_batch_rows
-                return [self._finish(sequences[0], None, out_of_memory=True)]
+                return [self._finish(sequences[0], "out_of_memory")]
         half = len(rows) // 2
         return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
 
-    def _finish_step(
-        self, sequences: list[Sequence], rows: list[Row], logits: Tensor
-    ) -> list[Completion]:  # logits [M, V]
-        finite = logits.sum(-1, dtype=torch.float32).isfinite().tolist()
-        generating, completions, at = [], [], 0
-        for sequence, row in zip(sequences, rows, strict=True):
-            sequence.cached += len(row.token_ids)
-            predictions = slice(at, at + 1 + len(row.tree.token_ids))
-            at = predictions.stop
-            if not all(finite[predictions]):
-                completions.append(self._finish(sequence, None, nan_logits=True))
-            elif sequence.request.choices is not None:
-                scores = sequence.request.choices.logprobs(logits[predictions])
-                completions.append(self._finish(sequence, None, scores))
-            else:
-                generating.append((sequence, predictions.start))
-        if generating:
-            if len(generating) < len(logits):
-                logits = logits[[i for _, i in generating]]
-            completions += self._append_tokens([sequence for sequence, _ in generating], logits)
-        return completions
-
-    def _append_tokens(self, sequences: list[Sequence], logits: Tensor) -> list[Completion]:
-        tokens, logprobs = sample(
-            logits,
-            [sequence.request.params for sequence in sequences],
-            [sequence.stream for sequence in sequences],
-            [len(sequence.token_ids) for sequence in sequences],
-        )
-        completions = []
-        for i, (sequence, token) in enumerate(zip(sequences, tokens, strict=True)):
-            sequence.token_ids.append(token)
-            if logprobs is not None:
-                sequence.logprobs.append(logprobs[i])
-            reason = self._finish_reason(sequence, token)
-            if reason:
-                completions.append(self._finish(sequence, reason))
-        return completions
-
-    def _finish_reason(self, sequence: Sequence, token: int) -> str | None:
-        request = sequence.request
-        if token in self.config.eos_token_ids and not request.params.ignore_eos:
-            return "stop"
-        if request.should_stop is not None and request.should_stop(token):
-            return "stop"
-        return "length" if len(sequence.token_ids) == request.params.max_new_tokens else None
-
-    def _finish(
-        self,
-        sequence: Sequence,
-        reason: str | None,
-        choice_logprobs: list[float] | None = None,
-        nan_logits: bool = False,
-        out_of_memory: bool = False,
-    ) -> Completion:
+    def _finish(self, sequence: Sequence, failure: Failure | None = None) -> Completion:
         self.scheduler.release(sequence)
         routing = self.ranks.local.routing
         return Completion(
             key=sequence.request.key,
-            token_ids=sequence.token_ids,
-            logprobs=sequence.logprobs if sequence.request.params.logprobs else None,
-            finish_reason=reason,
-            choice_logprobs=choice_logprobs,
-            routing=routing.take(sequence.slot, bool(sequence.prefix)) if routing else None,
-            nan_logits=nan_logits,
-            out_of_memory=out_of_memory,
+            answer=sequence.reading.answer,
+            routing=routing.take(sequence.slot, bool(sequence.shared)) if routing else None,
+            failure=failure,
         )

@@ -16,7 +16,14 @@ PYTHON = sorted(
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
 FILES = [path for path in PYTHON if path.relative_to(ROOT).parts[0] in ROOMS]
-LINES = 250
+LINES = 200  # of a file of the sources
+TEST_LINES = 250
+# Files that are still to be split: they may not grow, and no file may join them.
+TOO_LONG = {
+    "pipeline/config/job.py": 249,
+    "pipeline/storage/store.py": 245,
+    "pipeline/text/template_sandbox.py": 231,
+}
 # Imports run one way, jobs -> pipeline -> model; the benchmarks look at all but the command line.
 MAY_IMPORT = {
     "model": {"model"},
@@ -40,10 +47,10 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "requests"},
-    {"linear", "sampling", "scheduling"},
-    {"network", "routing"},
-    {"attention", "checkpoint"},
+    {"machine", "sampling"},
+    {"linear", "requests"},
+    {"network", "scheduling"},
+    {"routing", "attention", "checkpoint"},
     {"execution"},
     {"engine"},
 ]
@@ -145,7 +152,8 @@ def imported_modules(path):
 
 @pytest.mark.parametrize("path", PYTHON, ids=name_of)
 def test_no_file_is_longer_than_a_room(path):
-    assert len(path.read_text().splitlines()) <= LINES
+    most = TEST_LINES if name_of(path).startswith("tests/") else TOO_LONG.get(name_of(path), LINES)
+    assert len(path.read_text().splitlines()) <= most
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -157,6 +165,7 @@ def test_a_file_says_what_it_is_for(path):
     ("modules", "without"),
     [
         (["pipeline.shards.shard_source", "pipeline.rows.prepare", "pipeline.output.publish"], ["torch"]),
+        (["model.requests.request", "model.requests.choice_scores", "model.requests.next_token"], ["torch"]),
         (["jobs.__main__"], ["torch", "ray", "pandas"]),  # the help of commands
     ],
 )

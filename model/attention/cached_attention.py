@@ -7,13 +7,13 @@ head dimension.
 import torch
 from torch import Tensor
 
-from model.attention.decode_torch import PagedReads
-from model.attention.decode_triton import FusedReads
+from model.attention.decode_torch import TorchDecode
+from model.attention.decode_triton import TritonDecode
 from model.attention.flash import flash_to_all
 from model.attention.kv_cache import KVCache, Writes
 from model.attention.log_sum_exp import attend_tokens, merge
-from model.attention.prefill_flash import RaggedSpans
-from model.attention.prefill_torch import Spans
+from model.attention.prefill_flash import FlashPrefill
+from model.attention.prefill_torch import TorchPrefill
 from model.scheduling.batch import Batch, Row
 
 
@@ -24,8 +24,8 @@ class CachedAttention:
         self,
         cache: KVCache,
         writes: Writes,
-        reads: PagedReads | FusedReads | None,  # of the first R tokens
-        spans: Spans | RaggedSpans | None = None,  # of the others
+        reads: TorchDecode | TritonDecode | None,  # of the first R tokens
+        spans: TorchPrefill | FlashPrefill | None = None,  # of the others
         prefixed: Tensor | None = None,
         becomes_prefix: bool = False,
     ) -> None:
@@ -44,12 +44,12 @@ class CachedAttention:
         single, several = rows[:singles], rows[singles:]
         reads = spans = prefixed = None
         if single:
-            reads = FusedReads.of(cache, single) if cache.fused else PagedReads(cache, single)
+            reads = TritonDecode.of(cache, single) if cache.fused else TorchDecode(cache, single)
         if several:
-            spans = (RaggedSpans if _ragged(cache, several) else Spans)(cache, several)
-        if any(row.prefix for row in rows):
+            spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
+        if any(row.shared for row in rows):
             lengths = torch.tensor([row.length for row in rows])
-            mask = torch.tensor([row.prefix > 0 for row in rows]).repeat_interleave(lengths)
+            mask = torch.tensor([row.shared > 0 for row in rows]).repeat_interleave(lengths)
             prefixed = mask.nonzero()[:, 0].to(cache.device)
         return cls(cache, Writes.of(cache, rows), reads, spans, prefixed, batch.becomes_prefix)
 
@@ -59,8 +59,8 @@ class CachedAttention:
         self.writes.store(keys, k)
         self.writes.store(values, v)
         if self.becomes_prefix:
-            assert layer == len(self.cache.prefix)
-            self.cache.prefix.append((_heads_together(k), _heads_together(v)))
+            assert layer == len(self.cache.shared)
+            self.cache.shared.append((_heads_together(k), _heads_together(v)))
         parts, singles = [], 0
         if self.reads is not None:
             singles = self.reads.num_rows
@@ -74,14 +74,14 @@ class CachedAttention:
 
     def _with_prefix(self, layer: int, prefixed: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
         """Merge in the attention to the prefix, which is read once for all rows that have it."""
-        prefix = self.cache.prefix[layer]
+        shared = self.cache.shared[layer]
         attend = flash_to_all if self.cache.fused else attend_tokens
         if prefixed.dtype is torch.bool:
-            merged = merge(attended, lse, *attend(q, *prefix))
+            merged = merge(attended, lse, *attend(q, *shared))
             return torch.where(prefixed[:, None, None], merged, attended)
         if len(prefixed) == len(q):
-            return merge(attended, lse, *attend(q, *prefix))
-        merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *prefix))
+            return merge(attended, lse, *attend(q, *shared))
+        merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *shared))
         return attended.index_copy(0, prefixed, merged)
 
 

@@ -20,7 +20,7 @@ from model.scheduling.batch import Row
 _WORTH_SKIPPING = 2  # times more pages in a range than are read, from where they are gathered instead
 
 
-class PagedReads:
+class TorchDecode:
     """One new token of each row, which is in the cache already, reads its row's pages."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:

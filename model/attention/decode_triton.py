@@ -14,7 +14,7 @@ from model.scheduling.batch import Row
 
 
 @dataclass(frozen=True)
-class FusedReads:
+class TritonDecode:
     """Which pages the rows read: all int32, as the kernel takes them."""
 
     pages: Tensor  # [R, most pages of a row]
@@ -26,7 +26,7 @@ class FusedReads:
         return len(self.ends)
 
     @classmethod
-    def of(cls, cache: KVCache, rows: list[Row]) -> "FusedReads":
+    def of(cls, cache: KVCache, rows: list[Row]) -> "TritonDecode":
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages

@@ -34,7 +34,7 @@ class KVCache:
         self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         # Of the prefix that rows share, keys and values [prefix tokens, G, hd] of each layer.
-        self.prefix: list[tuple[Tensor, Tensor]] = []
+        self.shared: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
         self.spare_page = pages
         self.device = device

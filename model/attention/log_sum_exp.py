@@ -37,13 +37,13 @@ def attend_in_blocks(
 
 
 def _attend_block(
-    q: Tensor, k: Tensor, v: Tensor, place: int | None, bias: Tensor | None
+    q: Tensor, k: Tensor, v: Tensor, first: int | None, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """The first query stands at `place` and sees no later key; None: all see all."""
+    """The first query stands at `first` and sees no later key; None: all see all."""
     grouped = q.unflatten(1, (k.shape[1], -1))  # [B, G, H / G, n, hd]
     scores = (grouped @ k[:, :, None].transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-    if place is not None:
-        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril(place)
+    if first is not None:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril(first)
         scores = scores.masked_fill(~visible, float("-inf"))
     if bias is not None:
         scores = scores + bias[:, :, None]

@@ -1,7 +1,7 @@
 """Attention of many rows at once on a GPU: each row's new tokens to its own, side by side, not padded.
 
 n new tokens of all rows, H query heads, G key/value heads, hd head dimension, B rows, t nodes of the largest
-tree of choices.
+tree behind a prompt.
 """
 
 import torch
@@ -13,7 +13,7 @@ from model.attention.log_sum_exp import attend, bias_of, merge
 from model.scheduling.batch import Row
 
 
-class RaggedSpans:
+class FlashPrefill:
     """All rows of a step that bring several tokens, and have none in the cache."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
@@ -53,7 +53,7 @@ class Trees:
         for i, row in enumerate(rows):
             nodes = len(row.tree.token_ids)
             real[i, :nodes] = True
-            visible[i, :nodes, :nodes] = row.tree.ancestors
+            visible[i, :nodes, :nodes] = torch.from_numpy(row.tree.ancestors)
         padded = torch.zeros(real.shape, dtype=torch.int64)
         padded[real] = node_tokens
         self.node_tokens, self.padded = node_tokens.to(device), padded.to(device)  # [nodes], [B, t]

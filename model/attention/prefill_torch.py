@@ -9,11 +9,11 @@ from torch import Tensor
 
 from model.attention.kv_cache import KVCache
 from model.attention.log_sum_exp import attend_tokens, bias_of
-from model.requests.choice_tree import ChoiceTree
+from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Row
 
 
-class Spans:
+class TorchPrefill:
     """Rows whose new tokens lie side by side."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
@@ -52,15 +52,15 @@ class Span:
         return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
 
 
-def _visible(cached: int, trunk: int, tree: ChoiceTree, window: int | None) -> Tensor:
+def _visible(cached: int, trunk: int, tree: TokenTree, window: int | None) -> Tensor:
     """[n, S] bool: a new token sees the row's tokens up to itself, or the last `window` of them.
 
     A node of the tree sees the row's tokens and its own ancestors.
     """
     nodes = len(tree.token_ids)
-    place = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
-    distance = place[cached:, None] - place[None, :]
+    position = torch.cat((torch.arange(trunk), trunk + torch.tensor(tree.depths, dtype=torch.int64)))
+    distance = position[cached:, None] - position[None, :]
     seen = distance >= 0
-    seen[len(seen) - nodes :, trunk:] = tree.ancestors
+    seen[len(seen) - nodes :, trunk:] = torch.from_numpy(tree.ancestors)
     seen[: len(seen) - nodes, trunk:] = False
     return seen & (distance < (window or trunk + nodes + 1))

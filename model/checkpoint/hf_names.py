@@ -20,7 +20,7 @@ _IGNORED = re.compile(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq")
 _STORED_DTYPES = ("F32", "BF16", "F16")  # as safetensors calls them
 
 
-def matched(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source, Any, Slices]]:
+def match_weights(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source, Any, Slices]]:
     """Each source with the stored tensor and its slices that fill it; ValueError if they don't fit."""
     where: dict[str, Any] = {}
     for file in files:

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.checkpoint.hf_names import matched
+from model.checkpoint.hf_names import match_weights
 from model.checkpoint.safetensors_files import open_weights, weight_files
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
@@ -57,7 +57,7 @@ def random_transformer(
 
 def load_weights(model: Transformer, files: Iterable[Any]) -> None:
     """Fill the model from opened safetensors files; ValueError if names or shapes don't fit."""
-    for source, stored, slices in list(matched(model, files)):
+    for source, stored, slices in list(match_weights(model, files)):
         source.target.data.copy_(stored[slices].reshape(source.target.shape))
 
 
@@ -66,7 +66,9 @@ def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfi
     config = ModelConfig.from_folder(folder)
     model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
     with ExitStack() as stack:
-        for _ in matched(model, [stack.enter_context(open_weights(file)) for file in weight_files(folder)]):
+        for _ in match_weights(
+            model, [stack.enter_context(open_weights(file)) for file in weight_files(folder)]
+        ):
             pass
     return config
 

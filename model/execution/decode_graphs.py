@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.attention.cached_attention import CachedAttention
-from model.attention.decode_triton import FusedReads
+from model.attention.decode_triton import TritonDecode
 from model.attention.kv_cache import KVCache, Writes
 from model.network.transformer import Transformer
 from model.routing.recorder import RoutingRecorder
@@ -49,7 +49,7 @@ class DecodeGraphs:
         self._pool = None
 
     def _capture(self, compute: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        """What `compute` launches on the GPU, as one launch; each time the result lies in the same place.
+        """What `compute` launches on the GPU, as one launch; the result always lies at the same address.
 
         The graphs share their memory, as one replay's result is used before the next. They have a stream of
         their own: torch frees the workspaces of a graph's stream with the graph.
@@ -91,12 +91,12 @@ class DecodeStep:
             pages, last = np.array(row.pages), row.trunk - 1
             host[i, :_FIRST_PAGE] = (
                 row.token_ids[0],
-                row.prefix + last,
+                row.shared + last,
                 self.cache.places(pages, last),
                 self.cache.first_seen(row),
                 row.trunk,
                 row.slot,
-                row.prefix > 0,
+                row.shared > 0,
             )
             host[i, _FIRST_PAGE : _FIRST_PAGE + len(pages)] = pages
         spare_place = self.cache.spare_page * self.cache.page_size
@@ -111,8 +111,8 @@ class DecodeStep:
         attend = CachedAttention(
             self.cache,
             Writes(None, self.cache.indices(places.long())),
-            FusedReads(self._inputs[:, _FIRST_PAGE:], begins, ends),
-            prefixed=prefixed.bool() if self.cache.prefix else None,
+            TritonDecode(self._inputs[:, _FIRST_PAGE:], begins, ends),
+            prefixed=prefixed.bool() if self.cache.shared else None,
         )
         observe = self.routing.observe if self.routing else None
         x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)

@@ -4,8 +4,7 @@ With tensor parallelism every rank has an executor and runs the same steps in th
 `model.execution.ranks`.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,9 +15,11 @@ from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.execution.decode_graphs import DecodeGraphs
-from model.linear.linear import layout_for
+from model.execution.options import ExecutorOptions
+from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
+from model.requests.readout import Head
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import TokenOwners
 from model.scheduling.batch import Batch
@@ -26,21 +27,6 @@ from model.scheduling.batch import Batch
 
 class BatchTooLargeError(Exception):
     """The device's memory does not suffice for the step."""
-
-
-@dataclass(frozen=True)
-class ExecutorOptions:
-    folder: Path
-    dtype: torch.dtype
-    device: torch.device
-    threads: int
-    slots: int
-    pages: int
-    page_size: int
-    quantization: str
-    attention: str
-    statistics: bool
-    random_weights: bool = False
 
 
 class Executor:
@@ -55,6 +41,10 @@ class Executor:
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
+        self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
+            Head.VOCABULARY: self.model.head,
+            Head.HIDDEN: lambda hidden: hidden,
+        }
         self.cache = KVCache(
             config, options.pages, options.page_size, tp, options.dtype, options.device, fused
         )
@@ -62,21 +52,21 @@ class Executor:
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.slots, options.device)
         self.graphs = None
-        if fused and self.model.never_waits:
+        if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
 
     @torch.inference_mode()
-    def forward(self, batch: Batch) -> Tensor:
-        """Compute the batch's tokens -> logits [M, V] at `batch.predicting()`.
+    def forward(self, batch: Batch) -> dict[Head, Tensor]:
+        """Compute the batch's tokens -> each head's outputs [M, ...] of the tokens `batch.reads(head)`.
 
         BatchTooLargeError if the device's memory doesn't suffice: nothing is counted, and a smaller batch
         may be tried. Among several ranks it can't be: the others wait for this one in a collective.
         """
         try:
-            if self.graphs and batch.decodes:
-                return self.graphs.logits(batch.rows)
+            if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
+                return {Head.VOCABULARY: self.graphs.logits(batch.rows)}
             owners = TokenOwners.of(batch, self.routing.slots, self.device) if self.routing else None
-            logits = self._logits(batch)
+            outputs = self._outputs(batch)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
                 raise
@@ -87,18 +77,17 @@ class Executor:
             self.routing.end_step(owners)
             if batch.becomes_prefix:
                 self.routing.take_prefix()
-        return logits
+        return outputs
 
-    def _logits(self, batch: Batch) -> Tensor:
+    def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
         torch.get_num_threads()  # else the calling thread's first sums use another number of CPU threads
         mask = batch.mask.to(self.device)
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
-        predicting = batch.predicting().to(self.device)
+        reads = {head: batch.reads(head).to(self.device) for head in batch.heads}
         observe = self.routing.observe if self.routing else None
         if batch.becomes_prefix:
-            self.cache.prefix.clear()
+            self.cache.shared.clear()
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        logits: Tensor = self.model.head(x[predicting])
-        return logits
+        return {head: self.heads[head](x[read]) for head, read in reads.items()}

@@ -23,8 +23,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from model.execution.executor import Executor, ExecutorOptions
+from model.execution.executor import Executor
+from model.execution.options import ExecutorOptions
 from model.network.tensor_parallel import TensorParallel
+from model.requests.readout import Head
 from model.scheduling.batch import Batch
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=5)
@@ -36,7 +38,7 @@ class RankError(RuntimeError):
 
 
 class Ranks:
-    """Runs steps on all ranks; `forward` gives rank 0's logits."""
+    """Runs steps on all ranks; `forward` gives rank 0's outputs."""
 
     def __init__(self, options: ExecutorOptions, tensor_parallel: int) -> None:
         if tensor_parallel > 1 and dist.is_initialized():
@@ -57,7 +59,7 @@ class Ranks:
             self.close()
             raise
 
-    def forward(self, batch: Batch) -> Tensor:  # [M, V]
+    def forward(self, batch: Batch) -> dict[Head, Tensor]:  # [M, ...] each: see Executor.forward
         if self._children:
             step = pickle.dumps(batch)
             for rank, child in enumerate(self._children, start=1):

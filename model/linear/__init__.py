@@ -1,1 +1,1 @@
-"""How weights multiply rows: as they lie, laid out for the CPU, or quantized."""
+"""How weights multiply rows: as they are, in the CPU library's layout, or quantized."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.linear.linear import Layout, Linear
+from model.linear.layout import Layout
+from model.linear.linear import Linear
 from model.network.layers import rotate
 from model.network.tensor_parallel import TensorParallel
 
@@ -49,8 +50,8 @@ class PaddedAttention:
 
     def __init__(self, mask: Tensor, sliding_window: int | None) -> None:  # mask [B, T], True at real tokens
         self.mask = mask
-        place = torch.arange(mask.shape[1], device=mask.device)
-        distance = place[:, None] - place[None, :]  # [T, T] query - key
+        position = torch.arange(mask.shape[1], device=mask.device)
+        distance = position[:, None] - position[None, :]  # [T, T] query - key
         visible = distance >= 0
         if sliding_window is not None:
             visible &= distance < sliding_window

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
-from model.linear.linear import Layout, Linear, Multiply, plain
+from model.linear.layout import Layout, Multiply, plain
+from model.linear.linear import Linear
 from model.network.tensor_parallel import TensorParallel
 
 # Hidden numbers of experts that are taken together: more calls cost time, and more numbers leave the caches.
@@ -37,7 +38,7 @@ class Experts(nn.Module):
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
 
     @property
-    def never_waits(self) -> bool:
+    def is_sync_free(self) -> bool:
         """Whether it runs without waiting for the device: all experts in one multiplication."""
         return self._laid_out is None and has_grouped_matmul(
             self.w2.device, self.w2.dtype, *self.w2.shape[1:]
@@ -58,7 +59,7 @@ class Experts(nn.Module):
 
         order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
         tokens = order // self.num_chosen
-        run = self.run_grouped if self.never_waits else self.run_by_expert
+        run = self.run_grouped if self.is_sync_free else self.run_by_expert
         outputs = run(x[tokens], chosen.flatten()[order]).float()
         outputs *= weights.flatten()[order, None]  # [N * K, D] fp32
         mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
@@ -67,7 +68,7 @@ class Experts(nn.Module):
     def run_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
         sizes = experts.bincount(minlength=len(self.gate)).tolist()
         w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
-        groups = taken_together(sizes, most=_MOST_HIDDEN // self.hidden_width)
+        groups = group_small_experts(sizes, most=_MOST_HIDDEN // self.hidden_width)
         parts = zip(x.split([*map(sum, groups)]), groups, strict=True)
         return torch.cat([w2(swish_product(w13(part, group)), group) for part, group in parts])
 
@@ -83,7 +84,7 @@ class Experts(nn.Module):
 
 
 class FeedForward(nn.Module):
-    never_waits = True
+    is_sync_free = True
 
     def __init__(self, config: ModelConfig, tp: TensorParallel) -> None:
         super().__init__()
@@ -101,7 +102,7 @@ class FeedForward(nn.Module):
         return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
 
 
-def taken_together(sizes: list[int], most: int) -> list[list[int]]:
+def group_small_experts(sizes: list[int], most: int) -> list[list[int]]:
     """Each expert's rows -> the same in groups of consecutive experts: `most` rows at most, or one expert."""
     groups = [[0] * len(sizes)]
     for expert, size in enumerate(sizes):

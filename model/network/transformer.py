@@ -7,7 +7,7 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 from torch import Tensor, nn
 
 from model.config import ModelConfig
-from model.linear.linear import Layout
+from model.linear.layout import Layout
 from model.network.attention import Attend, Attention, PaddedAttention
 from model.network.experts import Experts, FeedForward, RoutingObserver
 from model.network.layers import RMSNorm, RoPE
@@ -61,9 +61,9 @@ class Transformer(nn.Module):
             self.head.lay_out(layout)
 
     @property
-    def never_waits(self) -> bool:
+    def is_sync_free(self) -> bool:
         """Whether its layers run without waiting for the device."""
-        return all(isinstance(block, Block) and block.feed_forward.never_waits for block in self.blocks)
+        return all(isinstance(block, Block) and block.feed_forward.is_sync_free for block in self.blocks)
 
     def hidden(
         self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None

@@ -1,1 +1,1 @@
-"""What goes into the engine for a row, and what comes out. It needs no torch but for the tree of choices."""
+"""What goes into the engine for a row, and what comes out. Importing it loads no torch."""

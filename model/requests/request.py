@@ -2,65 +2,95 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Any, Literal
 
 from model.config import ModelConfig
-from model.requests.choice_tree import ChoiceTree
+from model.requests.next_token import Generated, NextToken
+from model.requests.readout import Readout
 from model.requests.row_routing import RowRouting
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
+
+Failure = Literal["nan_logits", "out_of_memory"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One row: continue the prompt or, with `choices`, score what may follow it."""
+    """One row: continue the prompt or, with another readout, answer what that asks about it."""
 
     key: str  # names the row's random stream
     prompt_token_ids: list[int]
-    params: SamplingParams = field(default_factory=SamplingParams)
-    choices: ChoiceTree | None = None
-    # Shown every generated token but the end of the sequence; True ends the row, that token included.
-    should_stop: Callable[[int], bool] | None = None
+    params: SamplingParams = field(default_factory=SamplingParams)  # of generation
+    readout: Readout | None = None  # None: generate
+    should_stop: Callable[[int], bool] | None = None  # of generation: see NextToken
+
+    @cached_property
+    def wanted(self) -> Readout:
+        """The readout, generation among them."""
+        return self.readout or NextToken(self.params, self.should_stop)
+
+    @property
+    def first_read(self) -> int:
+        """Index in the prompt of the first token whose outputs are wanted."""
+        return self.wanted.first_read(len(self.prompt_token_ids))
 
     @property
     def prefill_tokens(self) -> int:
         """Tokens that its prefill computes."""
-        return len(self.prompt_token_ids) + (len(self.choices.token_ids) if self.choices is not None else 0)
+        return len(self.prompt_token_ids) + len(self.wanted.tree.token_ids)
 
     @property
     def cache_tokens(self) -> int:
-        """Places in the cache that the row may need at most; its last token is never fed back.
+        """Tokens that the row may keep in the cache at most.
 
         0 where one pass over the prompt is all there is: nothing is read again.
         """
-        if self.choices is not None or self.params.max_new_tokens == 1:
-            return 0
-        return self.prefill_tokens + self.params.max_new_tokens - 1
+        kept = self.wanted.kept_tokens
+        return len(self.prompt_token_ids) + kept if kept else 0
 
     def check(self, config: ModelConfig, cache_tokens: int) -> None:
         """ValueError if not even an empty engine with a cache of this size could run the row."""
-        prompt, tree = self.prompt_token_ids, self.choices
+        prompt, wanted = self.prompt_token_ids, self.wanted
         if not prompt:
             raise ValueError("a prompt must hold at least one token")
-        choices = [] if tree is None else [token for choice in tree.steps for _, token in choice]
-        for token in (*prompt, *choices):
+        for token in chain(prompt, wanted.tree.token_ids, wanted.named_token_ids):
             if not 0 <= token < config.vocab_size:
                 raise ValueError(f"a token id must be in [0, {config.vocab_size}), got {token}")
-        further = self.params.max_new_tokens - 1 if tree is None else tree.depth
-        if len(prompt) + further > config.max_positions:
+        if len(prompt) + wanted.further_tokens > config.max_positions:
             raise ValueError(
-                f"{len(prompt)} prompt tokens and {further} further ones exceed the context of "
+                f"{len(prompt)} prompt tokens and {wanted.further_tokens} further ones exceed the context of "
                 f"{config.max_positions}"
             )
         if self.cache_tokens > cache_tokens:
             raise ValueError(f"a row of {self.cache_tokens} tokens exceeds kv_cache_tokens ({cache_tokens})")
+        if not 0 <= self.first_read < len(prompt):
+            raise ValueError(
+                f"{type(wanted).__name__}.first_read must be in [0, {len(prompt)}) for a prompt of "
+                f"{len(prompt)} tokens, got {self.first_read}"
+            )
 
 
 @dataclass(frozen=True)
 class Completion:
     key: str
-    token_ids: list[int]
-    logprobs: list[float] | None  # of token_ids, where the request's parameters ask for them
-    finish_reason: str | None  # stop | length; None where choices were scored
-    choice_logprobs: list[float] | None  # of the request's choices, not normalised over them
+    answer: Any  # of the request's readout: Generated of NextToken, list[float] of ChoiceScores
     routing: RowRouting | None  # None without experts or with statistics off
-    nan_logits: bool = False  # the model gave NaN or infinity; the token ids end before it
-    out_of_memory: bool = False  # memory did not suffice for the row alone; the token ids end there
+    # nan_logits: the model gave NaN or infinity. out_of_memory: memory did not suffice for the row alone.
+    # The answer then holds what was generated before, or is None.
+    failure: Failure | None = None
+
+    @property
+    def token_ids(self) -> list[int]:
+        """What was generated; nothing where another readout was asked for."""
+        return self.answer.token_ids if isinstance(self.answer, Generated) else []
+
+    @property
+    def logprobs(self) -> list[float] | None:
+        """Of token_ids, where the request's parameters ask for them."""
+        return self.answer.logprobs if isinstance(self.answer, Generated) else None
+
+    @property
+    def finish_reason(self) -> str | None:
+        """stop | length; None where generation did not come to its end, or was not asked for."""
+        return self.answer.finish_reason if isinstance(self.answer, Generated) else None

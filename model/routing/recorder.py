@@ -25,7 +25,7 @@ class RoutingRecorder:
         self.config = config
         self.device = device
         self.slots = slots + SPECIAL_SLOTS
-        self.prefix: RowRouting | None = None
+        self.of_prefix: RowRouting | None = None
         self._shapes: dict[str, tuple[int, ...]] = {
             "tokens": (),
             "computed": (),
@@ -58,28 +58,28 @@ class RoutingRecorder:
         """Add the observed step to the counters of its tokens' owners."""
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
         self._step.clear()
-        self._add("computed", owners.places, owners.computed)
-        self._add("tokens", owners.places, owners.tokens)
+        self._add("computed", owners.counters, owners.computed)
+        self._add("tokens", owners.counters, owners.tokens)
         if owners.own is not None:
             logits, chosen, weights = logits[owners.own], chosen[owners.own], weights[owners.own]
-        places = owners.token_places  # [n]
+        counters = owners.token_counters  # [n]
         probabilities = logits.softmax(-1, dtype=torch.float32)  # [n, L, E]
         entropy = torch.special.entr(probabilities).sum(-1)  # [n, L]
         L, K, E = self.config.num_layers, self.config.num_experts_per_tok, self.config.num_experts
         layer = torch.arange(L, device=self.device)
         choice = (layer[:, None] * K + torch.arange(K, device=self.device)) * E + chosen  # [n, L, K]
-        self._add_at("chosen", places, choice, torch.ones_like(choice))
-        self._add_at("gate_q", places, choice, _fixed(weights))
+        self._add_at("chosen", counters, choice, torch.ones_like(choice))
+        self._add_at("gate_q", counters, choice, _fixed(weights))
         if K > 1:
             pair = (layer * E + chosen[..., 0]) * E + chosen[..., 1]  # [n, L]
-            self._add_at("pairs", places, pair, torch.ones_like(pair))
-        self._add("prob_q", places, _fixed(probabilities))
-        self._add("entropy_q", places, _fixed(entropy))
+            self._add_at("pairs", counters, pair, torch.ones_like(pair))
+        self._add("prob_q", counters, _fixed(probabilities))
+        self._add("entropy_q", counters, _fixed(entropy))
         self._add_repeats(owners, chosen)
 
     def take_prefix(self) -> None:
         """What the prefix slot counts becomes the share of every row that has the prefix."""
-        self.prefix = self.take(PREFIX_SLOT)
+        self.of_prefix = self.take(PREFIX_SLOT)
 
     def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
         before = chosen.roll(1, dims=0)
@@ -90,20 +90,20 @@ class RoutingRecorder:
 
         same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [n, L]
         any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1) & paired[:, None]
-        self._add("next_pairs", owners.token_places, paired.long())
-        self._add("repeat_first", owners.token_places, same_first.long())
-        self._add("repeat_any", owners.token_places, any_common.long())
+        self._add("next_pairs", owners.token_counters, paired.long())
+        self._add("repeat_first", owners.token_counters, same_first.long())
+        self._add("repeat_any", owners.token_counters, any_common.long())
 
-    def _add(self, name: str, places: Tensor, values: Tensor) -> None:
-        """Values of rows or tokens, each to a whole counter at its place."""
+    def _add(self, name: str, counters: Tensor, values: Tensor) -> None:
+        """Add values of rows or tokens, each to the whole of one statistic of its counters."""
         offset = self._offsets[name]
-        values = values.reshape(len(places), -1)
+        values = values.reshape(len(counters), -1)
         counter = self._counts.flatten(0, 1)[:, offset : offset + values.shape[1]]
-        counter.index_add_(0, places, values)
+        counter.index_add_(0, counters, values)
 
-    def _add_at(self, name: str, places: Tensor, within: Tensor, values: Tensor) -> None:
-        """Values of tokens, each to one number of a counter: `within` counts them from its first one."""
-        starts = places * self._counts.shape[-1] + self._offsets[name]  # [n]
+    def _add_at(self, name: str, counters: Tensor, within: Tensor, values: Tensor) -> None:
+        """Add values of tokens, each to one number of a statistic: `within` is its index there."""
+        starts = counters * self._counts.shape[-1] + self._offsets[name]  # [n]
         index = starts.reshape(-1, *[1] * (within.ndim - 1)) + within
         self._counts.view(-1).index_add_(0, index.flatten(), values.flatten())
 
@@ -119,10 +119,10 @@ class RoutingRecorder:
             for (name, offset), size in zip(self._offsets.items(), self._sizes, strict=True)
         }
         if has_prefix:
-            assert self.prefix is not None
+            assert self.of_prefix is not None
             for name, count in counts.items():
                 if name != "computed":
-                    count += getattr(self.prefix, name)
+                    count += getattr(self.of_prefix, name)
         return RowRouting(**counts)
 
 

@@ -7,7 +7,7 @@ row's key and the step alone, so neither companions in the batch nor restarts ch
 import torch
 from torch import Tensor
 
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 def uniform(streams: Tensor, steps: Tensor) -> Tensor:
@@ -55,13 +55,13 @@ def _draw(logits: Tensor, params: list[SamplingParams], draws: Tensor) -> Tensor
     values, tokens = logits.double().sort(dim=-1, descending=True, stable=True)  # [M, V]
     # The likeliest token's value is 0, so that no temperature, however small, overflows.
     values = (values - values[:, :1]) / column([p.temperature for p in params])
-    rank = torch.arange(values.shape[-1], device=logits.device)
+    index = torch.arange(values.shape[-1], device=logits.device)
     limit = column([p.top_k or values.shape[-1] for p in params])
-    probabilities = values.masked_fill(rank >= limit, float("-inf")).softmax(-1)
+    probabilities = values.masked_fill(index >= limit, float("-inf")).softmax(-1)
     before = probabilities.cumsum(-1) - probabilities  # mass of all likelier tokens
     probabilities = probabilities.masked_fill(before >= column([p.top_p for p in params]), 0.0)
     cumulative = probabilities.cumsum(-1)
-    place = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)
+    drawn = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True)
     # Rounding may leave a draw at the very end of the mass: the last token that has any takes it.
     last = (probabilities > 0).sum(-1, keepdim=True) - 1
-    return tokens.gather(-1, torch.minimum(place, last))[:, 0]
+    return tokens.gather(-1, torch.minimum(drawn, last))[:, 0]

@@ -1,8 +1,8 @@
 """What one step computes: a left-padded batch, and where its rows live in the cache.
 
 B rows, T padded length, N real tokens of all rows. A row of the batch holds the tokens that are new in this
-step: a whole prompt (with a label's choices behind it) at prefill, one token at decode. Rows of both phases
-may be in one batch.
+step: a whole prompt (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases
+may be in one batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.requests.choice_tree import NO_CHOICES, ChoiceTree
+from model.requests.readout import Head
+from model.requests.token_tree import NO_TREE, TokenTree
 
 
 class Phase(IntEnum):
@@ -24,16 +25,23 @@ class Phase(IntEnum):
 @dataclass(frozen=True)
 class Row:
     phase: Phase
-    slot: int  # the row's place in the routing buffers
+    slot: int  # of the routing counters that the row's tokens go to
     cached: int  # tokens that the cache already holds
     token_ids: list[int]  # new tokens
     pages: list[int] = field(default_factory=list)  # for cached and new tokens; none: nothing is kept
-    tree: ChoiceTree = NO_CHOICES  # scored behind the new tokens, never kept
-    prefix: int = 0  # shared tokens before all of these
+    tree: TokenTree = NO_TREE  # computed behind the new tokens, never kept
+    shared: int = 0  # tokens of the shared prefix, which is before all of these
+    read_from: int = -1  # of the new tokens, the first whose outputs are wanted; -1: only the last one
+    head: Head = Head.VOCABULARY  # which outputs
 
     @property
     def length(self) -> int:
         return len(self.token_ids) + len(self.tree.token_ids)
+
+    @property
+    def num_read(self) -> int:
+        """New tokens whose outputs are wanted: from `read_from` on, all nodes of the tree among them."""
+        return self.length - self.read_from % len(self.token_ids)
 
     @property
     def trunk(self) -> int:
@@ -60,17 +68,24 @@ class Batch:
         """Whether all its rows continue by one token."""
         return all(row.phase is Phase.DECODE for row in self.rows)
 
-    def predicting(self) -> Tensor:
-        """[M]: the real tokens whose logits are wanted: each row's last one, and every node of its tree."""
+    @property
+    def heads(self) -> list[Head]:
+        """Those that the rows want, in an order that is the same on every rank."""
+        wanted = {row.head for row in self.rows}
+        return [head for head in Head if head in wanted]
+
+    def reads(self, head: Head) -> Tensor:
+        """[M]: which of the N real tokens have outputs of this head, row by row."""
         wanted, end = [], 0
         for row in self.rows:
             end += row.length
-            wanted.append(range(end - 1 - len(row.tree.token_ids), end))
+            if row.head is head:
+                wanted.append(range(end - row.num_read, end))
         return torch.tensor([*chain.from_iterable(wanted)])
 
 
 def _positions(row: Row) -> list[int]:
-    start, end = row.prefix + row.cached, row.prefix + row.trunk
+    start, end = row.shared + row.cached, row.shared + row.trunk
     return [*range(start, end), *(end + depth for depth in row.tree.depths)]
 
 

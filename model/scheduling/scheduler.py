@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from model.requests.choice_tree import NO_CHOICES
+from model.requests.readout import Reading
 from model.requests.request import Request
-from model.requests.sampling_params import stream_of
 from model.scheduling.batch import Phase, Row
 from model.scheduling.pages import Growth, PageAllocator, worst_case
 
@@ -23,32 +22,40 @@ class Sequence:
     """A row on its way through the engine."""
 
     request: Request
-    prefix: int  # tokens of its prompt that are shared, and computed already
-    stream: int  # of random numbers
+    reading: Reading
+    shared: int  # tokens of its prompt that are shared, and computed already
     slot: int = -1
     cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)  # generated
-    logprobs: list[float] = field(default_factory=list)
 
     @property
     def prompt_tokens(self) -> int:
         """Those that it has to compute itself."""
-        return len(self.request.prompt_token_ids) - self.prefix
+        return len(self.request.prompt_token_ids) - self.shared
 
     def prompt(self) -> Row:
-        """What it has to compute first: its own part of the prompt, and its choices."""
-        own, tree = self.request.prompt_token_ids[self.prefix :], self.request.choices or NO_CHOICES
-        return Row(Phase.PREFILL, self.slot, 0, own, self.pages, tree, self.prefix)
+        """What it has to compute first: its own part of the prompt, and the tree behind it."""
+        request, wanted = self.request, self.request.wanted
+        return Row(
+            phase=Phase.PREFILL,
+            slot=self.slot,
+            cached=0,
+            token_ids=request.prompt_token_ids[self.shared :],
+            pages=self.pages,
+            tree=wanted.tree,
+            shared=self.shared,
+            read_from=request.first_read - self.shared,
+            head=wanted.head,
+        )
 
     def next_token(self) -> Row:
-        last = self.token_ids[-1:]
-        return Row(Phase.DECODE, self.slot, self.cached, last, self.pages, prefix=self.prefix)
+        token, head = [self.reading.next_token], self.request.wanted.head
+        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, shared=self.shared, head=head)
 
     def growth(self, kept: int) -> Growth | None:
         """What it needs of the cache from when it keeps so many tokens; None if it never keeps any."""
         most = self.request.cache_tokens
-        return Growth(kept, most - self.prefix - kept) if most else None
+        return Growth(kept, most - self.shared - kept) if most else None
 
 
 class Scheduler:
@@ -63,11 +70,12 @@ class Scheduler:
         self._arrivals = 0
         self._overtaken = 0  # admissions since the row that has waited longest was found not to fit
 
-    def add(self, request: Request) -> None:
+    def add(self, request: Request, reading: Reading) -> None:
+        """Let a row wait. It shares the prefix where its prompt begins with it and nothing of it is read."""
         prompt, shared = request.prompt_token_ids, len(self.prefix)
-        if len(prompt) <= shared or prompt[:shared] != self.prefix:
+        if request.first_read < shared or prompt[:shared] != self.prefix:
             shared = 0
-        sequence = Sequence(request, shared, stream_of(request.params.seed, request.key))
+        sequence = Sequence(request, reading, shared)
         bucket = _bucket(sequence.prompt_tokens)
         self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
         self._arrivals += 1
@@ -118,7 +126,7 @@ class Scheduler:
         admitted: list[Sequence] = []
         while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
             sequence = waiting[0][1]
-            tokens += sequence.request.prefill_tokens - sequence.prefix
+            tokens += sequence.request.prefill_tokens - sequence.shared
             if admitted and tokens > self.prefill_tokens:
                 break
             grown = sequence.growth(sequence.prompt_tokens)

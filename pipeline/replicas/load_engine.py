@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.engine import Engine
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError, JobError

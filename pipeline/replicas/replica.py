@@ -137,12 +137,12 @@ class Replica:
 
 
 def _outcome(completion: Completion, finish: Finish) -> Outcome:
-    if completion.nan_logits:
+    if completion.failure == "nan_logits":
         return Outcome(
             RowErrorCode.NAN_LOGITS.value,
             "the model gave NaN: check the checkpoint, or set model.dtype: float32",
         )
-    if completion.out_of_memory:
+    if completion.failure == "out_of_memory":
         return Outcome(
             RowErrorCode.OUT_OF_MEMORY.value,
             "the device's memory did not suffice for this row alone: lower engine.kv_cache_tokens or "

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.job import GenerationSection, JobConfig
 from pipeline.errors import RowError, RowErrorCode, quoting_no_row
 from pipeline.reading.columns import columns_to_read

@@ -7,10 +7,10 @@ from typing import Protocol
 
 import orjson
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from model.requests.row_routing import RowRouting
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from pipeline.config.job import JobConfig
 from pipeline.tasks.choice_tokens import choice_token_ids
 from pipeline.text.detokenization import Detokenizer
@@ -80,22 +80,21 @@ class Generate:
 class Label:
     def __init__(self, choices: dict[str, list[int]]) -> None:
         self._names = list(choices)
-        self._tree = ChoiceTree.from_choices(list(choices.values()))
+        self._scores = ChoiceScores.of(list(choices.values()))
 
     @property
     def depth(self) -> int:
         """Tokens behind the prompt that the longest choice needs room for."""
-        return self._tree.depth
+        return self._scores.tree.depth
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._tree.depth + len(self._tree.token_ids)
+        return context - self.depth + len(self._scores.tree.token_ids)
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        return Request(key, prompt_token_ids, choices=self._tree), self._finish
+        return Request(key, prompt_token_ids, readout=self._scores), self._finish
 
     def _finish(self, completion: Completion) -> Outcome:
-        assert completion.choice_logprobs is not None
-        probabilities = normalised(completion.choice_logprobs)
+        probabilities = normalised(completion.answer)
         label_probs = dict(zip(self._names, probabilities, strict=True))
         label = max(label_probs, key=lambda name: label_probs[name])
         return Outcome(

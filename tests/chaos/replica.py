@@ -16,8 +16,9 @@ from torch import Tensor
 
 from model.checkpoint.load import check_checkpoint
 from model.engine import Engine
-from model.execution.executor import ExecutorOptions
+from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
+from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
@@ -74,7 +75,7 @@ class FakeRanks(Ranks):
         self._children = []
         self.local = _NoRouting()  # type: ignore[assignment]
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch) -> dict[Head, Tensor]:
         sums = self._ranks.of([row.token_ids if row.phase is Phase.PREFILL else [] for row in batch.rows])
         time.sleep(STEP_SECONDS)
         logits = torch.zeros(len(batch.rows), self._vocab_size)
@@ -84,7 +85,7 @@ class FakeRanks(Ranks):
             k = self._generated[row.slot]
             self._generated[row.slot] += 1
             logits[i, token(self._sums[row.slot], k, self._vocab_size)] = 1.0
-        return logits
+        return {Head.VOCABULARY: logits}
 
 
 class _NoRouting:

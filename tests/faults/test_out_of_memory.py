@@ -12,6 +12,7 @@ import torch
 from ray import cloudpickle
 
 from model.engine import Engine
+from model.requests.readout import Head
 from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
@@ -52,7 +53,7 @@ class LittleMachine(Replica):
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         forward = engine.ranks.forward
 
-        def greedy(batch: Any) -> torch.Tensor:
+        def greedy(batch: Any) -> dict[Head, torch.Tensor]:
             if any(row.token_ids[-1] == GREEDY for row in batch.rows):
                 torch.empty(16 << 30, dtype=torch.uint8)
             return forward(batch)

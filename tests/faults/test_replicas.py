@@ -20,6 +20,7 @@ import torch
 from ray import cloudpickle
 
 from model.engine import Engine
+from model.requests.readout import Head
 from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
@@ -154,7 +155,7 @@ class BreaksOnce(Recorded):
             return engine
         forward, steps = engine.ranks.forward, iter(range(4))
 
-        def failing(batch: Any) -> torch.Tensor:
+        def failing(batch: Any) -> dict[Head, torch.Tensor]:
             if next(steps, None) is None:
                 raise RuntimeError("CUDA error: an illegal memory access was encountered")
             return forward(batch)
@@ -180,12 +181,12 @@ class NaNFor(Replica):
         engine = super().load_engine(options)
         forward = engine.ranks.forward
 
-        def sometimes_nan(batch: Any) -> torch.Tensor:
-            logits = forward(batch).clone()  # made in inference mode
+        def sometimes_nan(batch: Any) -> dict[Head, torch.Tensor]:
+            logits = forward(batch)[Head.VOCABULARY].clone()  # made in inference mode
             for row, tokens in enumerate(batch.rows):
                 if tokens.cached == 0 and len(tokens.token_ids) == 1:
                     logits[row] = float("nan")
-            return logits
+            return {Head.VOCABULARY: logits}
 
         engine.ranks.forward = sometimes_nan  # type: ignore[method-assign]
         return engine

@@ -14,7 +14,8 @@ from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
 from model.network.experts import Experts
 from model.network.tensor_parallel import TensorParallel
-from model.requests.sampling_params import SamplingParams
+from model.requests.readout import Head
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 pytest.importorskip("triton", reason="comes with torch's builds for GPUs")
@@ -31,7 +32,7 @@ VOCABULARY = SIZES["tiny"]["vocab_size"]
 
 def logits_of(engine, rows):
     """On the host, so that a step has ended before the next begins."""
-    return engine.ranks.forward(Batch.of(rows)).float().cpu()
+    return engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY].float().cpu()
 
 
 def drawn(*shape, seed=0, dtype=torch.bfloat16):
@@ -142,7 +143,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
         if prefix:
             engine.share_prefix(prefix)
         prefill = [
-            Row(Phase.PREFILL, i, 0, prompt, pages[i], prefix=shared) for i, prompt in enumerate(prompts)
+            Row(Phase.PREFILL, i, 0, prompt, pages[i], shared=shared) for i, prompt in enumerate(prompts)
         ]
         steps = [logits_of(engine, prefill)]
         for step in range(4):
@@ -153,7 +154,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
                     len(prompt) + step,
                     [(7 * i + step) % VOCABULARY],
                     pages[i],
-                    prefix=shared,
+                    shared=shared,
                 )
                 for i, prompt in enumerate(prompts)
             ]
@@ -191,7 +192,7 @@ def test_scores_are_close_to_those_in_float32(checkpoint, prompts):
     half = Engine.load(checkpoint, "bfloat16", kv_cache_tokens=8192).score(prompts, choices)
     exact = Engine.load(checkpoint, "float32", kv_cache_tokens=8192).score(prompts, choices)
     for one, other in zip(half, exact, strict=True):
-        assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=0.05)
+        assert one.answer == pytest.approx(other.answer, abs=0.05)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices, for NCCL")

@@ -5,7 +5,7 @@ import torch
 
 from model.engine import Engine
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 VARIANTS = [
     "mixtral",

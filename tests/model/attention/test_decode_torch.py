@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from model.attention.decode_torch import PagedReads
+from model.attention.decode_torch import TorchDecode
 
 PAGES, KV_HEADS, HEADS, HEAD_DIM = 40, 2, 6, 16
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 1e-1, torch.float16: 1e-2}  # of scores up to some 30
@@ -51,7 +51,7 @@ def test_rows_read_their_own_places_and_nothing_else(dtype, page_size, window, s
     q = torch.randn(len(rows), HEADS, HEAD_DIM, generator=generator).to(dtype)
     cache = cache_of(page_size, window)
     expected, expected_lse = one_by_one(cache, rows, q, keys, values)
-    attended, lse = PagedReads(cache, rows).attend(q, keys, values)
+    attended, lse = TorchDecode(cache, rows).attend(q, keys, values)
     assert attended.dtype is dtype
     torch.testing.assert_close(attended.double(), expected, atol=CLOSE[dtype], rtol=CLOSE[dtype])
     torch.testing.assert_close(lse.double(), expected_lse, atol=10 * CLOSE[dtype], rtol=CLOSE[dtype])
@@ -61,5 +61,5 @@ def test_in_float16_large_values_that_all_weigh_the_same_stay_what_they_are():
     keys = torch.zeros(PAGES, KV_HEADS, 32, HEAD_DIM, dtype=torch.float16)
     values = torch.full_like(keys, 60_000.0)
     rows = [SimpleNamespace(trunk=128, pages=[3, 4, 5, 6])]
-    attended, _ = PagedReads(cache_of(32), rows).attend(keys.new_ones(1, HEADS, HEAD_DIM), keys, values)
+    attended, _ = TorchDecode(cache_of(32), rows).attend(keys.new_ones(1, HEADS, HEAD_DIM), keys, values)
     torch.testing.assert_close(attended, torch.full_like(attended, 60_000.0), rtol=1e-3, atol=0)

@@ -14,7 +14,7 @@ import pytest
 
 from model.engine import Engine
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 def running(process_id):

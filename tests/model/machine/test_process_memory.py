@@ -49,7 +49,7 @@ def kernel_gives_huge_pages() -> None:
 def test_weights_are_in_huge_pages_once_they_are_moved(
     kernel_gives_huge_pages: None, weights: str, least: float, most: float
 ) -> None:
-    command = [sys.executable, "-m", "tests.model.test_process_memory", weights]
+    command = [sys.executable, "-m", "tests.model.machine.test_process_memory", weights]
     asked = {"THP_MEM_ALLOC_ENABLE": "1"}
     shown = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=True)
     assert least <= float(shown.stdout) < most

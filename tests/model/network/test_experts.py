@@ -8,14 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import ModelConfig
-from model.linear.linear import int8, packed, plain
-from model.network.experts import Experts, swish_product, taken_together
+from model.linear.int8 import int8
+from model.linear.layout import plain
+from model.linear.packed import packed
+from model.network.experts import Experts, group_small_experts, swish_product
 from model.network.tensor_parallel import TensorParallel
 
 
 @given(st.lists(st.sampled_from([0, 0, 1, 5, 40]), min_size=1, max_size=9), st.sampled_from([0, 5, 45, 90]))
-def test_each_expert_is_taken_once_in_order_and_no_more_rows_than_fit(sizes, most):
-    groups = taken_together(sizes, most)
+def test_each_expert_is_in_one_group_in_order_and_no_more_rows_than_fit(sizes, most):
+    groups = group_small_experts(sizes, most)
     assert [sum(of_expert) for of_expert in zip(*groups, strict=True)] == sizes
     experts = [[expert for expert, size in enumerate(group) if size] for group in groups]
     assert all(experts) or not any(sizes)
@@ -27,7 +29,7 @@ def test_each_expert_is_taken_once_in_order_and_no_more_rows_than_fit(sizes, mos
 
 
 @pytest.mark.parametrize("layout", [plain, packed, int8])
-def test_how_many_are_taken_together_changes_nothing(layout, checkpoint, monkeypatch):
+def test_how_many_are_grouped_changes_nothing(layout, checkpoint, monkeypatch):
     config = ModelConfig.from_folder(checkpoint("mixtral"))
     generator = torch.Generator().manual_seed(3)
     experts = Experts(0, config, TensorParallel())
@@ -49,3 +51,19 @@ def test_how_many_are_taken_together_changes_nothing(layout, checkpoint, monkeyp
     torch.testing.assert_close(taking(0), torch.stack(one_by_one), atol=exact, rtol=exact)
     assert torch.equal(taking(0), taking(10))
     assert torch.equal(taking(0), taking(100))
+
+
+@pytest.mark.parametrize("at_a_time", [2, 1 << 15])
+def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatch):
+    monkeypatch.setattr("model.network.experts._GROUPED", at_a_time)
+    loaded = engine("mixtral", quantization="none")
+    generator = torch.Generator().manual_seed(3)
+    experts = Experts(0, loaded.config, loaded.ranks.local.model.tp)
+    for weight in (experts.gate, experts.w13, experts.w2):
+        weight.normal_(generator=generator)
+    for expert_of_tokens in ([0, 0, 3, 5, 5, 5, 7], [2], [0] * 4, [7] * 3, []):
+        chosen = torch.tensor(expert_of_tokens, dtype=torch.int64)
+        x = torch.randn(len(chosen), loaded.config.dim, generator=generator)
+        grouped = experts.run_grouped(x, chosen)
+        if len(chosen):
+            torch.testing.assert_close(grouped, experts.run_by_expert(x, chosen), atol=1e-4, rtol=1e-4)

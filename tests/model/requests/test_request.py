@@ -1,8 +1,8 @@
 import pytest
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,8 @@ from model.requests.sampling_params import SamplingParams
 )
 def test_rows_that_can_never_run_are_refused(prompt, choices, message, engine):
     small = engine("mixtral", max_batch_rows=3, kv_cache_tokens=60)
-    tree = None if choices is None else ChoiceTree.from_choices(choices)
-    request = Request("row", prompt, SamplingParams(max_new_tokens=4), tree)
+    scores = None if choices is None else ChoiceScores.of(choices)
+    request = Request("row", prompt, SamplingParams(max_new_tokens=4), scores)
     with pytest.raises(ValueError, match=message):
         small.submit(request)
     assert small.idle

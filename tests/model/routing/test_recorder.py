@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Phase
 
 ONE = 1 << 16
@@ -37,10 +37,10 @@ def counted(router_logits, prompt_tokens, chosen_per_token):
             probabilities = np.exp(router_logits[layer, t] - router_logits[layer, t].max())
             probabilities /= probabilities.sum()
             chosen = np.argsort(-probabilities)[:chosen_per_token]
-            for rank, expert in enumerate(chosen):
+            for k, expert in enumerate(chosen):
                 gate = probabilities[expert] / probabilities[chosen].sum()
-                counts["chosen"][phase, layer, rank, expert] += 1
-                counts["gate_q"][phase, layer, rank, expert] += round(gate * ONE)
+                counts["chosen"][phase, layer, k, expert] += 1
+                counts["gate_q"][phase, layer, k, expert] += round(gate * ONE)
             counts["prob_q"][phase, layer] += np.round(probabilities * ONE)
             counts["entropy_q"][phase, layer] += round(-(probabilities * np.log(probabilities)).sum() * ONE)
             if chosen_per_token > 1:
@@ -137,15 +137,15 @@ def test_batches_and_slots_change_no_count(options, engine, prompts):
 
 
 def test_the_nodes_of_a_label_tree_are_computed_but_are_no_tokens(engine, oracle, prompts):
-    tree = ChoiceTree.from_choices([[5, 6, 7], [5, 8], [9], [30, 31]])
+    scores = ChoiceScores.of([[5, 6, 7], [5, 8], [9], [30, 31]])
     nodes = 3  # 5, 5 6, 30: the last token of a choice is never fed
     loaded = engine("mixtral", max_batch_rows=3)
     requests = [
-        Request(str(i), prompt, SamplingParams(max_new_tokens=NEW_TOKENS), tree if i % 3 else None)
+        Request(str(i), prompt, SamplingParams(max_new_tokens=NEW_TOKENS), scores if i % 3 else None)
         for i, prompt in enumerate(prompts * 2)
     ]
     for request, completion in zip(requests, loaded.run(requests), strict=True):
-        prompt, labelled = request.prompt_token_ids, request.choices is not None
+        prompt, labelled = request.prompt_token_ids, request.readout is not None
         fed = prompt + completion.token_ids[:-1]
         expected = counted(oracle("mixtral").router_logits(fed).double().numpy(), len(prompt), 2)
         expected["computed"] = expected["tokens"] + np.array([nodes if labelled else 0, 0])

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.workloads import lognormal
+from model.requests.next_token import NextTokenReading
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
-from model.scheduling.pages import Growth, PageAllocator, worst_case
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.scheduler import MAX_OVERTAKING, Scheduler
 
 PAGES, PAGE_SIZE, PREFILL = 16, 4, 24
@@ -18,31 +18,26 @@ def request(key, prompt, new_tokens):
     return Request(key, [0] * prompt, SamplingParams(max_new_tokens=new_tokens))
 
 
+def add(scheduler, request):
+    scheduler.add(request, NextTokenReading(request.wanted, stream=0, eos_token_ids=()))
+
+
 def step(scheduler):
     """What the engine does with a step, without a model; the rows prefilled, and those that have ended."""
     decoding, admitted = scheduler.next_step()
     for sequence in (*decoding, *admitted):
         sequence.cached += 1 if sequence in decoding else len(sequence.request.prompt_token_ids)
-        sequence.token_ids.append(0)
+        sequence.reading.answer.token_ids.append(0)
         if sequence.request.cache_tokens:
             assert len(sequence.pages) == -(-sequence.cached // scheduler.page_size)
-    ended = [s for s in (*decoding, *admitted) if len(s.token_ids) == s.request.params.max_new_tokens]
+    ended = [
+        s
+        for s in (*decoding, *admitted)
+        if len(s.reading.answer.token_ids) == s.request.params.max_new_tokens
+    ]
     for sequence in ended:
         scheduler.release(sequence)
     return admitted, ended
-
-
-@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), max_size=6), st.integers(1, 5))
-def test_the_worst_case_is_that_of_every_moment(rows, page_size):
-    moments = [sum(-(-(kept + t) // page_size) for kept, further in rows if further >= t) for t in range(21)]
-    assert worst_case([Growth(*row) for row in rows], page_size) == max(moments)
-
-
-def test_the_lowest_pages_go_first():
-    allocator = PageAllocator(5)
-    first = allocator.take(3)
-    allocator.give([first[1]])
-    assert (first, allocator.take(2), allocator.free) == ([0, 1, 2], [1, 3], 1)
 
 
 ROWS = st.tuples(st.integers(1, 50), st.integers(1, 15))  # prompt tokens, new tokens: within the cache
@@ -59,7 +54,7 @@ def test_rows_of_any_size_all_run_once(rows, slots, data):
         for _ in range(data.draw(st.integers(0, 4)) if unsent else 0):
             if unsent:
                 waiting.append(unsent[0].key)
-                scheduler.add(unsent.pop(0))
+                add(scheduler, unsent.pop(0))
         admitted, ended = step(scheduler)
         finished += [sequence.request.key for sequence in ended]
         waiting = [key for key in waiting if key not in {s.request.key for s in admitted}]
@@ -84,12 +79,12 @@ def test_rows_of_any_size_all_run_once(rows, slots, data):
 def test_a_row_that_does_not_fit_is_overtaken_by_a_bounded_number():
     """Short rows use what a long one can't, but they can't keep it waiting for ever."""
     scheduler = Scheduler(4, PAGES, PAGE_SIZE, PREFILL)
-    scheduler.add(request("first", 10, 2))
+    add(scheduler, request("first", 10, 2))
     step(scheduler)
-    scheduler.add(request("long", PAGES * PAGE_SIZE - 3, 4))
+    add(scheduler, request("long", PAGES * PAGE_SIZE - 3, 4))
     before = []
     for i in range(3 * MAX_OVERTAKING):
-        scheduler.add(request(f"short {i}", 2, 2 + i % 3))
+        add(scheduler, request(f"short {i}", 2, 2 + i % 3))
     while "long" not in before:
         before += [sequence.request.key for sequence in step(scheduler)[0]]
     assert MAX_OVERTAKING / 2 < len(before) <= MAX_OVERTAKING + 1
@@ -101,7 +96,7 @@ def test_a_row_that_does_not_fit_is_overtaken_by_a_bounded_number():
 def test_a_prompt_beyond_the_prefill_budget_goes_alone():
     scheduler = Scheduler(4, PAGES, PAGE_SIZE, prefill_tokens=8)
     for key in "abc":
-        scheduler.add(request(key, 9, 1))
+        add(scheduler, request(key, 9, 1))
     assert [len(step(scheduler)[0]) for _ in range(4)] == [1, 1, 1, 0]
 
 
@@ -110,7 +105,7 @@ def test_live_tokens_fill_the_cache_on_a_lognormal_workload(tokens):
     """Of the cache, and of the pages taken, while rows still wait; slots are not what limits."""
     scheduler = Scheduler(256, tokens // 32, 32, 4096)
     for row in lognormal(1000, rows=600).requests():
-        scheduler.add(row)
+        add(scheduler, row)
     of_cache, of_pages = [], []
     while not scheduler.idle:
         step(scheduler)

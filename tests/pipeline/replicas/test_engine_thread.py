@@ -7,7 +7,7 @@ from benchmarks.random_checkpoint import write_checkpoint
 from benchmarks.workloads import lognormal
 from model.engine import Engine
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase
 from pipeline.replicas.engine_thread import EngineThread
 from pipeline.supervision.watchdog import Watchdog

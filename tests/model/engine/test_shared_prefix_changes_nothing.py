@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from model.engine import Engine
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 NEW_TOKENS = 10
 EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
@@ -56,14 +56,14 @@ def test_scores_are_the_same(sharing, engine, rows):
     choices = [[5, 6, 7], [5, 8], [9], [30, 31]]
     expected = engine("mixtral", max_batch_rows=5).score(rows, choices)
     for one, other in zip(sharing("mixtral").score(rows, choices), expected, strict=True):
-        assert one.choice_logprobs == pytest.approx(other.choice_logprobs, abs=1e-5)
+        assert one.answer == pytest.approx(other.answer, abs=1e-5)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
 def test_its_tokens_are_each_rows_but_computed_for_none(labelled, sharing, engine, prefix, rows):
-    tree = ChoiceTree.from_choices([[5, 6, 7], [5, 8]]) if labelled else None
+    scores = ChoiceScores.of([[5, 6, 7], [5, 8]]) if labelled else None
     params = SamplingParams(max_new_tokens=NEW_TOKENS)
-    requests = [Request(str(i), row, params, tree) for i, row in enumerate(rows)]
+    requests = [Request(str(i), row, params, scores) for i, row in enumerate(rows)]
     expected = engine("mixtral", max_batch_rows=5).run(requests)
     shared = 0
     for row, one, other in zip(rows, sharing("mixtral").run(requests), expected, strict=True):

@@ -4,20 +4,16 @@ The engine around them is the same, so that its tokens, scores and counts are he
 plain path's. On a GPU itself: tests/gpu.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
-import torch
 
 import model.execution.decode_graphs
-from model.attention.flash import _what_triton_lacks
-from model.attention.log_sum_exp import attend, attend_in_blocks, attend_tokens, bias_of
+from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
-from model.network.experts import Experts
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
+from tests.model.attention.plain_flash import plain_flash
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
@@ -28,21 +24,6 @@ VARIANTS = [
     *(pytest.param(name, marks=pytest.mark.slow) for name in ("wide-heads", "one-kv-head", "dense")),
 ]
 COUNTS = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
-
-
-def plain_flash(q, k, v, queries, keys, *, causal, window=None):
-    """Row by row, what torch's FlashAttention gives for rows side by side."""
-    parts = []
-    for mine, seen in zip(pairwise(queries.bounds.tolist()), pairwise(keys.bounds.tolist()), strict=True):
-        if mine[0] == mine[1]:
-            continue
-        distance = torch.arange(mine[1] - mine[0])[:, None] - torch.arange(seen[1] - seen[0])
-        visible = (distance >= 0) | (not causal)
-        if window is not None:
-            visible &= distance < window
-        bias = bias_of(visible, q.dtype)[None, None]
-        parts.append(attend_tokens(q[slice(*mine)], k[slice(*seen)], v[slice(*seen)], bias=bias))
-    return torch.cat([part for part, _ in parts]), torch.cat([lse for _, lse in parts])
 
 
 @pytest.fixture
@@ -94,10 +75,10 @@ def test_greedy_generation_equals_transformers(variant, gpu_engine, sizes, oracl
 @pytest.mark.parametrize("variant", ["mixtral", "window"])
 def test_labels_equal_those_of_the_plain_path(variant, gpu_engine, engine, prompts):
     choices = [[3, 4, 5, 6], [3, 4, 50, 51], [60, 61], [7], [3, 8]]
-    tree, other = ChoiceTree.from_choices(choices), ChoiceTree.from_choices([[9], [10, 11]])
+    scores, other = ChoiceScores.of(choices), ChoiceScores.of([[9], [10, 11]])
     requests = [
-        *(Request(f"label {i}", prompt, choices=tree) for i, prompt in enumerate(prompts)),
-        *(Request(f"other {i}", prompt, choices=other) for i, prompt in enumerate(prompts)),
+        *(Request(f"label {i}", prompt, readout=scores) for i, prompt in enumerate(prompts)),
+        *(Request(f"other {i}", prompt, readout=other) for i, prompt in enumerate(prompts)),
         *(
             Request(f"one token {i}", prompt, SamplingParams(max_new_tokens=1))
             for i, prompt in enumerate(prompts)
@@ -106,7 +87,8 @@ def test_labels_equal_those_of_the_plain_path(variant, gpu_engine, engine, promp
     expected = engine(variant).run(requests)
     for ours, plain in zip(gpu_engine(variant).run(requests), expected, strict=True):
         assert ours.token_ids == plain.token_ids
-        assert ours.choice_logprobs == pytest.approx(plain.choice_logprobs, abs=1e-4)
+        if not ours.token_ids:
+            assert ours.answer == pytest.approx(plain.answer, abs=1e-4)
 
 
 def test_a_shared_prefix_changes_with_the_job(gpu_engine, oracle, prompts):
@@ -140,47 +122,3 @@ def test_routing_counts_equal_those_of_the_plain_path(gpu_engine, engine, prompt
 def test_sdpa_asks_for_the_plain_path(gpu_engine, checkpoint):
     assert gpu_engine("mixtral").ranks.local.graphs is not None
     assert gpu_engine("mixtral", attention="sdpa").ranks.local.graphs is None
-
-
-@pytest.mark.parametrize(
-    ("attention", "sentence"),
-    [
-        ("flash", "attention flash needs a GPU, got cpu; choose auto"),
-        ("xformers", "must be auto, sdpa or flash, got xformers"),
-    ],
-)
-def test_attention_that_is_not_to_be_had_is_refused(attention, sentence, checkpoint):
-    with pytest.raises(ValueError, match=sentence):
-        Engine.load(checkpoint("mixtral"), attention=attention)
-
-
-def test_what_triton_needs_is_tried_on_the_pages_that_attention_reads():
-    assert _what_triton_lacks(torch.device("cpu"), torch.float32, 24) is None
-
-
-@pytest.mark.parametrize("causal", [False, True])
-def test_plain_attention_in_blocks_equals_torchs(causal, monkeypatch):
-    monkeypatch.setattr("model.attention.log_sum_exp._QUERIES", 5)
-    generator = torch.Generator().manual_seed(4)
-    q, k, v = (torch.randn(2, heads, 17, 16, generator=generator) for heads in (4, 2, 2))
-    masked = bias_of(torch.rand(2, 1, 17, 17, generator=generator) < 0.5, q.dtype)
-    masked.diagonal(dim1=2, dim2=3).fill_(0.0)
-    for bias in (None,) if causal else (None, masked, masked[:, :, :1]):
-        blocks, whole = attend_in_blocks(q, k, v, causal, bias), attend(q, k, v, causal=causal, bias=bias)
-        torch.testing.assert_close(blocks, tuple(whole), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("at_a_time", [2, 1 << 15])
-def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatch):
-    monkeypatch.setattr("model.network.experts._GROUPED", at_a_time)
-    loaded = engine("mixtral", quantization="none")
-    generator = torch.Generator().manual_seed(3)
-    experts = Experts(0, loaded.config, loaded.ranks.local.model.tp)
-    for weight in (experts.gate, experts.w13, experts.w2):
-        weight.normal_(generator=generator)
-    for expert_of_tokens in ([0, 0, 3, 5, 5, 5, 7], [2], [0] * 4, [7] * 3, []):
-        chosen = torch.tensor(expert_of_tokens, dtype=torch.int64)
-        x = torch.randn(len(chosen), loaded.config.dim, generator=generator)
-        grouped = experts.run_grouped(x, chosen)
-        if len(chosen):
-            torch.testing.assert_close(grouped, experts.run_by_expert(x, chosen), atol=1e-4, rtol=1e-4)

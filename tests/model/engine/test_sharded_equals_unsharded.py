@@ -6,9 +6,10 @@ import torch
 from model.checkpoint.load import load_transformer
 from model.engine import Engine
 from model.network.tensor_parallel import TensorParallel
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
+from model.requests.readout import Head
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 # Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.
@@ -30,7 +31,7 @@ def sharded(request, checkpoint):
 def test_logits_equal_unsharded(sharded, oracle, prompts):
     variant, engine = sharded
     rows = [Row(Phase.PREFILL, slot % 3, 0, prompt) for slot, prompt in enumerate(prompts)]
-    logits = engine.ranks.forward(Batch.of(rows))
+    logits = engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY]
     expected = torch.stack([oracle(variant).logits(prompt)[-1] for prompt in prompts])
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     if engine.ranks.local.routing:
@@ -52,16 +53,15 @@ def test_generations_and_counts_equal_unsharded(sharded, engine, oracle, prompts
 
 def test_scores_and_samples_equal_unsharded(sharded, engine, prompts):
     variant, loaded = sharded
-    tree = ChoiceTree.from_choices([[5, 6, 7], [5, 8], [9]])
+    scores = ChoiceScores.of([[5, 6, 7], [5, 8], [9]])
     params = SamplingParams(max_new_tokens=NEW_TOKENS, temperature=0.8, top_p=0.9, logprobs=True)
     requests = [
-        Request(str(i), prompt, params, choices=tree if i % 2 else None) for i, prompt in enumerate(prompts)
+        Request(str(i), prompt, params, readout=scores if i % 2 else None) for i, prompt in enumerate(prompts)
     ]
     for one, other in zip(loaded.run(requests), engine(variant).run(requests), strict=True):
         assert one.token_ids == other.token_ids
-        for ours, theirs in ((one.logprobs, other.logprobs), (one.choice_logprobs, other.choice_logprobs)):
-            assert (ours is None) == (theirs is None)
-            assert ours is None or ours == pytest.approx(theirs, abs=1e-4)
+        ours, theirs = (c.logprobs or c.answer for c in (one, other))
+        assert ours == pytest.approx(theirs, abs=1e-4)
 
 
 def test_each_rank_holds_its_part_of_the_weights(sharded, checkpoint):

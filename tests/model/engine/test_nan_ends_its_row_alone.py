@@ -3,9 +3,9 @@
 import pytest
 
 from model.engine import Engine
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 NEW_TOKENS = 12
 
@@ -37,7 +37,7 @@ def test_nan_logits_end_their_row_alone(broken, oracle, prompts):
             expected = oracle("mixtral").generate(tuple(prompt), NEW_TOKENS)
             nan = token in expected[:-1]
             expected = expected[: expected.index(token) + 1] if nan else expected
-        assert (completion.token_ids, completion.nan_logits) == (expected, nan)
+        assert (completion.token_ids, completion.failure) == (expected, "nan_logits" if nan else None)
         assert completion.finish_reason == (None if nan else "length")
         harmed += nan
     assert 4 <= harmed < len(rows) - 4
@@ -46,19 +46,19 @@ def test_nan_logits_end_their_row_alone(broken, oracle, prompts):
 def test_nan_logits_of_a_choice(broken, oracle, prompts):
     engine, token = broken
     prompt = next(p for p in prompts if token not in p)
-    fine = ChoiceTree.from_choices([[3], [4, 5]])
-    harmed = ChoiceTree.from_choices([[3], [token, 5]])
+    fine = ChoiceScores.of([[3], [4, 5]])
+    harmed = ChoiceScores.of([[3], [token, 5]])
     first, second, third = engine.run(
         [
-            Request("a", prompt, choices=fine),
-            Request("b", prompt, choices=harmed),
-            Request("c", prompt, choices=fine),
+            Request("a", prompt, readout=fine),
+            Request("b", prompt, readout=harmed),
+            Request("c", prompt, readout=fine),
         ]
     )
-    assert (second.nan_logits, second.choice_logprobs) == (True, None)
-    assert not first.nan_logits
-    assert first.choice_logprobs == pytest.approx(third.choice_logprobs)
-    assert first.choice_logprobs[0] == pytest.approx(
+    assert (second.failure, second.answer) == ("nan_logits", None)
+    assert first.failure is None
+    assert first.answer == pytest.approx(third.answer)
+    assert first.answer[0] == pytest.approx(
         float(oracle("mixtral").logits(prompt)[-1].log_softmax(-1)[3]), abs=1e-5
     )
 
@@ -72,4 +72,4 @@ def test_infinite_logits_are_no_results(oracle, prompts, tmp_path):
     original.save_pretrained(tmp_path, state_dict=original.state_dict() | {"lm_head.weight": head})
     engine = Engine.load(tmp_path, threads=1)
     for completion in engine.generate(prompts, SamplingParams(max_new_tokens=2, logprobs=True)):
-        assert (completion.token_ids, completion.logprobs, completion.nan_logits) == ([], [], True)
+        assert (completion.token_ids, completion.logprobs, completion.failure) == ([], [], "nan_logits")

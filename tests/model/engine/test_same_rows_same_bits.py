@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from model.engine import Engine
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 GetEngine = Callable[..., Engine]
 
@@ -17,12 +17,12 @@ GetEngine = Callable[..., Engine]
 def group(seed: int, rows: int) -> list[Request]:
     """Rows of all lengths, some of them to be scored, keyed by their seed."""
     dice = random.Random(seed)
-    tree = ChoiceTree.from_choices([[3, 4, 5], [3, 4, 7], [9]])
+    scores = ChoiceScores.of([[3, 4, 5], [3, 4, 7], [9]])
     requests = []
     for row in range(rows):
         prompt = [dice.randrange(3, 97) for _ in range(dice.randrange(1, 40))]
         params = SamplingParams(dice.randrange(1, 12), dice.choice([0.0, 0.7, 1.3]), logprobs=True)
-        requests.append(Request(f"{seed}#{row}", prompt, params, choices=dice.choice([None, None, tree])))
+        requests.append(Request(f"{seed}#{row}", prompt, params, readout=dice.choice([None, None, scores])))
     return requests
 
 
@@ -31,7 +31,7 @@ def bits(completions: list[Completion]) -> list[object]:
     for completion in completions:
         assert completion.routing is not None
         counts = {name: values.tolist() for name, values in vars(completion.routing).items()}
-        said.append((completion.token_ids, completion.logprobs, completion.choice_logprobs, counts))
+        said.append((completion.token_ids, completion.logprobs or completion.answer, counts))
     return said
 
 
@@ -52,4 +52,4 @@ def test_companions_do_change_bits(engine: GetEngine) -> None:
     assert bits(alone) != bits(together)
     assert [c.token_ids for c in alone] == [c.token_ids for c in together]
     for a, b in zip(alone, together, strict=True):
-        assert np.allclose(a.logprobs or a.choice_logprobs, b.logprobs or b.choice_logprobs, atol=1e-4)
+        assert np.allclose(a.logprobs or a.answer, b.logprobs or b.answer, atol=1e-4)

@@ -3,9 +3,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 CHOICES = [
     [5],
@@ -44,7 +44,7 @@ def test_every_choice_scores_as_if_it_were_alone(variant, choices, engine, separ
     completions = engine(variant, max_batch_rows=3).score(prompts, choices)
     for prompt, completion in zip(prompts, completions, strict=True):
         expected = separately(variant, prompt, choices)
-        assert completion.choice_logprobs == pytest.approx(expected, abs=1e-4, rel=1e-5)
+        assert completion.answer == pytest.approx(expected, abs=1e-4, rel=1e-5)
         assert (completion.token_ids, completion.finish_reason, completion.logprobs) == ([], None, None)
 
 
@@ -52,50 +52,49 @@ def test_order_and_company_of_choices_change_nothing(engine, prompts):
     forwards, backwards = (engine("window").score(prompts, c) for c in (CHOICES, CHOICES[::-1]))
     alone = [engine("window").score(prompts, [choice]) for choice in CHOICES]
     for row in range(len(prompts)):
-        expected = pytest.approx(forwards[row].choice_logprobs, abs=1e-4)
-        assert backwards[row].choice_logprobs[::-1] == expected
-        assert [completions[row].choice_logprobs[0] for completions in alone] == expected
+        expected = pytest.approx(forwards[row].answer, abs=1e-4)
+        assert backwards[row].answer[::-1] == expected
+        assert [completions[row].answer[0] for completions in alone] == expected
 
 
 def test_all_continuations_of_one_length_have_probability_one(engine, prompts):
     completions = engine("mixtral").score(prompts, [[token] for token in range(97)])
     for completion in completions:
-        assert torch.tensor(completion.choice_logprobs).exp().sum() == pytest.approx(1)
+        assert torch.tensor(completion.answer).exp().sum() == pytest.approx(1)
 
 
 def test_scoring_and_generation_share_batches(engine, oracle, separately, prompts):
-    tree = ChoiceTree.from_choices(CHOICES)
+    scores = ChoiceScores.of(CHOICES)
     mixed = engine("mixtral", max_batch_rows=3)
     requests = [
-        Request(str(i), prompt, SamplingParams(max_new_tokens=8), choices=tree if i % 2 else None)
+        Request(str(i), prompt, SamplingParams(max_new_tokens=8), readout=scores if i % 2 else None)
         for i, prompt in enumerate(prompts * 2)
     ]
     for request, completion in zip(requests, mixed.run(requests), strict=True):
         prompt = request.prompt_token_ids
-        if request.choices is None:
+        if request.readout is None:
             assert completion.token_ids == oracle("mixtral").generate(tuple(prompt), 8)
-            assert completion.choice_logprobs is None
         else:
             expected = separately("mixtral", prompt, CHOICES)
-            assert completion.choice_logprobs == pytest.approx(expected, abs=1e-4, rel=1e-5)
+            assert completion.answer == pytest.approx(expected, abs=1e-4, rel=1e-5)
 
 
 def test_a_tree_may_reach_the_end_of_the_context(engine, separately):
     prompt = torch.randint(0, 97, (94,), generator=torch.Generator().manual_seed(4)).tolist()
     choices = [[1, 2, 3], [4], [1, 5, 3]]  # the last tokens are predicted, never fed: 94 + 2 positions
     (completion,) = engine("mixtral").score([prompt], choices)
-    assert completion.choice_logprobs == pytest.approx(separately("mixtral", prompt, choices), abs=1e-4)
+    assert completion.answer == pytest.approx(separately("mixtral", prompt, choices), abs=1e-4)
 
 
 def prefix_of(tree, node):
     """The tokens that lead to a node, read from its ancestors alone."""
-    path = sorted(torch.nonzero(tree.ancestors[node]).flatten().tolist(), key=lambda n: tree.depths[n])
+    path = sorted(tree.ancestors[node].nonzero()[0], key=lambda n: tree.depths[n])
     return tuple(tree.token_ids[n] for n in path)
 
 
 @given(CHOICE_SETS)
 def test_a_node_for_every_proper_prefix(choices):
-    tree = ChoiceTree.from_choices(choices)
+    tree = ChoiceScores.of(choices).tree
     prefixes = [prefix_of(tree, node) for node in range(len(tree.token_ids))]
     expected = {tuple(choice[:length]) for choice in choices for length in range(1, len(choice))}
     assert set(prefixes) == expected
@@ -107,7 +106,8 @@ def test_a_node_for_every_proper_prefix(choices):
 
 @given(CHOICE_SETS, st.integers(0, 1000))
 def test_logprobs_add_up_along_each_choice(choices, seed):
-    tree = ChoiceTree.from_choices(choices)
+    scores = ChoiceScores.of(choices)
+    tree = scores.tree
     logits = torch.randn(1 + len(tree.token_ids), 3, generator=torch.Generator().manual_seed(seed))
     after = {(): 0} | {prefix_of(tree, node): node + 1 for node in range(len(tree.token_ids))}
     expected = [
@@ -117,7 +117,7 @@ def test_logprobs_add_up_along_each_choice(choices, seed):
         )
         for choice in choices
     ]
-    assert tree.logprobs(logits) == pytest.approx(expected, abs=1e-12)
+    assert scores.make_answer(logits) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_logprobs_add_up_along_each_choice(choices, seed):
 )
 def test_choices_that_make_no_tree(choices, message):
     with pytest.raises(ValueError, match=message):
-        ChoiceTree.from_choices(choices)
+        ChoiceScores.of(choices)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from model.engine import Engine
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 NEW_TOKENS = 6
 
@@ -28,8 +28,8 @@ def test_batches_are_halved_and_a_row_that_fails_alone_ends_alone(checkpoint, or
     completions = engine.generate(prompts, params)
     assert any(step > room for step in steps)
     for prompt, completion, before in zip(prompts, completions, undisturbed, strict=True):
-        assert completion.out_of_memory == (len(prompt) == longest)
-        if completion.out_of_memory:
+        assert completion.failure == ("out_of_memory" if len(prompt) == longest else None)
+        if completion.failure:
             assert completion.token_ids == []
         else:
             assert completion.token_ids == oracle("mixtral").generate(tuple(prompt), NEW_TOKENS)

@@ -16,7 +16,7 @@ import pytest
 from model.engine import Engine
 from model.execution import executor
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 ROWS, STEPS, WARM_UP = 64, 90, 30
 LOGITS_PAGES = ROWS * 32_000 * 4 // os.sysconf("SC_PAGE_SIZE")
@@ -49,7 +49,7 @@ def folder(checkpoint, tmp_path: Path) -> Path:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another allocator keeps what it likes")
 @pytest.mark.parametrize(("freed", "least", "most"), [("kept", 0, 100), ("given back", LOGITS_PAGES, inf)])
 def test_a_decode_step_takes_no_memory_from_the_system(folder, freed, least, most):
-    command = [sys.executable, "-m", "tests.model.test_decode_memory", str(folder), freed]
+    command = [sys.executable, "-m", "tests.model.engine.test_decode_takes_no_memory", str(folder), freed]
     given_back = {"MALLOC_MMAP_THRESHOLD_": "65536", "THP_MEM_ALLOC_ENABLE": "0", "CUDA_VISIBLE_DEVICES": ""}
     shown = subprocess.run(command, env=os.environ | given_back, capture_output=True, text=True, check=True)
     assert least <= float(shown.stdout) < most

@@ -1,0 +1,45 @@
+"""After a step: each row reads its outputs, rows of one kind in one call, and some rows end.
+
+M tokens of all rows whose outputs are wanted under one head.
+"""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from model.requests.readout import Head, Reading
+from model.requests.request import Failure
+from model.scheduling.batch import Row
+from model.scheduling.scheduler import Sequence
+
+
+def read_step(
+    sequences: list[Sequence], rows: list[Row], outputs: dict[Head, Tensor]
+) -> list[tuple[Sequence, Failure | None]]:
+    """Rows of the step and each head's outputs [M, ...] -> rows that have ended, and why if they failed.
+
+    A row fails alone if an output that it reads is NaN or infinite.
+    """
+    finite = {head: _are_finite(of_head) for head, of_head in outputs.items()}
+    ends = dict.fromkeys(outputs, 0)
+    alike: dict[tuple[type[Reading], Head], list[tuple[Sequence, slice]]] = defaultdict(list)
+    done: list[tuple[Sequence, Failure | None]] = []
+    for sequence, row in zip(sequences, rows, strict=True):
+        sequence.cached += len(row.token_ids)
+        part = slice(ends[row.head], ends[row.head] + row.num_read)
+        ends[row.head] = part.stop
+        if all(finite[row.head][part]):
+            alike[type(sequence.reading), row.head].append((sequence, part))
+        else:
+            done.append((sequence, "nan_logits"))
+    for (kind, head), members in alike.items():
+        readings = [sequence.reading for sequence, _ in members]
+        ended = kind.take(readings, outputs[head], [part for _, part in members])
+        done += [(sequence, None) for (sequence, _), end in zip(members, ended, strict=True) if end]
+    return done
+
+
+def _are_finite(outputs: Tensor) -> list[bool]:  # [M, ...] -> [M]
+    finite: list[bool] = outputs.flatten(1).sum(-1, dtype=torch.float32).isfinite().tolist()
+    return finite

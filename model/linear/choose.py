@@ -1,0 +1,32 @@
+"""Which layout the weights of linear layers and experts get, by device, number type and quantization."""
+
+import torch
+
+from model.linear.int8 import int8
+from model.linear.layout import Layout
+from model.linear.packed import packed
+
+
+def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
+    """The layout there; None: the weights stay as they are.
+
+    ValueError if the weights can't be quantized so on this machine.
+    """
+    on_cpu = device.type == "cpu"
+    if quantization == "int8":
+        if not on_cpu or dtype is not torch.float32:
+            raise ValueError(f"quantization int8 computes in float32 on CPUs, got {dtype} on {device.type}")
+        if torch.backends.quantized.engine not in ("x86", "fbgemm"):
+            raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
+        return int8
+    if quantization != "none":
+        raise ValueError(f"quantization must be none or int8, got {quantization}")
+    return packed if on_cpu and dtype in _native_dtypes() else None
+
+
+def _native_dtypes() -> list[torch.dtype]:
+    """Number types that oneDNN multiplies on this processor without converting them."""
+    if not torch.backends.mkldnn.is_available():
+        return []
+    has_bf16 = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return [torch.float32, torch.bfloat16] if has_bf16 else [torch.float32]

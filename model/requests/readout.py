@@ -1,0 +1,112 @@
+"""What a row wants of the model and how it is read: the contract of the engine with every kind of answer.
+
+The engine computes hidden states; a readout makes an answer of some of them. `NextToken` generates, and
+`ChoiceScores` scores given continuations. The engine itself knows no kind of readout.
+
+To add one that needs a single forward pass, write a class, anywhere:
+
+    class Entropy(OnePassReadout):
+        \"\"\"How uncertain the model is of the next token, in nats.\"\"\"
+
+        def make_answer(self, outputs: Tensor) -> float:  # logits [1, V] of the prompt's last token
+            return float(torch.distributions.Categorical(logits=outputs[0]).entropy())
+
+    [completion] = engine.run([Request("row", prompt, readout=Entropy())])
+    completion.answer
+
+Override what differs from the defaults: `head` for hidden states in place of logits; `first_read` to read
+more of the prompt than its last token; `tree` to compute tokens behind the prompt and read those too.
+
+A readout that feeds tokens back, as generation does, derives from `Readout` itself and brings a `Reading`.
+A new kind of output needs a head: one more member of `Head`, and its module in `model.execution.executor`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self
+
+from model.config import ModelConfig
+from model.requests.token_tree import NO_TREE, TokenTree
+
+if TYPE_CHECKING:  # processes that only make requests and read answers must start without torch
+    from torch import Tensor
+
+
+class Head(StrEnum):
+    """What is computed from a token's hidden state, after the final norm."""
+
+    VOCABULARY = "vocabulary"  # logits [V]
+    HIDDEN = "hidden"  # the normalised hidden state itself [D]
+
+
+class Readout(ABC):
+    """What one row wants. It may be shared by many rows and holds nothing of any of them."""
+
+    head: Head = Head.VOCABULARY
+    tree: TokenTree = NO_TREE  # computed and read behind the prompt
+
+    def first_read(self, prompt_tokens: int) -> int:
+        """The index in the prompt of the first token that is read; all tokens behind it are read too."""
+        return prompt_tokens - 1
+
+    @property
+    def kept_tokens(self) -> int:
+        """How many tokens the row may generate that are fed back into the model; 0: it needs no cache."""
+        return 0
+
+    @property
+    def further_tokens(self) -> int:
+        """Positions that the row needs behind its prompt."""
+        return max(self.tree.depth, self.kept_tokens)
+
+    @property
+    def named_token_ids(self) -> Iterable[int]:
+        """Token ids that the readout looks up, beside the tree's: each must be in the vocabulary."""
+        return ()
+
+    @abstractmethod
+    def start(self, key: str, config: ModelConfig) -> "Reading":
+        """Begin to read the row called `key`."""
+
+
+class Reading(ABC):
+    """One row's readout under way. Its class says how all rows of its kind in a step are read together."""
+
+    answer: Any = None  # what the row's Completion will hold; None as long as there is none
+    next_token: int  # where the row goes on: the token that the next step feeds
+
+    @classmethod
+    @abstractmethod
+    def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
+        """Read one step's outputs, [M, ...] of a head, and say of each row whether it has ended.
+
+        Reading i reads `outputs[parts[i]]`. Rows of other kinds may have outputs there, too. Readings come in
+        the order of their outputs.
+        """
+
+
+class OnePassReadout(Readout):
+    """A readout that ends with the row's prefill."""
+
+    @abstractmethod
+    def make_answer(self, outputs: "Tensor") -> Any:
+        """The head's outputs [m, ...] of the row's m tokens that are read -> the answer.
+
+        Those are the prompt's from `first_read` on, then the tree's nodes. Take out of the tensor what the
+        answer needs: its memory may be used again in the next step.
+        """
+
+    def start(self, key: str, config: ModelConfig) -> Reading:
+        return _OnePassReading(self)
+
+
+class _OnePassReading(Reading):
+    def __init__(self, readout: OnePassReadout) -> None:
+        self.readout = readout
+
+    @classmethod
+    def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
+        for reading, part in zip(readings, parts, strict=True):
+            reading.answer = reading.readout.make_answer(outputs[part])
+        return [True] * len(readings)

@@ -1,0 +1,35 @@
+"""Which layout weights get, and what is refused."""
+
+import pytest
+import torch
+
+from model.linear.choose import layout_for
+from model.linear.layout import plain
+from model.linear.packed import packed
+from tests.model.linear.weights import SHAPES, alone, drawn
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rows", [33, 67])
+def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows):
+    layout = layout_for(torch.bfloat16, CPU, "none")
+    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert layout is (packed if native else None)
+    weight, x = drawn(*shape).bfloat16(), drawn(rows, shape[1], seed=1).bfloat16()
+    multiply = alone(layout or plain, weight)
+    exact = x.double() @ weight.double().T
+    torch.testing.assert_close(multiply(x).double(), exact, atol=1e-2, rtol=1e-2)
+
+
+def test_what_cannot_be_quantized_so_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match=r"int8 computes in float32 on CPUs, got torch\.bfloat16 on cpu"):
+        layout_for(torch.bfloat16, CPU, "int8")
+    with pytest.raises(ValueError, match=r"got torch\.float32 on cuda"):
+        layout_for(torch.float32, torch.device("cuda"), "int8")
+    with pytest.raises(ValueError, match="none or int8, got int4"):
+        layout_for(torch.float32, CPU, "int4")
+    monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack")
+    with pytest.raises(ValueError, match="needs an x86 CPU"):
+        layout_for(torch.float32, CPU, "int8")

@@ -1,0 +1,47 @@
+"""Whose counters each token of a step goes to."""
+
+import torch
+
+from model.requests.choice_scores import ChoiceScores
+from model.routing.token_owners import PREFIX_SLOT, SPARE_SLOT, SPECIAL_SLOTS, TokenOwners
+from model.scheduling.batch import Batch, Phase, Row
+
+SLOTS = 4 + SPECIAL_SLOTS
+CPU = torch.device("cpu")
+
+
+def test_tokens_are_counted_by_phase_and_slot_and_nodes_are_not():
+    tree = ChoiceScores.of([[5, 6], [7, 8]]).tree
+    batch = Batch.of(
+        [
+            Row(Phase.DECODE, 2, 9, [1]),
+            Row(Phase.PREFILL, 0, 0, [1, 2], tree=tree),
+            Row(Phase.PREFILL, 3, 0, [3], shared=4),
+        ]
+    )
+    owners = TokenOwners.of(batch, SLOTS, CPU)
+    assert owners.slots.tolist() == [2, 0, 3]
+    assert owners.counters.tolist() == [SLOTS + 2, 0, 3], "those of decode follow those of prefill"
+    assert (owners.computed.tolist(), owners.tokens.tolist()) == ([1, 4, 1], [1, 2, 1])
+    assert owners.own.tolist() == [0, 1, 2, 5]
+    assert owners.token_counters.tolist() == [SLOTS + 2, 0, 0, 3]
+    assert (owners.first.tolist(), owners.last.tolist()) == ([0, 1, 3], [0, 2, 3])
+    # The token before: the row's own in the cache, none, the shared prefix's last one.
+    assert owners.continues.tolist() == [True, False, True]
+    assert (owners.before[0], owners.before[2]) == (2, PREFIX_SLOT % SLOTS)
+
+
+def test_without_trees_no_token_is_selected():
+    assert TokenOwners.of(Batch.of([Row(Phase.PREFILL, 0, 0, [1, 2])]), SLOTS, CPU).own is None
+
+
+def test_a_captured_step_has_the_owners_of_the_same_batch():
+    slots = [3, 0, 1]
+    batch = Batch.of([Row(Phase.DECODE, slot, 5, [1]) for slot in slots])
+    expected, captured = TokenOwners.of(batch, SLOTS, CPU), TokenOwners.decoding(torch.tensor(slots), SLOTS)
+    for name, value in vars(expected).items():
+        assert (value is None and captured.own is None) or torch.equal(getattr(captured, name), value), name
+
+
+def test_special_slots_lie_behind_those_of_rows():
+    assert sorted(slot % SLOTS for slot in (PREFIX_SLOT, SPARE_SLOT)) == [4, 5]
