@@ -8,10 +8,10 @@ import torch
 from benchmarks.device.setting import Setting, Table
 from benchmarks.random_checkpoint import SIZES
 from model.config import ModelConfig
-from model.requests.sampling_params import SamplingParams
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import TokenOwners
 from model.sampling.sample import sample
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 

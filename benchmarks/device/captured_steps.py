@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.device.setting import Setting, Table, decode_all, leave_all, random_prompts, uncaptured
 from model.engine import Engine
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 def measure(setting: Setting) -> Table:

@@ -7,7 +7,7 @@ import torch
 from benchmarks.device.setting import Setting, Table, decode_all, random_prompts, rows_of_a_step
 from model.engine import Engine
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 _HELD = 0.98  # of what is free, so that the step is too large for certain
 

@@ -22,7 +22,7 @@ from model.config import ModelConfig
 from model.engine import Engine
 from model.machine.budget import weight_bytes
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 Table = list[dict[str, Any]]  # rows with the same columns: what a section has found
 T = TypeVar("T")
@@ -150,4 +150,4 @@ def rows_of_a_step(engine: Engine) -> int:
 
 def scores(engine: Engine, prompts: list[list[int]], choices: list[list[int]]) -> NDArray[np.float64]:
     """The log-probability of each choice behind each prompt."""
-    return np.array([completion.choice_logprobs for completion in engine.score(prompts, choices)])
+    return np.array([completion.answer for completion in engine.score(prompts, choices)])

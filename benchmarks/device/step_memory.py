@@ -4,9 +4,9 @@ import torch
 
 from benchmarks.device.setting import Setting, Table, random_prompts
 from model.engine import Engine
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 
 def measure(setting: Setting) -> Table:
@@ -29,12 +29,12 @@ def _steps(setting: Setting, engine: Engine) -> dict[str, list[Request]]:
         "one prompt of 32,000 tokens": [setting.pick(32_000, 80)],
         "labels of 50 choices": setting.pick([30] * 51, [8] * 3),
     }
-    tree = ChoiceTree.from_choices([[3 + i, 100 + i] for i in range(setting.pick(50, 5))])
+    scores = ChoiceScores.of([[3 + i, 100 + i] for i in range(setting.pick(50, 5))])
     found = {}
     for name, of_prompts in lengths.items():
         prompts = random_prompts(engine.config.vocab_size, of_prompts)
-        choices = tree if name.startswith("labels") else None
-        found[name] = [Request(f"{name} {i}", p, few, choices=choices) for i, p in enumerate(prompts)]
+        readout = scores if name.startswith("labels") else None
+        found[name] = [Request(f"{name} {i}", p, few, readout=readout) for i, p in enumerate(prompts)]
     return found
 
 

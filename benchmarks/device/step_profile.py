@@ -9,7 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.device.setting import Setting, Table, decode_all, random_prompts
 from model.engine import Engine
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 
 _MOST_STEPS = 8
 _KERNELS = 15  # that are shown, those that take most

@@ -75,8 +75,8 @@ def _patches(device: PretendedDevice, grouped: bool) -> list[Any]:
     # Inference mode would hide of which operators a composed one is made.
     forward = torch.no_grad()(Executor.forward.__wrapped__)
     return [
-        mock.patch("model.engine.page_size", return_value=GPU_PAGE),
-        mock.patch("model.engine.default_device", return_value=DEVICE),
+        mock.patch("model.execution.options.page_size", return_value=GPU_PAGE),
+        mock.patch("model.execution.options.default_device", return_value=DEVICE),
         mock.patch("model.execution.executor.wants_flash", return_value=True),
         mock.patch("model.execution.executor.random_transformer", _transformer),
         mock.patch("model.network.experts.has_grouped_matmul", return_value=grouped),

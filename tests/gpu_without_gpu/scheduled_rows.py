@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.random_checkpoint import SIZES
+from model.config import ModelConfig
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from model.scheduling.scheduler import Scheduler, Sequence
 
 PAGE = 64
@@ -33,9 +35,11 @@ def run(
 ) -> list[Step]:
     """All steps; `limits` are what the rows' max_new_tokens say, at least as many as the answers have."""
     scheduler = Scheduler(slots, cache_tokens // PAGE, PAGE, _PREFILL_TOKENS)
+    config = ModelConfig.from_dict(SIZES["8x7b"])
     left: dict[str, int] = {}
     for i, (prompt, answer, limit) in enumerate(zip(prompts, answers, limits, strict=True)):
-        scheduler.add(Request(str(i), [5] * prompt, SamplingParams(max_new_tokens=limit)))
+        request = Request(str(i), [5] * prompt, SamplingParams(max_new_tokens=limit))
+        scheduler.add(request, request.wanted.start(request.key, config))
         left[str(i)] = answer
     steps = []
     while not scheduler.idle:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from model.engine import Engine
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from tests.gpu_without_gpu.pretended_device import PretendedDevice
 from tests.gpu_without_gpu.pretended_engine import pretended_engine
 
@@ -48,9 +48,9 @@ def sample_behind_a_prefix(engine: Engine) -> None:
 def label(engine: Engine) -> None:
     """Behind a shared prefix, five choices of one to three tokens."""
     engine.share_prefix(_INSTRUCTION)
-    tree = ChoiceTree.from_choices([[11], [12, 13], [12, 14, 15], [16], [17, 18]])
+    scores = ChoiceScores.of([[11], [12, 13], [12, 14, 15], [16], [17, 18]])
     for i in range(ROWS):
-        engine.submit(Request(str(i), _INSTRUCTION + [5] * 60, choices=tree))
+        engine.submit(Request(str(i), _INSTRUCTION + [5] * 60, readout=scores))
 
 
 @cache

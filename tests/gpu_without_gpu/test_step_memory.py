@@ -5,9 +5,9 @@ The engine leaves such steps 15 % of what weights leave of a device. The bounds 
 
 import pytest
 
-from model.requests.choice_tree import ChoiceTree
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
-from model.requests.sampling_params import SamplingParams
+from model.sampling.sampling_params import SamplingParams
 from tests.gpu_without_gpu.step_memory import peak_bytes
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
@@ -29,5 +29,5 @@ def test_one_long_prompt(tokens: int, most: int) -> None:
 
 def test_labels() -> None:
     """As many rows as run together, with 50 choices of two tokens each."""
-    tree = ChoiceTree.from_choices([[11 + i, 300 + i] for i in range(50)])
-    assert peak_bytes([Request(str(i), [5] * 30, choices=tree) for i in range(51)]) <= 1119 * MIB
+    scores = ChoiceScores.of([[11 + i, 300 + i] for i in range(50)])
+    assert peak_bytes([Request(str(i), [5] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
