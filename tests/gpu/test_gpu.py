@@ -30,6 +30,11 @@ CLOSE = {"atol": 2e-2, "rtol": 2e-2}  # of numbers near 1: three of bfloat16's l
 VOCABULARY = SIZES["tiny"]["vocab_size"]
 
 
+def logits_of(engine, rows):
+    """On the host, so that a step has ended before the next begins."""
+    return engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY].float().cpu()
+
+
 def drawn(*shape, seed=0, dtype=torch.bfloat16):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to("cuda", dtype)
 
@@ -140,7 +145,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
         prefill = [
             Row(Phase.PREFILL, i, 0, prompt, pages[i], shared=shared) for i, prompt in enumerate(prompts)
         ]
-        steps = [engine.ranks.forward(Batch.of(prefill))[Head.VOCABULARY].float().cpu()]
+        steps = [logits_of(engine, prefill)]
         for step in range(4):
             rows = [
                 Row(
@@ -153,14 +158,24 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
                 )
                 for i, prompt in enumerate(prompts)
             ]
-            steps.append(
-                engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY].float().cpu()
-            )  # a step ends before the next
+            steps.append(logits_of(engine, rows))
         logits.append(torch.stack(steps))
     assert flash_engine.ranks.local.graphs is not None
     assert plain.ranks.local.graphs is None
     scale = logits[1].std()
     torch.testing.assert_close(logits[0] / scale, logits[1] / scale, atol=5e-2, rtol=5e-2)
+
+
+def test_a_captured_step_waits_for_nothing(checkpoint):
+    """torch raises where the host would wait; tests/gpu_without_gpu counts the same on a pretended device."""
+    engine = Engine.load(checkpoint, "bfloat16", max_batch_rows=8, kv_cache_tokens=4096)
+    rows = [Row(Phase.DECODE, slot, 5, [7], [slot]) for slot in range(3)]
+    logits_of(engine, rows)  # captures it
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        engine.ranks.forward(Batch.of(rows))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_every_token_of_refilled_slots_is_counted(checkpoint, prompts):

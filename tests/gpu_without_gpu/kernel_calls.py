@@ -1,0 +1,47 @@
+"""What the engine hands to each Triton kernel's launcher, for the shapes of checkpoints that people run.
+
+A new kernel gets a function here, and a line in `CALLS`: a test fails for a kernel that nothing launches.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from model.attention.triton_kernel import attend_pages
+
+_NUMBERS_OF_A_ROW = (
+    7  # before a row's pages in the table of a captured step, see model.execution.decode_graphs
+)
+_ROWS, _PAGES, _PAGE = 2, 9, 64
+
+
+@dataclass(frozen=True)
+class Heads:
+    """One rank's share of a checkpoint's attention."""
+
+    queries: int
+    keys: int
+    width: int
+
+
+HEADS = {
+    "8x7b": Heads(32, 8, 128),
+    "8x22b": Heads(48, 8, 128),
+    "8x22b-on-8-ranks": Heads(6, 1, 128),
+    "half-width": Heads(8, 2, 64),
+    "odd-width": Heads(8, 2, 80),
+    "widest": Heads(8, 2, 256),
+}
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def paged_attention(heads: Heads, dtype: torch.dtype) -> None:
+    """As a captured step does it: the row's pages and bounds are columns of one table."""
+    q = torch.zeros(_ROWS, heads.queries, heads.width, dtype=dtype)
+    keys, values = (torch.zeros(_PAGES, heads.keys, _PAGE, heads.width, dtype=dtype) for _ in range(2))
+    table = torch.ones(_ROWS, _NUMBERS_OF_A_ROW + _PAGES, dtype=torch.int32)
+    attend_pages(q, keys, values, table[:, _NUMBERS_OF_A_ROW:], table[:, 3], table[:, 4])
+
+
+CALLS: list[Callable[[Heads, torch.dtype], None]] = [paged_attention]

@@ -1,0 +1,82 @@
+"""What whole steps ask of a GPU: nothing mixes devices, captured steps never wait, and no step asks for more.
+
+The bounds are what steps ask for today. They may only fall: a change that raises one makes every step slower.
+Beside its other work, an operator costs a GPU about two microseconds and the host about ten; a wait costs all
+that the host could have done meanwhile.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from model.engine import Engine
+from tests.gpu_without_gpu.pretended_device import DEVICE, ListsAreCopied, PretendedDevice
+from tests.gpu_without_gpu.steps import (
+    Asked,
+    asked,
+    decode,
+    decode_beside_a_prompt,
+    label,
+    sample_behind_a_prefix,
+)
+
+pytest.importorskip("triton", reason="there are no wheels of it for this machine")
+
+HOST = torch.tensor([0, 2, 1])
+# By whether the GPU multiplies all experts at once, as those of compute capability 9 and 10 do in bfloat16.
+# Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
+BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
+    (decode, True): Asked(53, 105, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
+    (decode, False): Asked(77, 102, waits_a_layer=3, waits_beside=20, asynchronous_copies=0),
+    (decode_beside_a_prompt, True): Asked(56, 102, waits_a_layer=0, waits_beside=21, asynchronous_copies=0),
+    (decode_beside_a_prompt, False): Asked(82, 102, waits_a_layer=3, waits_beside=21, asynchronous_copies=0),
+    (sample_behind_a_prefix, True): Asked(61, 146, waits_a_layer=0, waits_beside=9, asynchronous_copies=1),
+    # 50 rows: most of what stands beside the layers is asked for once a row, or once a choice
+    (label, True): Asked(97, 704, waits_a_layer=0, waits_beside=479, asynchronous_copies=0),
+}
+
+
+@pytest.mark.parametrize(("prepare", "grouped"), BOUNDS, ids=lambda value: getattr(value, "__name__", None))
+def test_a_step_asks_for_no_more_than_it_did(prepare: Callable[[Engine], None], grouped: bool) -> None:
+    """Its devices are never mixed either: the pretended device raises where they are."""
+    bound, found = BOUNDS[prepare, grouped], asked(prepare, grouped)
+    for name, most in vars(bound).items():
+        assert getattr(found, name) <= most, f"{name}: bounds may only fall"
+
+
+def test_a_captured_step_waits_for_its_tokens_alone() -> None:
+    """One copy to the device, which is not waited for; then whether the logits are finite, and the tokens."""
+    found = asked(decode, True)
+    assert (found.asynchronous_copies, found.waits_a_layer, found.waits_beside) == (1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("work", "complaint"),
+    [
+        (lambda x: x + HOST, "mixes devices"),
+        (lambda x: x.sum().item(), "waits for a result"),
+        (lambda x: x.tolist(), "waits for a result"),
+        (lambda x: x[x > 0], "waits for how many a mask chooses"),
+        (lambda x: HOST.to(DEVICE), "waits for a copy to the device"),
+        (lambda x: x[HOST], "waits for a copy to the device"),
+        (lambda x: x[[0, 2]], "on the host"),
+        (lambda x: torch.tensor([1.0], device=DEVICE), "on the host"),
+        (lambda x: x.bincount(minlength=4), "waits for the least number"),
+        (lambda x: x.copy_(HOST, non_blocking=True), "copies to the device"),
+        (lambda x: torch.arange(3).add(1), "on the host"),
+    ],
+)
+def test_a_step_that_no_graph_could_replay_is_noticed(
+    work: Callable[[torch.Tensor], object], complaint: str
+) -> None:
+    device = PretendedDevice()
+    with device, ListsAreCopied():
+        x = torch.empty(3, device=DEVICE, dtype=torch.int64)
+        with device.capture(), pytest.raises(AssertionError, match=complaint):
+            work(x)
+
+
+def test_what_numbers_alone_could_tell_is_not_made_up() -> None:
+    with PretendedDevice(), pytest.raises((NotImplementedError, RuntimeError)):
+        torch.empty(3, device=DEVICE).nonzero()
