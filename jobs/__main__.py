@@ -9,6 +9,7 @@ from jobs.bench import bench
 from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
+from jobs.schema import schema
 
 app = typer.Typer(
     help="Batch offline inference for Mixtral on Ray.",
@@ -20,6 +21,7 @@ app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+app.command()(schema)
 
 if __name__ == "__main__":
     app(prog_name="python -m jobs")

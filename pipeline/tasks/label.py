@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from model.requests.choice_tree import ChoiceTree
 from model.requests.request import Completion, Request
@@ -16,17 +16,27 @@ from pipeline.text.choice_tokens import choice_token_ids
 from pipeline.text.tokenization import Tokenizer
 
 
-class LabelSection(Section):
-    """The labels that a row may get. A list of texts is kept as a mapping of each to itself."""
+# What a job file may hold, which is more than what it is kept as: a list stands for a mapping of each to itself.
+_AS_WRITTEN = {
+    "anyOf": [
+        {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
+        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 2},
+    ]
+}
 
-    choices: dict[str, str] = Field(
-        description="The labels: a list of texts, or a mapping of each label's name to the text by which the "
-        "model says it.",
+
+class LabelSection(Section):
+    """The labels that a row may get."""
+
+    choices: Annotated[dict[str, str], WithJsonSchema(_AS_WRITTEN, mode="validation")] = Field(
+        description="The labels, at least two: a list of texts, or a mapping of each label's name to the text "
+        "by which the model says it.",
         examples=[["billing", "shipping", "returns"], {"positive": "good", "negative": "bad"}],
     )
     known_column: str | None = Field(
         default=None,
-        description="A kept column with the right labels: the report then gives the accuracy.",
+        description="One of the `input.keep` columns, which holds the right labels: the report then gives the "
+        "accuracy.",
         examples=["queue"],
     )
 
