@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File
-
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*)\]\(\.\./([^)\s]+)\)")
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Take in the pictures that lie outside of docs/."""
+    from mkdocs.structure.files import File  # of the extra docs, which tests don't install
+
     root = Path(config.docs_dir).parent
     for page in list(files.documentation_pages()):
         for picture, _, path in _LINK.findall(page.content_string):

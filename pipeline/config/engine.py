@@ -36,9 +36,9 @@ class EngineSection(Section):
     deterministic: Literal["none", "shard"] = Field(
         default="none",
         description="`shard`: a shard's file gets the same bytes whatever was killed and however many "
-        "replicas there are, on CPUs of one kind, since each shard runs alone in its replica. It costs speed, "
-        "less for large shards. `auto` then means 1 thread, 128 rows, and 65,536 tokens of cache, or the "
-        "longest row's; a later run may change neither these nor `model.tensor_parallel`.",
+        "replicas there are, on CPUs of one kind, since each shard runs alone in its replica. It costs "
+        "speed, less for large shards. `auto` then means 1 thread, 128 rows, and 65,536 tokens of cache, or "
+        "the longest row's; a later run may change neither these nor `model.tensor_parallel`.",
         examples=["shard"],
     )
     progress_deadline_s: float = Field(

@@ -41,6 +41,8 @@ def _only_sections_of(name: str) -> dict[str, Any]:
     """A job of this task has its section, if that has keys that must be given, and none of another task."""
     own = tasks()[name]
     required = any(field.is_required() for field in own.section_model.model_fields.values())
-    others = {task.section_name: {"type": "null"} for task in tasks().values() if task is not own}
-    then = {"properties": others} | ({"required": [own.section_name]} if required else {})
-    return {"if": {"properties": {"task": {"const": name}}, "required": ["task"]}, "then": then}
+    of_tasks = {task.section_name: {"type": "object" if task is own else "null"} for task in tasks().values()}
+    return {
+        "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
+        "then": {"properties": of_tasks, "required": [own.section_name] if required else []},
+    }

@@ -21,7 +21,8 @@ from pipeline.task import tasks
 _HEAD = """\
 # The job file
 
-A job is one YAML file: which rows, which model, which task, and where the results go. This is all that one needs:
+A job is one YAML file: which rows, which model, which task, and where the results go. This is all that
+one needs:
 
 ```yaml
 # yaml-language-server: $schema=../job.schema.json
@@ -36,16 +37,18 @@ output: {path: out/tickets}
 ```
 
 - A key that no section has is an error, and so is a section that the job's task does not use.
-- Any key can be set on the command line, in YAML: `--set generation.temperature=0.7 --set "input.keep=[id, text]"`.
+- Any key can be set on the command line, its value in YAML: `--set engine.replicas=2`,
+  `--set "input.keep=[language, queue]"`.
 - Relative paths are looked up where the command runs.
 - Credentials do not belong here, nor into a URL: the stores take them from the environment.
-- `python -m jobs plan job.yaml` checks the file and shows what a run would do; `python -m jobs doctor job.yaml` also
-  checks the machines.
-- The first line is for editors with a YAML language server, which then complete the keys and explain them: it names
-  the [JSON Schema](../configs/job.schema.json), which `python -m jobs schema` prints.
+- `python -m jobs plan job.yaml` checks the file and shows what a run would do;
+  `python -m jobs doctor job.yaml` also checks the machines.
+- The first line is for editors with a YAML language server, which then complete the keys and explain them.
+  It names the [JSON Schema](../configs/job.schema.json), by a path from the job file's folder;
+  `python -m jobs schema` prints it.
 
-This page is made from the program's own checks (`make docs` makes it anew), so it lists what this version takes.
-In its tables *required* stands for a key without a default.
+This page is made from the models that check job files (`make docs` makes it anew), so it lists what this
+version takes. In its tables *required* stands for a key without a default.
 """
 _COLUMNS = "| key | type | default | meaning | example |\n|---|---|---|---|---|\n"
 

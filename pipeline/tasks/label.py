@@ -15,8 +15,7 @@ from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.choice_tokens import choice_token_ids
 from pipeline.text.tokenization import Tokenizer
 
-
-# What a job file may hold, which is more than what it is kept as: a list stands for a mapping of each to itself.
+# What a job file may hold. A list is kept as a mapping of each to itself.
 _AS_WRITTEN = {
     "anyOf": [
         {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
@@ -29,14 +28,14 @@ class LabelSection(Section):
     """The labels that a row may get."""
 
     choices: Annotated[dict[str, str], WithJsonSchema(_AS_WRITTEN, mode="validation")] = Field(
-        description="The labels, at least two: a list of texts, or a mapping of each label's name to the text "
-        "by which the model says it.",
+        description="The labels, at least two: a list of texts, or a mapping of each label's name to the "
+        "text by which the model says it.",
         examples=[["billing", "shipping", "returns"], {"positive": "good", "negative": "bad"}],
     )
     known_column: str | None = Field(
         default=None,
-        description="One of the `input.keep` columns, which holds the right labels: the report then gives the "
-        "accuracy.",
+        description="One of the `input.keep` columns, which holds the right labels: the report then gives "
+        "the accuracy.",
         examples=["queue"],
     )
 

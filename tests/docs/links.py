@@ -1,7 +1,8 @@
 """`python -m tests.docs.links`: whether every link of the repository's pages leads somewhere.
 
-Looked at are all Markdown files and the notebooks' Markdown cells: a relative link must name a file or a folder
-of the repository, and what stands behind # a heading of that page, as code hosts name it. Nothing is fetched.
+Looked at are all Markdown files and the notebooks' Markdown cells: a relative link must name a file or a
+folder of the repository, and what stands behind # a heading of that page, as code hosts name it. Nothing is
+fetched.
 """
 
 import json
