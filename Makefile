@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-c
 # Python compiles what is imported, once; pip would compile all that is there.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo replies tiny-mixtral test slow check audit sbom clean
+.PHONY: demo replies tiny-mixtral test slow check docs audit sbom clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m jobs run configs/demo/job.yaml
@@ -42,6 +42,13 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers auto
+	$(BIN)/python -m tests.docs.links
+
+# The pages as a site, in site/; before that the two files that are made from the program.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m jobs schema > configs/job.schema.json
+	$(BIN)/python -m pipeline.config.reference > docs/job-file.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Known weaknesses of the pinned packages; says so where no service answers that knows them.
 audit: $(VENV)/.installed-dev
@@ -51,7 +58,7 @@ sbom: $(VENV)/.installed-dev
 	$(BIN)/python -m tests.dependencies.sbom sbom.json
 
 clean:
-	rm -rf out .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf out site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The pip that Python 3.11 brings takes twice as long. torch comes alone: what follows then finds it installed
 # and asks for no other build.
@@ -65,4 +72,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) -e '.[dev]'
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) -e '.[docs]'
 	touch $@

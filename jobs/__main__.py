@@ -12,12 +12,14 @@ from jobs.bench.commands import bench
 from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
+from jobs.schema import schema
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+app.command()(schema)
 
 
 def _show_version(wanted: bool) -> None:

@@ -12,31 +12,33 @@ class EngineSection(Section):
 
     replicas: PositiveInt | Auto = Field(
         default="auto",
-        description="Copies of the model. auto: on GPUs as many as fit, and no more than there are shards; "
+        description="Copies of the model. `auto`: on GPUs as many as fit, and no more than there are shards; "
         "on CPUs one a core, as far as memory goes and each has four shards and two batches of rows.",
         examples=[4],
     )
     threads: PositiveInt | Auto = Field(
         default="auto",
-        description="CPU threads of each rank of a replica. auto: the node's cores, shared out.",
+        description="CPU threads of a replica, or of each of its `model.tensor_parallel` ranks. `auto`: the "
+        "node's cores, shared out among its replicas and ranks. On GPUs it is always 1.",
         examples=[8],
     )
     max_batch_rows: PositiveInt | Auto = Field(
         default="auto",
-        description="Rows that a replica decodes together at most. auto: 128 on CPUs, 256 on GPUs.",
+        description="Rows that a replica decodes together at most. `auto`: 128 on CPUs, 256 on GPUs.",
         examples=[64],
     )
     kv_cache_tokens: PositiveInt | Auto = Field(
         default="auto",
-        description="Tokens that a replica's key/value cache holds. auto: what memory allows.",
+        description="Tokens that a replica's key/value cache holds; the longest row there can be must fit. "
+        "`auto`: the whole context for `max_batch_rows` rows, or less where memory is short.",
         examples=[100_000],
     )
     deterministic: Literal["none", "shard"] = Field(
         default="none",
-        description="shard: a shard's file gets the same bytes whatever was killed and however many replicas "
-        "there are, on CPUs of one kind, since each shard runs alone in its replica. It costs speed, less "
-        "for large shards. auto is then 1 thread, 128 rows, and 65,536 tokens of cache or the longest row's; "
-        "a later run may change neither these nor tensor_parallel.",
+        description="`shard`: a shard's file gets the same bytes whatever was killed and however many "
+        "replicas there are, on CPUs of one kind, since each shard runs alone in its replica. It costs "
+        "speed, less for large shards. `auto` then means 1 thread, 128 rows, and 65,536 tokens of cache, or "
+        "the longest row's; a later run may change neither these nor `model.tensor_parallel`.",
         examples=["shard"],
     )
     progress_deadline_s: float = Field(

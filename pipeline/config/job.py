@@ -31,7 +31,7 @@ class _Job(Section):
         examples=["support-tickets"],
     )
     task: str
-    model: ModelSection = Field(description="The checkpoint, and how it is computed.")
+    model: ModelSection = Field(description="Which checkpoint, and how it is computed.")
     input: InputSection = Field(description="The rows, and their way into prompts.")
     engine: EngineSection = Field(default=EngineSection(), description="How the model is run.")
     router: RouterSection = Field(default=RouterSection(), description="What is counted of the router.")

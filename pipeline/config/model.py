@@ -11,18 +11,18 @@ class ModelSection(Section):
     """The checkpoint, and how it is computed."""
 
     path: Location = Field(
-        description="The checkpoint in HF format: a folder with config.json, tokenizer.model and "
-        "*.safetensors, or an fsspec URL of one, which is downloaded once into the user's cache.",
+        description="The checkpoint: a folder with `config.json`, `tokenizer.model` and `*.safetensors`, as "
+        "on Hugging Face; or an fsspec URL of one, which each machine downloads once into the user's cache.",
         examples=["configs/demo/tiny-mixtral", "s3://models/Mixtral-8x7B-Instruct-v0.1"],
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="The number type to compute in. auto: the checkpoint's own on GPUs, float32 on CPUs.",
+        description="The number type to compute in. `auto`: the checkpoint's own on GPUs, float32 on CPUs.",
         examples=["bfloat16"],
     )
     quantization: Literal["none", "int8"] = Field(
         default="none",
-        description="int8 keeps the weights in 8 bits and is faster; for x86 CPUs only. "
+        description="`int8` keeps the weights in 8 bits and is faster; for x86 CPUs only. "
         "`python -m jobs bench agreement` tells how often its answers are those of float32.",
         examples=["int8"],
     )
@@ -34,8 +34,8 @@ class ModelSection(Section):
     )
     attention: Literal["auto", "sdpa", "flash"] = Field(
         default="auto",
-        description="flash: FlashAttention and captured decode steps, on GPUs in 16 bits; sdpa: torch's own "
-        "operators; auto: flash where it can be.",
+        description="`flash`: FlashAttention and captured decode steps, on GPUs in 16 bits. `sdpa`: torch's "
+        "own operators. `auto`: flash where it can be.",
         examples=["sdpa"],
     )
 

@@ -19,31 +19,44 @@ from pipeline.text.tokenization import Tokenizer
 _SAMPLING = [field.name for field in fields(SamplingParams)]
 
 
+StopText = Annotated[str, Field(min_length=1)]
+
+
 class GenerationSection(Section):
-    """How prompts are continued. A row's own columns of these names go before the job's values."""
+    """How prompts are continued. A row may have columns of these names, which go before the job's values."""
 
     max_new_tokens: PositiveInt = Field(
-        default=128, description="Tokens to generate at most; fewer where the model's context ends before."
+        default=128,
+        description="Tokens to generate at most; fewer where the model's context ends before.",
+        examples=[512],
     )
     temperature: float = Field(
         default=0.0,
         ge=0.0,
-        description="0 takes the likeliest token each time (greedy); higher values sample more freely.",
+        description="0 takes the likeliest token each time (greedy); above 0 tokens are sampled, the more "
+        "freely the higher it is.",
         examples=[0.7],
     )
     top_p: float = Field(
         default=1.0,
         gt=0.0,
         le=1.0,
-        description="Sample among the likeliest tokens that together have this probability.",
+        description="Sample among the likeliest tokens that together have this probability; 1: among all.",
         examples=[0.95],
     )
     top_k: int = Field(
-        default=0, ge=0, lt=2**31, description="Sample among so many of the likeliest tokens; 0: among all."
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Sample among so many of the likeliest tokens; 0: among all.",
+        examples=[50],
     )
-    stop: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(as_list)] = Field(
+    stop: Annotated[
+        list[StopText], BeforeValidator(as_list, json_schema_input_type=StopText | list[StopText])
+    ] = Field(
         default=[],
-        description="Texts that end an answer. The answer is cut before the one that comes first.",
+        description="A text that ends the answer, or several. The answer is cut before the one that comes "
+        "first.",
         examples=[["\n\n", "Question:"]],
     )
     seed: int = Field(
@@ -52,13 +65,17 @@ class GenerationSection(Section):
         lt=2**63,
         description="Seed of the sampling. A row's random numbers depend on it, on the row's file and "
         "number, and on nothing else.",
+        examples=[17],
     )
     ignore_eos: bool = Field(
         default=False,
-        description="Go on behind the end of the sequence, up to max_new_tokens: for benchmarks.",
+        description="Go on behind the end of the sequence, up to `max_new_tokens`: for benchmarks.",
+        examples=[True],
     )
     logprobs: bool = Field(
-        default=False, description="Fill the column `token_logprobs` with each token's log-probability."
+        default=False,
+        description="Fill the column `token_logprobs` with each generated token's log-probability.",
+        examples=[True],
     )
 
 

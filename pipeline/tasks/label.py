@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
@@ -15,18 +15,27 @@ from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.choice_tokens import choice_token_ids
 from pipeline.text.tokenization import Tokenizer
 
+# What a job file may hold. A list is kept as a mapping of each to itself.
+_AS_WRITTEN = {
+    "anyOf": [
+        {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
+        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 2},
+    ]
+}
+
 
 class LabelSection(Section):
-    """The labels that a row may get. A list of texts is kept as a mapping of each to itself."""
+    """The labels that a row may get."""
 
-    choices: dict[str, str] = Field(
-        description="The labels: a list of texts, or a mapping of each label's name to the text by which the "
-        "model says it.",
+    choices: Annotated[dict[str, str], WithJsonSchema(_AS_WRITTEN, mode="validation")] = Field(
+        description="The labels, at least two: a list of texts, or a mapping of each label's name to the "
+        "text by which the model says it.",
         examples=[["billing", "shipping", "returns"], {"positive": "good", "negative": "bad"}],
     )
     known_column: str | None = Field(
         default=None,
-        description="A kept column with the right labels: the report then gives the accuracy.",
+        description="One of the `input.keep` columns, which holds the right labels: the report then gives "
+        "the accuracy.",
         examples=["queue"],
     )
 

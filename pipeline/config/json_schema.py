@@ -1,0 +1,48 @@
+"""The job file's JSON Schema, by which editors complete and check job files: `python -m jobs schema`.
+
+It is of what people write, before anything of it is read: one text where a list may stand, a list of labels.
+It knows a section's keys and their limits; what needs more, such as a known column that must be kept, only
+`JobConfig` checks. And it refuses what pydantic would convert, such as a number in quotes.
+"""
+
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from pipeline.config.job import JobConfig
+from pipeline.task import tasks
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False  # a key's title would be its name again
+
+
+def job_schema() -> dict[str, Any]:
+    """With the sections of all tasks that are installed."""
+    schema = JobConfig.model_json_schema(schema_generator=_WithoutTitles)
+    for section in schema["$defs"].values():
+        del section["title"]  # the name of a class
+    for name in schema["properties"].keys() & _sections(schema):
+        schema["properties"][name].pop("default", None)  # those of its keys, which they tell themselves
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "A job of mixtray",
+        "allOf": [_only_sections_of(name) for name in tasks()],
+    }
+
+
+def _sections(schema: dict[str, Any]) -> set[str]:
+    return {name for name, key in schema["properties"].items() if "$ref" in str(key)}
+
+
+def _only_sections_of(name: str) -> dict[str, Any]:
+    """A job of this task has its section, if that has keys that must be given, and none of another task."""
+    own = tasks()[name]
+    required = any(field.is_required() for field in own.section_model.model_fields.values())
+    of_tasks = {task.section_name: {"type": "object" if task is own else "null"} for task in tasks().values()}
+    return {
+        "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
+        "then": {"properties": of_tasks, "required": [own.section_name] if required else []},
+    }
