@@ -4,6 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -62,12 +63,25 @@ def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-def test_the_layout_names_every_folder() -> None:
-    layout = README.partition("## Layout")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`([\w/]+)/`", layout))
-    assert all((ROOT / folder).is_dir() for folder in named), named
-    rooms = {f"pipeline/{init.parent.name}" for init in (ROOT / "pipeline").glob("*/__init__.py")}
-    assert named >= rooms | {"jobs", "pipeline", "model", "configs", "notebooks", "tests"}
+def test_its_lines_of_python_run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    [program] = blocks("python")
+    assert len([line for line in program.splitlines() if line]) <= 5
+    monkeypatch.chdir(ROOT)
+    exec(program)
+    assert re.fullmatch(r"\[\d+(, \d+){0,7}\] (stop|length) \[\d+ \d+\]\n", capsys.readouterr().out)
+
+
+def test_its_counts_are_those_of_the_demo(demo_output: Path) -> None:
+    table = pd.read_parquet(demo_output / "generations")
+    right, labelled = (table["label"] == table["queue"]).sum(), (table["status"] == "ok").sum()
+    assert f"of the demo's {labelled:,} tickets that can be read, {right:,} get the right label" in README
+    assert f"({right / labelled:.1%})" in README
+    shown = re.findall(r"^\| (2026-\S+) \|" + r" ([\w.]*) ?\|" * 6 + "$", README, re.MULTILINE)
+    assert len(shown) >= 3
+    table["label_prob"] = table["label_prob"].map("{:.4f}".format)
+    columns = ["id", "status", "label", "label_prob", "queue", "language", "error_code"]
+    published = table[columns].fillna("").replace("nan", "").itertuples(index=False, name=None)
+    assert set(shown) <= set(published)
 
 
 def test_the_picture_is_small() -> None:

@@ -32,7 +32,10 @@ def local_checkpoint(path: str) -> Path:
             raise ConfigError(f"model.path: {path}: no such folder")
         require_checkpoint(path, [entry.name for entry in folder.iterdir() if entry.is_file()])
         return folder
-    fs, remote = filesystem(path)
+    try:
+        fs, remote = filesystem(path)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"model.path: {redact(path)}: no such kind of URL can be read: {error}") from error
     try:
         entries = [entry for entry in fs.ls(remote, detail=True) if entry["type"] == "file"]
     except FileNotFoundError:

@@ -14,7 +14,7 @@ CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is
 def open_store(url: str | Path) -> Store:
     """The store at a local path or an fsspec URL (s3://, gs://); it does no I/O yet.
 
-    ConfigError for a kind of URL without an atomic create.
+    ConfigError for a kind of URL without an atomic create, and for one whose package is not installed.
     """
     url = str(url)
     protocol = url.partition("://")[0] if "://" in url else "file"
@@ -25,4 +25,7 @@ def open_store(url: str | Path) -> Store:
             f"output.path: {redact(url)}: no atomic create is known for this kind of store, and without "
             "it rows could be doubled; write to a local folder, s3:// or gs://"
         )
-    return ObjectStore(url)
+    try:
+        return ObjectStore(url)
+    except ImportError as error:
+        raise ConfigError(f"output.path: {redact(url)}: cannot be written: {error}") from error

@@ -11,7 +11,10 @@ _QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """The fsspec filesystem of a path or URL and the path within it; listings are never cached."""
+    """The fsspec filesystem of a path or URL and the path within it; listings are never cached.
+
+    ImportError, which says what to install, if a package is missing; ValueError for an unknown kind of URL.
+    """
     own = _own_class(url.partition("://")[0])
     if own is None:
         fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
@@ -25,8 +28,12 @@ def _own_class(protocol: str) -> Any:
     """The project's own filesystem for a kind of URL, if it has one."""
     if protocol not in ("s3", "s3a", "gs", "gcs"):
         return None
-    fsspec.get_filesystem_class(protocol)  # raises an ImportError that says what to install
-    if protocol in ("s3", "s3a"):
+    package, extra = ("s3fs", "s3") if protocol in ("s3", "s3a") else ("gcsfs", "gcs")
+    try:
+        fsspec.get_filesystem_class(protocol)
+    except ImportError as error:
+        raise ImportError(f"{package} is not installed: pip install 'mixtray[{extra}]'") from error
+    if extra == "s3":
         from pipeline.storage.amazon import AmazonFileSystem
 
         return AmazonFileSystem

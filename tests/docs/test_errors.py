@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model.requests.request import Completion
+from model.requests.request import Completion, Failure
 from pipeline.config.input import InputSection, PromptSource
 from pipeline.errors import JobError, RowError, RowErrorCode
 from pipeline.reading.lines import parse_line
@@ -46,8 +46,8 @@ def build(source: dict[str, str], record: dict[str, Any]) -> None:
     PromptBuilder(section, TOKENIZER, TOKENIZER.vocab_size).build(record)
 
 
-def outcome(**trouble: bool) -> str | None:
-    completion = Completion("", [], None, None, None, None, **trouble)
+def outcome(failure: Failure) -> str | None:
+    completion = Completion("", None, None, failure)
     return _outcome(completion, lambda _: pytest.fail("it has no trouble")).error_message
 
 
@@ -86,8 +86,8 @@ def test_messages_are_those_of_the_program(code: str) -> None:
 
 
 def test_messages_of_the_model() -> None:
-    assert outcome(nan_logits=True) == message("NAN_LOGITS")
-    assert outcome(out_of_memory=True) == message("OUT_OF_MEMORY")
+    assert outcome("nan_logits") == message("NAN_LOGITS")
+    assert outcome("out_of_memory") == message("OUT_OF_MEMORY")
 
 
 @pytest.mark.parametrize(

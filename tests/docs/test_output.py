@@ -17,14 +17,14 @@ from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
-from pipeline.output.committed_parts import write_router_tables
+from pipeline.output.router_tables import write_router_tables
 from pipeline.reporting.report import make_report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import sum_by_group
 from pipeline.rows.prepare import PREPARED
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.plan import Plan
-from pipeline.storage.store import Store
+from pipeline.storage.open_store import open_store
 from tests.docs.markdown import page, sections, table, types
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +85,7 @@ def test_columns_of_router_tables(tmp_path: Path) -> None:
         "pairs": (L, E, E), "next_pairs": (), "repeat_first": (L,), "repeat_any": (L,), "entropy_q": (L,),
     }  # fmt: skip
     routing = RowRouting(**{name: np.ones((2, *shape), np.int64) for name, shape in shapes.items()})
-    write_router_tables(Store.open(tmp_path), sum_by_group([("all", routing)]))
+    write_router_tables(open_store(tmp_path), sum_by_group([("all", routing)]))
     written = sorted(tmp_path.glob("router/*.parquet"))
     assert {f"router/{file.name}" for file in written} == {
         name for name in PAGE if name.startswith("router/")
@@ -125,7 +125,7 @@ def test_states_of_the_report() -> None:
 
 
 def test_keys_of_success(tmp_path: Path) -> None:
-    execute(finalize(Plan((), ()), [{"rows_by_status": {"ok": 0, "error": 0}}]), Store.open(tmp_path))
+    execute(finalize(Plan((), ()), [{"rows_by_status": {"ok": 0, "error": 0}}]), open_store(tmp_path))
     success = json.loads((tmp_path / "_SUCCESS").read_text())
     assert types(PAGE["_SUCCESS"], "key") == {key: JSON_TYPES[type(value)] for key, value in success.items()}
 

@@ -1,0 +1,27 @@
+"""A job at an object store whose package is not installed is told which extra to install."""
+
+import sys
+
+import pytest
+
+from pipeline.checkpoints.location import local_checkpoint
+from pipeline.config.input import InputSection
+from pipeline.errors import ConfigError
+from pipeline.reading.files import expand
+from pipeline.storage.open_store import open_store
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"), [("s3://b/x", "s3fs", "s3"), ("gs://b/x", "gcsfs", "gcs")]
+)
+def test_the_extra_is_told(url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    imported_before = sys.modules["fsspec.registry"]._registry
+    monkeypatch.delitem(imported_before, url.partition(":")[0], raising=False)
+    what = rf"{url}: .*{package} is not installed: pip install 'mixtray\[{extra}\]'"
+    with pytest.raises(ConfigError, match=f"output.path: {what}"):
+        open_store(url)
+    with pytest.raises(ConfigError, match=f"model.path: {what}"):
+        local_checkpoint(url)
+    with pytest.raises(ConfigError, match=f"input.path: {what}"):
+        expand(InputSection.model_validate({"path": url, "prompt": {"column": "text"}}))
