@@ -111,7 +111,7 @@ def begin(run: Run, arrived: Callable[[], set[str]]) -> Generator[Operation, Any
     return (yield from remaining(run.plan))
 
 
-def commit(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[commit.Published]:
+def commit_shard(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Steps[commit.Published]:
     """`seen` is shown the part before it is created."""
 
     def make_part(table: RouterTable | None) -> bytes:

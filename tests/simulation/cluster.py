@@ -6,7 +6,7 @@ from collections import defaultdict
 from pipeline.durable import try_shard as trying
 from pipeline.durable.commit import Published
 from pipeline.shards.shard import Shard
-from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit, end
+from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit_shard, end
 from tests.simulation.blame_ledger import BlameLedger
 from tests.simulation.invariant import require, rows_of
 from tests.simulation.small_jobs import CRASHED, Job
@@ -138,7 +138,7 @@ class Cluster:
                 first = self.parts.setdefault((shard.id, bad), part)
                 require(part == first, f"two attempts at {shard.id} give {part!r} and {first!r}")
 
-        self.actors.append(Actor(publisher, commit(shard, rows, seen), published))
+        self.actors.append(Actor(publisher, commit_shard(shard, rows, seen), published))
 
     def finalize(self, run: Run) -> None:
         def finished(success: object) -> None:
