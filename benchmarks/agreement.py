@@ -43,7 +43,7 @@ def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
 
 
 def _prepared(job: Job) -> list[Row]:
-    plan = make_plan(job.config.input)
+    plan = make_plan(job.config.input, task=job.task)
     tables = [job.preparation.prepared(shard) for shard in plan.shards]
     columns = ["file", "row", "prompt_token_ids", "params"]
     rows = [row for table in tables for row in table.select(columns).to_pylist()]

@@ -10,7 +10,7 @@ def schema() -> None:
 
     In a job file's first line: # yaml-language-server: $schema=job.schema.json
     """
-    from pipeline.config.json_schema import job_schema
-
     with exit_codes():
+        from pipeline.config.json_schema import job_schema
+
         print(json.dumps(job_schema(), indent=2, ensure_ascii=False))

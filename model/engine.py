@@ -24,6 +24,8 @@ from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 from model.scheduling.scheduler import Scheduler, Sequence
 
+__all__ = ["Completion", "Engine", "Request", "SamplingParams"]
+
 _PREFILL_TOKENS = 4096
 
 

@@ -13,7 +13,13 @@ from ray.exceptions import RayError
 from pipeline.cluster import cpu_priority
 from pipeline.cluster.exposed_dashboard import warn_if_exposed
 from pipeline.cluster.ray_data_settings import configure_ray_data
-from pipeline.cluster.resources import NAMING_OPTIONS, REPLICA_CPUS, TASK_OPTIONS, Resources, plan_resources
+from pipeline.cluster.resources import (
+    NAMING_OPTIONS,
+    RAY_TASK_OPTIONS,
+    REPLICA_CPUS,
+    Resources,
+    plan_resources,
+)
 from pipeline.cluster.session import as_job_error, connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import Published, finalize, remaining
@@ -106,15 +112,18 @@ def _stages(
 ) -> Dataset:
     """Each shard's name, its prepared rows, its finished rows, its commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
-    tasks = TaskPoolStrategy(min(len(shards), resources.tasks))
+    ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
     names = ShardNames(shards)
     named = ray.data.read_datasource(
-        names, override_num_blocks=names.tasks, compute=TaskPoolStrategy(1), ray_remote_args=NAMING_OPTIONS
+        names,
+        override_num_blocks=names.ray_tasks,
+        compute=TaskPoolStrategy(1),
+        ray_remote_args=NAMING_OPTIONS,
     )
     configure_ray_data(named.context)
     deadline = job.config.engine.progress_deadline_s
     preparing = Watched(job.preparation, deadline)
-    prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
+    prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
         fn_constructor_args=(_replica_options(job, store, resources, prefix, coordinator),),
@@ -126,7 +135,7 @@ def _stages(
         max_task_retries=-1,  # the replica itself counts attempts, in the store
     )
     publishing = Watched(Publishing(store, job.task, job.spec), deadline)
-    return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=tasks, **TASK_OPTIONS)
+    return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
 
 
 def _replica_options(

@@ -1,16 +1,13 @@
-"""What a job does with each row: the contract of a task, and the register of all tasks.
+"""What a job does with each row: the contract of a task.
 
-A task is one file of `pipeline/tasks/`, or of another package that lists it under the entry point group
-`mixtray.tasks`. It holds the task's section of the job file, asks the model for each row, and says what
-becomes of the answer. All other files ask the task; none compares its name. `docs/adding-a-task.md` goes
-through an example.
+A task is one file of `pipeline/tasks/`, or of another package. It holds the task's section of the job file,
+asks the model for each row, and says what becomes of the answer. All other files ask the task; none compares
+its name. `docs/adding-a-task.md` goes through an example, and `pipeline/registered_tasks.py` lists all tasks.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
@@ -18,14 +15,6 @@ from pydantic import BaseModel
 
 from model.requests.request import Completion, Request
 from model.requests.row_routing import RowRouting
-from pipeline.errors import ConfigError
-
-ENTRY_POINTS = "mixtray.tasks"
-# The tasks that mixtray brings, each under its name in job files. A new one is listed here.
-BUILT_IN = {
-    "generate": "pipeline.tasks.generate:Generate",
-    "label": "pipeline.tasks.label:Label",
-}
 
 Column = tuple[str, pa.DataType]
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
@@ -71,13 +60,20 @@ class Task(ABC, Generic[SectionModel]):
 
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
-    parameters: ClassVar[frozenset[str]] = frozenset()  # input columns by which a row sets its own parameters
+    input_columns: Mapping[str, str] = {}  # those that must exist, each with the key that names it
+    parameters: Collection[str] = ()  # input columns by which a row may set its own parameters
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
-    free_names: frozenset[str] = frozenset()  # columns of other tasks whose names kept columns may have
+    included: ClassVar[Sequence[Column]] = ()  # further ones that output.include may ask for
+    free_names: Collection[str] = ()  # columns of other tasks whose names kept columns may have
 
     def __init__(self, section: SectionModel) -> None:
         self.section = section
+
+    @classmethod
+    def required_keys(cls) -> list[str]:
+        """Keys that the section must have. Without any, a job file may leave the section out."""
+        return [key for key, field in cls.section_model.model_fields.items() if field.is_required()]
 
     @classmethod
     def check(cls, section: SectionModel, kept_columns: Sequence[str]) -> None:
@@ -105,50 +101,13 @@ class Task(ABC, Generic[SectionModel]):
         """Of a shard's finished rows: how many have a known answer, and how many of those are right."""
         return 0, 0
 
-    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
-        """What the report says of this task, each fact with its name; the counts are of all rows."""
+    def measure(self, rows: pa.Table) -> dict[str, int]:
+        """Further numbers of a shard's finished rows, by name. They are added up over all shards."""
+        return {}
+
+    def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
+        """What the report says of this task, each fact with its name.
+
+        `totals` are over all rows: rows, prompt_tokens, generated_tokens, known, right, what `measure` gave.
+        """
         return []
-
-
-@cache
-def tasks() -> Mapping[str, type[Task[Any]]]:
-    """All tasks by name: built-in ones first, then those of installed packages.
-
-    ConfigError if a package's task cannot be loaded, or has the name or the section of another.
-    """
-    found: dict[str, type[Task[Any]]] = {}
-    for point in [EntryPoint(name, value, ENTRY_POINTS) for name, value in BUILT_IN.items()]:
-        found[point.name] = point.load()
-    for point in entry_points(group=ENTRY_POINTS):
-        task = _loaded(point)
-        for other, known in found.items():
-            if point.name == other or task.section_name == known.section_name:
-                raise ConfigError(f"{_described(point)}: its name or its section is that of task {other}")
-        found[point.name] = task
-    return found
-
-
-def built_in_tasks() -> list[type[Task[Any]]]:
-    return [tasks()[name] for name in BUILT_IN]
-
-
-def parameter_columns() -> frozenset[str]:
-    """Input columns by which rows of any task may set their own parameters."""
-    return frozenset().union(*(task.parameters for task in tasks().values()))
-
-
-def _loaded(point: EntryPoint) -> type[Task[Any]]:
-    try:
-        task = point.load()
-    except Exception as error:
-        raise ConfigError(
-            f"{_described(point)}: cannot be loaded ({type(error).__name__}: {error})"
-        ) from error
-    if not (isinstance(task, type) and issubclass(task, Task)):
-        raise ConfigError(f"{_described(point)}: must be a class derived from pipeline.task.Task")
-    return task
-
-
-def _described(point: EntryPoint) -> str:
-    package = f" of package {point.dist.name}" if point.dist else ""
-    return f"task {point.name}{package} ({point.value})"

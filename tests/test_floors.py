@@ -20,6 +20,7 @@ MAY_IMPORT = {
 PIPELINE_FLOORS = [
     {"errors"},
     {"task", "storage"},
+    {"registered_tasks"},
     {"config", "router"},
     {"reporting", "text"},
     {"tasks", "reading"},

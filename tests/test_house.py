@@ -8,7 +8,6 @@ from tests.sources import FILES, PYTHON, ROOT, name_of
 
 LINES = 200  # of a file of the sources
 TEST_LINES = 250
-# Files that are still to be split: they may not grow, and no file may join them.
 
 
 def test_there_are_files():

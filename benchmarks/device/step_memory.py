@@ -34,7 +34,9 @@ def _steps(setting: Setting, engine: Engine) -> dict[str, list[Request]]:
     for name, of_prompts in lengths.items():
         prompts = random_prompts(engine.config.vocab_size, of_prompts)
         readout = scores if name.startswith("labels") else None
-        found[name] = [Request(f"{name} {i}", p, few, readout=readout) for i, p in enumerate(prompts)]
+        found[name] = [
+            Request(f"{name} {i}", p, None if readout else few, readout) for i, p in enumerate(prompts)
+        ]
     return found
 
 

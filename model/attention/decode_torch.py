@@ -18,8 +18,8 @@ from model.attention.kv_cache import KVCache
 from model.attention.log_sum_exp import bias_of
 from model.scheduling.batch import Row
 
-# The pages from the lowest that is read to the highest are multiplied where they lie, unless they are more
-# than so many times those that are read: then copying the latter together costs less.
+# If the range of pages from the lowest that is read to the highest holds at most so many times the pages that
+# are read, all of the range is multiplied in place. Otherwise the pages that are read are gathered first.
 _LARGEST_RANGE = 2
 
 

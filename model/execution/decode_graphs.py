@@ -19,7 +19,7 @@ from model.routing.token_owners import SPARE_SLOT, TokenOwners
 from model.scheduling.batch import Row
 
 _FIRST_PAGE = 7  # column of a row's first page, behind the numbers that DecodeStep.fill sets
-_FINE = 16  # sizes double up to so many rows, and rise by as many from there on
+_FINE = 16  # up to so many rows the size of a captured step is a power of 2, above it a multiple of this
 
 
 class DecodeGraphs:

@@ -42,7 +42,7 @@ class Executor:
         if layout is not None:
             self.model.lay_out(layout)
         self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
-            Head.VOCABULARY: self.model.head,
+            Head.VOCABULARY: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,
         }
         self.cache = KVCache(

@@ -36,7 +36,12 @@ def read_step(
     for (kind, head), members in alike.items():
         readings = [sequence.reading for sequence, _ in members]
         ended = kind.take(readings, outputs[head], [part for _, part in members])
-        done += [(sequence, None) for (sequence, _), end in zip(members, ended, strict=True) if end]
+        for (sequence, _), end in zip(members, ended, strict=True):
+            assert end or sequence.request.cache_tokens, (
+                f"{kind.__name__} goes on, but its readout keeps no tokens"
+            )
+            if end:
+                done.append((sequence, None))
     return done
 
 

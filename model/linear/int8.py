@@ -18,7 +18,7 @@ def int8(weights: Tensor) -> Multiply:  # [E, O, I]
     A row is scaled by itself, so what it gives does not depend on the rows beside it. It has 7 bits because
     FBGEMM adds pairs of products in 16 bits, which 8 bits would overflow. torch means to drop its quantized
     tensors, by which alone FBGEMM is reached; oneDNN's operators for plain ones are slower
-    (benchmarks/engine.md).
+    (benchmarks/appendix.md).
     """
     laid_out = [_quantized(weight) for weight in weights]
     operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32

@@ -1,6 +1,6 @@
 """Memory that this process can still have: the machine's, within what a container or a batch system allows.
 
-Groups of processes have limits, each within those of the groups around it: cgroups(7). The kernel's
+Control groups (cgroups) have limits, each within those of the cgroups around it: cgroups(7). The kernel's
 admin-guide describes their files, in bytes, under cgroup-v1/memory and cgroup-v2.
 """
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 MEMBERSHIP = Path("/proc/self/cgroup")
-GROUPS = Path("/sys/fs/cgroup")
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class _Files:
-    """Names of a group's files, and of the lines of memory.stat that count what the kernel can reclaim."""
+    """Names of a cgroup's files, and of the lines of memory.stat that count what the kernel can reclaim."""
 
     limit: str
     used: str
@@ -29,7 +29,7 @@ _V2 = _Files("memory.max", "memory.current", ("active_file", "inactive_file", "s
 
 def available_bytes() -> int:
     """What can be allocated without swapping or being killed. Cached files count as free memory."""
-    return min([_of_machine(), *_of_groups()])
+    return min([_of_machine(), *_of_cgroups()])
 
 
 def _of_machine() -> int:
@@ -37,24 +37,24 @@ def _of_machine() -> int:
     return available[0] if available else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _of_groups() -> Iterator[int]:
+def _of_cgroups() -> Iterator[int]:
     """What is left of each limit that this process has."""
     for line in _lines(MEMBERSHIP):
         _, _, membership = line.partition(":")
-        controllers, _, group = membership.partition(":")
+        controllers, _, cgroup = membership.partition(":")
         if "memory" in controllers.split(","):
-            yield from _left(GROUPS / "memory", group, _V1)
+            yield from _left(CGROUPS / "memory", cgroup, _V1)
         elif not controllers:
-            yield from _left(GROUPS, group, _V2)
+            yield from _left(CGROUPS, cgroup, _V2)
 
 
-def _left(root: Path, group: str, files: _Files) -> Iterator[int]:
-    """What is left of the limits of a group and of those around it.
+def _left(root: Path, cgroup: str, files: _Files) -> Iterator[int]:
+    """What is left of the limits of a cgroup and of those around it.
 
-    In a container the group may be named by its path outside, while its files lie in the root: folders that
+    In a container the cgroup may be named by its path outside, while its files lie in the root: folders that
     don't exist have no limit.
     """
-    names = group.strip("/").split("/")
+    names = cgroup.strip("/").split("/")
     for folder in (root.joinpath(*names[:depth]) for depth in range(len(names) + 1)):
         limit, used = _number(folder / files.limit), _number(folder / files.used)
         if limit is not None and used is not None:

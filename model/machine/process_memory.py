@@ -33,7 +33,7 @@ def move_to_huge_pages(address: int, size: int) -> None:
     Linux before 6.1, where no such page is free, and on other systems.
     """
     if size < HUGE // 2 or not _huge_pages_are_wanted():
-        return  # each of many small tensors would move a page that is mostly not its own
+        return  # a small tensor would move a page that mostly holds other data
     madvise = ctypes.CDLL(None).madvise
     first, last = address // HUGE * HUGE, (address + size - 1) // HUGE * HUGE
     # The first and the last page are asked for apart: something else in them may not be movable.

@@ -77,8 +77,8 @@ class TensorParallel:
 class VocabParallelEmbedding(Linear):
     """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D].
 
-    `embed` looks token embeddings up; calling it computes logits, as the head. So a head that is not the
-    embedding, too, can be laid out as every linear layer can.
+    `embed` looks token embeddings up; calling it computes logits, as the head does. A head that is not the
+    embedding can therefore be laid out like any linear layer.
     """
 
     def __init__(self, vocab_size: int, dim: int, tp: TensorParallel) -> None:

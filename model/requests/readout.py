@@ -71,7 +71,7 @@ class Readout(ABC):
 
 
 class Reading(ABC):
-    """One row's readout under way. Its class says how all rows of its kind in a step are read together."""
+    """The state of one row's readout while the row runs. Rows of one class are read together in a step."""
 
     answer: Any = None  # what the row's Completion will hold; None as long as there is none
     next_token: int  # where the row goes on: the token that the next step feeds

@@ -1,7 +1,7 @@
 """What goes into the engine for a row, and what comes out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, Literal
@@ -21,14 +21,16 @@ class Request:
 
     key: str  # names the row's random stream
     prompt_token_ids: list[int]
-    params: SamplingParams = field(default_factory=SamplingParams)  # of generation
+    params: SamplingParams | None = None  # of generation; None: greedy, 128 tokens at most
     readout: Readout | None = None  # None: generate
     should_stop: Callable[[int], bool] | None = None  # of generation: see NextToken
 
     @cached_property
     def wanted(self) -> Readout:
         """The readout, generation among them."""
-        return self.readout or NextToken(self.params, self.should_stop)
+        if self.readout is not None:
+            return self.readout
+        return NextToken(self.params or SamplingParams(), self.should_stop)
 
     @property
     def first_read(self) -> int:
@@ -52,6 +54,8 @@ class Request:
     def check(self, config: ModelConfig, cache_tokens: int) -> None:
         """ValueError if not even an empty engine with a cache of this size could run the row."""
         prompt, wanted = self.prompt_token_ids, self.wanted
+        if self.readout is not None and (self.params is not None or self.should_stop is not None):
+            raise ValueError("params and should_stop are of generation: with a readout they have no effect")
         if not prompt:
             raise ValueError("a prompt must hold at least one token")
         for token in chain(prompt, wanted.tree.token_ids, wanted.named_token_ids):

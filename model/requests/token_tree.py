@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 @dataclass(frozen=True, eq=False)
 class TokenTree:
     token_ids: list[int]  # [t]
-    depths: list[
-        int
-    ]  # [t] 0: right behind the prompt. A node's position is the prompt's length plus its depth.
+    # [t] 0: right behind the prompt. A node's position is the prompt's length plus its depth.
+    depths: list[int]
     ancestors: NDArray[np.bool_]  # [t, t] which nodes each node sees: its ancestors and itself
 
     @property

@@ -13,12 +13,10 @@ def configure_ray_data(context: DataContext) -> None:
     context.enable_progress_bars = False  # `pipeline.reporting.progress` shows the rows that are committed
     context.print_on_execution_start = False
     context.max_errored_blocks = 0
-    context.target_max_block_size = (
-        1  # byte, so that each row (a shard) is a block of its own and goes on at once
-    )
-    context.execution_no_progress_timeout_s = (
-        -1
-    )  # a large shard may take hours; a watchdog notices replicas that hang
+    # One byte, so that each row (a shard) is a block of its own and goes on at once.
+    context.target_max_block_size = 1
+    # a large shard may take hours; a watchdog notices replicas that hang
+    context.execution_no_progress_timeout_s = -1
     key = ray_policies.ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY
     policies = context.get_config(key, ray_policies.ENABLED_BACKPRESSURE_POLICIES)
     context.set_config(key, [*policies, LimitWaitingShards])
@@ -36,9 +34,8 @@ class LimitWaitingShards(ray_policies.backpressure_policy.BackpressurePolicy):  
         return self._waiting_after(op) < _MOST_WAITING
 
     def max_task_output_bytes_to_read(self, op: Any) -> int | None:
-        size = (
-            op.metrics.average_bytes_per_output or 1.0
-        )  # bytes; an average is unknown before the first output
+        # bytes; an average is unknown before the first output
+        size = op.metrics.average_bytes_per_output or 1.0
         return int(size * max(0, 2 * _MOST_WAITING - self._waiting_after(op)))
 
     def _waiting_after(self, op: Any) -> int:

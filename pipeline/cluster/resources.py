@@ -17,10 +17,10 @@ from pipeline.shards.shard_table import ShardTable
 # A Ray task and replicas fit on one core together: else the replicas could hold all cores while they wait for
 # shards that only a Ray task can read. `max_retries` counts deaths of its process, and lost machines. Ray
 # counts what its memory monitor kills apart, and without limit unless RAY_task_oom_retries is set.
-TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
+RAY_TASK_OPTIONS: dict[str, Any] = {"num_cpus": 0.9, "max_retries": 8}
 REPLICA_CPUS = 0.01
-# They must differ from TASK_OPTIONS, or Ray Data would fuse the naming of shards with their reading. With -1
-# a Ray task may hand on all its blocks at once: one that waited for their consumer would live for hours.
+# They must differ from RAY_TASK_OPTIONS, or Ray Data would fuse the naming of shards with their reading. With
+# -1 a Ray task may hand on all its blocks at once: one that waited for their consumer would live for hours.
 NAMING_OPTIONS: dict[str, Any] = {
     "num_cpus": 0.01,
     "max_retries": 8,
@@ -32,8 +32,8 @@ _CPU = torch.device("cpu")
 # decode in small batches, and a shard is not divided among replicas.
 _BATCHES, _SHARDS = 2, 4
 # The threads of a replica wait for each other in every step, and so for one that a process of Ray preempts;
-# replicas don't wait for each other. On two cores a replica of two threads gave 1.76 to 1.84 times what each
-# of two replicas of one gave (benchmarks/job.md), which is 2 to this power.
+# replicas don't wait for each other. On two cores a replica of two threads gave 0.88 to 0.92 of what two
+# replicas of one thread gave together (benchmarks/job.md), so a replica of n threads gives n to this power.
 _POWER_OF_THREADS = 0.85
 
 _Node = Mapping[str, float]  # its resources, as Ray names them
@@ -46,7 +46,7 @@ class Resources:
     replicas: int
     num_gpus: int  # of each replica
     threads: int  # CPU threads of each rank
-    tasks: int  # Ray tasks that read at once, and as many that publish; each needs a process of its own
+    ray_tasks: int  # that read at once, and as many that publish; each needs a process of its own
 
 
 def plan_resources(config: JobConfig, model: ModelConfig, shards: ShardTable | None = None) -> Resources:
@@ -75,7 +75,7 @@ def _on_gpus(config: JobConfig, nodes: list[_Node], shards: ShardTable | None) -
     replicas = wanted if isinstance(wanted, int) else auto
     if replicas > room:
         raise ConfigError(f"engine.replicas: the cluster has room for {room}, got {replicas}; lower it")
-    return Resources(replicas, num_gpus=ranks, threads=1, tasks=_tasks(nodes))
+    return Resources(replicas, num_gpus=ranks, threads=1, ray_tasks=_ray_tasks(nodes))
 
 
 def _on_cpus(
@@ -91,7 +91,7 @@ def _on_cpus(
     replicas = engine.replicas if isinstance(engine.replicas, int) else auto
     share = max(1, cores // -(-replicas // len(nodes)))
     threads = engine.threads if isinstance(engine.threads, int) else share
-    return Resources(replicas, num_gpus=0, threads=threads, tasks=_tasks(nodes))
+    return Resources(replicas, num_gpus=0, threads=threads, ray_tasks=_ray_tasks(nodes))
 
 
 def _replicas_for_cores(
@@ -156,5 +156,5 @@ def _with_cpus(nodes: list[_Node]) -> list[_Node]:
     return [node for node in nodes if node.get("CPU")] or nodes
 
 
-def _tasks(nodes: list[_Node]) -> int:
+def _ray_tasks(nodes: list[_Node]) -> int:
     return max(1, int(sum(node.get("CPU", 0) for node in nodes)) // 2)

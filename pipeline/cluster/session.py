@@ -11,7 +11,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskErr
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.cluster import cpu_priority
-from pipeline.cluster.resources import TASK_OPTIONS
+from pipeline.cluster.resources import RAY_TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
 
@@ -37,7 +37,7 @@ def connect() -> None:
     JobError if there is none and none can be started.
     """
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_task_oom_retries", str(TASK_OPTIONS["max_retries"]))
+        os.environ.setdefault("RAY_task_oom_retries", str(RAY_TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         try:

@@ -11,14 +11,12 @@ from pipeline.errors import ConfigError
 from pipeline.storage.urls import redact
 
 NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"}
-_OF_UNIONS = (
-    "constrained-int",
-    "literal['auto']",
-)  # pydantic names the branch of a union in an error's place
+# pydantic names the branch of a union among the keys that lead to an error.
+_OF_UNIONS = ("constrained-int", "literal['auto']")
 
 
 def config_error(path: object, model: type[BaseModel], error: ValidationError) -> ConfigError:
-    """All that pydantic found, each fault once; nothing of it quotes more than the value of its own key."""
+    """One sentence for each fault that pydantic found; each quotes at most the value of its own key."""
     sentences = dict.fromkeys(_sentence(model, found) for found in error.errors())
     return ConfigError(f"{path}: " + "; ".join(sentences))
 

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from pipeline.config.engine import EngineSection
+from pipeline.config.errors import ErrorsSection
 from pipeline.config.explain import config_error, yaml_place
 from pipeline.config.input import InputSection
 from pipeline.config.model import ModelSection
-from pipeline.config.output import ErrorsSection, OutputSection, RouterSection
+from pipeline.config.output import INCLUDED, OutputSection
+from pipeline.config.router import RouterSection
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError
+from pipeline.registered_tasks import tasks
 from pipeline.storage.urls import redact
-from pipeline.task import Task, tasks
+from pipeline.task import Task
 
 
 class _Job(Section):
@@ -49,9 +52,13 @@ class _Job(Section):
                 )
         section = getattr(self, own.section_name)
         if section is None:
-            wanted = [key for key, field in own.section_model.model_fields.items() if field.is_required()]
-            raise ValueError(f"task {self.task} needs a section {own.section_name} with {', '.join(wanted)}")
+            wanted = ", ".join(own.required_keys())
+            raise ValueError(f"task {self.task} needs a section {own.section_name} with {wanted}")
         own.check(section, self.input.keep)
+        known = {*INCLUDED, *(name for name, _ in own.included)}
+        for name in self.output.include:
+            if name not in known:  # another task's
+                raise ValueError(f"output.include: {name} has no effect with task {self.task}: remove it")
         return self
 
     def make_task(self) -> Task[Any]:
@@ -78,12 +85,6 @@ class _Job(Section):
             raise config_error(path, cls, error) from None
 
 
-def _default(section: type[BaseModel]) -> BaseModel | None:
-    """A task's section where the job file has none: None if it has keys that must be given."""
-    required = any(field.is_required() for field in section.model_fields.values())
-    return None if required else section()
-
-
 def _job_model() -> type[_Job]:
     """The job file's model, with the names and the sections of all registered tasks."""
     fields: dict[str, Any] = {
@@ -93,7 +94,13 @@ def _job_model() -> type[_Job]:
         )
     }
     for name, task in tasks().items():
-        default = _default(task.section_model)
+        if (
+            task.section_name in fields
+            or hasattr(_Job, task.section_name)
+            or task.section_name in _Job.model_fields
+        ):
+            raise ConfigError(f"task {name}: its section {task.section_name} has the name of another key")
+        default = None if task.required_keys() else task.section_model()
         kind = task.section_model | None if default is None else task.section_model
         what = f"For task {name}. {task.section_model.__doc__}"
         fields[task.section_name] = (kind, Field(default=default, description=what))

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from pipeline.config.job import JobConfig
-from pipeline.task import tasks
+from pipeline.registered_tasks import tasks
 
 
 class _WithoutTitles(GenerateJsonSchema):
@@ -40,9 +40,8 @@ def _sections(schema: dict[str, Any]) -> set[str]:
 def _only_sections_of(name: str) -> dict[str, Any]:
     """A job of this task has its section, if that has keys that must be given, and none of another task."""
     own = tasks()[name]
-    required = any(field.is_required() for field in own.section_model.model_fields.values())
     of_tasks = {task.section_name: {"type": "object" if task is own else "null"} for task in tasks().values()}
     return {
         "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
-        "then": {"properties": of_tasks, "required": [own.section_name] if required else []},
+        "then": {"properties": of_tasks, "required": [own.section_name] if own.required_keys() else []},
     }

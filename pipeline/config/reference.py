@@ -16,7 +16,7 @@ from pydantic_core import PydanticUndefined
 from pipeline.config.explain import sections_of
 from pipeline.config.job import JobConfig
 from pipeline.config.json_schema import job_schema
-from pipeline.task import tasks
+from pipeline.registered_tasks import tasks
 
 _HEAD = """\
 # The job file

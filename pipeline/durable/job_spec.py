@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, shortened
-from pipeline.task import built_in_tasks, tasks
+from pipeline.registered_tasks import tasks, tasks_in_every_job
 
 FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
 FREE = (
@@ -37,7 +37,8 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
     data = config.model_dump(mode="json")
     own = tasks()[config.task]
     for task in tasks().values():
-        if task is not own and task not in built_in_tasks():  # a job is the same whatever else is installed
+        # a job is the same whatever else is installed
+        if task is not own and task not in tasks_in_every_job():
             del data[task.section_name]
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":
@@ -85,9 +86,8 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
-    if (
-        theirs["format_version"] == ours["format_version"]
-    ):  # fingerprints of another version are computed otherwise
+    # fingerprints of another version are computed otherwise
+    if theirs["format_version"] == ours["format_version"]:
         for part in ("checkpoint", "tokenizer"):
             if theirs.get(part) != ours[part]:
                 differences.append(f"{part}: other content than at the start")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config.output import MAX_CRASHED_ROWS
+from pipeline.config.errors import MAX_CRASHED_ROWS
 from pipeline.durable.attempts import (
     FOLDER,
     Attempt,

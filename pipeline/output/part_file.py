@@ -20,7 +20,7 @@ _SUMMARY_KEY = b"mixtray.summary"
 
 def part_bytes(rows: pa.Table, summary: ShardSummary, router: RouterTable | None) -> bytes:
     """The file of a shard's rows; `router` is None where the shard has no router table."""
-    metadata: dict[bytes, Any] = {_SUMMARY_KEY: asdict(summary), _ROUTER_KEY: router and asdict(router)}
+    metadata: dict[bytes, Any] = {_SUMMARY_KEY: summary.to_json(), _ROUTER_KEY: router and asdict(router)}
     rows = rows.replace_schema_metadata({key: json.dumps(value) for key, value in metadata.items()})
     buffer = pa.BufferOutputStream()
     pq.write_table(rows, buffer, compression="zstd")

@@ -5,7 +5,7 @@ The driver gets the file's path and hash, and a summary of its rows.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -37,7 +37,7 @@ class Publishing:
     def _publish(self, finished: CarriedShard) -> pa.Table:
         execute(require_begun(self.spec), self.store)
         rows = finished.rows
-        summary = ShardSummary.of(rows, self.task.known_and_right(rows))
+        summary = ShardSummary.of(rows, self.task)
         published = execute(
             publish(finished.shard, finished.router_table, lambda router: part_bytes(rows, summary, router)),
             self.store,
@@ -46,6 +46,6 @@ class Publishing:
             {
                 "path": [published.path],
                 "sha256": pa.array([published.sha256], pa.string()),
-                "summary": [json.dumps(asdict(summary))],
+                "summary": [json.dumps(summary.to_json())],
             }
         )

@@ -96,7 +96,7 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     files = expand(config.input)
-    check_columns(files, config.input)
+    check_columns(files, config.input, task=config.make_task())
     size = sum(file.size for file in files)
     yield "ok", f"{len(files):,} files, {size / GIB:.2f} GiB, with all columns that the job names"
 

@@ -49,11 +49,11 @@ def forecast(config: JobConfig) -> Forecast:
     stored = execute(begun(job.spec), store)
     new, refused = Plan((), ()), None
     if not stored:
-        plan = make_plan(config.input)
+        plan = make_plan(config.input, task=job.task)
     else:
         plan, new_files = joined(stored).check(config.input)
         try:
-            new = make_plan(config.input, plan) if new_files else new
+            new = make_plan(config.input, plan, task=job.task) if new_files else new
         except ConfigError as error:
             refused = str(error)
     missing = execute(remaining(plan), store)

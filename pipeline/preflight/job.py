@@ -13,7 +13,7 @@ from pipeline.durable.job_spec import make_spec
 from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
 from pipeline.rows.prepare import Preparation
-from pipeline.rows.result_rows import reserved_names
+from pipeline.rows.result_rows import doubled_names, reserved_names
 from pipeline.task import Task
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
@@ -67,6 +67,11 @@ def check_job(config: JobConfig) -> Job:
 
 
 def _check_names(config: JobConfig, task: Task[Any]) -> None:
+    if doubled := doubled_names(task):
+        raise ConfigError(
+            f"task {config.task}: its columns {', '.join(doubled)} are names of other columns of the output; "
+            "the package that brings the task must rename them"
+        )
     clashing = sorted(reserved_names(task).intersection(config.input.keep))
     if clashing:
         raise ConfigError(

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 
-from pipeline.config.input import InputSection
 from pipeline.durable.commit import PARTS
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, start
@@ -22,13 +21,11 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
 
     ConfigError if the output folder is another job's, or if an input file changed.
     """
-    section = job.config.input
     _require_no_orphans(job, store)
-    digest = spec_digest(job.spec)
-    stored = execute(start(job.spec, lambda: make_plan(section, job_digest=digest).to_parquet()), store)
+    stored = execute(start(job.spec, lambda: _plan_files(job)), store)
     if extending:
-        stored = execute(extend(stored, lambda plans: _plan_new_files(plans, section, digest)), store)
-    plan, new_files = joined(stored).check(section)
+        stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
+    plan, new_files = joined(stored).check(job.config.input)
     if new_files:
         logger.warning(
             "%d input files are newer than this job's plan and are not part of it, %s for one; "
@@ -56,7 +53,11 @@ def joined(stored: Sequence[bytes]) -> Plan:
     return Plan.join([Plan.from_parquet(data) for data in stored])
 
 
-def _plan_new_files(stored: Sequence[bytes], section: InputSection, job_digest: str) -> bytes | None:
+def _plan_files(job: Job, before: Plan | None = None) -> bytes:
+    return make_plan(job.config.input, before, spec_digest(job.spec), job.task).to_parquet()
+
+
+def _plan_new_files(job: Job, stored: Sequence[bytes]) -> bytes | None:
     before = joined(stored)
-    _, new_files = before.check(section)
-    return make_plan(section, before, job_digest).to_parquet() if new_files else None
+    _, new_files = before.check(job.config.input)
+    return _plan_files(job, before) if new_files else None

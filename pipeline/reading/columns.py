@@ -1,6 +1,7 @@
 """Which input columns a job needs, and a check that they are there before anything loads."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, shortened
@@ -10,14 +11,14 @@ from pipeline.reading.kept_columns import KeptBefore, KeptTypes
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import read_schema
 from pipeline.reading.streams import read_file, split_lines
-from pipeline.task import parameter_columns
+from pipeline.task import Task
 from pipeline.text.templates import template_columns
 
 SAMPLE_LINES = 100
 _MOST_NAMED = 50
 
 
-def required_columns(section: InputSection) -> dict[str, str]:
+def required_columns(section: InputSection, task: Task[Any] | None = None) -> dict[str, str]:
     """Columns that must exist, each with the key of the job file that asks for it."""
     prompt = section.prompt
     needed: dict[str, str] = {}
@@ -33,21 +34,27 @@ def required_columns(section: InputSection) -> dict[str, str]:
         needed.setdefault(name, "input.keep")
     if section.group_by is not None:
         needed.setdefault(section.group_by, "input.group_by")
-    return needed
+    return {**(task.input_columns if task else {}), **needed}
 
 
-def columns_to_read(section: InputSection) -> list[str]:
+def columns_to_read(section: InputSection, task: Task[Any] | None = None) -> list[str]:
     """The required columns, and those in which a row may set its own parameters."""
-    return list(dict.fromkeys([*required_columns(section), *sorted(parameter_columns())]))
+    parameters = sorted(task.parameters) if task else []
+    return list(dict.fromkeys([*required_columns(section, task), *parameters]))
 
 
-def check_columns(files: list[InputFile], section: InputSection, before: KeptBefore | None = None) -> str:
+def check_columns(
+    files: list[InputFile],
+    section: InputSection,
+    before: KeptBefore | None = None,
+    task: Task[Any] | None = None,
+) -> str:
     """The types of the kept columns, see `KeptTypes`; `before` has those of a job that is extended.
 
     ConfigError if a required column is missing, or if a kept column has different types in Parquet files.
     Parquet is checked by the schema of every file, JSONL by the first lines of the first files.
     """
-    needed = required_columns(section)
+    needed = required_columns(section, task)
     kept = KeptTypes(section.keep, before)
     for file in files:
         if file.format == "jsonl":
@@ -55,7 +62,7 @@ def check_columns(files: list[InputFile], section: InputSection, before: KeptBef
             continue
         schema = read_schema(file)
         _check(file.name, needed, schema.names)
-        for name in columns_to_read(section):
+        for name in columns_to_read(section, task):
             if schema.names.count(name) > 1:
                 raise ConfigError(f"input.path: {file.name} has more than one column {name!r}; rename them")
         kept.add_parquet(file.name, schema)

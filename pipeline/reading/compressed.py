@@ -11,7 +11,7 @@ from pipeline.reading.files import compression
 from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
-PIECE = 1 << 16  # bytes decompressed at a time; damage costs at most so many good bytes before it
+PIECE = 1 << 16  # bytes decompressed at a time; damage can cost up to so many good bytes before it
 RATIO_CAP = 500  # decompressed bytes for a stored one, in files of more than RATIO_FREE
 RATIO_FREE = 64 << 20
 

@@ -151,8 +151,7 @@ def etag(info: dict[str, Any]) -> str:
         if info.get(key):
             return str(info[key]).strip('"')
     modified = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
-    if isinstance(
-        modified, datetime
-    ):  # some filesystems give a datetime from one call and a timestamp from another
+    # some filesystems give a datetime from one call and a timestamp from another
+    if isinstance(modified, datetime):
         modified = modified.timestamp()
     return f"{info['size']}-{modified}"

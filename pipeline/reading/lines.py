@@ -60,11 +60,8 @@ def _with_exact_integers(line: bytes, record: dict[str, Any]) -> dict[str, Any]:
     """The record with exact integers: orjson rounds those beyond 64 bits, and two ids could become one."""
     try:
         exact = json.loads(line)
-    except (
-        ValueError,
-        RecursionError,
-    ):  # json refuses integers of thousands of digits, and very deep nesting
-        return record
+    except (ValueError, RecursionError):
+        return record  # json refuses integers of thousands of digits, and very deep nesting
     return {key: exact[key] if isinstance(exact[key], int) else value for key, value in record.items()}
 
 

@@ -15,12 +15,12 @@ import pyarrow as pa
 import ray
 
 from model.engine import Engine
-from model.requests.request import Completion
+from model.requests.request import Completion, Request
 from pipeline.durable.commit import part_path
 from pipeline.durable.job_start import require_begun
 from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import try_shard, try_shard_deterministic
-from pipeline.errors import RowErrorCode, describe_without_message, hide_row_text
+from pipeline.errors import RowError, RowErrorCode, describe_without_message, hide_row_text
 from pipeline.replicas.engine_thread import EngineThread
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
 from pipeline.replicas.shard_runner import ShardRunner
@@ -121,19 +121,21 @@ class Replica:
         raise AssertionError("nobody sets this event")
 
     async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
-        started = [
-            self._requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"])
-            for row in rows
-            if row["prompt_token_ids"] is not None
-        ]
-        completions = await asyncio.gather(*self._engine.run([request for request, _ in started]))
-        outcomes = map(_outcome, completions, (finish for _, finish in started))
-        return [
-            Outcome(row["error_code"], row["error_message"])
-            if row["prompt_token_ids"] is None
-            else next(outcomes)
-            for row in rows
-        ]
+        outcomes: dict[int, Outcome] = {}
+        started: list[tuple[int, Request, Finish]] = []
+        for i, row in enumerate(rows):
+            if row["prompt_token_ids"] is None:
+                outcomes[i] = Outcome(row["error_code"], row["error_message"])
+                continue
+            key = f"{row['file']}#{row['row']}"
+            try:
+                started.append((i, *self._requests.start(key, row["prompt_token_ids"], row["params"])))
+            except RowError as error:
+                outcomes[i] = Outcome(error.code.value, error.message)
+        completions = await asyncio.gather(*self._engine.run([request for _, request, _ in started]))
+        for (i, _, finish), completion in zip(started, completions, strict=True):
+            outcomes[i] = _outcome(completion, finish)
+        return [outcomes[i] for i in range(len(rows))]
 
 
 def _outcome(completion: Completion, finish: Finish) -> Outcome:
@@ -148,4 +150,7 @@ def _outcome(completion: Completion, finish: Finish) -> Outcome:
             "the device's memory did not suffice for this row alone: lower engine.kv_cache_tokens or "
             "engine.max_batch_rows, or raise model.tensor_parallel",
         )
-    return finish(completion)
+    try:
+        return finish(completion)
+    except RowError as error:
+        return Outcome(error.code.value, error.message)

@@ -34,7 +34,8 @@ class Report:
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from the first shard being read to the last commit, loading the model among them
-    task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)  # what the task says
+    # what the task says, not in the JSON
+    task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)
 
     @property
     def error_rate(self) -> float | None:
@@ -112,9 +113,7 @@ def make_report(
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
-        task_facts=task.facts(committed.known, committed.right, committed.generated_tokens)
-        if committed
-        else [],
+        task_facts=task.facts(committed.totals()) if committed else [],
     )
 
 

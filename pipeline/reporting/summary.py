@@ -2,10 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pipeline.task import Task
 
 
 @dataclass(frozen=True)
@@ -18,11 +21,13 @@ class ShardSummary:
     generated_tokens: int
     known: int
     right: int
+    measured: dict[str, int] = field(default_factory=dict)  # what the task measures besides, by name
 
     @staticmethod
     def total(summaries: Iterable["ShardSummary"]) -> "ShardSummary":
         """The sum of all, however many, in the memory of one."""
         errors: Counter[str] = Counter()
+        measured: Counter[str] = Counter()
         rows = prompt_tokens = generated_tokens = known = right = 0
         for summary in summaries:
             errors.update(summary.errors)
@@ -31,7 +36,8 @@ class ShardSummary:
             generated_tokens += summary.generated_tokens
             known += summary.known
             right += summary.right
-        return ShardSummary(rows, dict(errors), prompt_tokens, generated_tokens, known, right)
+            measured.update(summary.measured)
+        return ShardSummary(rows, dict(errors), prompt_tokens, generated_tokens, known, right, dict(measured))
 
     @property
     def rows_by_status(self) -> dict[str, int]:
@@ -39,9 +45,9 @@ class ShardSummary:
         return {"ok": self.rows - errors, "error": errors}
 
     @classmethod
-    def of(cls, table: pa.Table, known_and_right: tuple[int, int] = (0, 0)) -> "ShardSummary":
-        """Of a shard's rows of generations, whose known and right answers the task has counted."""
-        known, right = known_and_right
+    def of(cls, table: pa.Table, task: Task[Any]) -> "ShardSummary":
+        """Of a shard's rows of generations."""
+        known, right = task.known_and_right(table)
         return cls(
             rows=len(table),
             errors=dict(Counter(code for code in table["error_code"].to_pylist() if code is not None)),
@@ -49,4 +55,17 @@ class ShardSummary:
             generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0,
             known=known,
             right=right,
+            measured=task.measure(table),
         )
+
+    def totals(self) -> dict[str, int]:
+        """All numbers by name, as `Task.facts` takes them."""
+        names = ("rows", "prompt_tokens", "generated_tokens", "known", "right")
+        return {name: getattr(self, name) for name in names} | self.measured
+
+    def to_json(self) -> dict[str, Any]:
+        """The arguments that make it again; without what no task measured, as older parts have it."""
+        values = asdict(self)
+        if not self.measured:
+            del values["measured"]
+        return values

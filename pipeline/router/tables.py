@@ -33,9 +33,8 @@ def to_parquet(sums: Sums) -> bytes:
 
 
 def from_parquet(data: bytes) -> Sums:
-    table = pq.ParquetFile(pa.BufferReader(data)).read(
-        use_threads=False
-    )  # it is small: threads double the time
+    # it is small: threads double the time
+    table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     groups = table["group"].unique().to_pylist()
     if not groups:
         return {}

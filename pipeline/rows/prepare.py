@@ -58,7 +58,7 @@ class Preparation:
     def prepared(self, shard: Shard) -> pa.Table:
         """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""
         with hide_row_text(shard.id):
-            return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input)))
+            return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input, self.task)))
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
@@ -75,10 +75,10 @@ class Preparation:
         return result
 
     def _columns(self) -> set[str]:
-        """What a row's values are needed of; the columns that are only kept stay as they are."""
+        """Columns that the prompt, the id, the group or the task needs: only these are converted."""
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
-        return {*self.prompts.columns, *named, *self.task.parameters}
+        return {*self.prompts.columns, *named, *self.task.input_columns, *self.task.parameters}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)

@@ -1,5 +1,6 @@
 """The rows of OUT/generations: one schema for results and errors alike, whatever the shard."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ import pyarrow as pa
 from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
-from pipeline.task import Column, Outcome, Task, built_in_tasks
+from pipeline.config.output import INCLUDED
+from pipeline.registered_tasks import tasks_in_every_job
+from pipeline.task import Column, Outcome, Task
 
 _FIRST: list[Column] = [
     ("id", pa.string()),
@@ -20,24 +23,40 @@ _FIRST: list[Column] = [
 ]
 _COUNTS: list[Column] = [("prompt_tokens", pa.int32()), ("generated_tokens", pa.int32())]
 _INCLUDED: dict[str, Column] = {
-    "prompt": ("prompt", pa.string()),
-    "prompt_token_ids": ("prompt_token_ids", pa.list_(pa.int32())),
-    "token_ids": ("token_ids", pa.list_(pa.int32())),
+    name: (name, pa.string() if name == "prompt" else pa.list_(pa.int32())) for name in INCLUDED
 }
 _ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
 
 
 def reserved_names(task: Task[Any]) -> frozenset[str]:
     """Names that kept columns cannot have, since columns of the output have them."""
-    columns = [*_FIRST, *_COUNTS, *_INCLUDED.values(), *_answer_columns(task)]
-    columns += [*task.last_columns, *(column for other in built_in_tasks() for column in other.last_columns)]
-    return frozenset([*(name for name, _ in columns), *_ROUTING]) - task.free_names
+    of_others = _names_of_others(task) - set(task.free_names)
+    return frozenset({*_of_every_job(), *of_others, *_names(task)})
+
+
+def doubled_names(task: Task[Any]) -> list[str]:
+    """Columns of a task that have the name of another column of the output: the task cannot be run."""
+    taken = {*_of_every_job(), *_names_of_others(task)}
+    return sorted(name for name, count in Counter(_names(task)).items() if count > 1 or name in taken)
+
+
+def _of_every_job() -> list[str]:
+    return [*(name for name, _ in (*_FIRST, *_COUNTS, *_INCLUDED.values())), *_ROUTING]
+
+
+def _names_of_others(task: Task[Any]) -> set[str]:
+    others = [other for other in tasks_in_every_job() if not isinstance(task, other)]
+    return {name for other in others for name, _ in (*other.columns, *other.last_columns)}
+
+
+def _names(task: Task[Any]) -> list[str]:
+    return [name for name, _ in (*task.columns, *task.last_columns, *task.included)]
 
 
 def _answer_columns(task: Task[Any]) -> list[Column]:
-    """Those of the built-in tasks stand in every job, null where the job's task has no such value."""
-    columns = [column for other in built_in_tasks() for column in other.columns]
-    return list(dict([*columns, *task.columns]).items())
+    """Those of the tasks in every job, null where the job's task is another, and the task's own."""
+    others: list[Column] = [column for other in tasks_in_every_job() for column in other.columns]
+    return list(dict([*others, *task.columns]).items())
 
 
 class ResultRows:
@@ -51,12 +70,16 @@ class ResultRows:
             for column in [*_FIRST, *_answer_columns(task), *_COUNTS]
             if column[0] not in config.input.keep
         ]
-        self._columns += [_INCLUDED[name] for name in config.output.include]
+        included = _INCLUDED | {column[0]: column for column in task.included}
+        self._columns += [included[name] for name in config.output.include]
         self._columns += task.last_columns
+        self._values = {*(name for name, _ in self._columns), *included}
         self._routed = bool(model.num_experts and config.router.statistics and config.router.per_row)
 
     def table(self, prepared: pa.Table, outcomes: list[Outcome]) -> pa.Table:
         """Prepared rows and how they ended, in the same order -> rows of generations."""
+        unknown = {name for outcome in outcomes for name in outcome.values} - self._values
+        assert not unknown, f"the task gives values for columns that it does not list: {sorted(unknown)}"
         rows = [_row(row, outcome) for row, outcome in zip(_rows(prepared), outcomes, strict=True)]
         table = pa.Table.from_pylist(rows, schema=pa.schema(self._columns))
         for name in self._config.input.keep:

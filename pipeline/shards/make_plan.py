@@ -20,26 +20,33 @@ from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.urls import redact
+from pipeline.task import Task
 
 
-def make_plan(section: InputSection, before: Plan | None = None, job_digest: str = "") -> Plan:
+def make_plan(
+    section: InputSection,
+    before: Plan | None = None,
+    job_digest: str = "",
+    task: Task[Any] | None = None,
+) -> Plan:
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
     JSONL files are read once from end to end, of Parquet files only the footers. With a plan `before`, only
     files that it does not name are planned: their ordinals go on after its own, and their kept columns must
-    have its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`.
+    have its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
+    columns that `task` needs must be there too.
     """
     try:
-        return _make_plan(section, before or Plan((), ()), job_digest)
+        return _make_plan(section, before or Plan((), ()), job_digest, task)
     except PermissionError as error:
         where = f"{redact(str(error.filename))}: " if error.filename else ""
         raise ConfigError(f"input.path: {where}no permission to read it") from error
 
 
-def _make_plan(section: InputSection, before: Plan, job_digest: str) -> Plan:
+def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[Any] | None) -> Plan:
     planned = {file.name for file in before.files}
     files = [file for file in expand(section) if file.name not in planned]
-    kept = check_columns(files, section, _kept_before(before))
+    kept = check_columns(files, section, _kept_before(before), task)
     return Plan(ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest)), tuple(files))
 
 

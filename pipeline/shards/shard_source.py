@@ -19,14 +19,14 @@ _NAMES_A_TASK = 100
 
 
 class ShardNames(Datasource):  # type: ignore[misc]
-    """One block a shard; read with `ray.data.read_datasource(source, override_num_blocks=source.tasks)`."""
+    """One block a shard, for `ray.data.read_datasource(source, override_num_blocks=source.ray_tasks)`."""
 
     def __init__(self, shards: Sequence[Shard]) -> None:
         super().__init__()
         self._shards = shards
 
     @property
-    def tasks(self) -> int:
+    def ray_tasks(self) -> int:
         return -(-len(self._shards) // _NAMES_A_TASK)
 
     def estimate_inmemory_data_size(self) -> None:
@@ -35,7 +35,7 @@ class ShardNames(Datasource):  # type: ignore[misc]
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
     ) -> list[ReadTask]:
-        """As many as `tasks` says, whatever `parallelism` is."""
+        """As many as `ray_tasks` says, whatever `parallelism` is."""
         starts = range(0, len(self._shards), _NAMES_A_TASK)
         some = (list(self._shards[start : start + _NAMES_A_TASK]) for start in starts)
         return [

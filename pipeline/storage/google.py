@@ -19,9 +19,8 @@ from gcsfs.retry import HttpError
 from pipeline.storage.name_ranges import in_ranges
 
 SILENCE_SECONDS = 60.0  # botocore's default; gcsfs would wait for ever
-logging.getLogger("gcsfs").setLevel(
-    logging.CRITICAL
-)  # its messages quote the server, which may quote credentials
+# its messages quote the server, which may quote credentials
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 class GoogleFileSystem(GCSFileSystem):  # type: ignore[misc]

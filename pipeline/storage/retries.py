@@ -105,9 +105,8 @@ def _plain(error: Exception, url: str) -> OSError:
 
 def _status(error: BaseException) -> int | None:
     """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
-    status: Any = getattr(
-        error, "code", None
-    )  # not its cause's `code`: aiohttp gives 400 to an answer that was cut short
+    # not its cause's `code`: aiohttp gives 400 to an answer that was cut short
+    status: Any = getattr(error, "code", None)
     for response in _responses(error):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or status
     return int(status) if str(status).isdigit() else None

@@ -1,4 +1,4 @@
-"""The work of a Ray task, in a worker that is killed once it is stopped: Ray notices deaths alone.
+"""The work of a Ray task, in a worker with a watchdog: Ray notices deaths, but no process that is stopped.
 
 A worker runs one Ray task after the other, and may be stopped between two, when the next is already assigned
 to it. So it is watched from its first Ray task until it ends; Ray then gives its task to another worker.

@@ -110,8 +110,8 @@ class Generate(Task[GenerationSection]):
     def requests(self, tokenizer: Tokenizer | None, chat: bool) -> "GenerateRows":
         return GenerateRows(tokenizer, chat)
 
-    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
-        return [("generated tokens", f"{generated_tokens:,}")]
+    def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
+        return [("generated tokens", f"{totals['generated_tokens']:,}")]
 
 
 class GenerateRows(RowRequests):

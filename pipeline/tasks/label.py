@@ -1,7 +1,7 @@
 """Task label: each row is given one of the job's choices, with the probability of every choice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -91,7 +91,8 @@ class Label(Task[LabelSection]):
         ]
         return len(right), sum(right)
 
-    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
+    def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
+        known, right = totals["known"], totals["right"]
         return [("accuracy on known labels", f"{right / known:.2%}")] if known else []
 
 

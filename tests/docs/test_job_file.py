@@ -18,7 +18,7 @@ from pipeline.config.explain import sections_of
 from pipeline.config.job import JobConfig
 from pipeline.config.json_schema import job_schema
 from pipeline.config.reference import flow, type_words
-from pipeline.task import tasks
+from pipeline.registered_tasks import tasks
 from tests.docs.markdown import page, sections, table
 
 ROOT = Path(__file__).parents[2]

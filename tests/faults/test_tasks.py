@@ -13,7 +13,7 @@ import pytest
 from ray import cloudpickle
 from ray.data import ReadTask
 
-from pipeline.cluster.resources import NAMING_OPTIONS, TASK_OPTIONS
+from pipeline.cluster.resources import NAMING_OPTIONS, RAY_TASK_OPTIONS
 from pipeline.errors import JobError
 from pipeline.output.publish import Publishing
 from pipeline.rows.prepare import Preparation
@@ -65,7 +65,7 @@ def test_a_task_that_kills_its_process_every_time_ends_the_job(
     kills: Any,
 ) -> None:
     monkeypatch.setattr(f"pipeline.{name}", kills)
-    for options in (NAMING_OPTIONS, TASK_OPTIONS):
+    for options in (NAMING_OPTIONS, RAY_TASK_OPTIONS):
         assert options["max_retries"] == 8
         monkeypatch.setitem(options, "max_retries", 1)  # each costs seconds
     config = make_config([{"ids": [1, 2]}], generation={"max_new_tokens": 1})

@@ -52,7 +52,7 @@ def test_rows_are_read_from_memory_and_published_there(
     assert len(shards) == 3
     publish = Publishing(store, Generate(GenerationSection()), job.spec)
     with start_coordinator() as coordinator:
-        resources = Resources(1, num_gpus=0, threads=1, tasks=1)
+        resources = Resources(1, num_gpus=0, threads=1, ray_tasks=1)
         replica = Replica(_replica_options(job, store, resources, [], coordinator))
 
         async def finished(prepared: pa.Table) -> pa.Table:

@@ -22,7 +22,8 @@ def group(seed: int, rows: int) -> list[Request]:
     for row in range(rows):
         prompt = [dice.randrange(3, 97) for _ in range(dice.randrange(1, 40))]
         params = SamplingParams(dice.randrange(1, 12), dice.choice([0.0, 0.7, 1.3]), logprobs=True)
-        requests.append(Request(f"{seed}#{row}", prompt, params, readout=dice.choice([None, None, scores])))
+        readout = dice.choice([None, None, scores])
+        requests.append(Request(f"{seed}#{row}", prompt, None if readout else params, readout))
     return requests
 
 

@@ -56,7 +56,8 @@ def test_scores_and_samples_equal_unsharded(sharded, engine, prompts):
     scores = ChoiceScores.of([[5, 6, 7], [5, 8], [9]])
     params = SamplingParams(max_new_tokens=NEW_TOKENS, temperature=0.8, top_p=0.9, logprobs=True)
     requests = [
-        Request(str(i), prompt, params, readout=scores if i % 2 else None) for i, prompt in enumerate(prompts)
+        Request(str(i), prompt, readout=scores) if i % 2 else Request(str(i), prompt, params)
+        for i, prompt in enumerate(prompts)
     ]
     for one, other in zip(loaded.run(requests), engine(variant).run(requests), strict=True):
         assert one.token_ids == other.token_ids

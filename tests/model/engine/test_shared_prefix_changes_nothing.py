@@ -63,7 +63,9 @@ def test_scores_are_the_same(sharing, engine, rows):
 def test_its_tokens_are_each_rows_but_computed_for_none(labelled, sharing, engine, prefix, rows):
     scores = ChoiceScores.of([[5, 6, 7], [5, 8]]) if labelled else None
     params = SamplingParams(max_new_tokens=NEW_TOKENS)
-    requests = [Request(str(i), row, params, scores) for i, row in enumerate(rows)]
+    requests = [
+        Request(str(i), row, params if scores is None else None, scores) for i, row in enumerate(rows)
+    ]
     expected = engine("mixtral", max_batch_rows=5).run(requests)
     shared = 0
     for row, one, other in zip(rows, sharing("mixtral").run(requests), expected, strict=True):

@@ -10,7 +10,7 @@ def system(monkeypatch, tmp_path):
     """Writes files as a kernel shows them; none of this machine's is read."""
     monkeypatch.setattr("model.machine.available_memory.MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr("model.machine.available_memory.MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr("model.machine.available_memory.GROUPS", tmp_path / "groups")
+    monkeypatch.setattr("model.machine.available_memory.CGROUPS", tmp_path / "groups")
 
     def write(files):
         for name, text in files.items():

@@ -67,7 +67,9 @@ def test_scoring_and_generation_share_batches(engine, oracle, separately, prompt
     scores = ChoiceScores.of(CHOICES)
     mixed = engine("mixtral", max_batch_rows=3)
     requests = [
-        Request(str(i), prompt, SamplingParams(max_new_tokens=8), readout=scores if i % 2 else None)
+        Request(str(i), prompt, readout=scores)
+        if i % 2
+        else Request(str(i), prompt, SamplingParams(max_new_tokens=8))
         for i, prompt in enumerate(prompts * 2)
     ]
     for request, completion in zip(requests, mixed.run(requests), strict=True):

@@ -86,7 +86,7 @@ def mixed(prompts):
     kinds = [None, Entropy(), MeanPooled(), ChoiceScores.of(CHOICES), TreeLogits(), MeanPooled(skipped=8)]
     params = SamplingParams(max_new_tokens=NEW_TOKENS)
     return [
-        Request(f"{i} {k}", prompt, params, readout=kind)
+        Request(f"{i} {k}", prompt, params if kind is None else None, kind)
         for i, prompt in enumerate(prompts)
         for k, kind in enumerate(kinds)
     ]

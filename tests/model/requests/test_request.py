@@ -23,7 +23,7 @@ from model.sampling.sampling_params import SamplingParams
 def test_rows_that_can_never_run_are_refused(prompt, choices, message, engine):
     small = engine("mixtral", max_batch_rows=3, kv_cache_tokens=60)
     scores = None if choices is None else ChoiceScores.of(choices)
-    request = Request("row", prompt, SamplingParams(max_new_tokens=4), scores)
+    request = Request("row", prompt, None if scores else SamplingParams(max_new_tokens=4), scores)
     with pytest.raises(ValueError, match=message):
         small.submit(request)
     assert small.idle

@@ -141,7 +141,11 @@ def test_the_nodes_of_a_label_tree_are_computed_but_are_no_tokens(engine, oracle
     nodes = 3  # 5, 5 6, 30: the last token of a choice is never fed
     loaded = engine("mixtral", max_batch_rows=3)
     requests = [
-        Request(str(i), prompt, SamplingParams(max_new_tokens=NEW_TOKENS), scores if i % 3 else None)
+        (
+            Request(str(i), prompt, readout=scores)
+            if i % 3
+            else Request(str(i), prompt, SamplingParams(max_new_tokens=NEW_TOKENS))
+        )
         for i, prompt in enumerate(prompts * 2)
     ]
     for request, completion in zip(requests, loaded.run(requests), strict=True):

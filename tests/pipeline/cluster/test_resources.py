@@ -59,12 +59,12 @@ def shards(count: int, rows: int) -> ShardTable:
 
 def test_on_cpus_there_is_a_replica_for_each_core(plan: Callable[..., Resources], nodes: Nodes) -> None:
     nodes({"CPU": 8}, {"CPU": 8})
-    assert plan() == Resources(16, 0, threads=1, tasks=8)
-    assert plan(engine={"threads": 3}) == Resources(4, 0, threads=3, tasks=8)
-    assert plan(engine={"replicas": 4}) == Resources(4, 0, threads=4, tasks=8)
-    assert plan(engine={"replicas": 4, "threads": 3}) == Resources(4, 0, threads=3, tasks=8)
-    assert plan(tensor_parallel=2) == Resources(8, 0, threads=1, tasks=8)
-    assert plan(tensor_parallel=16) == Resources(2, 0, threads=1, tasks=8)
+    assert plan() == Resources(16, 0, threads=1, ray_tasks=8)
+    assert plan(engine={"threads": 3}) == Resources(4, 0, threads=3, ray_tasks=8)
+    assert plan(engine={"replicas": 4}) == Resources(4, 0, threads=4, ray_tasks=8)
+    assert plan(engine={"replicas": 4, "threads": 3}) == Resources(4, 0, threads=3, ray_tasks=8)
+    assert plan(tensor_parallel=2) == Resources(8, 0, threads=1, ray_tasks=8)
+    assert plan(tensor_parallel=16) == Resources(2, 0, threads=1, ray_tasks=8)
 
 
 def test_a_replica_s_threads_are_of_one_node(plan: Callable[..., Resources], nodes: Nodes) -> None:
@@ -76,9 +76,9 @@ def test_a_replica_s_threads_are_of_one_node(plan: Callable[..., Resources], nod
 
 def test_a_node_without_cpus_has_no_replica(plan: Callable[..., Resources], nodes: Nodes) -> None:
     nodes({"CPU": 0, "memory": GIB}, {"CPU": 4}, {"memory": GIB})
-    assert plan() == Resources(4, 0, threads=1, tasks=2)
+    assert plan() == Resources(4, 0, threads=1, ray_tasks=2)
     nodes({})  # one that grows as it is asked
-    assert plan() == Resources(1, 0, threads=1, tasks=1)
+    assert plan() == Resources(1, 0, threads=1, ray_tasks=1)
 
 
 @pytest.mark.parametrize("engine", [{}, {"max_batch_rows": 5}, {"kv_cache_tokens": 100_000}])
@@ -94,10 +94,10 @@ def test_on_cpus_no_more_replicas_are_started_than_memory_holds(
     each = engine_bytes(model, torch.float32, rows, tokens, tensor_parallel)
     nodes({"CPU": 12, "memory": 4 * each}, {"CPU": 12, "memory": 3 * each + 1})
     planned = plan(engine=engine, tensor_parallel=tensor_parallel)
-    assert planned == Resources(6, 0, threads=4 // tensor_parallel, tasks=12)
+    assert planned == Resources(6, 0, threads=4 // tensor_parallel, ray_tasks=12)
     nodes({"CPU": 12, "memory": each - 1})  # it may do, and if not, the replica says what it lacks
     planned = plan(engine=engine, tensor_parallel=tensor_parallel)
-    assert planned == Resources(1, 0, threads=12 // tensor_parallel, tasks=6)
+    assert planned == Resources(1, 0, threads=12 // tensor_parallel, ray_tasks=6)
 
 
 @pytest.mark.parametrize(
@@ -137,15 +137,15 @@ def test_on_cpus_no_more_replicas_are_started_than_the_job_keeps_busy(
     threads: int,
 ) -> None:
     nodes({"CPU": 4}, {"CPU": 4})
-    assert plan(shards(count, rows), engine=engine) == Resources(replicas, 0, threads=threads, tasks=4)
+    assert plan(shards(count, rows), engine=engine) == Resources(replicas, 0, threads=threads, ray_tasks=4)
 
 
 def test_on_gpus_a_replica_takes_its_ranks_of_one_node(plan: Callable[..., Resources], nodes: Nodes) -> None:
     nodes({"CPU": 16, "GPU": 4}, {"CPU": 16, "GPU": 3}, {"CPU": 4})
-    assert plan() == Resources(7, 1, threads=1, tasks=18)
-    assert plan(tensor_parallel=2) == Resources(3, 2, threads=1, tasks=18)
-    assert plan(shards(5, 8)) == Resources(5, 1, threads=1, tasks=18)
-    assert plan(shards(5, 8), engine={"replicas": 6}) == Resources(6, 1, threads=1, tasks=18)
+    assert plan() == Resources(7, 1, threads=1, ray_tasks=18)
+    assert plan(tensor_parallel=2) == Resources(3, 2, threads=1, ray_tasks=18)
+    assert plan(shards(5, 8)) == Resources(5, 1, threads=1, ray_tasks=18)
+    assert plan(shards(5, 8), engine={"replicas": 6}) == Resources(6, 1, threads=1, ray_tasks=18)
     with pytest.raises(ConfigError, match=r"engine\.replicas: the cluster has room for 7, got 8"):
         plan(engine={"replicas": 8})
     with pytest.raises(ConfigError, match=r"no node has 8 GPUs \(they have \[0, 3, 4\]\)"):

@@ -68,7 +68,7 @@ def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
 
 
 def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
-    assert ShardSummary.of(rows_table(), TASK.known_and_right(rows_table())) == ShardSummary(
+    assert ShardSummary.of(rows_table(), TASK) == ShardSummary(
         rows=6,
         errors={"EMPTY_LINE": 2, "BAD_MESSAGES": 1},
         prompt_tokens=42,
@@ -76,17 +76,17 @@ def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
         known=2,
         right=1,
     )
-    assert ShardSummary.of(rows_table()).known == 0
+    unknown = Label(LabelSection(choices={"yes": "yes", "no": "no"}))
+    assert ShardSummary.of(rows_table(), unknown).known == 0
 
 
 def test_a_summary_of_errors_alone() -> None:
-    summary = ShardSummary.of(rows_table(ROWS[3:4]), TASK.known_and_right(rows_table(ROWS[3:4])))
+    summary = ShardSummary.of(rows_table(ROWS[3:4]), TASK)
     assert summary == ShardSummary(1, {"EMPTY_LINE": 1}, 0, 0, 0, 0)
 
 
 def test_known_labels_may_be_numbers() -> None:
     rows = [("0", "ok", None, "1", 1, 0, 1), ("1", "ok", None, "0", 1, 0, 1)]
-    assert TASK.known_and_right(rows_table(rows, queue=pa.int64())) == (2, 0)
     numbers = Label(LabelSection(choices={"1": "1", "0": "0"}, known_column="queue"))
     assert numbers.known_and_right(rows_table(rows, queue=pa.int64())) == (2, 1)
 
@@ -96,7 +96,7 @@ def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -
     store = open_store(place)
     [published] = publishing(store)(finished(router)).to_pylist()
     summary = ShardSummary(**json.loads(published["summary"]))
-    assert summary == ShardSummary.of(rows_table(), TASK.known_and_right(rows_table()))
+    assert summary == ShardSummary.of(rows_table(), TASK)
     with store.open_file(published["path"]) as part:
         found, table = read_footer(part)
     assert found == summary

@@ -43,7 +43,7 @@ def test_with_no_time_left_only_what_is_known_is_told(
     tables = (out / "router/experts.parquet").read_bytes()
 
     with monkeypatch.context() as inside:
-        inside.setattr("pipeline.output.write_report._SECONDS_TO_ADD_UP", -1.0)
+        inside.setattr("pipeline.output.write_report._SECONDS_TO_SUM_UP", -1.0)
         _, parts = write_report(job, store, "interrupted", [], 1.0)
     assert parts == []
     known = {name: value for name, value in whole.items() if name in ("state", "rows", "rows_planned")}

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.reading.columns import columns_to_read
+from pipeline.reading.columns import columns_to_read, required_columns
 from pipeline.shards.make_plan import make_plan
+from pipeline.tasks.generate import Generate, GenerationSection
 from tests.pipeline.reading.inputs import lines, section, write, write_parquet
 
 
@@ -24,7 +26,21 @@ def test_a_column_that_only_some_lines_have_is_there(tmp_path: Path) -> None:
     assert make_plan(section(str(tmp_path), id_column="id")).rows == 4
 
 
-def test_columns_to_read_are_the_needed_ones_and_generation_parameters() -> None:
-    columns = columns_to_read(section("x", keep=["k", "text"], id_column="i", group_by="g"))
-    assert columns[:4] == ["text", "i", "k", "g"]
-    assert "temperature" in columns
+class ReadsMore(Generate):
+    input_columns: ClassVar = {"answer": "score.column", "k": "score.other"}
+
+
+def test_columns_to_read_are_the_needed_ones_and_the_tasks_parameters() -> None:
+    given = section("x", keep=["k", "text"], id_column="i", group_by="g")
+    assert columns_to_read(given) == ["text", "i", "k", "g"]
+    columns = columns_to_read(given, Generate(GenerationSection()))
+    assert columns == ["text", "i", "k", "g", *sorted(GenerationSection.model_fields)]
+    task = ReadsMore(GenerationSection())
+    assert {"answer", "temperature"} <= set(columns_to_read(given, task))
+    assert required_columns(given, task)["answer"] == "score.column"
+
+
+def test_a_column_that_the_task_names_must_be_there(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", lines(3))
+    with pytest.raises(ConfigError, match=r"score\.column: no column 'answer' in a\.jsonl"):
+        make_plan(section(str(tmp_path)), task=ReadsMore(GenerationSection()))

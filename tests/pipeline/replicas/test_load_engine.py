@@ -14,7 +14,9 @@ def test_the_engine_is_loaded_as_the_job_says(make_config: Callable[..., JobConf
         engine={"max_batch_rows": 3, "kv_cache_tokens": 320},
         router={"statistics": False},
     )
-    options: Any = ReplicaOptions(config, str(checkpoint.folder), None, False, 1, [], None, {}, None)  # type: ignore[arg-type]
+    options: Any = ReplicaOptions(
+        config, config.make_task(), str(checkpoint.folder), None, False, 1, [], None, {}, None
+    )  # type: ignore[arg-type]
     engine = load_engine(options)
     assert (engine.max_batch_rows, engine.cache_tokens) == (3, 320)
     assert engine.ranks.local.routing is None

@@ -84,5 +84,5 @@ def test_a_replica_holds_its_share_at_most(
     in_flight: int,
 ) -> None:
     config = make_config([], input={"shard_rows": shard_rows}, engine={"deterministic": deterministic})
-    pool = _replica_pool(Resources(replicas, num_gpus=0, threads=1, tasks=1), config, shards)
+    pool = _replica_pool(Resources(replicas, num_gpus=0, threads=1, ray_tasks=1), config, shards)
     assert pool.max_tasks_in_flight_per_actor == in_flight

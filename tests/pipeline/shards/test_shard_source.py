@@ -17,7 +17,7 @@ from ray import cloudpickle
 from ray.data import DataContext, Dataset, ReadTask, TaskPoolStrategy
 
 from pipeline.cluster.ray_data_settings import configure_ray_data
-from pipeline.cluster.resources import NAMING_OPTIONS, TASK_OPTIONS
+from pipeline.cluster.resources import NAMING_OPTIONS, RAY_TASK_OPTIONS
 from pipeline.shards.carried_shard import named_shard
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_source import ShardNames
@@ -39,7 +39,7 @@ def shards(count: int) -> ShardTable:
 
 def named(source: ShardNames) -> Dataset:
     names = ray.data.read_datasource(
-        source, override_num_blocks=source.tasks, compute=ONE, ray_remote_args=NAMING_OPTIONS
+        source, override_num_blocks=source.ray_tasks, compute=ONE, ray_remote_args=NAMING_OPTIONS
     )
     configure_ray_data(names.context)
     return names
@@ -97,7 +97,9 @@ def test_few_wait_and_all_arrive(stage: str, tmp_path: Path, monkeypatch: pytest
     if stage == "named":
         names = named(Changed(shards(200), see))
     else:
-        names = named(ShardNames(shards(200))).map_batches(see, **WHOLE_BLOCKS, compute=ONE, **TASK_OPTIONS)
+        names = named(ShardNames(shards(200))).map_batches(
+            see, **WHOLE_BLOCKS, compute=ONE, **RAY_TASK_OPTIONS
+        )
     held, counted = hold_until_quiet(names, seen, at_least=most)
     assert ordinals(held) == list(range(200))
     assert most <= counted[0] <= most + 2 * names_a_task

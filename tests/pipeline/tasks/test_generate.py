@@ -43,4 +43,4 @@ def test_stop_strings_need_a_tokenizer() -> None:
 
 
 def test_the_report_tells_how_many_tokens_were_generated() -> None:
-    assert TASK.facts(0, 0, 1_234_567) == [("generated tokens", "1,234,567")]
+    assert TASK.facts({"generated_tokens": 1_234_567}) == [("generated tokens", "1,234,567")]

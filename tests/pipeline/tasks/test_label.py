@@ -21,8 +21,8 @@ def test_a_known_answer_is_compared_as_text_and_error_rows_do_not_count() -> Non
 
 def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
     task = Label(LabelSection(**SECTION))
-    assert task.facts(known=8, right=6, generated_tokens=0) == [("accuracy on known labels", "75.00%")]
-    assert task.facts(known=0, right=0, generated_tokens=0) == []
+    assert task.facts({"known": 8, "right": 6}) == [("accuracy on known labels", "75.00%")]
+    assert task.facts({"known": 0, "right": 0}) == []
 
 
 def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Mapping
 
 import pyarrow as pa
 from pydantic import Field
@@ -31,8 +32,11 @@ class NextWord(Task[NextWordSection]):
     def requests(self, tokenizer: Tokenizer, chat: bool) -> "NextWordRows":
         return NextWordRows(tokenizer, self.section.sure_above)
 
-    def facts(self, known: int, right: int, generated_tokens: int) -> list[tuple[str, str]]:
-        return [("sure above", f"{self.section.sure_above:.0%}")]
+    def measure(self, rows: pa.Table) -> dict[str, int]:
+        return {"sure": rows["sure"].to_pylist().count(True)}
+
+    def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
+        return [("sure", f"{totals['sure']} of {totals['rows']} above {self.section.sure_above:.0%}")]
 
 
 class NextWordRows(RowRequests):

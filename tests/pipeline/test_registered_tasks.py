@@ -6,14 +6,17 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-import pipeline.task
-from pipeline.config.job import JobConfig
+import pipeline.registered_tasks
+from pipeline.config.job import JobConfig, _job_model
 from pipeline.errors import ConfigError
-from pipeline.task import BUILT_IN, ENTRY_POINTS, Task, parameter_columns, tasks
+from pipeline.registered_tasks import BUILT_IN, ENTRY_POINTS, tasks
+from pipeline.rows.result_rows import doubled_names
+from pipeline.task import Task
 from pipeline.tasks.generate import Generate, GenerationSection
-from pipeline.tasks.label import Label
+from pipeline.tasks.label import Label, LabelSection
 
 Others = Callable[..., None]
 
@@ -24,7 +27,7 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
 
     def install(**named: str) -> None:
         points = [EntryPoint(name, value, ENTRY_POINTS) for name, value in named.items()]
-        monkeypatch.setattr(pipeline.task, "entry_points", lambda group: points)
+        monkeypatch.setattr(pipeline.registered_tasks, "entry_points", lambda group: points)
         tasks.cache_clear()
 
     yield install
@@ -39,7 +42,7 @@ class Third(Generate):
 
 def test_the_tasks_that_mixtray_brings_are_listed() -> None:
     assert {name: tasks()[name] for name in BUILT_IN} == {"generate": Generate, "label": Label}
-    files = {path.stem for path in Path(pipeline.task.__file__).with_name("tasks").glob("*.py")}
+    files = {path.stem for path in Path(pipeline.registered_tasks.__file__).with_name("tasks").glob("*.py")}
     assert files - {"__init__"} == BUILT_IN.keys(), "one file a task, under its name"
 
 
@@ -47,7 +50,6 @@ def test_a_task_of_another_package_stands_behind_the_built_in_ones(others: Other
     others(third=f"{__name__}:Third") if __name__ in sys.modules else pytest.fail("not importable by name")
     assert list(tasks()) == [*BUILT_IN, "third"]
     assert tasks()["third"] is Third
-    assert parameter_columns() == {*GenerationSection.model_fields, "loudness"}
 
 
 @pytest.mark.parametrize(
@@ -80,3 +82,24 @@ def test_a_task_is_made_from_its_section_alone() -> None:
     task: Task[Any] = config.make_task()
     assert isinstance(task, Generate)
     assert task.section.max_new_tokens == 3
+
+
+class OwnColumns(Third):
+    columns = (("label", pa.string()), ("third", pa.string()), ("third", pa.string()))
+    last_columns = (("status", pa.string()),)
+
+
+def test_columns_that_stand_in_the_output_already_are_named() -> None:
+    assert doubled_names(OwnColumns(GenerationSection())) == ["label", "status", "third"]
+    for built_in in (Generate(GenerationSection()), Label(LabelSection(choices={"a": "a", "b": "b"}))):
+        assert doubled_names(built_in) == []
+
+
+@pytest.mark.parametrize("name", ["engine", "job", "model_config"])
+def test_a_section_cannot_take_another_keys_name(
+    others: Others, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Third, "section_name", name)
+    others(third=f"{__name__}:Third")
+    with pytest.raises(ConfigError, match=f"task third: its section {name} has the name of another key"):
+        _job_model()
