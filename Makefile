@@ -44,10 +44,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy --num-workers auto
 	$(BIN)/python -m tests.docs.links
 
-# The pages as a site, in site/; before that the two files that are made from the program.
+# The pages as a site, in site/; before that the files that are made from the program.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m jobs schema > configs/job.schema.json
 	$(BIN)/python -m pipeline.config.reference > docs/job-file.md
+	$(BIN)/python -m tests.docs.floors_picture > docs/pictures/floors.svg
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Known weaknesses of the pinned packages; says so where no service answers that knows them.

@@ -17,7 +17,7 @@ from benchmarks.machine import machine
 from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.workloads import WORKLOADS
 from model.config import ModelConfig
-from model.machine.budget import compute_dtype, default_device
+from model.machine.device import compute_dtype, default_device
 
 
 def bench_engine(

@@ -15,7 +15,7 @@ from transformers.utils import logging
 
 from benchmarks.random_checkpoint import has_weights
 from benchmarks.workloads import Workload
-from model.machine.budget import default_device
+from model.machine.device import default_device
 
 Item = TypeVar("Item")
 _PAGE = 256  # its default

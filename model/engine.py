@@ -16,7 +16,7 @@ from model.execution.executor import BatchTooLargeError
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.read_step import read_step
-from model.machine.budget import machine
+from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Failure, Request
 from model.routing.token_owners import PREFIX_SLOT

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.sources import FILES, ROOMS, ROOT, name_of
+from tests.sources import FILES, FLOORS, ROOMS, ROOT, name_of
 
 # Imports run one way, jobs -> pipeline -> model; the benchmarks look at all but the command line.
 MAY_IMPORT = {
@@ -16,30 +16,6 @@ MAY_IMPORT = {
     "jobs": {"model", "pipeline", "benchmarks", "jobs"},
     "configs": {"model", "pipeline", "benchmarks", "jobs", "configs"},
 }
-# Each room (a folder, or a file that lies loose) stands on a floor and imports from lower floors, or itself.
-PIPELINE_FLOORS = [
-    {"errors"},
-    {"task", "storage"},
-    {"registered_tasks"},
-    {"config", "router"},
-    {"reporting", "text"},
-    {"tasks", "reading"},
-    {"checkpoints", "shards"},
-    {"rows", "durable", "cluster"},
-    {"preflight", "supervision"},
-    {"output", "replicas"},
-    {"run"},
-]
-MODEL_FLOORS = [
-    {"config"},
-    {"machine", "sampling"},
-    {"linear", "requests"},
-    {"network", "scheduling"},
-    {"routing", "attention", "checkpoint"},
-    {"execution"},
-    {"engine"},
-]
-FLOORS = {"pipeline": PIPELINE_FLOORS, "model": MODEL_FLOORS}
 MOST_LOOSE = {"pipeline": 5, "model": 6}
 MODEL_NEEDS = {"torch", "numpy", "safetensors"}
 ON_GPUS = {"triton", "flash_attn"}  # the one comes with torch, the other if it is installed

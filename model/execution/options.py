@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from model.config import ModelConfig
-from model.machine.budget import batch_rows, cache_tokens, compute_dtype, default_device, page_size
+from model.machine.budget import cache_tokens
+from model.machine.device import batch_rows, compute_dtype, default_device, page_size
 
 
 @dataclass(frozen=True)

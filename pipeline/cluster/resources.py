@@ -9,7 +9,8 @@ import ray
 import torch
 
 from model.config import ModelConfig
-from model.machine.budget import batch_rows, compute_dtype, engine_bytes
+from model.machine.budget import engine_bytes
+from model.machine.device import batch_rows, compute_dtype
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.shards.shard_table import ShardTable

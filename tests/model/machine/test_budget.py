@@ -7,7 +7,6 @@ from model.config import ModelConfig
 from model.machine.budget import (
     bytes_per_token,
     cache_tokens,
-    compute_dtype,
     engine_bytes,
     weight_bytes,
 )
@@ -61,11 +60,3 @@ def test_a_cache_takes_no_more_than_half_of_what_is_available(checkpoint, monkey
     config = ModelConfig.from_folder(checkpoint("mixtral"))
     assert cache_tokens(config, 10**9, FLOAT, CPU, 1) == (20 << 10) // bytes_per_token(config, FLOAT, 1)
     assert cache_tokens(config, 10**9, FLOAT, CPU, 2) == (10 << 10) // bytes_per_token(config, FLOAT, 2)
-
-
-def test_compute_dtype(checkpoint):
-    config = ModelConfig.from_folder(checkpoint("mixtral"))
-    assert compute_dtype("auto", config, CPU) is FLOAT
-    assert compute_dtype("bfloat16", config, CPU) is torch.bfloat16
-    with pytest.raises(ValueError, match="dtype must be auto or one of float32, bfloat16, float16, got int8"):
-        compute_dtype("int8", config, CPU)
