@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 import ray
-from ray.data import ActorPoolStrategy, Dataset, TaskPoolStrategy
+from ray.data import Dataset, TaskPoolStrategy
 from ray.exceptions import RayError
 
 from pipeline.cluster import cpu_priority
@@ -17,7 +17,6 @@ from pipeline.cluster.resources import (
     NAMING_OPTIONS,
     RAY_TASK_OPTIONS,
     REPLICA_CPUS,
-    Resources,
     plan_resources,
 )
 from pipeline.cluster.session import as_job_error, connect
@@ -30,8 +29,8 @@ from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.preflight.shared_prefix import shared_prefix
-from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
+from pipeline.replicas.replica_pool import replica_options, replica_pool
 from pipeline.reporting.progress import JobProgress
 from pipeline.reporting.report import Report
 from pipeline.reporting.summary import ShardSummary
@@ -126,9 +125,9 @@ def _stages(
     prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
-        fn_constructor_args=(_replica_options(job, store, resources, prefix, coordinator),),
+        fn_constructor_args=(replica_options(job, store, resources, prefix, coordinator),),
         **_WHOLE_BLOCKS,
-        compute=_replica_pool(resources, job.config, len(shards)),
+        compute=replica_pool(resources, job.config, len(shards)),
         num_cpus=REPLICA_CPUS,
         # as `num_gpus` it would need a batch_size
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
@@ -136,42 +135,6 @@ def _stages(
     )
     publishing = Watched(Publishing(store, job.task, job.spec), deadline)
     return finished.map_batches(publishing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
-
-
-def _replica_options(
-    job: Job, store: Store, resources: Resources, prefix: list[int], coordinator: Any
-) -> ReplicaOptions:
-    return ReplicaOptions(
-        config=job.config,
-        task=job.task,
-        checkpoint=str(job.checkpoint),
-        tokenizer=job.tokenizer,
-        chat=job.chat,
-        threads=resources.threads,
-        prefix=prefix,
-        store=store,
-        spec=job.spec,
-        coordinator=coordinator,
-    )
-
-
-def _replica_pool(resources: Resources, config: JobConfig, shards: int) -> ActorPoolStrategy:
-    """Replicas that each hold several shards at once, so that a batch never drains at a shard's end.
-
-    A replica holds a shard until its last row has ended, so many rows of the shards that it holds are done.
-    Together they must have several times a batch's rows. In a small job no replica begins with more than its
-    share of the shards: the first to be ready would take them all. One that finishes a shard takes another.
-    """
-    together = min(32, max(3, -(-512 // config.input.shard_rows)))
-    if config.engine.deterministic == "shard":
-        together = 2  # one runs, and the next one waits
-    share = -(-shards // resources.replicas)
-    return ActorPoolStrategy(
-        size=resources.replicas,
-        max_concurrent_calls_per_actor=together,
-        # a shard that is queued at a busy replica cannot go to an idle one
-        max_tasks_in_flight_per_actor=min(share, together),
-    )
 
 
 def _finish(

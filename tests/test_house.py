@@ -70,7 +70,7 @@ def test_a_file_says_what_it_is_for(path):
 TASKS = ast.literal_eval(
     next(
         node.value
-        for node in ast.parse((ROOT / "pipeline" / "task.py").read_text()).body
+        for node in ast.parse((ROOT / "pipeline" / "registered_tasks.py").read_text()).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "BUILT_IN"
     )
 )

@@ -21,7 +21,8 @@ from pipeline.output.publish import Publishing
 from pipeline.preflight.job import check_job
 from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.replicas.replica import Replica
-from pipeline.run import _finish, _replica_options
+from pipeline.replicas.replica_pool import replica_options
+from pipeline.run import _finish
 from pipeline.shards.carried_shard import name_shard
 from pipeline.storage.open_store import open_store
 from pipeline.supervision.coordinator import start_coordinator
@@ -53,7 +54,7 @@ def test_rows_are_read_from_memory_and_published_there(
     publish = Publishing(store, Generate(GenerationSection()), job.spec)
     with start_coordinator() as coordinator:
         resources = Resources(1, num_gpus=0, threads=1, ray_tasks=1)
-        replica = Replica(_replica_options(job, store, resources, [], coordinator))
+        replica = Replica(replica_options(job, store, resources, [], coordinator))
 
         async def finished(prepared: pa.Table) -> pa.Table:
             [table] = [table async for table in replica(prepared)]

@@ -16,7 +16,8 @@ from pipeline.cluster.resources import Resources
 from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
-from pipeline.run import _replica_pool, run
+from pipeline.replicas.replica_pool import replica_pool
+from pipeline.run import run
 from pipeline.task import Outcome
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -84,5 +85,5 @@ def test_a_replica_holds_its_share_at_most(
     in_flight: int,
 ) -> None:
     config = make_config([], input={"shard_rows": shard_rows}, engine={"deterministic": deterministic})
-    pool = _replica_pool(Resources(replicas, num_gpus=0, threads=1, ray_tasks=1), config, shards)
+    pool = replica_pool(Resources(replicas, num_gpus=0, threads=1, ray_tasks=1), config, shards)
     assert pool.max_tasks_in_flight_per_actor == in_flight
