@@ -25,15 +25,18 @@ def test_no_file_is_longer_than_a_room(path):
 TESTED_IN = {
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
+    "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/input.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/json_schema.py": "tests/docs/test_job_file.py",
     "pipeline/config/model.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/output.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
+    "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
     "pipeline/replicas/replica.py": "tests/pipeline/test_in_memory.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
+    "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_sandbox.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/tokenizer_files.py": "tests/pipeline/text/test_tokenization.py",
