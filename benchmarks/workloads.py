@@ -29,7 +29,7 @@ class Workload:
             Request(
                 str(row),
                 prompt,
-                SamplingParams(max_new_tokens=max(1, new_tokens), ignore_eos=True),
+                SamplingParams(max_new_tokens=new_tokens, ignore_eos=True) if new_tokens else None,
                 readout=scores,
             )
             for row, (prompt, new_tokens) in enumerate(zip(self.prompts, self.new_tokens, strict=True))

@@ -1,8 +1,8 @@
 """The job file's JSON Schema, by which editors complete and check job files: `python -m jobs schema`.
 
-It describes what people may write: one text where a list may stand, labels as a list or a mapping. It knows the
-keys of each section and their limits. Only `JobConfig` checks what needs more than one key, such as a known
-column that must be kept. It refuses values that pydantic would convert, such as a number in quotes.
+It describes what people may write: one text where a list may stand, labels as a list or a mapping. It knows
+the keys of each section and their limits. Only `JobConfig` checks what needs more than one key, such as a
+known column that must be kept. It refuses values that pydantic would convert, such as a number in quotes.
 """
 
 from typing import Any

@@ -28,7 +28,7 @@ class Other(Kept):
 
 
 def sequence(kind):
-    return SimpleNamespace(reading=kind(), cached=0)
+    return SimpleNamespace(reading=kind(), cached=0, request=SimpleNamespace(cache_tokens=8))
 
 
 @pytest.fixture
@@ -67,3 +67,10 @@ def test_a_row_fails_alone_if_any_output_that_it_reads_is_no_number(step, value)
     assert read_step(*step) == [(sequences[1], "nan_logits"), (sequences[0], None)]
     assert sequences[1].reading.answer is None
     assert sequences[3].reading.answer == [4, 5]
+
+
+def test_a_row_that_keeps_nothing_cannot_go_on(step):
+    sequences, rows, outputs = step
+    sequences[1].request.cache_tokens = 0
+    with pytest.raises(AssertionError, match="Other goes on, but its readout keeps no tokens"):
+        read_step(sequences, rows, outputs)
