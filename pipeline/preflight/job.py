@@ -9,9 +9,9 @@ from model.config import ModelConfig
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import local_checkpoint
 from pipeline.config.job import JobConfig
-from pipeline.durable.job_spec import make_spec
 from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
+from pipeline.preflight.make_spec import make_spec
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names, reserved_names
 from pipeline.task import Task

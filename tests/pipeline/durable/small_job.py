@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.config.job import JobConfig
-from pipeline.durable.job_spec import make_spec
+from pipeline.preflight.make_spec import make_spec
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 

@@ -2,10 +2,10 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.durable.job_spec import make_spec
 from pipeline.durable.job_start import SPEC, extend, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.preflight.make_spec import make_spec
 from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
 from tests.pipeline.durable.small_job import PLAN_BYTES, SPEC_OF_JOB, THE_PLAN, job

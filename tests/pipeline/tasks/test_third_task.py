@@ -83,7 +83,8 @@ def test_jobs_of_other_tasks_stay_the_same_jobs(tmp_path: Path) -> None:
     """Their specs, and so their shards' ids, do not depend on which packages are installed."""
     program = (
         "from pipeline.config.job import JobConfig;"
-        "from pipeline.durable.job_spec import make_spec, spec_digest;"
+        "from pipeline.durable.job_spec import spec_digest;"
+        "from pipeline.preflight.make_spec import make_spec;"
         "print(spec_digest(make_spec(JobConfig.load('configs/demo/job.yaml'), '', '')))"
     )
     digests = {

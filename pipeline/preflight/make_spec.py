@@ -1,0 +1,53 @@
+"""What makes a job the job it is: its spec, made of all that its rows depend on.
+
+A second run may change what affects only time or memory; the spec leaves it out: where the checkpoint and the
+output lie, how many replicas there are, how large the batches are.
+"""
+
+from typing import Any
+
+from pipeline.config.job import JobConfig
+from pipeline.durable.job_spec import FORMAT_VERSION
+from pipeline.registered_tasks import tasks, tasks_in_every_job
+
+FREE = (
+    "job",
+    "model.path",
+    "engine.replicas",
+    "engine.progress_deadline_s",
+    "output.path",
+    "errors",
+)
+# They change only the last bits of results, so they are free unless engine.deterministic is shard.
+FREE_BUT_FOR_BITS = (
+    "model.tensor_parallel",
+    "model.attention",
+    "engine.threads",
+    "engine.max_batch_rows",
+    "engine.kv_cache_tokens",
+)
+
+
+def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerprint: str) -> dict[str, Any]:
+    """The spec of a job, as values that JSON can hold."""
+    data = config.model_dump(mode="json")
+    own = tasks()[config.task]
+    for task in tasks().values():
+        # a job is the same whatever else is installed
+        if task is not own and task not in tasks_in_every_job():
+            del data[task.section_name]
+    free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
+    if config.model.quantization != "none":
+        free.discard("model.tensor_parallel")  # each rank quantizes its own share of a row
+    for key in free:
+        *sections, last = key.split(".")
+        section = data
+        for name in sections:
+            section = section[name]
+        section.pop(last)
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": data,
+        "checkpoint": checkpoint_fingerprint,
+        "tokenizer": tokenizer_fingerprint,
+    }
