@@ -8,7 +8,7 @@ from typing import Any
 
 
 def call(module: str, argument: dict[str, Any], threads: int) -> dict[str, Any]:
-    """What `python -m module` prints in its last line, both ways as JSON, with so many CPU threads.
+    """Run `python -m module` on `argument`, with `threads` CPU threads; both it and the last line are JSON.
 
     RuntimeError, with the last words of the process, if it fails.
     """

@@ -25,7 +25,7 @@ class ShardSummary:
 
     @staticmethod
     def total(summaries: Iterable["ShardSummary"]) -> "ShardSummary":
-        """The sum of all, however many, in the memory of one."""
+        """Add up the summaries one by one, so that memory does not grow with their number."""
         errors: Counter[str] = Counter()
         measured: Counter[str] = Counter()
         rows = prompt_tokens = generated_tokens = known = right = 0
@@ -46,7 +46,7 @@ class ShardSummary:
 
     @classmethod
     def of(cls, table: pa.Table, task: Task[Any]) -> "ShardSummary":
-        """Of a shard's rows of generations."""
+        """Sum up a shard's finished rows."""
         known, right = task.known_and_right(table)
         return cls(
             rows=len(table),
@@ -64,7 +64,7 @@ class ShardSummary:
         return {name: getattr(self, name) for name in names} | self.measured
 
     def to_json(self) -> dict[str, Any]:
-        """The arguments that make it again; without what no task measured, as older parts have it."""
+        """The constructor's arguments; without `measured` where it is empty, as in older parts."""
         values = asdict(self)
         if not self.measured:
             del values["measured"]

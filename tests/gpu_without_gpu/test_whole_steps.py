@@ -24,7 +24,7 @@ from tests.gpu_without_gpu.steps import (
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
 HOST = torch.tensor([0, 2, 1])
-# By whether the GPU multiplies all experts at once, as those of compute capability 9 and 10 do in bfloat16.
+# The key's second part: whether the GPU multiplies all experts at once, as compute capabilities 9 and 10 do.
 # Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode, True): Asked(53, 105, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
