@@ -38,7 +38,7 @@ class Breakdown:
     seconds: float
     shares: dict[str, float]  # of the seconds, by what took them
     steps: int
-    decode_occupancy: float | None  # mean rows that decode together, over those that could
+    decode_occupancy: float | None  # mean share of the slots that decode, in steps where any does
     padding: float  # share of all batches' positions that hold no token
 
 

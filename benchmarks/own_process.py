@@ -8,7 +8,7 @@ from typing import Any
 
 
 def call(module: str, argument: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Run `python -m module` on `argument`, with `threads` CPU threads; both it and the last line are JSON.
+    """Run `python -m module` with `argument` as JSON; return the last line that it prints, which is JSON too.
 
     RuntimeError, with the last words of the process, if it fails.
     """

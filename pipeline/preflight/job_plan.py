@@ -1,4 +1,4 @@
-"""The plan that a run follows: that of the job's first run, and what later runs with --extend added."""
+"""The plan that a run follows: the files of the job's first run, and those that runs with --extend added."""
 
 import logging
 from collections.abc import Sequence

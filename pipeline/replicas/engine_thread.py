@@ -42,10 +42,10 @@ class EngineThread:
         self.engine = loaded.result()
 
     def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
-        """The requests' completions; ValueError for those that the engine is too small for.
+        """The requests' completions; a request that the engine is too small for gets a ValueError.
 
-        All are submitted between two steps, so that the batches of requests which run alone do not depend on
-        when they came.
+        All are submitted between the same two steps, so that the batches of a shard that runs alone do not
+        depend on timing.
         """
         loop = asyncio.get_running_loop()
         submitted = [(request, loop.create_future()) for request in requests]

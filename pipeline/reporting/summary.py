@@ -13,7 +13,7 @@ from pipeline.task import Task
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """`known` counts rows with a known answer, `right` those whose answer is that one."""
+    """`known` counts rows whose right answer is known, `right` the rows among them that got it."""
 
     rows: int
     errors: dict[str, int]  # by code

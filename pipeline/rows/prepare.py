@@ -29,7 +29,7 @@ PREPARED = pa.schema(
         ("error_message", pa.string()),
         ("prompt", pa.string()),
         ("prompt_token_ids", pa.list_(pa.int32())),
-        ("params", pa.string()),  # what the task's `row_params` gave
+        ("params", pa.string()),  # what the task's `row_params` returned
     ]
 )
 

@@ -1,4 +1,4 @@
-"""The rows of OUT/generations: one schema for results and errors alike, whatever the shard."""
+"""The rows of OUT/generations: one schema for results and errors alike, in every shard."""
 
 from collections import Counter
 from typing import Any

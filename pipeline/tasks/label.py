@@ -46,7 +46,7 @@ class LabelSection(Section):
         if isinstance(choices, list):
             for choice in choices:
                 if not isinstance(choice, str | int) or isinstance(choice, bool):
-                    hint = " (YAML reads yes, no, on, off as truth values)" if isinstance(choice, bool) else ""
+                    hint = " (YAML reads yes, no, on, off as booleans)" if isinstance(choice, bool) else ""
                     raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
             if len(set(map(str, choices))) != len(choices):
                 raise ValueError(f"choices must differ from each other, got {choices}")

@@ -3,8 +3,8 @@
     python -m tests.gpu_without_gpu.compile_kernels 8x7b/bfloat16/80 8x22b/float16/90
 
 Triton compiles a kernel for its arguments right before it launches it. Here a driver without a device
-names the GPU, and nothing is launched. In the suite's own process
-Triton interprets kernels, so this program needs another.
+names the GPU, and nothing is launched. The program needs a process of its own, since Triton interprets
+kernels in the suite's.
 """
 
 import json
