@@ -1,4 +1,4 @@
-"""How often the model in 8 bits says of a job's rows what it says in float32."""
+"""How often the model in 8 bits gives a job's rows the answers that it gives them in float32."""
 
 from dataclasses import dataclass
 from itertools import takewhile
@@ -26,7 +26,7 @@ class Agreement:
 
 
 def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
-    """Both ways on a job's rows, by the engine alone; ConfigError if the job is wrong. Nothing is written."""
+    """Run a job's rows both ways, by the engine alone; ConfigError if the job is wrong. Writes nothing."""
     if torch.cuda.is_available():
         raise ConfigError("model.quantization: int8 is for CPUs, and this machine has a GPU")
     job = check_job(config)
@@ -35,10 +35,10 @@ def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
         raise ConfigError("input: no row has a prompt, so there is nothing to compare")
     pairs = [*zip(*(_outcomes(job, rows, way, threads) for way in ("none", "int8")), strict=True)]
     if all("label_probs" in one.values for one, _ in pairs):
-        differences = [abs(_of(one, one) - _of(other, one)) for one, other in pairs]
+        differences = [abs(_probability(one, one) - _probability(other, one)) for one, other in pairs]
         same = sum(one.values["label"] == other.values["label"] for one, other in pairs)
         return Agreement(len(pairs), same, mean(differences), None)
-    shares = [_same(one.values["token_ids"], other.values["token_ids"]) for one, other in pairs]
+    shares = [_share_of_same(one.values["token_ids"], other.values["token_ids"]) for one, other in pairs]
     return Agreement(len(pairs), shares.count(1.0), None, mean(shares))
 
 
@@ -62,12 +62,13 @@ def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None)
     return [finish(completion) for completion, (_, finish) in zip(completions, started, strict=True)]
 
 
-def _of(outcome: Outcome, label_of: Outcome) -> float:
+def _probability(outcome: Outcome, label_of: Outcome) -> float:
+    """The probability that `outcome` gives to the label of `label_of`."""
     probability: float = dict(outcome.values["label_probs"])[label_of.values["label"]]
     return probability
 
 
-def _same(one: list[int], other: list[int]) -> float:
+def _share_of_same(one: list[int], other: list[int]) -> float:
     if not one:
         return float(not other)
     pairs = zip(one, other, strict=False)

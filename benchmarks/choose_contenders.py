@@ -14,7 +14,7 @@ _WHAT_TO_DO = "pip install -e '.[bench]'"
 def choose_contenders(
     workload: str, only: str | None, llama: bool, device: torch.device
 ) -> tuple[list[str], dict[str, str]]:
-    """The names of those that take part, and why others don't; `llama` says whether its server is given.
+    """The names of those that take part, and why others don't; `llama` says whether llama.cpp can run.
 
     ValueError if nobody's name has `only` in it, or if nobody is left.
     """

@@ -15,12 +15,12 @@ from model.network.transformer import Block
 from model.sampling import sample as sampling
 
 _MOST_KERNELS = 12
-_NAME = 100  # characters of a kernel's
+_NAME = 100  # characters of a kernel's name that are kept
 
 
 @contextmanager
 def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
-    """Seconds of the block by the part of the engine that took them."""
+    """Add to `clocks` the seconds that each part of the engine takes within the block."""
     hooks = []
     started: list[float] = []
 
@@ -72,7 +72,7 @@ def part_clocks(engine: Engine, clocks: dict[str, float]) -> Iterator[None]:
 
 @contextmanager
 def kernel_clocks(clocks: dict[str, float]) -> Iterator[None]:
-    """Seconds of the block by the GPU's kernel that took them: the longest, and the others together."""
+    """Add to `clocks` the seconds of the GPU's kernels within the block: the longest, the others together."""
     with torch.profiler.profile(activities=[ProfilerActivity.CUDA]) as profiled:
         yield
     seconds: dict[str, float] = defaultdict(float)

@@ -32,7 +32,7 @@ class Task:
     workload: str
     rows: int | None
     threads: int
-    llama_server: str | None = None  # its program
+    llama_server: str | None = None  # the path of its program
     gguf: str | None = None  # the same weights as `folder` has
 
 
@@ -135,7 +135,7 @@ def _llama(task: Task) -> Result:
 
 
 def _peak() -> int:
-    """Bytes of this process' memory at its most; on a GPU, of the GPU's."""
+    """The peak of this process' memory in bytes; where there is a GPU, of the GPU's memory."""
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()
 
 

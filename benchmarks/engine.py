@@ -36,11 +36,11 @@ def bench_engine(
 ) -> dict[str, Any]:
     """A report, ready for JSON: the machine, and for each workload what each contender took.
 
-    Given its program `llama_server`, llama.cpp generates too; it takes a checkpoint of one file.
+    With `llama_server`, the path of its server, llama.cpp generates too; it takes a checkpoint of one file.
 
-    Before anything is measured `tell` is given a sentence about those who are left out, for want of a
-    package. A contender that fails takes no further part, and the report says so. `keep` is given the report
-    after every measurement. Of a peer's settings, rounds after the first go on with the best alone.
+    Before anything is measured, `tell` is given a sentence about contenders that are left out because a
+    package is not installed. A contender that fails takes no further part, and the report says so. `keep` is
+    given the report after every measurement. After the first round, each peer goes on in its fastest setting.
 
     Raises:
         ValueError: nobody's name has `only` in it, nobody is left, or llama.cpp has no part in this.
@@ -95,7 +95,7 @@ def bench_engine(
 @contextmanager
 def _gguf(folder: Path) -> Iterator[Path]:
     """The checkpoint as llama.cpp reads it."""
-    from benchmarks.gguf_checkpoint import write_gguf  # an extra's
+    from benchmarks.gguf_checkpoint import write_gguf  # needs the extra `bench`
 
     with tempfile.TemporaryDirectory(prefix="gguf-") as temporary:
         file = Path(temporary, "model.gguf")
@@ -104,7 +104,7 @@ def _gguf(folder: Path) -> Iterator[Path]:
 
 
 def _best_settings(results: dict[str, list[Result]]) -> list[str]:
-    """The contenders; of those that differ in a number at the end of the name only, the fastest so far."""
+    """The contenders; of names that differ only in the number at the end, the fastest in the first round."""
     best: dict[str, str] = {}
     for name, runs in results.items():
         peer = name.rstrip(" 0123456789")

@@ -15,7 +15,7 @@ _REPEATS = 5
 
 @dataclass(frozen=True)
 class Speed:
-    """Bytes a second that it reads, operations a second that it multiplies: the best of several, measured."""
+    """A device's measured rates, the best of several tries: bytes read a second, operations a second."""
 
     bytes_a_second: float
     flops: float
@@ -37,7 +37,7 @@ class Floor:
 
     @classmethod
     def of(cls, workload: Workload, config: ModelConfig, dtype: torch.dtype) -> "Floor":
-        """An instruction that prompts share is one prompt's."""
+        """An instruction that all prompts share counts once."""
         generated = sum(workload.new_tokens)
         prompts = sum(map(len, workload.prompts)) - (len(workload.prompts) - 1) * len(workload.instruction)
         decoded = generated - sum(n > 0 for n in workload.new_tokens)

@@ -63,7 +63,7 @@ def write_gguf(folder: Path, file: Path) -> None:
 
 
 def neighbours_from_halves(weights: Array, heads: int) -> Array:
-    """Rows of a projection [heads * hd, d]: of a head, first 0, then hd / 2, then 1, then hd / 2 + 1, ..."""
+    """Reorder the rows of a projection [heads * hd, d]: within each head to 0, hd / 2, 1, hd / 2 + 1, ..."""
     halves = weights.reshape(heads, 2, -1, weights.shape[1])
     return halves.swapaxes(1, 2).reshape(weights.shape)
 
@@ -86,7 +86,7 @@ def _add_sizes(writer: GGUFWriter, config: ModelConfig) -> None:
 
 
 def _add_vocabulary(writer: GGUFWriter, size: int) -> None:
-    """Pieces that stand for nothing: prompts and generations are token ids."""
+    """Add pieces of made-up text: prompts and generations are token ids."""
     special = [("<unk>", TokenType.UNKNOWN), ("<s>", TokenType.CONTROL), ("</s>", TokenType.CONTROL)]
     pieces = [*special, *((f"t{token}", TokenType.NORMAL) for token in range(len(special), size))]
     writer.add_tokenizer_model("llama")

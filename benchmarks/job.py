@@ -13,7 +13,7 @@ from benchmarks.own_process import call
 from benchmarks.random_checkpoint import checkpoint_or_random
 from benchmarks.whole_job import JobResult, JobTask
 
-_Round = dict[str, dict[str, float]]  # rates by kind, by way
+_Round = dict[str, dict[str, float]]  # way -> kind of rate -> tokens a second
 _RATIOS = {
     "the job's rate to its engine's": ("job", "engine"),
     "the rate of a job of 1 replica to its engine's": ("job, 1 replica", "engine"),
@@ -36,11 +36,11 @@ def bench_job(
 ) -> dict[str, Any]:
     """A report, ready for JSON: output tokens a second each way, and the ratios of ways that belong together.
 
-    An engine, or the one replica of a job, has as many threads as there are cores, unless the way's name says
-    else. Without such words a job has a replica of one thread for each core, as `auto` gives one of enough
-    shards and rows where memory suffices. The ways of all ratios with `only` in their name alternate, every
-    other round from the last to the first. A ratio is the median of those within a round. `keep` is given
-    the report after every round.
+    An engine has as many threads as there are cores, and so has the replica of a job of 1 replica, unless
+    the way's name says otherwise. The way "job" has a replica of one thread for each core, as `auto` chooses
+    where shards, rows and memory suffice. The ways alternate, every second round in reverse order. A ratio
+    is the median of the ratios within each round. With `only`, only the ratios with it in their name are
+    measured. `keep` is given the report after every round.
 
     ValueError if no ratio has `only` in its name.
     """

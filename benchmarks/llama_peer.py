@@ -1,4 +1,4 @@
-"""llama.cpp's server on a workload: all rows are requested at once, and it runs so many at a time."""
+"""llama.cpp's server on a workload: all rows are requested at once, and the server runs one in each slot."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ import psutil
 from benchmarks.workloads import Workload
 
 _SECONDS_TO_START = 300
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever the environment says
+_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores proxies
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ class Breakdown:
     seconds: float
     shares: dict[str, float]  # of the seconds, by what took them
     steps: int
-    decode_occupancy: float | None  # mean rows that decode together, over those that could
-    padding: float  # of the places of all batches, those without a token
+    decode_occupancy: float | None  # mean share of the slots that decode, in steps where any does
+    padding: float  # share of all batches' positions that hold no token
 
 
 def profile(engine: Engine, workload: Workload) -> Breakdown:
@@ -52,13 +52,13 @@ def profile(engine: Engine, workload: Workload) -> Breakdown:
     clocks["rest"] = seconds - sum(clocks.values())
     decoding = [n for batch in batches if (n := sum(row.phase is Phase.DECODE for row in batch.rows))]
     slots = min(engine.max_batch_rows, len(workload.prompts))
-    places = sum(batch.mask.numel() for batch in batches)
+    positions = sum(batch.mask.numel() for batch in batches)
     return Breakdown(
         seconds=seconds,
         shares={name: spent / seconds for name, spent in clocks.items()},
         steps=len(batches),
         decode_occupancy=sum(decoding) / len(decoding) / slots if decoding else None,
-        padding=1 - sum(int(batch.mask.sum()) for batch in batches) / places,
+        padding=1 - sum(int(batch.mask.sum()) for batch in batches) / positions,
     )
 
 

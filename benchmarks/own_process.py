@@ -8,7 +8,7 @@ from typing import Any
 
 
 def call(module: str, argument: dict[str, Any], threads: int) -> dict[str, Any]:
-    """What `python -m module` prints in its last line, both ways as JSON, with so many CPU threads.
+    """Run `python -m module` with `argument` as JSON; return the last line that it prints, which is JSON too.
 
     RuntimeError, with the last words of the process, if it fails.
     """

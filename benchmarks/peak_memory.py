@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def peak_memory(process: int | str = "self") -> int:
-    """Bytes, of the program that the process runs now; elsewhere than on Linux of this process alone.
+    """The peak in bytes of the program that the process runs now; without /proc, always of this process.
 
     On Linux `ru_maxrss` would not do: a new program inherits it from the process that started it.
     """

@@ -77,7 +77,7 @@ def checkpoint_or_random(checkpoint: Path | None, size: str) -> Iterator[Path]:
 def write_checkpoint(folder: Path, size: str) -> None:
     """config.json and model.safetensors (float32), the same for every call.
 
-    Of a size whose weights are only ever drawn where they are used, config.json alone.
+    For the sizes of DRAWN_ON_THE_DEVICE it writes config.json alone.
     """
     (folder / "config.json").write_text(json.dumps(SIZES[size], indent=1))
     if size not in DRAWN_ON_THE_DEVICE:

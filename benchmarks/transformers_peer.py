@@ -1,7 +1,7 @@
 """transformers' Mixtral on a workload: static batches, continuous batching, and scores of choices.
 
-Batches are of rows of similar prompts. On a CPU transformers' own loop ("eager") computes the experts, which
-is what it does best with there.
+Rows of a batch have prompts of similar lengths. On a CPU transformers' own loop ("eager") computes the
+experts: its fastest way there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from benchmarks.workloads import Workload
 from model.machine.device import default_device
 
 Item = TypeVar("Item")
-_PAGE = 256  # its default
+_PAGE = 256  # transformers' default
 
 
 def load(folder: Path) -> Any:
-    """In float32 on a CPU; on a GPU in the checkpoint's own type, its experts grouped."""
+    """In float32 on a CPU; on a GPU in the checkpoint's own type, with grouped products of the experts."""
     logging.disable_progress_bar()
     device = default_device()
     on_gpu = device.type == "cuda"
@@ -43,7 +43,7 @@ def load(folder: Path) -> Any:
 
 @torch.inference_mode()
 def generate_static(model: Any, workload: Workload, rows: int) -> list[list[int]]:
-    """`generate` on batches of so many rows; each goes on until its longest row has ended."""
+    """`generate` on batches of `rows` rows; each goes on until its longest row has ended."""
     generated: dict[int, list[int]] = {}
     for batch in _batches(workload, rows):
         token_ids, mask = _left_padded([workload.prompts[row] for row in batch])
@@ -61,10 +61,10 @@ def generate_static(model: Any, workload: Workload, rows: int) -> list[list[int]
 
 @torch.no_grad()
 def generate_continuous(model: Any, workload: Workload) -> list[list[int]]:
-    """Its continuous batching, each row with its own number of tokens."""
+    """transformers' continuous batching, each row with its own number of tokens."""
     config = GenerationConfig(do_sample=False, max_new_tokens=max(workload.new_tokens))
     lengths = [len(p) + n for p, n in zip(workload.prompts, workload.new_tokens, strict=True)]
-    # Left to itself it takes nearly all memory, as it may on a GPU; so much is enough for all rows at once.
+    # By default it takes nearly all memory, as it may on a GPU; on a CPU it gets blocks for all rows at once.
     blocks = sum(-(-length // _PAGE) for length in lengths) if model.device.type == "cpu" else None
     batching = ContinuousBatchingConfig(num_blocks=blocks, page_size=_PAGE)
     hints = WorkloadHints(max(map(len, workload.prompts)), max(workload.new_tokens), len(workload.prompts))
@@ -101,13 +101,15 @@ def score_choices(model: Any, workload: Workload, rows: int) -> list[list[float]
         logprobs = logits.log_softmax(-1).cpu()
         for i, (row, choice) in enumerate(batch):
             tokens = workload.choices[choice]
-            places = range(longest - len(tokens), longest)
-            scores[row][choice] = sum(float(logprobs[i, p, t]) for p, t in zip(places, tokens, strict=True))
+            positions = range(longest - len(tokens), longest)
+            scores[row][choice] = sum(
+                float(logprobs[i, p, t]) for p, t in zip(positions, tokens, strict=True)
+            )
     return scores
 
 
 def generate_labels(model: Any, workload: Workload, rows: int) -> list[list[int]]:
-    """As many tokens as the longest choice has: what a user does who has no scores."""
+    """Generate as many tokens as the longest choice has, as a user does who has no scores."""
     assert workload.choices is not None
     longest = max(map(len, workload.choices))
     generating = Workload(workload.name, workload.prompts, [longest] * len(workload.prompts))

@@ -46,25 +46,25 @@ class Timed(Replica):
         return engine
 
 
-def run_job(task: JobTask, place: Path) -> JobResult:
-    """Everything it reads and writes is in the folder `place`."""
+def run_job(task: JobTask, scratch: Path) -> JobResult:
+    """Everything it reads and writes is in the folder `scratch`."""
     workload = WORKLOADS[task.workload](ModelConfig.from_folder(task.folder).vocab_size, task.rows)
     rows = zip(workload.prompts, workload.new_tokens, strict=True)
     lines = [json.dumps({"ids": prompt, "max_new_tokens": new}) + "\n" for prompt, new in rows]
-    (place / "rows.jsonl").write_text("".join(lines))
+    (scratch / "rows.jsonl").write_text("".join(lines))
     config = JobConfig.model_validate(
         {
             "job": "bench",
             "task": "generate",
             "model": {"path": task.folder},
             "input": {
-                "path": str(place / "rows.jsonl"),
+                "path": str(scratch / "rows.jsonl"),
                 "prompt": {"token_ids": "ids"},
                 "shard_rows": _SHARD_ROWS,
             },
             "generation": {"ignore_eos": True},
             "engine": {"replicas": task.replicas, "threads": task.threads},
-            "output": {"path": str(place / "out")},
+            "output": {"path": str(scratch / "out")},
         }
     )
     started = time.time()
@@ -72,7 +72,7 @@ def run_job(task: JobTask, place: Path) -> JobResult:
     ended = time.time()
     store = open_store(config.output.path)
     loaded = min(float(store.read(path)) for path in store.list(_LOADED))
-    committed = max(part.stat().st_mtime for part in (place / "out/generations").iterdir())
+    committed = max(part.stat().st_mtime for part in (scratch / "out/generations").iterdir())
     assert report.generated_tokens is not None
     return JobResult(report.generated_tokens, ended - started, committed - loaded)
 

@@ -1,6 +1,6 @@
 """All tasks by name: those that mixtray brings, and those of installed packages.
 
-A package lists its tasks under the entry point group `mixtray.tasks`. Drivers and workers read it alike.
+A package lists its tasks under the entry point group `mixtray.tasks`, which drivers and workers both read.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ BUILT_IN = {
     "generate": "pipeline.tasks.generate:Generate",
     "label": "pipeline.tasks.label:Label",
 }
-# The sections of these stand in the spec of every job, and their columns in every output, null where the
-# job's task is another: FORMAT_VERSION 2 has it so. Other tasks stand in their own jobs alone.
+# FORMAT_VERSION 2 has the sections of these tasks in every job's spec and their columns in every output, null
+# where the job's task is another. Sections and columns of other tasks are in jobs of those tasks alone.
 IN_EVERY_JOB = ("generate", "label")
 
 

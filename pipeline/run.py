@@ -53,7 +53,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
     `extend` adds the input files that came since the job began; without it they are only warned about.
-    Meanwhile SIGTERM and SIGINT have handlers of its own, if this is the main thread.
+    While it runs, SIGTERM and SIGINT have its own handlers, if this is the main thread.
 
     Raises:
         ConfigError: the job, its input, checkpoint or output folder is wrong, or was changed meanwhile.
@@ -68,8 +68,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     missing = ShardTable.of(execute(remaining(plan), store))
 
     started = time.monotonic()
-    committed: dict[str, ShardSummary] = {}  # by this run; by part
-    sha256: dict[str, str | None] = {}  # of the same
+    committed: dict[str, ShardSummary] = {}  # of this run, by the part's path
+    sha256: dict[str, str | None] = {}  # of the same parts
     try:
         if missing:
             connect()
@@ -109,7 +109,7 @@ def _run_shards(
 def _stages(
     job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], coordinator: Any
 ) -> Dataset:
-    """Each shard's name, its prepared rows, its finished rows, its commit; nothing runs yet."""
+    """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
     ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
     names = ShardNames(shards)
@@ -129,7 +129,7 @@ def _stages(
         **_WHOLE_BLOCKS,
         compute=replica_pool(resources, job.config, len(shards)),
         num_cpus=REPLICA_CPUS,
-        # as `num_gpus` it would need a batch_size
+        # with the option `num_gpus`, Ray Data would demand a batch_size
         ray_remote_args_fn=lambda: {"num_gpus": resources.num_gpus},
         max_task_retries=-1,  # the replica itself counts attempts, in the store
     )

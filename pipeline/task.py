@@ -60,11 +60,11 @@ class Task(ABC, Generic[SectionModel]):
 
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
-    input_columns: Mapping[str, str] = {}  # those that must exist, each with the key that names it
+    input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
     parameters: Collection[str] = ()  # input columns by which a row may set its own parameters
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
-    included: ClassVar[Sequence[Column]] = ()  # further ones that output.include may ask for
+    included: ClassVar[Sequence[Column]] = ()  # further columns that output.include may name
     free_names: Collection[str] = ()  # columns of other tasks whose names kept columns may have
 
     def __init__(self, section: SectionModel) -> None:

@@ -30,8 +30,8 @@ from tests.ray_head import WITHOUT_TOKEN, Head, ray_head, token, wait_for_port
 
 os.environ.setdefault("RAY_TMPDIR", "/tmp")  # paths of sockets may be 107 characters long at most
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's workers would wait for the suite's other processes
-# Ray would end a worker after a second without work; in a cluster that tests share the next job is at hand.
+os.environ.setdefault("RAY_worker_niceness", "0")  # nicer workers would wait for the suite
+# Ray would end a worker after a second without work; in a cluster that tests share, the next job needs it.
 os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "60000")
 os.environ.setdefault("RAY_num_workers_soft_limit", "6")
 logging.disable_progress_bar()
@@ -45,12 +45,12 @@ settings.load_profile("steady")
 SHARED = ("fork_server", "cluster")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist looks for the marks in its own
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook then finds the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One process of the suite runs all tests that share a fork server, so that it is started once.
 
-    Of other modules all tests stay in one process too, for the sake of their fixtures; not where each test
-    takes long.
+    The tests of any other module stay in one process too, since they share fixtures. Those of
+    tests/simulation are spread over all processes, since each takes long.
     """
     for item in items:
         assert isinstance(item, pytest.Function)
@@ -76,7 +76,7 @@ class HFCheckpoint:
 
     @torch.inference_mode()
     def logprobs(self, prompt: list[int], continuation: list[int]) -> list[float]:
-        """Of each token of the continuation."""
+        """The log-probability of each token of the continuation."""
         table = self.model(torch.tensor([prompt + continuation])).logits[0].double().log_softmax(-1)
         return [float(table[len(prompt) - 1 + i, token]) for i, token in enumerate(continuation)]
 
@@ -121,7 +121,7 @@ def new_fork_server(tmp_path_factory: pytest.TempPathFactory, auth: Mapping[str,
 
 @pytest.fixture(scope="session")
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
-    """Forks the workers of Rays on this machine alone."""
+    """A fork server for workers of Rays that need no token."""
     with new_fork_server(tmp_path_factory, WITHOUT_TOKEN) as fork_server:
         yield fork_server
 
@@ -146,7 +146,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
         new_fork_server(tmp_path_factory, auth) as fork_server,
         ray_head(auth, fork_server=fork_server) as head,
     ):
-        wait_for_port(head.dashboard)  # it is up last
+        wait_for_port(head.dashboard)  # the dashboard is up last
         yield head
 
 
@@ -157,7 +157,7 @@ def job_server(cluster: Head) -> JobServer:
 
 @pytest.fixture(scope="session")
 def demo_output(job_server: JobServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the demo job leaves when it is submitted; nothing is to be changed there."""
+    """What the demo job leaves when it is submitted; tests must not change it."""
     out = tmp_path_factory.mktemp("demo") / "out"
     assert "succeeded" in job_server.submit(DEMO, out)
     return out

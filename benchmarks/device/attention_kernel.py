@@ -22,8 +22,8 @@ def measure(setting: Setting) -> Table:
         begins = torch.zeros(rows, dtype=torch.int32, device=setting.device)
         ends = torch.full_like(begins, length)
         attended, lse = attend_pages(q, keys, values, table, begins, ends)
-        mine = (x[table[0].long()].transpose(1, 2).flatten(0, 1)[:length].float() for x in (keys, values))
-        expected, expected_lse = attend_tokens(q[:1].float(), *mine)
+        of_first = (x[table[0].long()].transpose(1, 2).flatten(0, 1)[:length].float() for x in (keys, values))
+        expected, expected_lse = attend_tokens(q[:1].float(), *of_first)
         taken = setting.milliseconds(lambda: attend_pages(q, keys, values, table, begins, ends))  # noqa: B023
         read = 2 * rows * length * kv_heads * width * q.element_size()
         found.append(

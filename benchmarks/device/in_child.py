@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.device.setting import Setting, Table
 
-_END_SECONDS = 10  # that a process has to end by itself
+_END_SECONDS = 10  # that a child may take to exit by itself
 _LAST_WORDS = 3000  # characters of its output
 
 
@@ -51,12 +51,12 @@ def _received(receive: Connection, limit_seconds: float) -> tuple[Table, str | N
     try:
         table, failure = receive.recv()
     except EOFError:
-        return [], "its process ended without a word: a signal, or no memory"
+        return [], "its process ended without a result: a signal killed it, or memory ran out"
     return table, failure
 
 
 def _end(child: multiprocessing.process.BaseProcess) -> None:
-    """With all that it has started."""
+    """Kill the child, and all processes that it has started."""
     assert child.pid is not None
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
@@ -66,7 +66,7 @@ def _end(child: multiprocessing.process.BaseProcess) -> None:
 def _child(measure: Callable[[Setting], Table], setting: Setting, send: Connection, log: Path) -> None:
     os.setsid()
     sys.stdout = sys.stderr = file = log.open("w", buffering=1)
-    for output in (1, 2):  # of libraries, and of processes that it starts
+    for output in (1, 2):  # libraries and child processes write to these
         os.dup2(file.fileno(), output)
     try:
         send.send((measure(setting), None))

@@ -9,7 +9,7 @@ from model.engine import Engine
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
 
-_HELD = 0.98  # of what is free, so that the step is too large for certain
+_HELD = 0.98  # share of the free memory; the step cannot fit into the rest
 
 
 def measure(setting: Setting) -> Table:

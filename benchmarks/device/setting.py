@@ -1,6 +1,6 @@
 """Where a section measures: on a GPU at full size or, to try the section itself, on a CPU with tiny sizes.
 
-What sections need of the engine's inside stands here alone.
+Only this file uses private attributes of the engine, or replaces parts of it.
 """
 
 import json
@@ -24,7 +24,7 @@ from model.machine.budget import weight_bytes
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
 
-Table = list[dict[str, Any]]  # rows with the same columns: what a section has found
+Table = list[dict[str, Any]]  # what a section has found: rows with the same columns
 T = TypeVar("T")
 _LARGEST_FIRST = ("8x7b", "8x7b-half", "214m")
 _BESIDE_WEIGHTS = 8e9  # bytes for the cache and for what a step computes
@@ -46,7 +46,7 @@ class Setting:
         return self.pick(torch.bfloat16, torch.float32)
 
     def size(self) -> str:
-        """The largest one whose weights the device holds."""
+        """The name of the largest size whose weights the device holds."""
         if self.rehearsal:
             return "tiny"
         free = torch.cuda.mem_get_info()[0] - _BESIDE_WEIGHTS
@@ -57,7 +57,7 @@ class Setting:
 
     @contextmanager
     def engine(self, rows: int, context: int = 4096, cache_tokens: int | None = None) -> Iterator[Engine]:
-        """Of random weights, drawn on the device."""
+        """An engine with random weights, which are drawn on the device."""
         with tempfile.TemporaryDirectory(prefix="device-session-") as folder:
             sizes = SIZES[self.size()] | {"max_position_embeddings": context}
             (Path(folder) / "config.json").write_text(json.dumps(sizes))
@@ -79,7 +79,7 @@ class Setting:
             torch.cuda.synchronize()
 
     def milliseconds(self, work: Callable[[], object], times: int = 30) -> float:
-        """The median that the device needs for it."""
+        """The median time that the device takes for `work`."""
         times = self.pick(times, 1)
         work()  # compiles kernels
         if self.rehearsal:
@@ -95,7 +95,7 @@ class Setting:
         return float(np.median([start.elapsed_time(end) for start, end in pairs]))
 
     def peak_bytes(self, work: Callable[[], object]) -> int | None:
-        """The most that it takes on the device beside what was there; None on a CPU."""
+        """The most memory that `work` takes on the device beside what was there; None on a CPU."""
         if self.rehearsal:
             work()
             return None
@@ -107,13 +107,13 @@ class Setting:
 
 
 def random_prompts(vocab_size: int, lengths: list[int]) -> list[list[int]]:
-    """The first three tokens mean something to a checkpoint and are left out."""
+    """Prompts of random tokens, without the first three, which mean something to a checkpoint."""
     generator = np.random.default_rng(20240108)
     return [generator.integers(3, vocab_size, length).tolist() for length in lengths]
 
 
 def decode_all(engine: Engine, rows: int, context: int, further: int) -> None:
-    """Prefill so many rows, so that the next `further` steps only decode."""
+    """Prefill `rows` rows, so that the next `further` steps only decode."""
     params = SamplingParams(max_new_tokens=further + rows + 2, ignore_eos=True)
     for i, prompt in enumerate(random_prompts(engine.config.vocab_size, [context] * rows)):
         engine.submit(Request(f"{context} {i}", prompt, params))
@@ -130,7 +130,7 @@ def leave_all(engine: Engine) -> None:
 
 @contextmanager
 def uncaptured(engine: Engine) -> Iterator[None]:
-    """Meanwhile steps run operator by operator."""
+    """Within the block, steps run operator by operator."""
     executor = engine.ranks.local
     graphs, executor.graphs = executor.graphs, None
     try:
@@ -144,7 +144,7 @@ def replace_head(engine: Engine, head: nn.Module) -> None:
 
 
 def rows_of_a_step(engine: Engine) -> int:
-    """The most that the engine runs at once, which falls where memory did not suffice."""
+    """The most rows that the engine runs at once; it lowers them when memory does not suffice."""
     return engine._most_rows
 
 

@@ -1,4 +1,4 @@
-"""What steps take beside weights and cache, of which the engine leaves them 15 % of the rest of memory."""
+"""The memory that steps take beside weights and cache; the engine leaves them 15 % of what weights leave."""
 
 import torch
 

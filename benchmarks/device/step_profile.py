@@ -12,7 +12,7 @@ from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
 
 _MOST_STEPS = 8
-_KERNELS = 15  # that are shown, those that take most
+_KERNELS = 15  # that are shown: those that take most time
 
 
 def measure(setting: Setting) -> Table:
@@ -51,7 +51,7 @@ def _profiled(setting: Setting, engine: Engine, admitting: bool, steps: int) -> 
 
 
 def _waits(setting: Setting, engine: Engine) -> int | None:
-    """As torch notices them: copies from memory that is not pinned are not among them."""
+    """How often the host waits for the device, as torch notices it: it misses copies from unpinned memory."""
     if setting.rehearsal:
         return None
     torch.cuda.set_sync_debug_mode("warn")

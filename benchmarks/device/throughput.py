@@ -25,7 +25,7 @@ def measure(setting: Setting) -> Table:
 
 
 def _run(setting: Setting, engine: Engine) -> dict[str, object]:
-    """A minute of it at most: the rate of a part is the rate."""
+    """Run the load for a minute at most: the rate of a part stands for the whole."""
     workload = conversations(engine.config.vocab_size, setting.pick(900, 6))
     if setting.rehearsal:
         workload.new_tokens[:] = [min(new, 3) for new in workload.new_tokens]

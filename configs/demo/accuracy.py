@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def accuracy(rows: pd.DataFrame) -> pd.DataFrame:
-    """Tickets and right labels, in all and by language and phrasing; error rows have no label to judge."""
+    """Count tickets and right labels, of all and by language and phrasing; error rows are left out."""
     labelled = rows[rows["status"] == "ok"]
     right = labelled["label"] == labelled["queue"]
     groups = {"all": right.groupby(pd.Series("all", index=right.index))}

@@ -13,7 +13,7 @@ def agreement(
     overrides: Overrides = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
 ) -> None:
-    """How often a job's rows come out of model.quantization int8 as they come out of float32."""
+    """How often model.quantization int8 gives a job's rows the answers that float32 gives them."""
     with exit_codes():
         with from_a_clone():
             from benchmarks.agreement import agreement as measure_agreement

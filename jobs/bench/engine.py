@@ -62,7 +62,7 @@ def engine(
                 tell=lambda sentence: status.console.print(sentence, markup=False, soft_wrap=True),
                 keep=keeping(report, output),
             )
-    finally:  # what was measured is shown whatever came then
+    finally:  # measurements are shown even if a later one fails
         for name, measured in report.get("workloads", {}).items():
             _show(name, measured)
     if any(measured["failed"] for measured in report["workloads"].values()):

@@ -38,7 +38,7 @@ def job(
                 progress=status.update,
                 keep=keeping(report, output),
             )
-    finally:  # what was measured is shown whatever came then
+    finally:  # measurements are shown even if a later one fails
         if report:
             _show(report, cores)
 

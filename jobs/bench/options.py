@@ -51,7 +51,7 @@ def from_a_clone() -> Iterator[None]:
 
 @contextmanager
 def measuring() -> Iterator[Status]:
-    """Shows what is being measured; a ValueError is an option's that fits nothing."""
+    """Show what is being measured; report a ValueError as an option that is wrong."""
     with Console(stderr=True).status("writing the checkpoint") as status:
         try:
             yield status
@@ -60,7 +60,7 @@ def measuring() -> Iterator[Status]:
 
 
 def keeping(kept: dict[str, Any], output: Path | None) -> Callable[[dict[str, Any]], None]:
-    """Keeps a report as far as it has come, in `kept` and in the file: rounds take minutes."""
+    """A function that keeps the report so far in `kept` and in the file, as a later round may fail."""
 
     def keep(report: dict[str, Any]) -> None:
         kept.update(report)

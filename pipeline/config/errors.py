@@ -4,7 +4,7 @@ from pydantic import Field
 
 from pipeline.config.section import PositiveInt, Section
 
-# In quarantine, of one shard; with more, the model or the machine is likely to be broken, and the job fails.
+# Rows of one shard that may crash. With more, the model or the machine is likely to be broken: the job fails.
 MAX_CRASHED_ROWS = 8
 
 

@@ -21,7 +21,7 @@ def config_error(path: object, model: type[BaseModel], error: ValidationError) -
     return ConfigError(f"{path}: " + "; ".join(sentences))
 
 
-def yaml_place(error: Exception) -> str:
+def yaml_location(error: Exception) -> str:
     """Where the YAML goes wrong, without the line itself, which PyYAML would quote."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return ""

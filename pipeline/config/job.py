@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 
 from pipeline.config.engine import EngineSection
 from pipeline.config.errors import ErrorsSection
-from pipeline.config.explain import config_error, yaml_place
+from pipeline.config.explain import config_error, yaml_location
 from pipeline.config.input import InputSection
 from pipeline.config.model import ModelSection
 from pipeline.config.output import INCLUDED, OutputSection
@@ -57,7 +57,7 @@ class _Job(Section):
         own.check(section, self.input.keep)
         known = {*INCLUDED, *(name for name, _ in own.included)}
         for name in self.output.include:
-            if name not in known:  # another task's
+            if name not in known:  # a column of another task
                 raise ValueError(f"output.include: {name} has no effect with task {self.task}: remove it")
         return self
 
@@ -74,7 +74,7 @@ class _Job(Section):
         except OSError as error:
             raise ConfigError(f"{path}: cannot read the job file: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid YAML{yaml_place(error)}") from None
+            raise ConfigError(f"{path}: not valid YAML{yaml_location(error)}") from None
         if not isinstance(data, dict):
             raise ConfigError(f"{path}: a job file is a mapping of sections, this is {type(data).__name__}")
         for override in overrides or []:

@@ -19,12 +19,12 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 def job_schema() -> dict[str, Any]:
-    """With the sections of all tasks that are installed."""
+    """The JSON Schema of job files, with the sections of all tasks that are installed."""
     schema = JobConfig.model_json_schema(schema_generator=_WithoutTitles)
     for section in schema["$defs"].values():
         del section["title"]  # the name of a class
     for name in schema["properties"].keys() & _sections(schema):
-        schema["properties"][name].pop("default", None)  # those of its keys, which they tell themselves
+        schema["properties"][name].pop("default", None)  # each of its keys states its own default
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -38,7 +38,7 @@ def _sections(schema: dict[str, Any]) -> set[str]:
 
 
 def _only_sections_of(name: str) -> dict[str, Any]:
-    """A job of this task has its section, if that has keys that must be given, and none of another task."""
+    """The rule for jobs of this task: its section must be there if it has required keys, others must not."""
     own = tasks()[name]
     of_tasks = {task.section_name: {"type": "object" if task is own else "null"} for task in tasks().values()}
     return {

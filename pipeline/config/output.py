@@ -11,7 +11,7 @@ INCLUDED = ("prompt", "token_ids", "prompt_token_ids")  # what jobs of every tas
 
 
 def _all_included() -> dict[str, None]:
-    """Those, and what some task offers besides."""
+    """The columns of INCLUDED, and those that single tasks offer."""
     of_tasks: list[type[Any]] = [*tasks().values()]
     return dict.fromkeys([*INCLUDED, *(name for task in of_tasks for name, _ in task.included)])
 

@@ -65,7 +65,7 @@ def page() -> str:
 
 
 def _in_order(sections: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
-    """As people write them: those of the tasks follow the input."""
+    """The sections in the order in which people write them: those of the tasks follow the input."""
     of_tasks = [task.section_name for task in tasks().values()]
     others = [name for name in sections if name not in of_tasks]
     after = others.index("input") + 1
@@ -77,7 +77,7 @@ def _section(name: str, model: type[BaseModel], schema: dict[str, Any]) -> Itera
     inner = sections_of(model)
     keys = {key: field for key, field in model.model_fields.items() if key not in inner}
     known = schema["$defs"][model.__name__]["properties"]
-    task = next((name_ for name_, task in tasks().items() if task.section_name == name), None)
+    task = next((task_name for task_name, task in tasks().items() if task.section_name == name), None)
     intro = (f"For `task: {task}`. " if task else "") + str(model.__doc__)
     yield f"## {name}\n\n{intro}\n\n{_table(keys, known)}"
     for key, section in inner.items():
@@ -146,7 +146,7 @@ def _number(schema: dict[str, Any]) -> str:
 
 
 def _short(limit: float) -> str:
-    """Large limits are powers of two."""
+    """A limit in few characters; large limits are powers of two."""
     if abs(limit) < 1 << 16:
         return f"{limit:g}"
     return f"{'-' if limit < 0 else ''}2^{int(abs(limit)).bit_length() - 1}"

@@ -26,5 +26,5 @@ def as_list(value: object) -> object:
 def distinct(values: list[str]) -> list[str]:
     doubled = sorted({value for value in values if values.count(value) > 1})
     if doubled:
-        raise ValueError(f"{', '.join(doubled)} stands there twice")
+        raise ValueError(f"{', '.join(doubled)} is named twice")
     return values

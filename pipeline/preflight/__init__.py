@@ -1,1 +1,1 @@
-"""What is found out before anything loads: the job, its plan, its forecast, its doctor."""
+"""Checks before any weights are loaded: of the job and its plan, for a dry run, and for `doctor`."""

@@ -1,4 +1,4 @@
-"""What a job needs, looked at before a night rests on it: the run's own checks, one finding each."""
+"""Checks what a job needs before it is run, by the run's own checks; each check yields findings."""
 
 import importlib.metadata
 import os
@@ -31,7 +31,7 @@ from pipeline.storage.urls import redact
 Level = Literal["ok", "warning", "problem"]
 GIB = 1 << 30
 _LEAST_FREE = 2 * GIB
-_RAY_STOPS_AT = 0.95  # of a disk: then Ray makes no more objects on it
+_RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Finding:
 
 
 def examine(config: JobConfig) -> Iterator[Finding]:
-    """A finding for each check, as each is done. Writes a probe to the output folder, and no rows."""
+    """Yield the findings of one check after the other. Writes a probe to the output folder, and no rows."""
     checks: list[tuple[str, Callable[[], Iterator[tuple[Level, str]]]]] = [
         ("versions", _versions),
         ("checkpoint", partial(_checkpoint, config)),
@@ -58,7 +58,7 @@ def examine(config: JobConfig) -> Iterator[Finding]:
                 yield Finding(what, level, text)
         except (JobError, OSError) as error:
             yield Finding(what, "problem", redact(str(error)))
-        except Exception as error:  # a check that breaks is a finding, and the others go on
+        except Exception as error:  # a check that raises becomes a finding, and the others still run
             yield Finding(what, "problem", describe_without_message(error))
 
 
@@ -106,7 +106,7 @@ def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store.probe()
     begun_before = bool(execute(begun(check_job(config).spec), store))
     state = "this job began here and will go on" if begun_before else "no job began here yet"
-    yield "ok", f"{store.url()}: can be written, refuses a second creation; {state}"
+    yield "ok", f"{store.url()}: can be written, never creates a file twice; {state}"
 
 
 def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
@@ -118,10 +118,10 @@ def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
-    place = Path(folder)
-    while not place.exists():
-        place = place.parent
-    usage = shutil.disk_usage(place)
+    existing = Path(folder)
+    while not existing.exists():
+        existing = existing.parent
+    usage = shutil.disk_usage(existing)
     text = f"{usage.free / GIB:.1f} GiB free for {what} ({folder})"
     if usage.used / usage.total > _RAY_STOPS_AT:
         return "problem", f"{text}: the disk is more than {_RAY_STOPS_AT:.0%} full; make room"
@@ -133,11 +133,11 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
 def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
     try:
-        if address and ":" in address and "://" not in address:  # Ray itself waits long for what isn't there
+        if address and ":" in address and "://" not in address:  # Ray waits long where nothing listens
             host, _, port = address.rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
         connect()
-    except Exception as error:  # Ray raises what it likes where it finds no cluster
+    except Exception as error:  # Ray raises many types where it finds no cluster
         where, kind = address or "a local Ray", type(error).__name__
         yield "problem", f"cannot join {where} ({kind}); check RAY_ADDRESS, the token and `ray status`"
         return

@@ -13,9 +13,9 @@ _CACHE_TOKENS = 65_536
 
 
 def with_fixed_sizes(config: JobConfig, longest: int) -> JobConfig:
-    """The job with numbers in the place of `auto`, where it must not depend on the machine's memory.
+    """With `deterministic: shard`, the job with fixed numbers in place of `auto`; any other job as it is.
 
-    `longest` is what the longest row may need of the cache, in tokens.
+    `longest` is how many tokens of cache the longest row may need.
     """
     engine = config.engine
     if engine.deterministic == "none":

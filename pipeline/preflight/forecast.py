@@ -32,7 +32,7 @@ class Forecast:
     shards: int
     rows: int
     extension: list[FileForecast]  # files that came after the job had begun: --extend would add them
-    not_to_be_added: str | None  # why it can't
+    not_to_be_added: str | None  # why --extend would fail; None if it would not
     shards_missing: int
     rows_missing: int
     output: str
@@ -84,7 +84,7 @@ def _files(plan: Plan) -> list[FileForecast]:
 
 
 def _sample(plan: Plan) -> list[Shard]:
-    """Shards spread evenly over the plan that come to about _SAMPLED_ROWS."""
+    """Shards spread evenly over the plan, with about _SAMPLED_ROWS rows together."""
     if not plan.shards:
         return []
     count = max(1, min(len(plan.shards), _SAMPLED_ROWS * len(plan.shards) // max(plan.rows, 1)))
@@ -102,7 +102,7 @@ def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
 
 
 def _histogram(lengths: list[int]) -> dict[tuple[int, int], int]:
-    """Bins that are powers of two, from the shortest prompt's to the longest's."""
+    """Count prompts in bins bounded by powers of two, from the shortest prompt's bin to the longest's."""
     if not lengths:
         return {}
     bins = Counter(int(math.log2(length)) for length in lengths)

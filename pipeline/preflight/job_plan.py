@@ -1,4 +1,4 @@
-"""The plan that a run follows: that of the job's first run, and what later runs with --extend added."""
+"""The plan that a run follows: the files of the job's first run, and those that runs with --extend added."""
 
 import logging
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
-    """The stored plan, or a new one that is then stored; with the paths at which the files are now.
+    """Return the stored plan, or make one and store it; its paths tell where the files are now.
 
     ConfigError if the output folder is another job's, or if an input file changed.
     """

@@ -1,7 +1,7 @@
 """The instruction that a job's prompts share, as tokens: replicas compute it once instead of for every row.
 
 It is taken from the job's first shard, so that every replica, and every later run of the job, has the same
-one. Rows elsewhere that begin otherwise are computed whole.
+one. Rows of other shards that do not begin with it are computed in full.
 """
 
 from itertools import takewhile
@@ -9,18 +9,18 @@ from itertools import takewhile
 from pipeline.preflight.job import Job
 from pipeline.shards.plan import Plan
 
-_SHORTEST = 16  # tokens; computing fewer anew costs less than merging them in
+_SHORTEST = 16  # tokens; computing a shorter prefix anew costs less than merging it in
 
 
 def shared_prefix(job: Job, plan: Plan) -> list[int]:
-    """What all prompts of the first shard begin with, each having more; [] where that is not worth it."""
+    """The tokens with which all prompts of the first shard begin, each with more to come; [] if too few."""
     if not plan.shards:
         return []
     column = job.preparation.prepared(plan.shards[0])["prompt_token_ids"]
     prompts = [token_ids for token_ids in column.to_pylist() if token_ids]
     if len(prompts) < 2:
         return []
-    # What the first and the last in order have in common, all in between have.
+    # In sorted order, the tokens that the first and the last prompt share are shared by all between them.
     pairs = zip(min(prompts), max(prompts), strict=False)
     shared = [one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs)]
     shared = shared[: min(map(len, prompts)) - 1]

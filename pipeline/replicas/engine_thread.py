@@ -1,8 +1,8 @@
 """One thread that loads and runs the engine for all shards of a replica; requests come from any event loop.
 
-It also loads it, since OpenMP keeps a team of CPU threads for every thread that ever computed. With more of
-them than cores, waiting threads sleep at once in place of spinning: a decode step took half as long again
-when another thread had loaded the engine.
+The same thread loads the engine, since OpenMP keeps a team of CPU threads for each thread that ever computed.
+If the teams have more threads than there are cores, waiting threads sleep at once instead of spinning: a
+decode step took half as long again when another thread had loaded the engine.
 """
 
 import asyncio
@@ -42,10 +42,10 @@ class EngineThread:
         self.engine = loaded.result()
 
     def run(self, requests: list[Request]) -> "list[asyncio.Future[Completion]]":
-        """The requests' completions; ValueError for those that the engine is too small for.
+        """The requests' completions; a request that the engine is too small for gets a ValueError.
 
-        All are submitted between two steps, so that the batches of requests which run alone do not depend on
-        when they came.
+        All are submitted between the same two steps, so that the batches of a shard that runs alone do not
+        depend on timing.
         """
         loop = asyncio.get_running_loop()
         submitted = [(request, loop.create_future()) for request in requests]
@@ -70,7 +70,7 @@ class EngineThread:
                     _resolve(self._waiting.pop(completion.key), completion)
                 self._watchdog.progressed()
         except BaseException as error:
-            # An engine that failed must serve no other row, and Ray retries only what died.
+            # A failed engine must serve no other row, and Ray retries only the calls of a process that died.
             words = f"{redact(str(error))}; " if isinstance(error, _OF_THE_MACHINE) else ""
             logger.critical(
                 "the engine failed, this replica ends: %s%s", words, describe_without_message(error)

@@ -60,7 +60,7 @@ class Replica:
             try:
                 self._engine = EngineThread(partial(self._make_engine, options, watchdog), watchdog)
             except Exception:
-                watchdog.stop()  # what failed makes no progress, but is to say why
+                watchdog.stop()  # this process makes no progress, but must live to report its failure
                 raise
         model = self._engine.engine.config
         self._routed = bool(model.num_experts) and config.router.statistics
@@ -80,7 +80,7 @@ class Replica:
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
-        """For tests, whose replicas load another engine."""
+        """Replicas of tests and benchmarks override this."""
         return load_engine(options)
 
     async def __call__(self, table: pa.Table) -> AsyncIterator[pa.Table]:

@@ -32,9 +32,10 @@ def replica_options(
 def replica_pool(resources: Resources, config: JobConfig, shards: int) -> ActorPoolStrategy:
     """Replicas that each hold several shards at once, so that a batch never drains at a shard's end.
 
-    A replica holds a shard until its last row has ended, so many rows of the shards that it holds are done.
-    Together they must have several times a batch's rows. In a small job no replica begins with more than its
-    share of the shards: the first to be ready would take them all. One that finishes a shard takes another.
+    A replica holds a shard until the shard's last row has ended, so many of the rows that it holds are done.
+    Its shards together must therefore have several times a batch's rows. In a small job no replica begins
+    with more than its share of the shards, or the first to be ready would take them all. A replica that
+    finishes a shard takes another.
     """
     together = min(32, max(3, -(-512 // config.input.shard_rows)))
     if config.engine.deterministic == "shard":

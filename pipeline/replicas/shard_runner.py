@@ -38,7 +38,7 @@ class ShardRunner(Generic[Row]):
     async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
         """One outcome a row, in their order; quarantined rows are errors WORKER_CRASH.
 
-        JobError if the shard killed so many processes that it can't be its rows.
+        JobError if the shard killed so many processes that its rows cannot be the cause.
         """
         outcomes: dict[int, Outcome] = {}
         steps = self._try_shard(shard, self.process, self._max_attempts)

@@ -37,11 +37,11 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
     height = (panel_height + 0.5) * lines + 0.4
     figure = Figure(figsize=(1.9 * columns + 1.5, height), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
-    for place, axis in enumerate(axes.flat):
-        if place >= len(shown):
+    for panel, axis in enumerate(axes.flat):
+        if panel >= len(shown):
             axis.set_visible(False)
             continue
-        group = shown[place]
+        group = shown[panel]
         image = axis.imshow(shares.loc[group], norm=norm, cmap="RdBu_r", aspect="auto")
         _label(
             axis,
@@ -49,7 +49,7 @@ def routing_heatmap(experts: pd.DataFrame, groups: list[str] | None = None) -> F
             shares.shape[1],
             num_layers,
         )
-        axis.tick_params(labelbottom=place + columns >= len(shown))  # no panel below
+        axis.tick_params(labelbottom=panel + columns >= len(shown))  # no panel below
     figure.supxlabel("expert", fontsize=9)
     figure.supylabel("layer", fontsize=9)
     bar = figure.colorbar(image, ax=axes, aspect=height / 0.16, ticks=[0, even, top])

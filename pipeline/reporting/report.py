@@ -1,4 +1,4 @@
-"""What a run tells in the end: OUT/report.json for programs, OUT/report.html for people."""
+"""The report at the end of a run: OUT/report.json for programs, OUT/report.html for people."""
 
 import base64
 import io
@@ -23,18 +23,19 @@ class Report:
     task: str
     state: str  # done | interrupted | extended: done, but another run has added rows that are still to come
     output: str
-    rows: int  # published, of this run and of earlier ones
+    rows: int  # published by this run and by earlier ones
     rows_planned: int
-    rows_by_status: dict[str, int] | None  # None, as what follows: interrupted, with no time to add up
+    # This field and the next five are None if an interrupted run had no time to add up the parts.
+    rows_by_status: dict[str, int] | None
     errors_by_code: dict[str, int] | None
     prompt_tokens: int | None
     generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
-    groups_merged: bool | None  # whether the router tables count small groups as one, for there were too many
+    groups_merged: bool | None  # whether the router tables count small groups as one, as there were too many
     rows_this_run: int
     tokens_this_run: int
-    seconds: float  # from the first shard being read to the last commit, loading the model among them
-    # what the task says, not in the JSON
+    seconds: float  # from joining Ray to the last commit, with the loading of the model
+    # what the task itself reports; the JSON leaves it out
     task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)
 
     @property
@@ -64,7 +65,7 @@ class Report:
 
     def _facts_of_parts(self) -> list[tuple[str, str]]:
         if self.rows_by_status is None or self.errors_by_code is None:
-            return [("errors, tokens", "not added up, as there was no time; the next run does")]
+            return [("errors, tokens", "not added up, as there was no time; the next run adds them up")]
         facts = [
             ("ok", f"{self.rows_by_status['ok']:,}"),
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
@@ -95,7 +96,7 @@ def make_report(
     seconds: float,
     groups_merged: bool = False,
 ) -> Report:
-    """`committed` is the sum over all parts in the output, those of this run among them, if it was made."""
+    """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
     return Report(
         job=config.job,

@@ -13,7 +13,7 @@ from pipeline.task import Task
 
 @dataclass(frozen=True)
 class ShardSummary:
-    """`known` counts rows with a known answer, `right` those whose answer is that one."""
+    """`known` counts rows whose right answer is known, `right` the rows among them that got it."""
 
     rows: int
     errors: dict[str, int]  # by code
@@ -25,7 +25,7 @@ class ShardSummary:
 
     @staticmethod
     def total(summaries: Iterable["ShardSummary"]) -> "ShardSummary":
-        """The sum of all, however many, in the memory of one."""
+        """Add up the summaries one by one, so that memory does not grow with their number."""
         errors: Counter[str] = Counter()
         measured: Counter[str] = Counter()
         rows = prompt_tokens = generated_tokens = known = right = 0
@@ -46,7 +46,7 @@ class ShardSummary:
 
     @classmethod
     def of(cls, table: pa.Table, task: Task[Any]) -> "ShardSummary":
-        """Of a shard's rows of generations."""
+        """Sum up a shard's finished rows."""
         known, right = task.known_and_right(table)
         return cls(
             rows=len(table),
@@ -64,7 +64,7 @@ class ShardSummary:
         return {name: getattr(self, name) for name in names} | self.measured
 
     def to_json(self) -> dict[str, Any]:
-        """The arguments that make it again; without what no task measured, as older parts have it."""
+        """The constructor's arguments; without `measured` where it is empty, as in older parts."""
         values = asdict(self)
         if not self.measured:
             del values["measured"]

@@ -29,7 +29,7 @@ PREPARED = pa.schema(
         ("error_message", pa.string()),
         ("prompt", pa.string()),
         ("prompt_token_ids", pa.list_(pa.int32())),
-        ("params", pa.string()),  # what the task's `row_params` gave
+        ("params", pa.string()),  # what the task's `row_params` returned
     ]
 )
 
@@ -39,9 +39,9 @@ _MADE_HERE = [name for name in PREPARED.names if name not in ("file", "row")]
 
 @dataclass(frozen=True)
 class Preparation:
-    """Called with the block of a named shard; gives the shard with its rows, packed.
+    """Called with a block that names a shard; returns the shard with its prepared rows, packed.
 
-    `longest_prompt` is in tokens, `context` what prompt and generated tokens may come to together.
+    `longest_prompt` is in tokens; `context` is how many tokens a prompt and its answer may have together.
     """
 
     config: JobConfig
@@ -56,7 +56,7 @@ class Preparation:
             return CarriedShard(shard, self.prepared(shard)).packed()
 
     def prepared(self, shard: Shard) -> pa.Table:
-        """PREPARED and the kept columns of a shard that is read here; no exception may quote a row."""
+        """Read a shard and return its rows: PREPARED and the kept columns. No exception quotes a row."""
         with hide_row_text(shard.id):
             return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input, self.task)))
 

@@ -1,4 +1,4 @@
-"""The rows of OUT/generations: one schema for results and errors alike, whatever the shard."""
+"""The rows of OUT/generations: one schema for results and errors alike, in every shard."""
 
 from collections import Counter
 from typing import Any
@@ -54,7 +54,7 @@ def _names(task: Task[Any]) -> list[str]:
 
 
 def _answer_columns(task: Task[Any]) -> list[Column]:
-    """Those of the tasks in every job, null where the job's task is another, and the task's own."""
+    """The columns of the tasks in every job, null where the job's task is another; then the task's own."""
     others: list[Column] = [column for other in tasks_in_every_job() for column in other.columns]
     return list(dict([*others, *task.columns]).items())
 
@@ -77,7 +77,7 @@ class ResultRows:
         self._routed = bool(model.num_experts and config.router.statistics and config.router.per_row)
 
     def table(self, prepared: pa.Table, outcomes: list[Outcome]) -> pa.Table:
-        """Prepared rows and how they ended, in the same order -> rows of generations."""
+        """Join prepared rows with their outcomes, in the same order, into rows of generations."""
         unknown = {name for outcome in outcomes for name in outcome.values} - self._values
         assert not unknown, f"the task gives values for columns that it does not list: {sorted(unknown)}"
         rows = [_row(row, outcome) for row, outcome in zip(_rows(prepared), outcomes, strict=True)]

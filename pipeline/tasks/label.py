@@ -15,7 +15,7 @@ from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.choice_tokens import choice_token_ids
 from pipeline.text.tokenization import Tokenizer
 
-# What a job file may hold. A list is kept as a mapping of each to itself.
+# What a job file may hold. Validation turns a list into a mapping of each text to itself.
 _AS_WRITTEN = {
     "anyOf": [
         {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
@@ -46,7 +46,7 @@ class LabelSection(Section):
         if isinstance(choices, list):
             for choice in choices:
                 if not isinstance(choice, str | int) or isinstance(choice, bool):
-                    hint = " (YAML reads yes, no, on, off so)" if isinstance(choice, bool) else ""
+                    hint = " (YAML reads yes, no, on, off as booleans)" if isinstance(choice, bool) else ""
                     raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
             if len(set(map(str, choices))) != len(choices):
                 raise ValueError(f"choices must differ from each other, got {choices}")

@@ -1,4 +1,4 @@
-"""Label choices as the token ids a model would say them with."""
+"""The token ids by which a model says each label choice."""
 
 from pipeline.errors import ConfigError, RowError
 from pipeline.text.tokenization import Tokenizer

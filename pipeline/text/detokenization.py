@@ -18,14 +18,17 @@ class Detokenizer:
     def __init__(
         self, tokenizer: Tokenizer, stop: Sequence[str] = (), drop_leading_space: bool = True
     ) -> None:
-        """`drop_leading_space`: as sentencepiece decodes; right for a chat turn, wrong for a continuation."""
+        """`drop_leading_space` drops the first piece's space, as sentencepiece does.
+
+        That is right for a chat turn and wrong for a continuation.
+        """
         if "" in stop:
             raise ValueError("stop strings must not be empty")
         self._tokenizer = tokenizer
         self._matchers = [_StopMatcher(text) for text in stop]
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._drop_space = drop_leading_space
-        self._certain: list[str] = []  # text that no stop string can still take back
+        self._certain: list[str] = []  # text that no stop string can cut off any more
         self._held = ""  # the longest end of the text that may begin a stop string
         self.stopped = False
 
@@ -48,7 +51,7 @@ class Detokenizer:
         return self.stopped
 
     def finish(self) -> str:
-        """The final text: what was held back is let go, half a character becomes U+FFFD."""
+        """The final text: text that was held back is added, half a character becomes U+FFFD."""
         if not self.stopped:
             self._take(self._utf8.decode(b"", final=True))
             self._certain.append(self._held)
@@ -92,7 +95,7 @@ class _StopMatcher:
 
 @lru_cache(maxsize=1024)
 def _borders(text: str) -> tuple[int, ...]:
-    """For each prefix of `text`, the length of the longest proper prefix that is also its end."""
+    """For each start of `text`, the length of its longest border: a shorter start that is also its end."""
     borders = [0] * len(text)
     length = 0
     for position in range(1, len(text)):

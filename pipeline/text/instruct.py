@@ -22,7 +22,7 @@ Role = Literal["system", "user", "assistant"]
 
 BLANK_LINE = "\n\n"
 ROLES = ("system", "user", "assistant")
-# Would change what the model reads, so a row that has one cannot be run as if it were not there.
+# These keys change what the model reads, so a row that has one is refused rather than run without it.
 UNSUPPORTED_KEYS = ("tool_calls", "function_call", "prefix")
 
 
@@ -55,8 +55,8 @@ def encode_messages(tokenizer: Tokenizer, version: InstructVersion, messages: Se
     """Ids of the whole conversation, BOS first, ready for the assistant's next turn."""
     system = _system_prompt(messages)
     turns = [
-        (role, _join([part for message in group for part in message.parts]))
-        for role, group in groupby(messages, key=lambda message: message.role)
+        (role, _join([part for message in of_role for part in message.parts]))
+        for role, of_role in groupby(messages, key=lambda message: message.role)
         if role != "system"
     ]
     if not turns or turns[0][0] != "user":

@@ -26,7 +26,7 @@ class PromptBuilder:
     Token ids need no tokenizer: then it may be None.
 
     chat     whether prompts are in the checkpoint's chat format
-    columns  what of a row the prompt is made from
+    columns  the row's columns from which the prompt is made
     """
 
     def __init__(self, config: InputSection, tokenizer: Tokenizer | None, vocab_size: int) -> None:
@@ -84,7 +84,7 @@ class PromptBuilder:
         return encode_messages(self._tokenizer, version, messages)
 
     def _check_vocabulary(self) -> None:
-        """A tokenizer may know more ids than the model has embeddings for: then it is not the model's."""
+        """ConfigError if the tokenizer gives ids without an embedding: it belongs to another model."""
         if self._tokenizer is None:
             return
         top = self._tokenizer.piece_count - 1
@@ -116,7 +116,7 @@ class PromptBuilder:
 
 
 def _decide_chat(config: InputSection, tokenizer: Tokenizer | None) -> bool:
-    """Whether prompts are encoded as a chat; ConfigError where the job asks for what cannot be."""
+    """Whether prompts are encoded as a chat; ConfigError if `input.chat` cannot be met."""
     source, chat = config.prompt, config.chat
     if source.token_ids is not None:
         if chat is True:

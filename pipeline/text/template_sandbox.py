@@ -45,7 +45,7 @@ ALLOWED_METHODS = {
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Compile only trees that `Charged` has been through, render with `budget` set."""
+    """Callers compile only trees that `Charged` has rewritten, and set `budget` before they render."""
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
@@ -58,13 +58,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals = {name: self.globals[name] for name in ("dict", "namespace", "range")}
 
     def charge_step(self) -> None:
-        """Called at the start of loop and macro bodies; `call` below is what charges."""
+        """Does nothing: loop and macro bodies begin with a call of it, and `call` below charges for that."""
 
     def concatenate(self, *values: object) -> str:
         return "".join(map(_string, values))
 
     def wrap_str_format(self, value: Any) -> None:
-        """No `str.format` in disguise: `{:1000000000}` is one gigabyte."""
+        """Offer no safe `str.format` either, as jinja2 would: `{:1000000000}` makes one gigabyte."""
         return
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -123,7 +123,7 @@ def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter at a price; what jinja2 marked on it (pass_context and the like) stays."""
+    """The filter, charged for its arguments; it keeps jinja2's marks (pass_context and the like)."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -154,14 +154,14 @@ def _replace(value: object, old: str, new: str, count: int = -1) -> str:
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:
-    """Plain JSON; jinja2's own escapes <, > and & for HTML, which a model would read as such."""
+    """Plain JSON; jinja2's own escapes <, > and & for HTML, and a model would read the escapes."""
     if indent is not None and not 0 <= indent <= 8:
         raise OverBudget("tojson's indent must be in [0, 8]")
     budget.get().measure(value)
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-@pass_context  # also keeps jinja2 from printing constants at compile time, unpaid
+@pass_context  # also keeps jinja2 from printing constants at compile time, uncharged
 def _print(context: Context, value: object) -> str:
     return _string(value)
 

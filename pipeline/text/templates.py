@@ -17,7 +17,7 @@ class BoundedTemplate:
     where        what to call it in error messages
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
-    columns      the names it takes from outside
+    columns      the names that it takes from the values of `render`
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class BoundedTemplate:
         return text
 
     def _describe(self, error: Exception, values: Mapping[str, object]) -> RowError:
-        """jinja2's own messages may hold a value (`a[b]` names what b is), so only their kind is told."""
+        """jinja2's own messages may hold a value (`a[b]` names what b is), so only their type is told."""
         if isinstance(error, OverBudget):
             what = f"the template was stopped: {error}"
         elif isinstance(error, SecurityError):
@@ -72,7 +72,7 @@ class BoundedTemplate:
 
 
 def _line(error: Exception) -> str:
-    """Where in the template: jinja2 rewrites tracebacks to its lines."""
+    """The template's line that failed: jinja2 makes tracebacks show the template's lines."""
     line = ""
     traceback = error.__traceback__
     while traceback is not None:

@@ -18,7 +18,7 @@ from pipeline.text.tokenizer_files import InstructVersion, TokenizerFiles
 
 SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
 UNKNOWN_TEXT = " \u2047 "  # what sentencepiece decodes <unk> to
-ANCHOR = "\u263a"  # begins no other piece: text behind it is encoded without the dummy space
+ANCHOR = "\u263a"  # no other piece begins with it; text behind it is encoded without the dummy space
 
 
 class Tokenizer:
@@ -167,7 +167,7 @@ class Tokenizer:
 def _open_model(files: TokenizerFiles) -> SentencePieceProcessor:
     model = None
     with suppress(RuntimeError):
-        # an empty file is taken for no file at all
+        # sentencepiece takes an empty model for no model at all
         model = SentencePieceProcessor(model_proto=files.model) if files.model else None
     if model is None:
         raise ConfigError(f"{files.model_path}: not a sentencepiece model")

@@ -1,4 +1,4 @@
-"""Finds and reads a checkpoint's tokenizer files; what they mean is pipeline/text/tokenization.py's business.
+"""Finds and reads a checkpoint's tokenizer files, which pipeline/text/tokenization.py interprets.
 
 tokenizer.model[.v1|.v2|.v3], sentencepiece.bpe.model    the sentencepiece model
 tokenizer_config.json    added_tokens_decoder, eos_token, chat_template, legacy  (transformers)
@@ -18,7 +18,7 @@ InstructVersion = Literal["v1", "v2", "v3"]
 
 MAX_BYTES = 100 << 20  # of one file
 
-# A file with a version in its name says more than one without; Mixtral-8x22B-Instruct holds both.
+# In order of preference: a version in a file's name says more. Mixtral-8x22B-Instruct holds both kinds.
 MODEL_FILES: dict[str, InstructVersion | None] = {
     "tokenizer.model.v3": "v3",
     "tokenizer.model.v2": "v2",

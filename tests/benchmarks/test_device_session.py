@@ -100,7 +100,7 @@ def test_a_section_that_takes_too_long_is_ended_with_its_children() -> None:
 
 
 def test_a_section_whose_process_dies_is_told() -> None:
-    assert "ended without a word" in str(run_section(dies, REHEARSAL, 30).failure)
+    assert "ended without a result" in str(run_section(dies, REHEARSAL, 30).failure)
 
 
 def test_sections_that_there_is_no_time_for_are_named(tmp_path: Path) -> None:

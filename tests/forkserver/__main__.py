@@ -1,7 +1,7 @@
 """python -m tests.forkserver SOCKET: forks Ray's workers, and drivers of jobs.
 
-Most of the time in which such a process starts goes into importing torch, pandas and Ray. Forked from one
-that has imported them it is the same process, running the same code, a tenth of the time later.
+Such a process spends most of its start importing torch, pandas and Ray. A process that is forked from one
+with these imports runs the same code, and starts in a tenth of the time.
 """
 
 import gc
@@ -14,7 +14,7 @@ import socket
 import sys
 from contextlib import suppress
 
-# Not ray.data: it draws from Ray's random ids while it is imported, and then all children would draw alike.
+# Not ray.data: its import draws random ids of Ray's, so all forked children would draw the same ones.
 PRELOADED = (
     "asyncio",
     "attr",
@@ -44,8 +44,8 @@ PRELOADED = (
     "pipeline.text.tokenization",
     "pipeline.text.templates",
 )
-# Ray reads these while it is imported. Workers learn their job from their first task, as prestarted ones do;
-# they see their raylet's end by its connection, and this process' end like a raylet's.
+# Ray reads these while it is imported. Workers learn their job from their first Ray task, as prestarted ones
+# do. They take this process for their raylet, and end when it ends or the raylet's connection closes.
 FOR_ALL_WORKERS = {"RAY_JOB_ID": "ffffffff", "RAY_RAYLET_PID": str(os.getpid())}
 
 
@@ -54,7 +54,7 @@ def serve(path: str) -> tuple[dict[str, object], list[int]]:
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen(64)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how workers ended
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for workers
     gc.freeze()
     while True:
         connection, _ = server.accept()
@@ -72,13 +72,13 @@ def serve(path: str) -> tuple[dict[str, object], list[int]]:
 
 
 def _fork_and_tell(connection: socket.socket) -> None:
-    """Returns in a grandchild; the child tells its id and how it ended, and ends."""
+    """Returns in a grandchild alone; the child sends the grandchild's process id and exit code, and ends."""
     child = os.fork()
     if child == 0:
         return
     connection.sendall(f"{child}\n".encode())
     _, status = os.waitpid(child, 0)
-    with suppress(BrokenPipeError):  # the soak has ended before it
+    with suppress(BrokenPipeError):  # the soak, which asked, may have ended
         connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 

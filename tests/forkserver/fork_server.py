@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.forkserver.launcher import SOCKET_VARIABLE
 
 ROOT = Path(__file__).parents[2]
-LAUNCHER = str(Path(__file__).with_name("launcher.py"))  # in the place of Ray's SETUP_WORKER_FILENAME
+LAUNCHER = str(Path(__file__).with_name("launcher.py"))  # replaces Ray's SETUP_WORKER_FILENAME
 FORKING = "tests.forkserver.forking"
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",  # a process with threads can't be forked
@@ -21,7 +21,7 @@ ENVIRONMENT = {
 
 class ForkServer:
     def __init__(self, socket: Path, auth: Mapping[str, str]) -> None:
-        """`auth` is what Ray reads while it is imported; `environment`, what raylets must have in theirs."""
+        """`auth` has variables that Ray's import reads; raylets must be started with `environment`."""
         self.environment: Mapping[str, str] = {**ENVIRONMENT, **auth, SOCKET_VARIABLE: str(socket)}
         command = [sys.executable, "-m", "tests.forkserver", str(socket)]
         self._process = subprocess.Popen(

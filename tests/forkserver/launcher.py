@@ -1,6 +1,6 @@
 """Takes the place of Ray's setup_worker.py: raylets run it to start a worker, and the fork server forks it.
 
-Workers with a runtime environment, those of submitted jobs, are left to Ray's own.
+Ray's own setup_worker.py starts workers with a runtime environment: those of submitted jobs.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 CONTEXT = "--serialized-runtime-env-context="
-SOCKET_VARIABLE = "TESTS_FORK_SERVER"  # the path of its socket
+SOCKET_VARIABLE = "TESTS_FORK_SERVER"  # holds the path of the fork server's socket
 
 
 def ask(argv: list[str], environment: dict[str, str], outputs: tuple[int, int], wait: bool) -> socket.socket:

@@ -3,7 +3,8 @@
     python -m tests.gpu_without_gpu.compile_kernels 8x7b/bfloat16/80 8x22b/float16/90
 
 Triton compiles a kernel for its arguments right before it launches it. Here a driver without a device
-names the GPU, and nothing is launched. It runs in a process of its own: the suite's has Triton's interpreter.
+names the GPU, and nothing is launched. The program needs a process of its own, since Triton interprets
+kernels in the suite's.
 """
 
 import json
@@ -23,7 +24,7 @@ from triton.runtime.jit import JITFunction
 from tests.gpu_without_gpu.kernel_calls import CALLS, DTYPES, HEADS
 
 _MATRIX_UNITS = r"\b(mma\.sync|wgmma\.mma_async|tcgen05\.mma)"
-_RESOURCES = r"(REG|STACK|LOCAL):(\d+)"  # STACK and LOCAL hold what registers did not suffice for
+_RESOURCES = r"(REG|STACK|LOCAL):(\d+)"  # STACK and LOCAL hold spilled registers
 
 
 class NoDevice:
@@ -43,7 +44,7 @@ class NoDevice:
 
 
 def compiled(case: str) -> list[dict[str, Any]]:
-    """What each kernel takes that the launchers launch for one case."""
+    """The resources of each kernel that the launchers launch for one case."""
     heads, dtype, capability = case.split("/")
     driver.set_active(NoDevice(int(capability)))
     kernels: list[CompiledKernel] = []

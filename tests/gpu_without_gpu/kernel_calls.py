@@ -10,9 +10,8 @@ import torch
 
 from model.attention.triton_kernel import attend_pages
 
-_NUMBERS_OF_A_ROW = (
-    7  # before a row's pages in the table of a captured step, see model.execution.decode_graphs
-)
+# Columns before a row's pages in the table of a captured step, see model.execution.decode_graphs.
+_NUMBERS_OF_A_ROW = 7
 _ROWS, _PAGES, _PAGE = 2, 9, 64
 
 

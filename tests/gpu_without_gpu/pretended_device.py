@@ -30,17 +30,17 @@ _INDEX = (
 
 
 class PretendedDevice(TorchDispatchMode):
-    """Counts, each by where in model/ it happens or by the operator's name."""
+    """Counts operators by their names, and copies and waits by the line of model/ where they happen."""
 
     def __init__(self) -> None:
         super().__init__()
-        # What the host knows of tensors on the device: of masks, how many numbers they choose.
+        # The values that the host knows of tensors on the device, such as how many numbers a mask chooses.
         self._values = WeakTensorKeyDictionary()
         self._capturing = False
         self.clear()
 
     def clear(self) -> None:
-        self.operators: Counter[str] = Counter()  # at least as many kernels: sort, say, launches several
+        self.operators: Counter[str] = Counter()  # each launches one kernel or, like sort, several
         self.asynchronous_copies: Counter[str] = Counter()  # from pinned memory of the host
         self.waits: Counter[str] = Counter()  # for results, and for copies from memory that is not pinned
 
@@ -58,7 +58,7 @@ class PretendedDevice(TorchDispatchMode):
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
         if not any(x.is_meta for x in tensors) and (target is None or target != DEVICE):
-            assert not self._capturing, f"a captured step computes {func} on the host at {_place()}"
+            assert not self._capturing, f"a captured step computes {func} on the host at {_model_line()}"
             return func(*args, **kwargs)
         if func is _aten._to_copy.default and target is not None and target.type != args[0].device.type:
             copy = self._to_host if target.type == "cpu" else self._to_device
@@ -71,7 +71,7 @@ class PretendedDevice(TorchDispatchMode):
             args = (args[0], tree_map(self._as_on_device, args[1]), *args[2:])
             tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         mixed = [x for x in tensors if not x.is_meta and x.ndim]
-        assert not mixed, f"{func} mixes devices at {_place()}"
+        assert not mixed, f"{func} mixes devices at {_model_line()}"
         return self._launch(func, args, kwargs)
 
     def _launch(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -93,7 +93,7 @@ class PretendedDevice(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _to_host(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """What is not known is finite, and the first token."""
+        """Unknown values are True or 0: so logits are finite, and the first token is chosen."""
         self._wait("a result")
         unknown = torch.ones if x.dtype is torch.bool else torch.zeros
         values: Tensor = self._values.get(x, unknown(x.shape, dtype=x.dtype))
@@ -108,8 +108,8 @@ class PretendedDevice(TorchDispatchMode):
 
     def _copied_into(self, into: Tensor, values: Tensor, non_blocking: bool = False) -> Tensor:
         if non_blocking:
-            assert not self._capturing, f"a captured step copies to the device at {_place()}"
-            self.asynchronous_copies[_place()] += 1
+            assert not self._capturing, f"a captured step copies to the device at {_model_line()}"
+            self.asynchronous_copies[_model_line()] += 1
         else:
             self._wait("a copy to the device")
         return into
@@ -118,8 +118,8 @@ class PretendedDevice(TorchDispatchMode):
         return self._to_device(x) if isinstance(x, Tensor) and not x.is_meta and x.ndim else x
 
     def _wait(self, reason: str) -> None:
-        assert not self._capturing, f"a captured step waits for {reason} at {_place()}"
-        self.waits[f"{reason}, {_place()}"] += 1
+        assert not self._capturing, f"a captured step waits for {reason} at {_model_line()}"
+        self.waits[f"{reason}, {_model_line()}"] += 1
 
 
 class ListsAreCopied(TorchFunctionMode):
@@ -136,7 +136,7 @@ class ListsAreCopied(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _place() -> str:
+def _model_line() -> str:
     """The line of model/ that runs."""
     frame = sys._getframe(1)
     while frame is not None:

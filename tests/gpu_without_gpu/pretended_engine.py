@@ -1,6 +1,6 @@
 """Mixtral-8x7B's engine on a pretended device: its widths, fewer layers, and the path that a GPU takes.
 
-What of the engine's inside is replaced stands here alone.
+No other file here replaces the engine's internals.
 """
 
 import json
@@ -57,7 +57,7 @@ def pretended_engine(
 
 def _patches(device: PretendedDevice, grouped: bool) -> list[Any]:
     def attend_pages(q: Tensor, keys: Tensor, values: Tensor, *reads: Tensor) -> tuple[Tensor, Tensor]:
-        """The kernel's own demands; its numbers are held to another computation elsewhere."""
+        """Checks what the kernel demands of its arguments; other tests check its numbers."""
         assert all(x.is_contiguous() for x in (q, keys, values))
         assert reads[0].stride(1) == 1
         assert {x.device for x in (q, keys, values, *reads)} == {DEVICE}
@@ -72,7 +72,7 @@ def _patches(device: PretendedDevice, grouped: bool) -> list[Any]:
 
         return replay
 
-    # Inference mode would hide of which operators a composed one is made.
+    # Inference mode would hide the operators of which a composed one is made.
     forward = torch.no_grad()(Executor.forward.__wrapped__)
     return [
         mock.patch("model.execution.options.page_size", return_value=GPU_PAGE),

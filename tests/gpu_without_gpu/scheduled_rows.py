@@ -1,4 +1,4 @@
-"""The engine's scheduler over many rows whose answers end when they are drawn to end; no network."""
+"""The engine's scheduler over many rows whose answers have random lengths; no network."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ def lengths(median: float, sigma: float, most: int, count: int) -> list[int]:
 def run(
     prompts: list[int], answers: list[int], *, limits: list[int], slots: int, cache_tokens: int
 ) -> list[Step]:
-    """All steps; `limits` are what the rows' max_new_tokens say, at least as many as the answers have."""
+    """All steps; `limits` are the rows' max_new_tokens, none below the length of its row's answer."""
     scheduler = Scheduler(slots, cache_tokens // PAGE, PAGE, _PREFILL_TOKENS)
     config = ModelConfig.from_dict(SIZES["8x7b"])
     left: dict[str, int] = {}

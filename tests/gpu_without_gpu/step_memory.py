@@ -11,7 +11,7 @@ from model.requests.request import Request
 from tests.gpu_without_gpu.pretended_device import PretendedDevice
 from tests.gpu_without_gpu.pretended_engine import pretended_engine
 
-_LAYERS = 2  # what one layer leaves is freed before the next one's
+_LAYERS = 2  # more would not raise the peak: a layer's memory is freed before the next one's
 
 
 class StorageSizes(PretendedDevice):
@@ -34,7 +34,7 @@ class StorageSizes(PretendedDevice):
 
 
 def peak_bytes(requests: list[Request]) -> int:
-    """Of the step that prefills all of these."""
+    """The most memory of the step that prefills all these requests."""
     device = StorageSizes()
     with pretended_engine(device, _LAYERS) as engine:
         for request in requests:

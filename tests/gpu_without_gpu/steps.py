@@ -13,7 +13,7 @@ from tests.gpu_without_gpu.pretended_device import PretendedDevice
 from tests.gpu_without_gpu.pretended_engine import pretended_engine
 
 ROWS = 50
-_FEW, _MANY = 1, 4  # layers; what a layer takes is the difference
+_FEW, _MANY = 1, 4  # numbers of layers: their difference tells what a layer asks for
 _INSTRUCTION = [7] * 60
 
 
@@ -55,7 +55,7 @@ def label(engine: Engine) -> None:
 
 @cache
 def asked(prepare: Callable[[Engine], None], grouped: bool) -> Asked:
-    """What the step asks for that the engine makes when it was prepared so."""
+    """What the engine's next step after `prepare` asks of the device."""
     few, many = _step(prepare, grouped, _FEW), _step(prepare, grouped, _MANY)
 
     def split(one: Counter[str], other: Counter[str]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ PROMPTS, ANSWERS = (220, 0.8, 2048), (105, 0.8, 1024)  # median, sigma, most: 30
 
 
 def settled(steps: list[Step]) -> list[Step]:
-    """Those that rows wait for, less the third in which the slots are filled."""
+    """The steps while rows wait, without the first third, in which the slots fill up."""
     busy = [step for step in steps if step.waiting]
     return busy[len(busy) // 3 :]
 
@@ -59,7 +59,6 @@ def test_every_row_comes_to_its_end() -> None:
     prompts, answers = [100] * 30, [*range(1, 31)]
     steps = run(prompts, answers, limits=[40] * 30, slots=4, cache_tokens=40 * 64)
     assert sum(step.prefilled for step in steps) == sum(prompts)
-    assert sum(step.decoding for step in steps) == sum(answers) - len(
-        answers
-    )  # the first comes of the prompt
+    # The first token of each answer comes from prefill.
+    assert sum(step.decoding for step in steps) == sum(answers) - len(answers)
     assert max(step.decoding for step in steps) == 4

@@ -1,4 +1,4 @@
-"""Every Triton kernel compiles for the GPUs that it is for, and what it takes is there.
+"""Every Triton kernel compiles for the GPUs that it is for, and fits into their registers and shared memory.
 
 Spilled registers and shared memory beyond the limit are what makes a kernel slow or impossible to launch.
 """

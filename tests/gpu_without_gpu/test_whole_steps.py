@@ -24,7 +24,7 @@ from tests.gpu_without_gpu.steps import (
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 
 HOST = torch.tensor([0, 2, 1])
-# By whether the GPU multiplies all experts at once, as those of compute capability 9 and 10 do in bfloat16.
+# The key's second part: whether the GPU multiplies all experts at once, as compute capabilities 9 and 10 do.
 # Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode, True): Asked(53, 105, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
@@ -32,7 +32,7 @@ BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode_beside_a_prompt, True): Asked(56, 102, waits_a_layer=0, waits_beside=21, asynchronous_copies=0),
     (decode_beside_a_prompt, False): Asked(82, 102, waits_a_layer=3, waits_beside=21, asynchronous_copies=0),
     (sample_behind_a_prefix, True): Asked(61, 146, waits_a_layer=0, waits_beside=9, asynchronous_copies=1),
-    # 50 rows: most of what stands beside the layers is asked for once a row, or once a choice
+    # outside the layers, most is asked for once for each of the 50 rows, or for each choice
     (label, True): Asked(97, 704, waits_a_layer=0, waits_beside=479, asynchronous_copies=0),
 }
 

@@ -4,5 +4,5 @@ import zlib
 
 
 def is_held_out(text: str) -> bool:
-    """A quarter of all texts, by a checksum: nobody has to keep a list."""
+    """True for a quarter of all texts, which a checksum chooses, so that no list is needed."""
     return zlib.crc32(text.encode()) % 4 == 0

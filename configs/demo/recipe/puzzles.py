@@ -19,7 +19,7 @@ class Puzzle:
 
 
 def write_puzzle(random: Random, language: str, held_out: bool) -> Puzzle:
-    """One question, of those for training or of those held out."""
+    """One question, for training or held out."""
     write = {"code": random.choice([_python, _sql, _json]), "math": _arithmetic}[language]
     while True:
         instruction, text, answer = write(random)

@@ -44,7 +44,7 @@ def write_ticket(random: Random, language: str, held_out: bool) -> Ticket:
     """One ticket; the same state of `random` gives the same ticket."""
     while True:
         ticket, slots_used = _compose(random, language, held_out)
-        # Without one of these a ticket is all phrases, and could be the same on both sides.
+        # A ticket without one of these has only fixed phrases, and could be in training and held out alike.
         if ticket.phrasing == "new" or slots_used & {"name", "product", "order"}:
             return ticket
 

@@ -1,4 +1,4 @@
-"""Trains a small sentencepiece model whose ids lie as in Mixtral's: unk, bos, eos, 256 bytes, then pieces."""
+"""Trains a small sentencepiece model with ids in Mixtral's order: unk, bos, eos, 256 bytes, then pieces."""
 
 import io
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ VOCAB_SIZE = 1024
 
 def train_tokenizer(texts: Iterable[str]) -> bytes:
     """The serialized model; the same texts give the same bytes."""
-    # Lines, because the trainer takes a newline for the end of a sentence: as in Mixtral, it stays a byte.
+    # The trainer gets lines, since a newline ends a sentence for it. As in Mixtral, newlines stay bytes.
     lines = (line for text in texts for line in text.splitlines() if line)
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -62,7 +62,7 @@ def question_rows(kind: str) -> list[dict[str, Any]]:
 
 
 def spoil(lines: list[str]) -> list[str]:
-    """What a nightly export looks like: a few lines that no job can run, and should not stumble over."""
+    """Break a few lines, as a nightly export may: no job can run them, and no job should fail on them."""
     spoilt = list(lines)
     spoilt[40] = spoilt[40][: len(spoilt[40]) // 2]  # cut off
     spoilt[120] = _without_ticket(spoilt[120])

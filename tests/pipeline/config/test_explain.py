@@ -4,7 +4,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config.explain import config_error, sections_of, yaml_place
+from pipeline.config.explain import config_error, sections_of, yaml_location
 from pipeline.config.job import JobConfig
 from pipeline.config.section import Section
 
@@ -41,6 +41,6 @@ def test_the_sections_of_a_model_are_its_keys_that_hold_keys() -> None:
 def test_a_line_of_yaml_is_named_and_not_quoted() -> None:
     with pytest.raises(yaml.YAMLError) as raised:
         yaml.safe_load("a: 1\nsecret: [canary")
-    assert yaml_place(raised.value).startswith(": line 2, column ")
-    assert "canary" not in yaml_place(raised.value)
-    assert yaml_place(ValueError("no place")) == ""
+    assert yaml_location(raised.value).startswith(": line 2, column ")
+    assert "canary" not in yaml_location(raised.value)
+    assert yaml_location(ValueError("no place")) == ""

@@ -55,8 +55,8 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("label.choices=[a]", "at least two"),
         ("label.choices={a: same, b: same}", "same text"),
         ("label.known_column=gold", "must be one of input.keep"),
-        ("input.keep=[q, q]", "input.keep: q stands there twice"),
-        ("output.include=[prompt, prompt]", "output.include: prompt stands there twice"),
+        ("input.keep=[q, q]", "input.keep: q is named twice"),
+        ("output.include=[prompt, prompt]", "output.include: prompt is named twice"),
         ("model.quantization=nf4", "model.quantization: nf4 is not built yet"),
         (
             "model={path: p, quantization: int8, dtype: float16}",
