@@ -65,6 +65,7 @@ clean:
 # and asks for no other build.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mixtray needs Python 3.11 or later")'
+	@echo "making $(VENV): PyTorch and Ray are installed, which takes some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) pip==26.3
 	$(PIP) torch==2.13.0

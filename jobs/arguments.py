@@ -1,5 +1,6 @@
 """Arguments that several commands take, and how a command ends."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ def exit_codes() -> Iterator[None]:
     except JobError as error:
         print(f"{'interrupted' if isinstance(error, Interrupted) else 'error'}: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        # Nobody reads standard output any more, as with `| head`. Python would try to write to it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         print(f"error: {redact(str(error))}; mend the cause and run the same command again", file=sys.stderr)
         raise typer.Exit(1) from error

@@ -13,4 +13,4 @@ def schema() -> None:
     with exit_codes():
         from pipeline.config.json_schema import job_schema
 
-        print(json.dumps(job_schema(), indent=2, ensure_ascii=False))
+        print(json.dumps(job_schema(), indent=2, ensure_ascii=False), flush=True)

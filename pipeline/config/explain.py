@@ -1,6 +1,7 @@
 """What is wrong with a job file, as sentences that name the key, what was given and what is allowed."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,11 +35,21 @@ def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = "unknown key" + _did_you_mean(model, keys)
+    elif error["type"] == "literal_error" and isinstance(given, str) and (like := _like(given, error)):
+        what = f"{what}, got {given!r}; did you mean {like}?"
     elif isinstance(given, str) and given in NOT_BUILT:
         what = f"{given} is not built yet; {what[0].lower()}{what[1:]}"
     elif isinstance(given, str | int | float | None) and error["type"] != "missing":
         what = f"{what}, got {given!r}"
     return f"{'.'.join(keys)}: {what}" if keys else what
+
+
+def _like(given: str, error: Mapping[str, Any] | Any) -> str | None:
+    """The closest of the values that are allowed, unless what was given is to come."""
+    allowed = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+    return (
+        next(iter(difflib.get_close_matches(given, allowed, n=1)), None) if given not in NOT_BUILT else None
+    )
 
 
 def _did_you_mean(model: type[BaseModel], keys: list[str]) -> str:

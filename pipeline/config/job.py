@@ -125,4 +125,6 @@ def _apply(data: dict[str, Any], override: str) -> None:
     try:
         data[key] = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {dotted}: the value is not valid YAML") from None
+        raise ConfigError(
+            f"--set {dotted}: the value is not valid YAML; put it in quotes within quotes"
+        ) from None

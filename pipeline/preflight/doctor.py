@@ -123,7 +123,7 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
         existing = existing.parent
     usage = shutil.disk_usage(existing)
     text = f"{usage.free / GIB:.1f} GiB free for {what} ({folder})"
-    if usage.used / usage.total > _RAY_STOPS_AT:
+    if usage.used > _RAY_STOPS_AT * usage.total:
         return "problem", f"{text}: the disk is more than {_RAY_STOPS_AT:.0%} full; make room"
     if usage.free < needed:
         return "warning", f"{text}, {needed / GIB:.1f} GiB would be safe; make room"

@@ -43,11 +43,12 @@ class LabelSection(Section):
     @classmethod
     def _names_stand_for_themselves(cls, data: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
-        if isinstance(choices, list):
-            for choice in choices:
+        if isinstance(choices, list | dict):
+            for choice in choices:  # of a mapping, the names
                 if not isinstance(choice, str | int) or isinstance(choice, bool):
                     hint = " (YAML reads yes, no, on, off as booleans)" if isinstance(choice, bool) else ""
                     raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
+        if isinstance(choices, list):
             if len(set(map(str, choices))) != len(choices):
                 raise ValueError(f"choices must differ from each other, got {choices}")
             return {**data, "choices": {str(choice): str(choice) for choice in choices}}

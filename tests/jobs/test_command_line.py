@@ -66,3 +66,11 @@ def test_what_fails_while_modules_are_imported_is_one_line(
     assert result.exit_code == 2
     assert result.stderr == "error: the plugin toy: no task of its own\n"
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m jobs schema | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{\n", "")

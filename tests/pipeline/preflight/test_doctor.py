@@ -87,6 +87,7 @@ def disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, free: int, total: int
         (3 * GIB, 10 * GIB, "ok", "3.0 GiB free for output ("),
         (1 * GIB, 10 * GIB, "warning", "1.0 GiB free for output ("),
         (40 * GIB, 1000 * GIB, "problem", "the disk is more than 95% full; make room"),
+        (0, 0, "warning", "0.0 GiB free for output ("),  # as of /proc
     ],
 )
 def test_a_disk_is_judged_by_what_is_free(
