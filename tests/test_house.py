@@ -2,8 +2,6 @@
 
 import ast
 
-import pytest
-
 from tests.sources import FILES, PYTHON, ROOT, name_of
 
 LINES = 200  # of a file of the sources
@@ -15,10 +13,10 @@ def test_there_are_files():
     assert len(FILES) > 30
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=name_of)
-def test_no_file_is_longer_than_a_room(path):
-    most = TEST_LINES if name_of(path).startswith("tests/") else LINES
-    assert len(path.read_text().splitlines()) <= most
+def test_no_file_is_longer_than_a_room():
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in PYTHON}
+    most = {name: TEST_LINES if name.startswith("tests/") else LINES for name in lines}
+    assert {name: count for name, count in lines.items() if count > most[name]} == {}
 
 
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
@@ -57,17 +55,18 @@ MIRRORED = [
 ]
 
 
-@pytest.mark.parametrize("path", MIRRORED, ids=name_of)
-def test_a_source_file_has_a_test_file_of_its_name(path):
-    own = ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.stem}.py")
-    elsewhere = TESTED_IN.get(name_of(path))
-    assert own.exists() != (elsewhere is not None), "one of the two: a test file of its name, or a line above"
-    assert own.exists() or (ROOT / str(elsewhere)).exists()
+def test_a_source_file_has_a_test_file_of_its_name():
+    own = {
+        path: ROOT / "tests" / path.relative_to(ROOT).with_name(f"test_{path.stem}.py") for path in MIRRORED
+    }
+    without = {name_of(path) for path, test in own.items() if not test.exists()}
+    assert without == TESTED_IN.keys(), "each has a test file of its name or a line above, and none has both"
+    assert [test for test in TESTED_IN.values() if not (ROOT / test).exists()] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_a_file_says_what_it_is_for(path):
-    assert ast.get_docstring(ast.parse(path.read_text())), "a docstring at the top says it"
+def test_a_file_says_what_it_is_for():
+    """By the docstring at its top."""
+    assert [name_of(path) for path in FILES if not ast.get_docstring(ast.parse(path.read_text()))] == []
 
 
 TASKS = ast.literal_eval(
@@ -99,13 +98,13 @@ OUTSIDE_TASKS = [
 ]
 
 
-@pytest.mark.parametrize("path", OUTSIDE_TASKS, ids=name_of)
-def test_nothing_but_the_task_knows_which_task_it_is(path):
-    assert not [
-        f"line {node.lineno}: {ast.unparse(node)}"
+def test_nothing_but_the_task_knows_which_task_it_is():
+    assert [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in OUTSIDE_TASKS
         for node in ast.walk(ast.parse(path.read_text()))
         if compares_a_task_s_name(node)
-    ]
+    ] == []
 
 
 def test_the_rule_about_tasks_sees_such_a_comparison():

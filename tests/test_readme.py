@@ -53,11 +53,6 @@ def test_commands_name_what_exists(command: str) -> None:
     JobConfig.load(ROOT / config, options[1::2])
 
 
-@pytest.mark.parametrize("module", sorted(set(re.findall(r"python -m (configs[.\w]+)", README))))
-def test_modules_exist(module: str) -> None:
-    assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
-
-
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)]+)\)", README))))
 def test_links_lead_somewhere(target: str) -> None:
     assert (ROOT / target).exists()
