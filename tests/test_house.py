@@ -32,7 +32,6 @@ TESTED_IN = {
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
-    "pipeline/replicas/replica.py": "tests/pipeline/test_in_memory.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
