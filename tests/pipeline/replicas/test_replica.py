@@ -1,4 +1,4 @@
-"""A row's fault in a task's own code ends in its error row; whole jobs of replicas are in test_in_memory.py."""
+"""A fault in a task's own code ends in an error row. Whole jobs of replicas are in test_in_memory.py."""
 
 import asyncio
 from types import SimpleNamespace
