@@ -7,6 +7,7 @@ It knows token ids only. `submit` rows at any time, call `step` until `idle`. A 
 rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from model.attention.flash import FLASH
@@ -133,9 +134,14 @@ class Engine:
         params = params or SamplingParams()
         return self.run([Request(str(i), prompt, params) for i, prompt in enumerate(prompts)])
 
-    def score(self, prompts: list[list[int]], choices: list[list[int]]) -> list[Completion]:
-        """The log-probability of every choice behind every prompt, from one forward pass a prompt."""
-        scores = ChoiceScores.of(choices)
+    def score(
+        self, prompts: list[list[int]], choices: list[list[int]], end_ids: Collection[int] = ()
+    ) -> list[Completion]:
+        """The log-probability of every choice behind every prompt, from one forward pass a prompt.
+
+        With `end_ids`: that of the choice and, right behind it, one of these.
+        """
+        scores = ChoiceScores.of(choices, end_ids)
         return self.run([Request(str(i), prompt, readout=scores) for i, prompt in enumerate(prompts)])
 
     def run(self, requests: list[Request]) -> list[Completion]:
