@@ -8,6 +8,7 @@ rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from model.attention.flash import FLASH
@@ -51,6 +52,7 @@ class Engine:
         quantization: str = "none",
         attention: str = "auto",
         statistics: bool = True,
+        end_ids: Collection[int] = (),
         random_weights: bool = False,
     ) -> "Engine":
         """Load a checkpoint folder.
@@ -62,6 +64,7 @@ class Engine:
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
+            end_ids: tokens that end an answer, beside those that the checkpoint's configuration names.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:
@@ -74,6 +77,7 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
+        config = replace(config, eos_token_ids=tuple(sorted({*config.eos_token_ids, *end_ids})))
         options = ExecutorOptions.of(
             folder,
             config,
