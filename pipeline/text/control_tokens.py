@@ -1,6 +1,8 @@
 """Control and added tokens: which there are, what they add to a text, where they stand in trusted text."""
 
 import re
+from functools import partial
+from itertools import groupby
 
 from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_files import TokenizerFiles
@@ -48,11 +50,17 @@ def piece_table(vocabulary: Vocabulary, trusted: dict[str, int], files: Tokenize
 
 
 def splitter(files: TokenizerFiles, trusted: dict[str, int]) -> re.Pattern[str]:
-    """Finds tokens, longer ones first, each in a group of its own; some take white space along."""
+    """Finds tokens, longer ones first; some take white space along. The token is the match's last group."""
+    longest_first = sorted(trusted, key=len, reverse=True)
     patterns = []
-    for number, text in enumerate(sorted(trusted, key=len, reverse=True)):
-        added = files.added_tokens.get(text)
-        left = r"\s*" if added and added.lstrip else ""
-        right = r"\s*" if added and added.rstrip else ""
-        patterns.append(f"{left}(?P<token{number}>{re.escape(text)})(?!{MARK}){right}")
+    for number, (strips, texts) in enumerate(groupby(longest_first, partial(_strips, files))):
+        left, right = (r"\s*" if strip else "" for strip in strips)
+        one = "|".join(map(re.escape, texts))
+        patterns.append(f"{left}(?P<token{number}>{one})(?!{MARK}){right}")
     return re.compile("|".join(patterns) or r"(?!)")
+
+
+def _strips(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
+    """Whether a token takes the white space before it along, and that behind it."""
+    added = files.added_tokens.get(text)
+    return (added.lstrip, added.rstrip) if added else (False, False)

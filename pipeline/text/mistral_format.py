@@ -7,7 +7,7 @@
 
 What stands in quotes is encoded on its own, never as one long text: ids depend on where a text begins.
 Ids and accepted conversations are those of mistral-common's `encode_chat_completion`, without tools,
-images or an assistant prefix.
+images or an assistant prefix. Empty answers within a conversation are refused in v7 too.
 """
 
 from collections.abc import Sequence
@@ -48,22 +48,25 @@ class MistralFormat(PromptFormat):
         return " "  # the dummy space of a text of its own
 
     def _turns(self, messages: Sequence[Message]) -> list[tuple[Role, str]]:
-        """Consecutive messages of one role are one turn; up to v3 a user's turn holds the system prompt."""
-        if self.version != "v7":
-            return self._with_system_in_user_turn(messages)
+        """Consecutive messages of one role are one turn, but for system prompts.
+
+        In v7 those are turns of their own; before, they stand in a user's turn.
+        """
         turns: list[tuple[Role, str]] = []
         for role, of_role in groupby(messages, key=lambda message: message.role):
-            if role == "system":  # each in brackets of its own
+            if role == "system":
                 turns += [(role, message.content) for message in of_role]
             else:
-                turns += joined_turns([*of_role])
-        return turns if turns[0][0] != "assistant" else [("user", ""), *turns]
+                turns.append((role, join_parts([part for message in of_role for part in message.parts])))
+        return turns if self.version == "v7" else self._with_system_in_user_turn(messages, turns)
 
-    def _with_system_in_user_turn(self, messages: Sequence[Message]) -> list[tuple[Role, str]]:
+    def _with_system_in_user_turn(
+        self, messages: Sequence[Message], turns: list[tuple[Role, str]]
+    ) -> list[tuple[Role, str]]:
         system = BLANK_LINE.join(
             message.content for message in messages if message.role == "system" and message.parts
         )
-        turns = joined_turns([message for message in messages if message.role != "system"])
+        turns = [turn for turn in turns if turn[0] != "system"]
         if not turns or turns[0][0] != "user":
             turns.insert(0, ("user", ""))
         users = [number for number, (role, _) in enumerate(turns) if role == "user"]
@@ -83,9 +86,3 @@ class MistralFormat(PromptFormat):
         begin, end = (self.tokenizer.trusted_tokens[token] for token in _BRACKETS[role])
         return [begin, *encode(text), end]
 
-
-def joined_turns(messages: Sequence[Message]) -> list[tuple[Role, str]]:
-    return [
-        (role, join_parts([part for message in of_role for part in message.parts]))
-        for role, of_role in groupby(messages, key=lambda message: message.role)
-    ]

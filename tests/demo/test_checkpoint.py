@@ -35,7 +35,7 @@ def test_names_no_path_of_the_machine_it_was_trained_on() -> None:
 def test_vocabulary_lies_as_in_mixtral(tokenizer: Tokenizer) -> None:
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (1, 2, 1024)
     assert tokenizer.encode("\n")[-1] == 3 + 0x0A
-    assert tokenizer.instruct_version == "v1"
+    assert tokenizer.vocabulary_version == "v1"
 
 
 def test_jobs_ask_as_the_lessons_did(tokenizer: Tokenizer) -> None:

@@ -140,5 +140,5 @@ def test_a_template_may_refuse(tmp_path: Path) -> None:
 
 def test_a_broken_template_names_the_checkpoint(tmp_path: Path) -> None:
     tokenizer = load(tmp_path, "{% for message in messages %}")
-    with pytest.raises(ConfigError, match="chat template of tokenizer_config.json, line 1"):
+    with pytest.raises(ConfigError, match=r"chat template of tokenizer_config\.json, line 1"):
         encode(tokenizer, [{"role": "user", "content": "Hi"}])
