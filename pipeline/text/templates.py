@@ -7,6 +7,7 @@ from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedErr
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.marked_output import MarkedOutput
 from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
 from pipeline.text.template_sandbox import Charged, Sandbox
 
@@ -18,6 +19,7 @@ class BoundedTemplate:
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
     undefined    what a missing name is; with any other than StrictUndefined, none is called a missing column
+    mark         what marks the text of values where it is printed; None: nothing is marked
     options      of jinja2's Environment
     columns      the names that it takes from the values of `render`
     """
@@ -29,6 +31,7 @@ class BoundedTemplate:
         print_nulls: bool = False,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         undefined: type[Undefined] = StrictUndefined,
+        mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
         sandbox = Sandbox(print_nulls, undefined, **options)
@@ -39,6 +42,9 @@ class BoundedTemplate:
             for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
                 raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
             self.columns = frozenset(meta.find_undeclared_variables(tree) - set(sandbox.globals))
+            if mark is not None:
+                sandbox.mark = mark
+                tree = MarkedOutput(tree).visit(tree)
             self._template = sandbox.from_string(Charged().visit(tree))
         except TemplateSyntaxError as error:
             raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
