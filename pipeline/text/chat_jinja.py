@@ -13,7 +13,7 @@ from pipeline.text.templates import BoundedTemplate
 class GenerationBlock(Extension):
     """`{% generation %}`: around what the assistant wrote, for those who train. Its body is text as any."""
 
-    tags = frozenset(("generation",))
+    tags = {"generation"}  # noqa: RUF012  # as jinja2 has it
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno

@@ -38,7 +38,7 @@ class PublishedFormat:
     def render(self, messages: list[dict[str, str]], generation_prompt: bool = True) -> str | None:
         """The text as transformers renders it; None if the template raises."""
         try:
-            [text], _ = render_jinja_template(
+            texts, _ = render_jinja_template(
                 conversations=[messages],
                 chat_template=self.source,
                 add_generation_prompt=generation_prompt,
@@ -47,7 +47,7 @@ class PublishedFormat:
             )
         except Exception:  # a template may raise anything
             return None
-        return text
+        return str(texts[0])
 
 
 def published_formats() -> list[PublishedFormat]:
