@@ -6,12 +6,11 @@ at the tokens that are still whole: see `Tokenizer.mark`.
 """
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.chat_jinja import compile_chat_template
 from pipeline.text.control_tokens import MARK, without_marks
 from pipeline.text.messages import Message
-from pipeline.text.templates import BoundedTemplate
 from pipeline.text.tokenization import Tokenizer
 
 
@@ -26,15 +25,7 @@ class ChatTemplate:
                 "started again would go on with other prompts; copy it into a file, write the date that "
                 "you want there, and name the file in input.chat_template"
             )
-        self._template = BoundedTemplate(
-            source,
-            where=where,
-            print_nulls=True,
-            functions={"raise_exception": _raise_exception},
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols"],
-        )
+        self._template = compile_chat_template(source, where)
         names = {token_id: text for text, token_id in tokenizer.trusted_tokens.items()}
         self._constants: dict[str, object] = {"eos_token": names[tokenizer.eos_id]}
         if tokenizer.bos_id is not None:
@@ -66,7 +57,3 @@ class ChatTemplate:
         return self._template.render(
             {**self._constants, "add_generation_prompt": generation_prompt, "messages": turns}
         )
-
-
-def _raise_exception(message: object = "") -> NoReturn:
-    raise RowError(RowErrorCode.BAD_MESSAGES, "the checkpoint's chat template refuses these messages")

@@ -47,18 +47,19 @@ def mistral_version(template: ChatTemplate, tokenizer: Tokenizer) -> InstructVer
 def _renders(template: ChatTemplate, shape: tuple[str, str, str, str], version: InstructVersion) -> bool:
     begin, end, before, behind = shape
     first, second = f"{begin}{_FIRST.content}{end}", f"{begin}{_SECOND.content}{end}"
-    with_system = f"{begin}{_SYSTEM.content}\n\n{_FIRST.content}{end}"
-    if version == "v7":
-        with_system = f"[SYSTEM_PROMPT] {_SYSTEM.content}[/SYSTEM_PROMPT]{first}"
+    answer = f"{before}{_ANSWER.content}{behind}"
+    with_system = {
+        "v1": f"{begin}{_SYSTEM.content}\n\n{_FIRST.content}{end}{answer}{second}",
+        "v7": f"[SYSTEM_PROMPT] {_SYSTEM.content}[/SYSTEM_PROMPT]{first}{answer}{second}",
+    }.get(version, f"{first}{answer}{begin}{_SYSTEM.content}\n\n{_SECOND.content}{end}")
     try:
-        whole = template.render([_FIRST, _ANSWER, _SECOND])
-        if whole != f"<s>{first}{before}{_ANSWER.content}{behind}{second}":
+        if template.render([_FIRST, _ANSWER, _SECOND]) != f"<s>{first}{answer}{second}":
             return False
         if template.render([_FIRST]) != f"<s>{first}":
             return False
     except RowError:
         return False
     try:
-        return template.render([_SYSTEM, _FIRST]) == f"<s>{with_system}"
+        return template.render([_SYSTEM, _FIRST, _ANSWER, _SECOND]) == f"<s>{with_system}"
     except RowError:  # the older ones refuse system prompts
         return True

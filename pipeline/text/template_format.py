@@ -14,6 +14,7 @@ from pipeline.text.prompt_format import AnswerFrame, PromptFormat
 from pipeline.text.tokenization import Tokenizer
 
 QUESTION = Message("user", ("qquestionn",))
+SYSTEM = Message("system", ("ssystemm",))
 ANSWER = "aanswerr"
 REPLY = Message("assistant", (ANSWER,))
 
@@ -24,6 +25,7 @@ class TemplateFormat(PromptFormat):
     ) -> None:
         super().__init__(tokenizer, source, end_ids | {tokenizer.eos_id})
         self._template = template
+        self._opening = self._accepted_opening()
         self._behind, end = self._behind_an_answer()
         if end is not None:
             self.end_ids |= {end}
@@ -45,7 +47,10 @@ class TemplateFormat(PromptFormat):
 
     @cached_property
     def answer_opening(self) -> str:
-        prompt = self._template.render([QUESTION])
+        try:
+            prompt = self._template.render(self._opening)
+        except RowError:
+            return ""
         ids = self.tokenizer.encode_trusted(prompt)
         answered = self.tokenizer.encode_trusted(prompt + (self._before or "") + ANSWER)
         if answered[: len(ids)] != ids:
@@ -57,12 +62,20 @@ class TemplateFormat(PromptFormat):
     def _before(self) -> str | None:
         """None if the template cannot answer the probe, or does not begin with the prompt then."""
         try:
-            prompt = self._template.render([QUESTION])
-            whole = self._template.render([QUESTION, REPLY], generation_prompt=False)
+            prompt = self._template.render(self._opening)
+            whole = self._template.render([*self._opening, REPLY], generation_prompt=False)
         except RowError:
             return None
         before, found, _ = whole.removeprefix(prompt).partition(ANSWER)
         return before if found and whole.startswith(prompt) else None
+
+    def _accepted_opening(self) -> list[Message]:
+        """The probe's question, with a system prompt before it if the template wants one."""
+        try:
+            self._template.render([QUESTION])
+        except RowError:
+            return [SYSTEM, QUESTION]
+        return [QUESTION]
 
     def _behind_an_answer(self) -> tuple[str, int | None]:
         """The first control or added token that the template puts behind an answer, and the text before it.
@@ -71,7 +84,7 @@ class TemplateFormat(PromptFormat):
         """
         for further in ([], [QUESTION]):
             try:
-                text = self._template.render([QUESTION, REPLY, *further], generation_prompt=False)
+                text = self._template.render([*self._opening, REPLY, *further], generation_prompt=False)
             except RowError:
                 continue
             behind = text.partition(ANSWER)[2].partition(QUESTION.content)[0]
