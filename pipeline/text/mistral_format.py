@@ -85,4 +85,3 @@ class MistralFormat(PromptFormat):
             return encode(f"[INST] {text} [/INST]")
         begin, end = (self.tokenizer.trusted_tokens[token] for token in _BRACKETS[role])
         return [begin, *encode(text), end]
-

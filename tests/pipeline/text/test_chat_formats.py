@@ -120,8 +120,6 @@ MISTRALS = {
     "mistral-7b-instruct-v0.1-old": "v1",
     "smaug-mixtral": "v1",
     "mixtral-8x22b-instruct": "v3",
-    "codestral-22b": "v3",
-    "mistral-large-2411": "v7",
 }
 # Their prompt ends in `Assistant`, and once that is answered in `assistant`.
 UNTELLABLE = {"asimov-7b"}

@@ -80,8 +80,10 @@ def test_a_template_of_the_jobs_own_stands_in_place_of_the_checkpoints(tmp_path:
 
 
 def test_which_of_three_kinds_it_is(tmp_path: Path) -> None:
-    v1 = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
-    v1 += "{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}"
+    v1 = "{{ bos_token }}{% for m in messages %}"
+    v1 += "{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}"
+    v1 += "{% elif m.role == 'assistant' %}{{ m.content + eos_token }}{% else %}{{ raise_exception() }}"
+    v1 += "{% endif %}{% endfor %}"
     sources = [
         chosen(tmp_path).source,
         chosen(tmp_path, chat=True).source,
@@ -143,7 +145,7 @@ def test_how_a_decoded_answer_begins(tmp_path: Path) -> None:
     assert opening(turns + "{% if add_generation_prompt %}ASSISTANT:{% endif %}") == " "
     assert opening(turns + "{% if add_generation_prompt %}ASSISTANT: {% endif %}") == ""
     assert opening(turns) == " ASSISTANT: ", "a template that ignores add_generation_prompt"
-    assert chosen(tmp_path, "v3", config=None, chat=True).answer_opening == " "
+    assert chosen(tmp_path, "v3", config={}, chat=True).answer_opening == " "
     assert chosen(tmp_path, chat=False, config={}).answer_opening == ""
 
 

@@ -1,4 +1,4 @@
-"""Control tokens in prompt templates: the author's are tokens, those in rows are text, however they are printed."""
+"""Control tokens in prompt templates: the author's are tokens, those in rows are text however printed."""
 
 import pytest
 

@@ -54,12 +54,7 @@ def save(folder: Path, model: tokenizers.Tokenizer) -> Tokenizer:
     data = json.loads(model.to_str())
     data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in SPECIAL]
     (folder / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
-    settings = {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **config,
-    }
+    settings = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     return Tokenizer.load(folder)
 
