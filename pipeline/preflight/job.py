@@ -1,13 +1,14 @@
 """Everything of a job that can be checked before weights are loaded or a byte is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint.load import check_checkpoint
+from model.checkpoint.load import check_checkpoint, check_config
+from model.checkpoint.safetensors_files import weight_names
 from model.config import ModelConfig
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
-from pipeline.checkpoints.location import local_checkpoint
+from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
@@ -22,7 +23,8 @@ from pipeline.text.tokenization import Tokenizer
 @dataclass(frozen=True)
 class Job:
     config: JobConfig
-    checkpoint: Path
+    checkpoint: Path  # on this machine
+    checkpoint_anywhere: str  # by which another machine finds the same: an absolute path or a URL
     model: ModelConfig
     task: Task[Any]
     tokenizer: Tokenizer | None
@@ -38,12 +40,11 @@ def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
     task = config.make_task()
     _check_names(config, task)
-    checkpoint = local_checkpoint(config.model.path).resolve()
-    try:
-        model = check_checkpoint(checkpoint, config.model.tensor_parallel)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model: {error}") from error
-    tokenizer = _tokenizer(config, task, checkpoint)
+    located = locate(config.model.path)
+    with located.naming():  # before its weights are fetched
+        weight_names(located.folder, located.names)
+        model = check_config(located.folder, config.model.tensor_parallel)
+        tokenizer = _tokenizer(config, task, located.folder)
     prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
     requests = task.requests(tokenizer, prompts.chat)
     context = model.max_positions
@@ -54,15 +55,20 @@ def check_job(config: JobConfig) -> Job:
         raise ConfigError(
             f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
         )
-    fingerprint = tokenizer.fingerprint() if tokenizer else "none"
+    checkpoint = located.whole()
+    with located.naming():
+        stored = check_checkpoint(checkpoint, config.model.tensor_parallel)
+        model = replace(model, tie_embeddings=stored.tie_embeddings)
+        weights = checkpoint_fingerprint(checkpoint)
     return Job(
         config=config,
         checkpoint=checkpoint,
+        checkpoint_anywhere=located.pinned,
         model=model,
         task=task,
         tokenizer=tokenizer,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
-        spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
+        spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
     )
 
 

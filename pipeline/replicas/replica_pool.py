@@ -18,7 +18,7 @@ def replica_options(
     return ReplicaOptions(
         config=job.config,
         task=job.task,
-        checkpoint=str(job.checkpoint),
+        checkpoint=job.checkpoint_anywhere,
         tokenizer=job.tokenizer,
         chat=job.chat,
         threads=resources.threads,
