@@ -47,7 +47,7 @@ def locate_in_hub(url: str) -> Located:
         if huggingface_hub.is_offline_mode():
             return [entry.name for entry in folder.iterdir()]
         info = huggingface_hub.HfApi(endpoint).model_info(repository, revision=commit)
-        return [file.rfilename for file in info.siblings or []]
+        return [file.rfilename for file in info.siblings or [] if "/" not in file.rfilename]
 
     with _telling(url):
         folder = snapshot(JUDGING_FILES, revision)

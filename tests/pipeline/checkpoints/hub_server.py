@@ -64,12 +64,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, headers={"X-Error-Code": "RevisionNotFound"})
         elif rest[:1] == ["tree"]:
             entries = [
-                {"type": "file", "path": f.name, "size": f.stat().st_size, "oid": _hash(f)[:40]}
-                for f in folder.iterdir()
+                {
+                    "type": "file",
+                    "path": str(f.relative_to(folder)),
+                    "size": f.stat().st_size,
+                    "oid": _hash(f)[:40],
+                }
+                for f in _files(folder)
             ]
             self._send(200, json.dumps(entries).encode())
         else:
-            files = [{"rfilename": file.name} for file in folder.iterdir()]
+            files = [{"rfilename": str(file.relative_to(folder))} for file in _files(folder)]
             self._send(200, json.dumps({"id": repository, "sha": COMMIT, "siblings": files}).encode())
 
     def _resolve(self, repository: str, name: str) -> None:
@@ -103,6 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the tests' output is no access log."""
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _hash(file: Path) -> str:

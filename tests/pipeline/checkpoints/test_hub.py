@@ -61,6 +61,16 @@ def test_a_token_opens_a_gated_repository(hub: Hub, monkeypatch: pytest.MonkeyPa
     assert (local_checkpoint(f"hf://{GATED}") / "model.safetensors").exists()
 
 
+def test_a_repository_of_another_kind_is_named_as_what_it_is(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "gguf" / "onnx").mkdir(parents=True)
+    for name in ("README.md", "tiny.Q4_K_M.gguf", "onnx/model.safetensors"):
+        (tmp_path / "gguf" / name).write_bytes(b"")
+    hub.repositories["acme/gguf"] = tmp_path / "gguf"
+    with pytest.raises(ConfigError, match=r"^model: hf://acme/gguf: tiny\.Q4_K_M\.gguf is in GGUF"):
+        local_checkpoint("hf://acme/gguf")
+    assert hub.fetched == []
+
+
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [

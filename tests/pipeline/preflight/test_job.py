@@ -1,6 +1,7 @@
 """What is refused before weights are loaded, and what a checked job holds."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,12 @@ def test_a_checkpoint_at_a_url_is_judged_before_its_weights_are_fetched_and_by_i
         assert str(tmp_path / "cache") not in str(refused.value)
         fetched = bool([*(tmp_path / "cache").rglob("*.safetensors")])
         assert fetched == (name == WITH_WEIGHTS[0]), name
+
+
+def test_memory_is_planned_for_a_head_that_is_stored_though_it_should_be_tied(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(checkpoint.folder, tmp_path / "tied")
+    stated = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(stated))
+    assert not check_job(make_config([], model={"path": str(folder)})).model.tie_embeddings
