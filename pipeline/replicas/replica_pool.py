@@ -18,7 +18,7 @@ def replica_options(
     return ReplicaOptions(
         config=job.config,
         task=job.task,
-        checkpoint=str(job.checkpoint),
+        checkpoint=job.checkpoint_anywhere,
         prompt_format=job.prompt_format,
         threads=resources.threads,
         prefix=prefix,
