@@ -34,9 +34,13 @@ TESTED_IN = {
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
+    "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
+    "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_sandbox.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/template_format.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/tokenizer_files.py": "tests/pipeline/text/test_tokenization.py",
+    "pipeline/text/tokenizer_settings.py": "tests/pipeline/text/test_tokenization.py",
     "jobs/__main__.py": "tests/jobs/test_command_line.py",
     "jobs/arguments.py": "tests/jobs/test_run.py",
     "jobs/plan.py": "tests/jobs/test_run.py",
