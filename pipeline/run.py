@@ -167,7 +167,7 @@ def _too_many(report: Report, most: float) -> str:
     return (
         f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors ({codes}), more than "
         f"errors.max_error_rate ({most:.2%}) allows; all rows are published in {report.output}, but no "
-        "_SUCCESS. Read error_message of the rows with status error, and docs/errors.md on their codes. If the "
-        "input is at fault, mend it and run it into another output.path; if so many errors are to be expected, "
-        "raise errors.max_error_rate and run the same command again, which computes no row anew"
+        "_SUCCESS. Read error_message of the rows with status error, and docs/errors.md on their codes. If "
+        "the input is at fault, mend it and run it into another output.path; if so many errors are to be "
+        "expected, raise errors.max_error_rate and run the same command again, which computes no row anew"
     )

@@ -57,8 +57,8 @@ def _written_by(version: int, ours: int) -> ConfigError:
     age = "an older" if version < ours else "a newer"
     return ConfigError(
         f"output.path: {age} version of mixtray wrote this folder, in format {version}; this one writes "
-        f"format {ours} and cannot go on there. Its rows can be read as they are: to finish or extend the job, "
-        "use the version that began it; to run it anew, give it another output.path"
+        f"format {ours} and cannot go on there. Its rows can be read as they are: to finish or extend the "
+        "job, use the version that began it; to run it anew, give it another output.path"
     )
 
 

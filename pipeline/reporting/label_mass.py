@@ -2,8 +2,7 @@
 
 The probabilities of the choices are divided by this sum, so they add up to 1 however small it is. Where it is
 tiny, the model would rather have said something else, and the label is the best of answers that it would
-hardly give: the prompt may lack the model's chat format, or the choices are not spelled as the model would say
-them.
+hardly give: the prompt may lack the model's chat format, or the choices be spelled as it would not say them.
 
 Rows are counted in bins, whose sums over shards do not depend on their order.
 """
@@ -71,7 +70,8 @@ def warning(totals: Mapping[str, int]) -> str | None:
         return None
     return (
         "in at least half of the rows the model gives all choices together less than "
-        f"{found['median']['to']:g} of its probability (column label_mass): it would rather say something else, "
-        "so the labels may mean nothing although their probabilities sum to 1; look at the prompt's chat format "
-        "and the choices' spelling with `python -m jobs plan --show 1`, and at docs/labelling.md#label-mass"
+        f"{found['median']['to']:g} of its probability (column label_mass): it would rather say something "
+        "else, so the labels may mean nothing although their probabilities sum to 1; look at the prompt's "
+        "chat format and the choices' spelling with `python -m jobs plan --show 1`, and at "
+        "docs/labelling.md#label-mass"
     )

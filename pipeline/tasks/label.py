@@ -114,9 +114,11 @@ class Label(Task[LabelSection]):
 
 def _known(rows: pa.Table, column: str) -> list[Any]:
     """The values of a kept column, those too that do not fit its type."""
-    unfit = (json.loads(text) if text else {} for text in rows["kept_unfit"].to_pylist())
-    values = rows[column].to_pylist()
-    return [other.get(column) if value is None else value for value, other in zip(values, unfit, strict=True)]
+    values: list[Any] = rows[column].to_pylist()
+    for row, text in enumerate(rows["kept_unfit"].to_pylist()):
+        if text and values[row] is None:
+            values[row] = json.loads(text).get(column)
+    return values
 
 
 def _spellings(answer: Any) -> set[str]:
