@@ -63,8 +63,8 @@ def fact(totals: Mapping[str, int]) -> str | None:
     return f"mean {found['mean']:.3g}, {between}, {tiny:,} rows below {TINY:g}"
 
 
-def warning(totals: Mapping[str, int]) -> str | None:
-    """A sentence if the median is below TINY."""
+def doubt(totals: Mapping[str, int]) -> str | None:
+    """The warning, if the median is below TINY."""
     found = distribution(totals)
     if found is None or found["median"]["to"] > TINY:
         return None

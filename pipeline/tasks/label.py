@@ -108,8 +108,8 @@ class Label(Task[LabelSection]):
         return {"label_mass": label_mass.distribution(totals)}
 
     def warnings(self, totals: Mapping[str, int]) -> list[str]:
-        warning = label_mass.warning(totals)
-        return [warning] if warning else []
+        doubt = label_mass.doubt(totals)
+        return [doubt] if doubt else []
 
 
 def _known(rows: pa.Table, column: str) -> list[Any]:

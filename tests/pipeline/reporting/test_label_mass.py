@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.reporting.label_mass import distribution, fact, measured, warning
+from pipeline.reporting.label_mass import distribution, doubt, fact, measured
 from pipeline.reporting.summary import ShardSummary
 
 MASSES = [1.0, 0.95, 0.9, 0.6, 0.02, 1e-3, 3e-17, None]
@@ -21,11 +21,11 @@ def test_bins_hold_their_lower_bound_and_add_up_over_shards() -> None:
 
 
 def test_the_warning_comes_where_half_of_the_rows_are_tiny() -> None:
-    assert warning(measured([0.009, 0.011, 0.5])) is None
-    assert warning(measured([0.01, 0.01])) is None
-    assert "less than 0.01 of its probability" in str(warning(measured([0.009, 0.5])))
-    assert "less than 1e-12 of its probability" in str(warning(measured([3e-17] * 3)))
+    assert doubt(measured([0.009, 0.011, 0.5])) is None
+    assert doubt(measured([0.01, 0.01])) is None
+    assert "less than 0.01 of its probability" in str(doubt(measured([0.009, 0.5])))
+    assert "less than 1e-12 of its probability" in str(doubt(measured([3e-17] * 3)))
 
 
 def test_a_job_without_a_label_has_no_distribution() -> None:
-    assert (distribution({}), fact({}), warning(measured([None]))) == (None, None, None)
+    assert (distribution({}), fact({}), doubt(measured([None]))) == (None, None, None)
