@@ -14,7 +14,7 @@ from typing import Any
 # Bounds of the bins. A bin holds its lower bound, the last one also 1.
 BOUNDS = (0.0, *(10.0**-decade for decade in range(12, 0, -1)), 0.5, 0.9, 1.0)
 # The warning: at least half of the rows are below. Choices that the prompt names usually have most of the
-# probability (the demo's mean is 0.98), and 0.01 leaves room for a model that was not trained to answer so
+# probability (the demo's mean is 0.999), and 0.01 leaves room for a model that was not trained to answer so
 # briefly; a wrong chat format, or choices cut into other tokens, end far below.
 TINY = 0.01
 _ONE = 2**32  # in sums

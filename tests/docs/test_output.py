@@ -163,3 +163,5 @@ def test_the_demo_leaves_what_the_page_lists_and_nothing_else(demo_output: Path)
         )
     report = json.loads((demo_output / "report.json").read_text())
     assert list(report) == list(types(PAGE["report.json"], "key"))
+    assert report["warnings"] == []
+    assert f"In the demo it is {report['label_mass']['mean']:.3f} on average" in page("labelling.md")
