@@ -44,7 +44,10 @@ def fits_64_bits(value: int) -> bool:
 
 
 def common_kind(kinds: Iterable[Kind]) -> Kind:
-    return reduce(_merged, dict.fromkeys(kinds), NULL)
+    common: Kind = NULL
+    for kind in dict.fromkeys(kinds):
+        common = _merged(common, kind)
+    return common
 
 
 def _merged(one: Kind, other: Kind) -> Kind:

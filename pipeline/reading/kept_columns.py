@@ -44,7 +44,7 @@ def _of_parquet(
     # a record that is null has nulls in all columns of `flatten`
     columns = dict(zip((field.name for field in records.type), records.flatten(), strict=True))
     arrays = [_of_column(field, columns.get(kept_from(field)), unfit) for field in schema]
-    for name in columns.keys() - known if known is not None else ():
+    for name in () if known is None else columns.keys() - known:
         for value, of_row in zip(_values(columns[name]), unfit, strict=True):
             _note(name, value, of_row)
     return arrays
@@ -73,9 +73,10 @@ def _of_lines(
     for field in schema:
         column = kept_from(field)
         arrays.append(_fitted(field, (line.get(column) for line in lines), unfit))
-    for line, of_row in zip(lines, unfit, strict=True) if known is not None else ():
-        for name in line.keys() - known:
-            _note(name, line[name], of_row)
+    if known is not None:
+        for line, of_row in zip(lines, unfit, strict=True):
+            for name in line.keys() - known:
+                _note(name, line[name], of_row)
     return arrays
 
 

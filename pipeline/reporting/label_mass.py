@@ -35,7 +35,7 @@ def measured(masses: Iterable[float | None]) -> dict[str, int]:
 
 def distribution(totals: Mapping[str, int]) -> dict[str, Any] | None:
     """Mean, the bin of the median, and all bins that have rows; None without a labelled row."""
-    bins = [
+    bins: list[dict[str, Any]] = [
         {"from": low, "to": high, "rows": totals[name]}
         for name, low, high in zip(_BINS, BOUNDS, BOUNDS[1:], strict=False)
         if totals.get(name)
