@@ -21,12 +21,13 @@ from pipeline.storage.urls import redact
 BOM = b"\xef\xbb\xbf"
 
 
-def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
+def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     """All rows of a shard, in the order of the file: exactly `shard.rows` of them.
 
     Columns: `row` int64 (its number in the file), `unreadable` string (a RowErrorCode, or null), and either
     `line` large_binary (JSONL: the bytes without newline, carriage return and leading BOM; null where
-    unreadable) or `record` struct (Parquet: those of `columns` that the file has; null where unreadable).
+    unreadable) or `record` struct (Parquet: those of `columns` that the file has, all if that is None; null
+    where unreadable).
     ConfigError if the file changed since it was planned.
     """
     _require_unchanged(shard)
@@ -81,7 +82,7 @@ def _unreadable(code: RowErrorCode) -> RowError:
     return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
 
 
-def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _lines(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     whole = shard.rows - shard.broken
     lines: list[bytes | None] = []
     try:
@@ -99,7 +100,7 @@ def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | N
     return pa.array(lines, pa.large_binary()), codes
 
 
-def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _records(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     groups = range(shard.start, shard.end)
     try:
         batches = list(read_slice(shard.file, shard.etag, groups, shard.skip, shard.rows, columns))

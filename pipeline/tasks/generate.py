@@ -91,8 +91,10 @@ class Generate(Task[GenerationSection]):
     section_name = "generation"
     section_model = GenerationSection
     parameters = frozenset(GenerationSection.model_fields)
+    generates = True
     columns = (("text", pa.string()), ("finish_reason", pa.string()))
     last_columns = (("token_logprobs", pa.list_(pa.float64())),)  # in every job: a row may ask for them
+    included = (("token_ids", pa.list_(pa.int32())),)
 
     @property
     def needs_tokenizer(self) -> bool:

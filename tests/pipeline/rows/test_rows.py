@@ -40,8 +40,12 @@ def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeCo
         input={"keep": ["keep me"]},
         generation={"max_new_tokens": 3},
     )
-    with pytest.raises(TooManyErrors, match="max_error_rate"):
+    with pytest.raises(TooManyErrors) as raised:
         run(config)
+    said = str(raised.value)
+    assert "10 of 12 rows are errors (2 BAD_PARAMETER, 1 EMPTY_LINE, 1 EMPTY_PROMPT" in said
+    assert "more than errors.max_error_rate (5.00%) allows" in said
+    assert "raise errors.max_error_rate and run the same command again" in said
     table = generations(config)
     assert list(table["row"]) == list(range(len(BAD_ROWS) + 2))
     assert list(table["error_code"][1:-1]) == list(BAD_ROWS.values())
