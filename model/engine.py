@@ -4,11 +4,10 @@
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
 It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
-rows, the ranks compute them, and what each row wants of the outputs is read. A step that memory does not suffice
-for is run in parts.
+rows, the ranks compute them, and what each row wants of the outputs is read. What memory does not suffice for
+at once is computed in parts.
 """
 
-from collections import deque
 from collections.abc import Collection
 from pathlib import Path
 
@@ -104,7 +103,8 @@ class Engine:
             return
         Request("prefix", token_ids, SamplingParams(max_new_tokens=1)).check(self.config, self.cache_tokens)
         row = Row(Phase.PREFILL, PREFIX_SLOT, 0, token_ids)
-        self.ranks.forward(Batch.of([row], becomes_prefix=True))
+        with self.ranks.step():
+            self.ranks.forward(Batch.of([row], becomes_prefix=True))
         self.scheduler.prefix = token_ids
 
     def submit(self, request: Request) -> None:
@@ -128,21 +128,25 @@ class Engine:
         decoding, admitted = self.scheduler.next_step()
         sequences = decoding + admitted
         rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
-        parts = deque(self._step_size.divide(rows) if rows else ())
         done: list[Completion] = []
-        while parts:
-            part = parts.popleft()
+        self._step_size.begin()
+        while rows:
+            part = self._step_size.part(rows)
+            end = len(part)
             try:
-                outputs = self.ranks.forward(Batch.of(rows[part]))
+                with self.ranks.step():
+                    outputs = self.ranks.forward(Batch.of(part))
+                    ended = read_step(sequences[:end], part, outputs)
             except BatchTooLargeError:
-                if part.stop - part.start > 1:
-                    parts.extendleft(reversed(self._step_size.split(rows, part)))
+                if end > 1:
+                    self._step_size.too_large(part)
                     continue
-                self._step_size.row_failed()
-                done += self._end([(sequences[part.start], "out_of_memory")])
+                self._step_size.too_large_row()
+                ended = [(sequences[0], "out_of_memory")]
             else:
                 self._step_size.fitted()
-                done += self._end(read_step(sequences[part], rows[part], outputs))
+            done += self._end(ended)
+            sequences, rows = sequences[end:], rows[end:]
         return done
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:

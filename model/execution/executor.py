@@ -81,6 +81,11 @@ class Executor:
                 self.routing.take_prefix()
         return outputs
 
+    def close(self) -> None:
+        """Forget captured steps, which refer to the ranks' communicator."""
+        if self.graphs:
+            self.graphs.forget()
+
     def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
         # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
         # of a thread would use another number.
