@@ -38,7 +38,7 @@ class Engine:
         self.config = config
         self.ranks = ranks
         self.max_batch_rows = options.slots
-        self._step_size = StepSize()
+        self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
         self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
 
@@ -129,9 +129,9 @@ class Engine:
         sequences = decoding + admitted
         rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
         done: list[Completion] = []
-        self._step_size.begin()
+        self.step_size.begin()
         while rows:
-            part = self._step_size.part(rows)
+            part = self.step_size.part(rows)
             end = len(part)
             try:
                 with self.ranks.step():
@@ -139,12 +139,12 @@ class Engine:
                     ended = read_step(sequences[:end], part, outputs)
             except BatchTooLargeError:
                 if end > 1:
-                    self._step_size.too_large(part)
+                    self.step_size.too_large(part)
                     continue
-                self._step_size.too_large_row()
+                self.step_size.too_large_row()
                 ended = [(sequences[0], "out_of_memory")]
             else:
-                self._step_size.fitted()
+                self.step_size.fitted()
             done += self._end(ended)
             sequences, rows = sequences[end:], rows[end:]
         return done

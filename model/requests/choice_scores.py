@@ -50,11 +50,22 @@ class ChoiceScores(Readout):
     def named_token_ids(self) -> list[int]:
         return sorted({*self.asked.token_ids.tolist()})
 
+    @property
+    def computed_tokens(self) -> int:
+        """Nodes that all forward passes compute behind a prompt, which each of them computes anew."""
+        return sum(len(part.tree.token_ids) for part in self.parts)
+
+    @property
+    def largest_tree(self) -> int:
+        """Nodes that one forward pass computes at most."""
+        return max(len(part.tree.token_ids) for part in self.parts)
+
     @cached_property
     def parts(self) -> Sequence["ChoiceScores"]:
         """Each has some of the choices: neighbours in the tree, up to MOST_NODES nodes."""
         groups: list[list[int]] = []
-        nodes, before = 0, []
+        before: list[int] = []
+        nodes = 0
         for which in self._order:
             choice = self.choices[which]
             new = len(choice) - _shared(before, choice)

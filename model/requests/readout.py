@@ -87,7 +87,7 @@ class Readout(ABC):
     @property
     def named_token_ids(self) -> Iterable[int]:
         """Token ids that the readout looks up, beside the tree's: each must be in the vocabulary."""
-        return self.asked.token_ids.tolist()
+        return map(int, self.asked.token_ids)
 
     @property
     def parts(self) -> "Sequence[Readout]":

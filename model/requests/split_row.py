@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from model.requests.request import Completion, Request
 
 
@@ -27,6 +29,6 @@ class SplitRow:
         answer = None if failure else self.request.wanted.join([one.answer for one in parts])
         routing = parts[0].routing
         if routing is not None:
-            computed = sum(one.routing.computed for one in parts if one.routing is not None)
-            routing = replace(routing, computed=computed)
+            counted = [one.routing.computed for one in parts if one.routing is not None]
+            routing = replace(routing, computed=np.sum(counted, axis=0))
         return Completion(self.request.key, answer, routing, failure)

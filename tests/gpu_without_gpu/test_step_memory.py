@@ -31,3 +31,10 @@ def test_labels() -> None:
     """As many rows as run together, with 50 choices of two tokens each."""
     scores = ChoiceScores.of([[11 + i, 300 + i] for i in range(50)])
     assert peak_bytes([Request(str(i), [5] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
+
+
+def test_many_labels() -> None:
+    """1,500 choices of eight tokens and an end, which one row alone takes 12,000 nodes for, in passes."""
+    scores = ChoiceScores.of([[11 + i] + [300 + i] * 7 for i in range(1500)], [2, 3])
+    assert (scores.computed_tokens, len(scores.parts)) == (12_000, 3)
+    assert peak_bytes([Request("row", [5] * 30, readout=scores.parts[0])]) <= 1225 * MIB
