@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_LOGITS = 1 << 23  # that are in memory at a time
+from model.machine.budget import LOGITS_AT_A_TIME
 
 
 def token_logprobs(
@@ -19,7 +19,7 @@ def token_logprobs(
     """Hidden states [M, D]; [2, Q] which of them is read, ascending, and which token is asked for there
     -> [Q] float64 on the host. NaN where any logit is NaN or infinite.
     """
-    size = max(1, _LOGITS // vocab_size)
+    size = max(1, LOGITS_AT_A_TIME // vocab_size)
     ends = np.searchsorted(asked[0], range(size, len(hidden) + size, size))
     on_device = torch.from_numpy(asked).to(hidden.device)
     parts, begin = [], 0
