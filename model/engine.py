@@ -4,7 +4,8 @@
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
 It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
-rows, the ranks compute them, and what each row wants of the outputs is read.
+rows, the ranks compute them, and what each row wants of the outputs is read. What memory does not suffice for
+at once is computed in parts.
 """
 
 from collections.abc import Collection
@@ -18,9 +19,11 @@ from model.execution.executor import BatchTooLargeError
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.read_step import read_step
+from model.execution.step_size import StepSize
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Failure, Request
+from model.requests.split_row import SplitRow
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
@@ -35,7 +38,8 @@ class Engine:
     def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
         self.config = config
         self.ranks = ranks
-        self.max_batch_rows = self._most_rows = options.slots
+        self.max_batch_rows = options.slots
+        self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
         self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
 
@@ -103,7 +107,8 @@ class Engine:
             return
         Request("prefix", token_ids, SamplingParams(max_new_tokens=1)).check(self.config, self.cache_tokens)
         row = Row(Phase.PREFILL, PREFIX_SLOT, 0, token_ids)
-        self.ranks.forward(Batch.of([row], becomes_prefix=True))
+        with self.ranks.step():
+            self.ranks.forward(Batch.of([row], becomes_prefix=True))
         self.scheduler.prefix = token_ids
 
     def submit(self, request: Request) -> None:
@@ -125,13 +130,28 @@ class Engine:
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and prefill waiting rows that fit beside them."""
         decoding, admitted = self.scheduler.next_step()
-        if not decoding and not admitted:
-            return []
-        rows = [
-            *(sequence.next_token() for sequence in decoding),
-            *(sequence.prompt() for sequence in admitted),
-        ]
-        return self._run_rows(decoding + admitted, rows)
+        sequences = decoding + admitted
+        rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
+        done: list[Completion] = []
+        self.step_size.begin()
+        while rows:
+            part = self.step_size.part(rows)
+            end = len(part)
+            try:
+                with self.ranks.step():
+                    outputs = self.ranks.forward(Batch.of(part))
+                    ended = read_step(sequences[:end], part, outputs)
+            except BatchTooLargeError:
+                if end > 1:
+                    self.step_size.too_large(part)
+                    continue
+                self.step_size.too_large_row()
+                ended = [(sequences[0], "out_of_memory")]
+            else:
+                self.step_size.fitted()
+            done += self._end(ended)
+            sequences, rows = sequences[end:], rows[end:]
+        return done
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -168,29 +188,25 @@ class Engine:
         self.ranks.close()
 
     def _add(self, request: Request) -> None:
-        self.scheduler.add(request, request.wanted.start(request.key, self.config))
+        if len(request.wanted.parts) == 1:
+            self.scheduler.add(request, request.wanted.start(request.key, self.config))
+            return
+        whole = SplitRow(request)
+        for i, part in enumerate(whole.requests):
+            self.scheduler.add(part, part.wanted.start(part.key, self.config), (whole, i))
 
-    def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
-        """Run a step or, where memory does not suffice, its halves; later steps begin with what worked."""
-        if len(rows) <= self._most_rows:
-            try:
-                outputs = self.ranks.forward(Batch.of(rows))
-            except BatchTooLargeError:
-                self._most_rows = max(1, len(rows) // 2)
+    def _end(self, ended: list[tuple[Sequence, Failure | None]]) -> list[Completion]:
+        """Rows that have ended -> their completions, without those whose other parts run on."""
+        recorder = self.ranks.local.routing
+        slots = [(sequence.slot, bool(sequence.shared)) for sequence, _ in ended]
+        routing = recorder.take(slots) if recorder and ended else [None] * len(ended)
+        done: list[Completion] = []
+        for (sequence, failure), of_row in zip(ended, routing, strict=True):
+            self.scheduler.release(sequence)
+            completion = Completion(sequence.request.key, sequence.reading.answer, of_row, failure)
+            if sequence.part_of is None:
+                done.append(completion)
             else:
-                return [self._finish(*ended) for ended in read_step(sequences, rows, outputs)]
-            if len(rows) == 1:  # it was the row, not how many there were
-                self._most_rows = self.max_batch_rows
-                return [self._finish(sequences[0], "out_of_memory")]
-        half = len(rows) // 2
-        return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
-
-    def _finish(self, sequence: Sequence, failure: Failure | None = None) -> Completion:
-        self.scheduler.release(sequence)
-        routing = self.ranks.local.routing
-        return Completion(
-            key=sequence.request.key,
-            answer=sequence.reading.answer,
-            routing=routing.take(sequence.slot, bool(sequence.shared)) if routing else None,
-            failure=failure,
-        )
+                whole, part = sequence.part_of
+                done += filter(None, [whole.end_part(part, completion)])
+        return done

@@ -5,6 +5,7 @@ import torch
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
 
+LOGITS_AT_A_TIME = 1 << 23  # where only the log-probabilities of some tokens are kept of them
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 
@@ -64,3 +65,16 @@ def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
     vocabularies = 1 if config.tie_embeddings else 2
     return (config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)) * dtype.itemsize
+
+
+def pass_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> int:
+    """The most memory that a forward pass of so many tokens takes on one rank, beside weights and cache.
+
+    That is its widest layer's, or that of the logits that are in memory at a time. Of a row of choices the
+    tokens are its own part of the prompt and `ChoiceScores.largest_tree`.
+    """
+    chosen = config.num_experts_per_tok if config.num_experts else 1
+    feed_forward = chosen * (4 * config.ffn_dim // tensor_parallel + 2 * config.dim)
+    layer = tokens * (feed_forward + 4 * config.dim) * dtype.itemsize
+    logits = max(LOGITS_AT_A_TIME, config.vocab_size) * (dtype.itemsize + 2 * torch.float32.itemsize)
+    return max(layer, logits)

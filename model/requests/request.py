@@ -58,7 +58,8 @@ class Request:
             raise ValueError("params and should_stop are of generation: with a readout they have no effect")
         if not prompt:
             raise ValueError("a prompt must hold at least one token")
-        for token in chain(prompt, wanted.tree.token_ids, wanted.named_token_ids):
+        named = [*wanted.named_token_ids]
+        for token in chain(*((min(ids), max(ids)) for ids in (prompt, wanted.tree.token_ids, named) if ids)):
             if not 0 <= token < config.vocab_size:
                 raise ValueError(f"a token id must be in [0, {config.vocab_size}), got {token}")
         if len(prompt) + wanted.further_tokens > config.max_positions:
