@@ -16,6 +16,7 @@ from model.execution.executor import BatchTooLargeError
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.read_step import read_step
+from model.machine.budget import STEP_TOKENS
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Failure, Request
@@ -26,8 +27,6 @@ from model.scheduling.scheduler import Scheduler, Sequence
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
 
-_PREFILL_TOKENS = 4096
-
 
 class Engine:
     def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
@@ -35,7 +34,7 @@ class Engine:
         self.ranks = ranks
         self.max_batch_rows = self._most_rows = options.slots
         self.cache_tokens = options.pages * options.page_size
-        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
+        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, STEP_TOKENS)
 
     @classmethod
     def load(
@@ -51,20 +50,26 @@ class Engine:
         attention: str = "auto",
         statistics: bool = True,
         random_weights: bool = False,
+        device: str = "auto",
+        least_cache_tokens: int = 1,
     ) -> "Engine":
         """Load a checkpoint folder.
 
         Args:
-            dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
+            dtype: float32, bfloat16, float16, or auto: see `model.machine.device.auto_dtype`.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
+            device: gpu, cpu, or auto: a GPU where torch sees one.
+            least_cache_tokens: what the longest row may need of the cache.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load.load_transformer`.
+            ValueError: torch can't use as many GPUs as are asked for, or memory does not suffice; before
+                weights are loaded.
         """
         numbers = {"threads": threads, "max_batch_rows": max_batch_rows, "kv_cache_tokens": kv_cache_tokens}
         for name, value in numbers.items():
@@ -82,6 +87,8 @@ class Engine:
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            device=device,
+            least_cache_tokens=least_cache_tokens,
             **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
@@ -109,6 +116,11 @@ class Engine:
     @property
     def idle(self) -> bool:
         return self.scheduler.idle
+
+    @property
+    def path(self) -> dict[str, str]:
+        """How this engine computes: see `model.execution.computing_path`."""
+        return self.ranks.local.path
 
     @property
     def machine(self) -> dict[str, str]:

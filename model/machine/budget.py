@@ -1,10 +1,15 @@
 """Memory that a model takes: its weights, its cache, an engine, and how many tokens a machine can hold."""
 
+from dataclasses import dataclass
+
 import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
 
+GIB = 1 << 30
+STEP_TOKENS = 4096  # that a step prefills together; a longer prompt is prefilled alone
+_GPU_RESERVE = 0.15  # of what the weights leave of a GPU: what a step takes at least
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 
@@ -15,14 +20,48 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: in
     return 2 * config.num_layers * kv_heads * config.head_dim * dtype.itemsize
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes that an engine needs of each of its devices, for its longest row alone."""
+
+    weights: int
+    cache: int
+    activations: int  # what a step computes
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.activations
+
+    def __str__(self) -> str:
+        weights, cache, step = (f"{n / GIB:.1f}" for n in (self.weights, self.cache, self.activations))
+        return f"{self.total / GIB:.1f} GiB (weights {weights}, cache {cache}, a step {step})"
+
+
+def needed_memory(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> DeviceMemory:
+    """For a cache of so many tokens."""
+    return DeviceMemory(
+        weights=-(-weight_bytes(config, dtype) // tensor_parallel),
+        cache=tokens * bytes_per_token(config, dtype, tensor_parallel),
+        activations=activation_bytes(config, dtype, tensor_parallel),
+    )
+
+
+def activation_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
+    """What a step of STEP_TOKENS takes beside weights and cache, on one rank: its widest layer's tensors."""
+    chosen = config.num_experts_per_tok if config.num_experts else 1
+    feed_forward = chosen * (4 * config.ffn_dim // tensor_parallel + 2 * config.dim)
+    tokens = min(STEP_TOKENS, config.max_positions)
+    return tokens * (feed_forward + 4 * config.dim) * dtype.itemsize
+
+
 def cache_tokens(
     config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
 ) -> int:
     """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits."""
     if device.type == "cuda":
-        weights = weight_bytes(config, dtype) // tensor_parallel
-        free = torch.cuda.mem_get_info(device)[0]
-        budget = int(0.85 * (free - weights))
+        needed = needed_memory(config, dtype, tensor_parallel, 0)
+        left = torch.cuda.mem_get_info(device)[0] - needed.weights
+        budget = min(int((1 - _GPU_RESERVE) * left), left - needed.activations)
     else:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
         budget = min(available_bytes() // (2 * tensor_parallel), most)
@@ -54,7 +93,7 @@ def _tokens_within(
 ) -> int:
     """Tokens that fit into `budget` bytes on one rank, but no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
-    return max(min(fitting, rows * config.max_positions), 1)
+    return max(min(fitting, rows * config.max_positions), 0)
 
 
 def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
