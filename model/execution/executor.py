@@ -56,8 +56,11 @@ class Executor:
         if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
         self.path = computing_path(
-            options,
-            config.head_dim,
+            config,
+            options.device,
+            options.dtype,
+            quantization=options.quantization,
+            attention=options.attention,
             fused=fused,
             captured=self.graphs is not None,
             grouped=self.model.is_sync_free,

@@ -113,7 +113,7 @@ class LabelRows(RowRequests):
         return room
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._scores.tree.depth + len(self._scores.tree.token_ids)
+        return 0
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         return Request(key, prompt_token_ids, readout=self._scores), self._finish

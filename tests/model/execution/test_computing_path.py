@@ -1,15 +1,13 @@
 """What the engine says of the way on which it computes."""
 
-from dataclasses import replace
-from pathlib import Path
-
 import pytest
 import torch
 
+from benchmarks.random_checkpoint import SIZES
 from model.attention import flash
+from model.config import ModelConfig
 from model.engine import Engine
-from model.execution.computing_path import computing_path
-from model.execution.options import ExecutorOptions
+from model.execution.computing_path import expected_path
 
 
 def test_on_a_cpu_nothing_is_missing(checkpoint):
@@ -27,14 +25,18 @@ def test_on_a_cpu_nothing_is_missing(checkpoint):
 
 
 def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks: str | None = None
+    capability = (9, 0)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A card")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    monkeypatch.setattr(flash, "_what_triton_lacks", lambda *_: "a C compiler")
-    gpu = ExecutorOptions(
-        Path("folder"), torch.bfloat16, torch.device("cuda", 0), 1, 8, 8, 64, "none", "auto", True
-    )
-    whole = computing_path(gpu, 128, fused=True, captured=True, grouped=True)
-    assert whole == {
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(flash, "_what_triton_lacks", lambda *_: lacks)
+    model, gpu = ModelConfig.from_dict(SIZES["8x7b"]), torch.device("cuda", 0)
+
+    def path(attention: str = "auto") -> dict[str, str]:
+        asked = {"quantization": "none", "attention": attention, "tensor_parallel": 2}
+        return expected_path(model, gpu, torch.bfloat16, **asked)  # type: ignore[arg-type]
+
+    assert path() == {
         "device": "A card",
         "dtype": "bfloat16",
         "quantization": "none",
@@ -43,11 +45,14 @@ def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         "experts": "together",
         "steps": "captured",
     }
-    eager = computing_path(gpu, 128, fused=True, captured=False, grouped=False)
+    capability = (8, 0)
+    eager = path()
+    assert (eager["attention"], eager["experts"], eager["steps"]) == (flash.FLASH, "one by one", "eager")
     assert eager["without_graphs"].startswith("they need experts in one kernel")
     assert "without_flash" not in eager
-    without = computing_path(gpu, 128, fused=False, captured=False, grouped=True)
+    lacks = "a C compiler"
+    without = path()
+    assert (without["attention"], without["decode"], without["steps"]) == ("torch", "torch", "eager")
     assert without["without_flash"] == "it needs a C compiler"
     assert without["without_graphs"] == "they need flash attention"
-    asked = computing_path(replace(gpu, attention="sdpa"), 128, fused=False, captured=False, grouped=True)
-    assert asked["without_flash"] == "model.attention is sdpa"
+    assert path("sdpa")["without_flash"] == "model.attention is sdpa"
