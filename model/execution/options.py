@@ -7,7 +7,7 @@ import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
-from model.machine.budget import GIB, cache_tokens, needed_memory
+from model.machine.budget import cache_tokens, in_gib, needed_memory
 from model.machine.device import (
     batch_rows,
     compute_dtype,
@@ -101,6 +101,6 @@ def _require_memory(
         ranks = f", with tensor_parallel {tensor_parallel}" if tensor_parallel > 1 else ""
         raise ValueError(
             f"memory does not suffice on {device_name(device)}: {needed} are needed in "
-            f"{dtype_name(dtype)}{ranks} for one row of {least:,} tokens, {free / GIB:.1f} GiB are free; use "
+            f"{dtype_name(dtype)}{ranks} for one row of {least:,} tokens, {in_gib(free)} are free; use "
             "more tensor_parallel, a device with more memory, or fewer replicas on each machine"
         )

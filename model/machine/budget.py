@@ -33,8 +33,13 @@ class DeviceMemory:
         return self.weights + self.cache + self.activations
 
     def __str__(self) -> str:
-        weights, cache, step = (f"{n / GIB:.1f}" for n in (self.weights, self.cache, self.activations))
-        return f"{self.total / GIB:.1f} GiB (weights {weights}, cache {cache}, a step {step})"
+        weights, cache, step = map(in_gib, (self.weights, self.cache, self.activations))
+        return f"{in_gib(self.total)} (weights {weights}, cache {cache}, a step {step})"
+
+
+def in_gib(size: int) -> str:
+    """Bytes as people read them, in GiB, or MiB where they are few."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
 
 
 def needed_memory(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> DeviceMemory:

@@ -95,7 +95,7 @@ def _on_gpus(config: JobConfig, nodes: list[Node], shards: ShardTable | None) ->
         num_gpus=ranks,
         threads=1,
         ray_tasks=_ray_tasks(nodes),
-        least=min(least, most),
+        least=min(least, most, sys.maxsize if shards is None else max(1, len(shards))),
     )
 
 

@@ -6,11 +6,12 @@ as the largest that it can be. A replica measures what is really free before it 
 
 from dataclasses import dataclass
 
+import ray
 import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
-from model.machine.budget import GIB, DeviceMemory, bytes_per_token, needed_memory
+from model.machine.budget import GIB, DeviceMemory, bytes_per_token, in_gib, needed_memory
 from model.machine.device import compute_dtype
 from pipeline.cluster.devices import Node, is_joined, nodes, offered_gpus
 from pipeline.cluster.resources import Resources
@@ -47,7 +48,7 @@ class MemoryForecast:
             where = "a GPU" if self.shared_by == 1 else f"each of {self.shared_by} GPUs"
         else:
             where = "a node" if self.shared_by == 1 else f"a node with {self.shared_by} replicas"
-        has = f"{self.of} has {self.room / GIB:.1f} GiB" if self.room is not None else self.of
+        has = f"{self.of} has {in_gib(self.room)}" if self.room is not None else self.of
         return f"{self.needed} at least on {where} in {self.dtype}; {has}"
 
 
@@ -125,7 +126,7 @@ def _kind(node: Node) -> str:
 
 
 def _room_of_cpus() -> tuple[int | None, str]:
-    if not is_joined():
+    if not ray.is_initialized():
         return available_bytes(), "this machine"
     sizes = [_memory(node) for node in nodes() if node.get("memory")]
     return (max(sizes), "the largest node") if sizes else (None, "what the nodes have is not known")

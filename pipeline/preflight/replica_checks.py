@@ -1,4 +1,4 @@
-"""The doctor's checks of the replicas: how many there will be, whether memory holds them, how they compute."""
+"""The doctor's checks of the replicas: how many, whether memory holds them, and how they compute."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -7,7 +7,7 @@ import ray
 import torch
 
 from model.execution.computing_path import expected_path
-from model.machine.budget import GIB
+from model.machine.budget import in_gib
 from model.machine.device import compute_dtype, default_device
 from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
 from pipeline.config.job import JobConfig
@@ -26,19 +26,20 @@ def replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
     job = check_job(config)
     planned = plan_resources(job.config, job.model)
     many = f"up to {planned.replicas}" if job.config.engine.replicas == "auto" else str(planned.replicas)
-    memory = forecast_memory(job, planned.num_gpus > 0)
     if planned.num_gpus:
-        text = f"{many}; GPUs of each: {planned.num_gpus}; memory: {memory}"
-        yield "ok" if memory.fits else "problem", text
-        return
-    most = f"{replica_bytes(job.config, job.model) / GIB:.1f} GiB at most"
-    text = f"{many}; CPU threads of each: {planned.threads}; its memory: {most}, {memory}"
-    if not memory.fits:
-        yield "problem", text
-    elif memory_holds(planned, job.config, job.model):
-        yield "ok", text
+        yield "ok", f"{many}; GPUs of each: {planned.num_gpus}"
     else:
-        yield "warning", f"{text}, which a node may lack: lower engine.replicas or engine.kv_cache_tokens"
+        memory = f"{in_gib(replica_bytes(job.config, job.model))} at most"
+        text = f"{many}; CPU threads of each: {planned.threads}; its memory: {memory}"
+        if memory_holds(planned, job.config, job.model):
+            yield "ok", text
+        else:
+            yield (
+                "warning",
+                f"{text}, which a node may lack: lower engine.replicas or engine.kv_cache_tokens",
+            )
+    forecast = forecast_memory(job, planned.num_gpus > 0)
+    yield "ok" if forecast.fits else "problem", str(forecast)
 
 
 def computing(config: JobConfig) -> Iterator[tuple[Level, str]]:

@@ -56,8 +56,8 @@ def test_what_no_gpu_s_memory_holds_is_refused_with_numbers(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 0))
     free = 79 << 30
     expected = (
-        r"memory does not suffice on A card: 92.1 GiB \(weights 87.0, cache 4.0, a step 1.1\) are needed in "
-        r"bfloat16 for one row of 32,768 tokens, 79.0 GiB are free"
+        r"memory does not suffice on A card: 92.1 GiB \(weights 87.0 GiB, cache 4.0 GiB, a step 1.1 GiB\) "
+        r"are needed in bfloat16 for one row of 32,768 tokens, 79.0 GiB are free"
     )
     with pytest.raises(ValueError, match=expected):
         ExecutorOptions.of("folder", config, **asked)
@@ -66,7 +66,7 @@ def test_what_no_gpu_s_memory_holds_is_refused_with_numbers(monkeypatch):
     assert 350_000 < halves.pages * halves.page_size < 500_000  # 85 % of what 46.7 GB of weights leave
     free = 140 << 30
     assert ExecutorOptions.of("folder", config, **asked).pages * 64 > 300_000
-    with pytest.raises(ValueError, match=r"cache 122.1, .* for one row of 1,000,000 tokens"):
+    with pytest.raises(ValueError, match=r"cache 122.1 GiB, .* for one row of 1,000,000 tokens"):
         ExecutorOptions.of("folder", config, **asked | {"kv_cache_tokens": 1_000_000})
 
 
