@@ -136,7 +136,8 @@ def test_replicas_are_told_with_what_each_has(
     assert told == ("ok", text)
     assert level == "ok"
     assert " at least on " in memory
-    assert memory.endswith("is not known" if "GPU" not in resources else "no GPU is seen here")
+    room = "the largest node has 6.0 GiB" if "memory" in resources else "what the nodes have is not known"
+    assert memory.endswith("no GPU is seen here" if "GPU" in resources else room)
 
 
 @pytest.mark.parametrize(("memory", "replicas"), [(2 * GIB, "auto"), (6 * GIB, "3")])

@@ -55,15 +55,15 @@ def test_8x7b_does_not_fit_one_card_of_80_gb_but_two(mixtral_8x7b: Callable[...,
     nodes({"CPU": 64, "GPU": 8, "accelerator_type:A100": 1}, {"CPU": 4, "memory": GIB})
     on_one, on_two = (Resources(1, num_gpus=ranks, threads=1, ray_tasks=1) for ranks in (1, 2))
     expected = (
-        r"memory: the model does not fit: 92\.1 GiB \(weights 87\.0 GiB, cache 4\.0 GiB, a step 1\.1 GiB\) at "
-        r"least on a GPU in bfloat16; the largest \(A100\) has 80\.0 GiB; raise model\.tensor_parallel, use "
+        r"memory: the model does not fit: 92\.1 GiB \(weights 87\.0 GiB, cache 4\.0 GiB, a step 1\.1 GiB\) "
+        r"at least on a GPU in bfloat16; the largest \(A100\) has 80\.0 GiB; raise model\.tensor_parallel, use "
     )
     with pytest.raises(ConfigError, match=expected):
         require_memory(mixtral_8x7b(1), on_one, prefix_tokens=0)
     require_memory(mixtral_8x7b(2), on_two, prefix_tokens=0)
     half = forecast_memory(mixtral_8x7b(2), on_gpus=True)
     assert str(half).startswith(
-        "46.1 GiB (weights 43.5 GiB, cache 2.0 GiB, a step 617.0 MiB) at least on each of 2"
+        "46.2 GiB (weights 43.5 GiB, cache 2.0 GiB, a step 0.7 GiB) at least on each of 2 GPUs in bfloat16"
     )
     with pytest.raises(ConfigError, match=r"cache 38.1 GiB, .* lower engine\.kv_cache_tokens"):
         require_memory(mixtral_8x7b(2, kv_cache_tokens=625_000), on_two, prefix_tokens=0)
