@@ -7,7 +7,7 @@ import ray
 from ray.util.placement_group import PlacementGroup
 
 from pipeline.cluster.devices import nodes
-from pipeline.cluster.resources import Resources
+from pipeline.cluster.resources import REPLICA_CPUS, Resources
 
 logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 60.0
@@ -23,7 +23,8 @@ def wait_for_gpus(resources: Resources) -> None:
     if not resources.num_gpus:
         return
     # A placement group is there as soon as each of its bundles has room on some node, all at once.
-    group = ray.util.placement_group([{"GPU": resources.num_gpus}] * resources.least, strategy="PACK")
+    each = {"GPU": resources.num_gpus, "CPU": REPLICA_CPUS}
+    group = ray.util.placement_group([each] * resources.least, strategy="PACK")
     try:
         _wait(group, resources)
     finally:

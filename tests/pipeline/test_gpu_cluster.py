@@ -77,11 +77,11 @@ def test_a_cluster_scaled_to_zero_is_waited_for_and_grows(make_config: Callable[
         job = started(config, "2", RAY_ADDRESS=cluster.address)
         said = lines_until(job, "waiting for GPUs for 1 replicas, 1 on one node for each: the cluster has")
         assert "room for 0, if nobody else uses it (GPUs of its nodes: 0)" in said[-1]
-        cluster.add_node(num_cpus=0, num_gpus=1)
+        cluster.add_node(num_cpus=1, num_gpus=1)
         said = lines_until(job, "GPUs of a replica: ['0']")
         assert any("the GPUs are there" in line for line in said)
         assert any("1 more replicas begin when nodes with free GPUs come" in line for line in said)
-        cluster.add_node(num_cpus=0, num_gpus=1)
+        cluster.add_node(num_cpus=1, num_gpus=1)
         lines_until(job, "GPUs of a replica: ['0']")
         shown = finished(job)
     finally:
