@@ -115,7 +115,7 @@ def _stages(
     resources = plan_resources(job.config, job.model, shards)
     require_memory(job, resources, len(prefix))
     wait_for_gpus(resources)
-    if resources.least < resources.replicas:  # more nodes may be there by now
+    if resources.num_gpus:  # other nodes may be there by now
         resources = plan_resources(job.config, job.model, shards)
     ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
     names = ShardNames(shards)

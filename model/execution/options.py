@@ -91,16 +91,16 @@ def _require_memory(
     needed = needed_memory(config, dtype, tensor_parallel, least)
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
-        fits = needed.total <= free
+        fits, share = needed.total <= free, ""
     elif device.type == "cpu":
         free = available_bytes()
-        fits = tokens >= least
+        fits, share = tokens >= least, ", of which the cache takes half at most"
     else:  # no memory at all: a device of tests
         return
     if not fits:
         ranks = f", with tensor_parallel {tensor_parallel}" if tensor_parallel > 1 else ""
         raise ValueError(
             f"memory does not suffice on {device_name(device)}: {needed} are needed in "
-            f"{dtype_name(dtype)}{ranks} for one row of {least:,} tokens, {in_gib(free)} are free; use "
-            "more tensor_parallel, a device with more memory, or fewer replicas on each machine"
+            f"{dtype_name(dtype)}{ranks} for one row of {least:,} tokens, {in_gib(free)} are free{share}; "
+            "use more tensor_parallel, a device with more memory, or fewer replicas on each machine"
         )

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.cluster.devices import is_joined
+from pipeline.cluster.session import connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
@@ -48,7 +49,10 @@ class Forecast:
 
 
 def forecast(config: JobConfig) -> Forecast:
-    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
+    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
+
+    It looks at the cluster that RAY_ADDRESS names, and starts no Ray. JobError if that can't be reached.
+    """
     job = check_job(config)
     store = open_store(config.output.path)
     stored = execute(begun(job.spec), store)
@@ -61,6 +65,8 @@ def forecast(config: JobConfig) -> Forecast:
             new = make_plan(config.input, plan, task=job.task) if new_files else new
         except ConfigError as error:
             refused = str(error)
+    if is_joined():
+        connect()
     memory = forecast_memory(job, will_use_gpus(job.config), len(shared_prefix(job, plan)))
     if is_joined():  # else the job may be for a cluster, and this machine none of it
         require_fitting(memory, job.config)

@@ -1,4 +1,4 @@
-"""What is said while a job waits for GPUs. The wait on a real cluster is in tests/pipeline/test_gpu_cluster.py."""
+"""What is said while a job waits for GPUs; tests/pipeline/test_gpu_cluster.py waits on a real cluster."""
 
 import logging
 
