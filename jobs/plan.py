@@ -47,6 +47,7 @@ def _show(job: "Forecast") -> None:
         )
     if job.not_to_be_added:
         console.print(f"new files that can't be added: {job.not_to_be_added}", soft_wrap=True)
+    console.print(f"memory: {job.memory}", soft_wrap=True)
     missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
     console.print(
         f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True

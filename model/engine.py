@@ -20,6 +20,7 @@ from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.read_step import read_step
 from model.execution.step_size import StepSize
+from model.machine.budget import STEP_TOKENS
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Failure, Request
@@ -31,8 +32,6 @@ from model.scheduling.scheduler import Scheduler, Sequence
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
 
-_PREFILL_TOKENS = 4096
-
 
 class Engine:
     def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
@@ -41,7 +40,7 @@ class Engine:
         self.max_batch_rows = options.slots
         self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
-        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
+        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, STEP_TOKENS)
 
     @classmethod
     def load(
@@ -58,11 +57,13 @@ class Engine:
         statistics: bool = True,
         end_ids: Collection[int] = (),
         random_weights: bool = False,
+        device: str = "auto",
+        least_cache_tokens: int = 1,
     ) -> "Engine":
         """Load a checkpoint folder.
 
         Args:
-            dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
+            dtype: float32, bfloat16, float16, or auto: see `model.machine.device.auto_dtype`.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
@@ -70,9 +71,13 @@ class Engine:
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             end_ids: tokens that end an answer, beside those that the checkpoint's configuration names.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
+            device: gpu, cpu, or auto: a GPU where torch sees one.
+            least_cache_tokens: what the longest row may need of the cache.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load.load_transformer`.
+            ValueError: torch can't use as many GPUs as are asked for, or memory does not suffice; before
+                weights are loaded.
         """
         numbers = {"threads": threads, "max_batch_rows": max_batch_rows, "kv_cache_tokens": kv_cache_tokens}
         for name, value in numbers.items():
@@ -91,6 +96,8 @@ class Engine:
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            device=device,
+            least_cache_tokens=least_cache_tokens,
             **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
@@ -119,6 +126,11 @@ class Engine:
     @property
     def idle(self) -> bool:
         return self.scheduler.idle
+
+    @property
+    def path(self) -> dict[str, str]:
+        """How this engine computes: see `model.execution.computing_path`."""
+        return self.ranks.local.path
 
     @property
     def machine(self) -> dict[str, str]:

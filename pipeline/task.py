@@ -51,7 +51,10 @@ class RowRequests(ABC):
         return context
 
     def cache_tokens(self, context: int) -> int:
-        """Tokens of cache that the longest row may need, in a model with that context."""
+        """Tokens of cache that the longest row may need, in a model with that context.
+
+        0 where rows are answered by one pass, as by a `OnePassReadout`: the job then reserves none.
+        """
         return context
 
 

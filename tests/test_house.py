@@ -32,6 +32,8 @@ TESTED_IN = {
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
+    "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
+    "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",

@@ -14,6 +14,7 @@ from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
+from model.execution.computing_path import computing_path
 from model.execution.decode_graphs import DecodeGraphs
 from model.execution.options import ExecutorOptions
 from model.execution.token_logprobs import token_logprobs
@@ -55,6 +56,16 @@ class Executor:
         self.graphs = None
         if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
+        self.path = computing_path(
+            config,
+            options.device,
+            options.dtype,
+            quantization=options.quantization,
+            attention=options.attention,
+            fused=fused,
+            captured=self.graphs is not None,
+            grouped=self.model.is_sync_free,
+        )
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> dict[Head, Tensor]:

@@ -2,7 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import yaml
@@ -14,12 +15,30 @@ from pipeline.storage.urls import redact
 NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"}
 # pydantic names the branch of a union among the keys that lead to an error.
 _OF_UNIONS = ("constrained-int", "literal['auto']")
+_OF_MAPPING = "function-after["  # a mapping that is checked as a whole
 
 
 def config_error(path: object, model: type[BaseModel], error: ValidationError) -> ConfigError:
     """One sentence for each fault that pydantic found; each quotes at most the value of its own key."""
-    sentences = dict.fromkeys(_sentence(model, found) for found in error.errors())
+    sentences = dict.fromkeys(_sentence(model, found) for found in _of_the_given_kind(error.errors()))
     return ConfigError(f"{path}: " + "; ".join(sentences))
+
+
+def _of_the_given_kind(errors: Sequence[Any]) -> Iterator[Any]:
+    """Of a key that takes a mapping or something else, what is wrong with the kind that was given."""
+    for _, found in groupby(errors, key=_keys):
+        same = list(found)
+        yield from [e for e in same if isinstance(e["input"], dict) == _takes_mapping(e)] or same
+
+
+def _keys(error: Mapping[str, Any]) -> list[str]:
+    return [
+        str(part) for part in error["loc"] if part not in _OF_UNIONS and not str(part).startswith(_OF_MAPPING)
+    ]
+
+
+def _takes_mapping(error: Mapping[str, Any]) -> bool:
+    return any(str(part).startswith(_OF_MAPPING) for part in error["loc"])
 
 
 def yaml_location(error: Exception) -> str:
@@ -31,7 +50,7 @@ def yaml_location(error: Exception) -> str:
 
 def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
     given = redact(error["input"]) if isinstance(error["input"], str) else error["input"]
-    keys = [str(part) for part in error["loc"] if part not in _OF_UNIONS]
+    keys = _keys(error)
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = "unknown key" + _did_you_mean(model, keys)

@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from pipeline.cluster.devices import is_joined
+from pipeline.cluster.session import connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
@@ -12,6 +14,9 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import joined
 from pipeline.preflight.kept_names import check_plan_names
+from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_fitting
+from pipeline.preflight.number_type import will_use_gpus
+from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -41,10 +46,14 @@ class Forecast:
     errors: dict[str, int]  # by code
     lengths: dict[tuple[int, int], int]  # prompts by length in tokens, from and to
     mean_tokens: float
+    memory: MemoryForecast
 
 
 def forecast(config: JobConfig) -> Forecast:
-    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
+    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
+
+    It looks at the cluster that RAY_ADDRESS names, and starts no Ray. JobError if that can't be reached.
+    """
     job = check_job(config)
     store = open_store(config.output.path)
     stored = execute(begun(job.spec), store)
@@ -58,6 +67,11 @@ def forecast(config: JobConfig) -> Forecast:
             new = make_plan(config.input, plan, task=job.task) if new_files else new
         except ConfigError as error:
             refused = str(error)
+    if is_joined():
+        connect()
+    memory = forecast_memory(job, will_use_gpus(job.config), len(shared_prefix(job, plan)))
+    if is_joined():  # else the job may be for a cluster, and this machine none of it
+        require_fitting(memory, job.config)
     missing = execute(remaining(plan), store)
     lengths, errors = _prepare(job, _sample(plan))
     counted = len(lengths) + errors.total()
@@ -74,6 +88,7 @@ def forecast(config: JobConfig) -> Forecast:
         errors=dict(errors),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
+        memory=memory,
     )
 
 

@@ -5,6 +5,7 @@ full across their borders; a shard's call only waits for its own rows.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -76,7 +77,7 @@ class Replica:
         with watchdog.beating():
             engine = self.load_engine(options)
         watchdog.also_kill(engine.ranks.process_ids[1:])
-        make_ready(engine, self._requests, options, watchdog)
+        make_ready(engine, options, watchdog)
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
@@ -100,6 +101,7 @@ class Replica:
             prepared,
             rows=self._results.table(prepared.rows, outcomes),
             router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
+            path=json.dumps(self._engine.engine.path, sort_keys=True),
         )
 
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:

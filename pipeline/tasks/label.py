@@ -155,7 +155,7 @@ class LabelRows(RowRequests):
         return room
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._depth + self._nodes
+        return 0
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         prompt, choices = self._tokens.behind(prompt_token_ids)

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.random_checkpoint import SIZES
 from model.config import ModelConfig
-from model.machine.budget import pass_bytes
+from model.machine.budget import STEP_TOKENS, pass_bytes
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
@@ -21,8 +21,11 @@ MIB = 1 << 20
 
 
 def test_a_budget_of_prompts() -> None:
-    """4,096 tokens, as many as rows that are prefilled together may have."""
-    assert peak_bytes([Request(str(i), [5] * 128, FEW) for i in range(32)]) <= 1123 * MIB
+    """4,096 tokens, as many as rows that are prefilled together may have: what the budget leaves them."""
+    peak = peak_bytes([Request(str(i), [5] * 128, FEW) for i in range(32)])
+    assert peak <= 1123 * MIB
+    needed = pass_bytes(ModelConfig.from_dict(SIZES["8x7b"]), torch.bfloat16, 1, STEP_TOKENS)
+    assert peak <= needed <= 1.1 * peak
 
 
 @pytest.mark.parametrize(("tokens", "most"), [(8_000, 2194), (32_000, 4013)])

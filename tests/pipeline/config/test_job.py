@@ -72,6 +72,12 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
             "router.trace_fraction: Input should be less than or equal to 0, got 0.1",
         ),
         ("engine.replicas=0", "engine.replicas: Input should be greater than 0, got 0"),
+        (
+            "engine.replicas={min: 3, max: 2}",
+            "engine.replicas: must be a number, auto or {min: a, max: b} with",
+        ),
+        ("engine.replicas={min: 3}", "with a up to b, got {'min': 3}"),
+        ("engine.device=tpu", "engine.device: Input should be 'auto', 'gpu' or 'cpu', got 'tpu'"),
         ("generation={temperature: 0.5}", "section generation has no effect with task label"),
         ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
         ("engine.relicas=2", "engine.relicas: unknown key; did you mean engine.replicas?"),
@@ -88,6 +94,17 @@ def test_what_is_wrong_is_named_with_what_was_given(tmp_path: Path, override: st
         load(tmp_path, LABEL, override)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_a_value_is_judged_as_the_kind_that_it_is(tmp_path: Path) -> None:
+    for value, mapping in (("{min: 3, max: 2}", True), ("many", False)):
+        with pytest.raises(ConfigError) as raised:
+            load(tmp_path, LABEL, f"engine.replicas={value}")
+        sentences = str(raised.value).split("; ")
+        assert all(("{min: a, max: b}" in said) == mapping for said in sentences), sentences
+    bounds = {"auto": (1, None), "4": (4, 4), "{min: 2, max: 8}": (2, 8)}
+    for value, expected in bounds.items():
+        assert load(tmp_path, LABEL, f"engine.replicas={value}").engine.replica_bounds == expected
 
 
 @pytest.mark.parametrize(
