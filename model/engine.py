@@ -158,7 +158,7 @@ class Engine:
         self.ranks.close()
 
     def _add(self, request: Request) -> None:
-        self.scheduler.add(request, request.wanted.start(request.key, self.config))
+        self.scheduler.add(request, request.wanted.start(request.random_stream, self.config))
 
     def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
         """Run a step or, where memory does not suffice, its halves; later steps begin with what worked."""

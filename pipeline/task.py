@@ -61,7 +61,6 @@ class Task(ABC, Generic[SectionModel]):
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
     input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
-    parameters: Collection[str] = ()  # input columns by which a row may set its own parameters
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
     included: ClassVar[Sequence[Column]] = ()  # further columns that output.include may name

@@ -38,9 +38,8 @@ def required_columns(section: InputSection, task: Task[Any] | None = None) -> di
 
 
 def columns_to_read(section: InputSection, task: Task[Any] | None = None) -> list[str]:
-    """The required columns, and those in which a row may set its own parameters."""
-    parameters = sorted(task.parameters) if task else []
-    return list(dict.fromkeys([*required_columns(section, task), *parameters]))
+    """The required columns, and those that a template can do without."""
+    return list(required_columns(section, task))
 
 
 def check_columns(

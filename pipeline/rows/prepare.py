@@ -78,7 +78,7 @@ class Preparation:
         """Columns that the prompt, the id, the group or the task needs: only these are converted."""
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
-        return {*self.prompts.columns, *named, *self.task.input_columns, *self.task.parameters}
+        return {*self.prompts.columns, *named, *self.task.input_columns}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)

@@ -62,10 +62,9 @@ def name_of(type_: pa.DataType) -> str:
 
 
 def test_columns_of_rows() -> None:
-    assert types(PAGE["Rows: generations/"], "column") == columns(config("label")) | columns(
-        config("generate")
-    )
-    assert list(types(PAGE["Rows: generations/"], "column")) == list(columns(config("generate")))
+    generate = columns(config("generate", generation={"logprobs": True}))
+    assert types(PAGE["Rows: generations/"], "column") == columns(config("label")) | generate
+    assert list(types(PAGE["Rows: generations/"], "column")) == list(generate)
 
 
 def test_what_the_page_says_of_columns_that_some_jobs_lack() -> None:
@@ -73,7 +72,10 @@ def test_what_the_page_says_of_columns_that_some_jobs_lack() -> None:
     plain = {"output": {"path": "o"}, "router": {"per_row": False}}
     always = of_page[: of_page.index("generated_tokens") + 1]
     assert list(columns(config("label", **plain))) == always
-    assert list(columns(config("generate", **plain))) == [*always, "token_logprobs"]
+    assert list(columns(config("generate", **plain))) == always
+    for generation in ({"logprobs": True}, {"columns": ["logprobs"]}):
+        asked = config("generate", **plain, generation=generation)
+        assert list(columns(asked)) == [*always, "token_logprobs"]
     long = columns(config("label"), replace(MODEL, max_positions=65_536))
     assert long["router_decode_second"] == "list<uint32>[L*E]"
 

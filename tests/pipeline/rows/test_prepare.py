@@ -60,7 +60,7 @@ def test_a_row_that_fails_keeps_what_was_found_before(make_config: MakeConfig) -
 
 def test_the_tasks_parameters_are_made_here(make_config: MakeConfig) -> None:
     rows = [{"ids": [5] * 250, "max_new_tokens": 50}, {"ids": [5]}]
-    config = make_config(rows, generation={"max_new_tokens": 9})
+    config = make_config(rows, generation={"max_new_tokens": 9, "columns": ["max_new_tokens"]})
     lengths = [json.loads(row["params"])["max_new_tokens"] for row in prepared(config)]
     assert lengths == [7, 9], "256 places, of which the last token takes none"
 

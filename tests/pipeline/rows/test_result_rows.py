@@ -52,7 +52,12 @@ def rows_of(job: JobConfig, outcomes: list[Outcome]) -> pa.Table:
 
 
 def test_a_generate_job(make_routing: Callable[..., RowRouting]) -> None:
-    job = config("generate", input={"keep": ["n"]}, output={"path": "o", "include": ["token_ids", "prompt"]})
+    job = config(
+        "generate",
+        generation={"logprobs": True},
+        input={"keep": ["n"]},
+        output={"path": "o", "include": ["token_ids", "prompt"]},
+    )
     values = {"text": "hi", "finish_reason": "stop", "generated_tokens": 2, "token_ids": [7, 8]}
     routing = make_routing(np.random.default_rng(0))
     table = rows_of(job, [Outcome(values=values, routing=routing), Outcome("EMPTY_LINE", "nothing there")])
@@ -77,7 +82,7 @@ def test_a_label_job_may_keep_the_text_and_no_name_of_a_column() -> None:
     assert table.column_names == [*FIRST, *ANSWERS[1:], "text"]
     [row] = table.to_pylist()
     assert (row["text"], row["label_probs"]) == ("kept text", probs)
-    assert {*FIRST, *ANSWERS[1:], *ROUTER, "prompt", "token_logprobs"} <= reserved_names(job.make_task())
+    assert {*FIRST, *ANSWERS[1:], *ROUTER, "prompt"} <= reserved_names(job.make_task())
     assert "text" not in reserved_names(job.make_task())
     assert "text" in reserved_names(config("generate").make_task())
 
