@@ -51,13 +51,13 @@ def read_schema(file: InputFile) -> pa.Schema:
 
 
 def read_slice(
-    file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
+    file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    """`rows` rows of these row groups, after the first `skip`, with those of `columns` that the file has.
+    """`rows` rows of these row groups, after the first `skip`, with those of `columns`, or all, of the file.
 
     They come in small batches. Undecodable if the data is damaged, or decodes to more than DECODED_CAP bytes.
     """
-    key = file, etag, tuple(row_groups), tuple(columns)
+    key = file, etag, tuple(row_groups), None if columns is None else tuple(columns)
     decoded = 0
     for batch in read_on(key, partial(_decode, file, row_groups, columns), skip, skip + rows):
         decoded += batch.nbytes
@@ -69,9 +69,10 @@ def read_slice(
         raise Undecodable(f"{rows} rows fewer than its footer says")
 
 
-def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     with _opened(file) as parquet:
-        present = [name for name in columns if name in parquet.schema_arrow.names]
+        names = parquet.schema_arrow.names
+        present = names if columns is None else [name for name in columns if name in names]
         for row_group in row_groups:
             _check_lengths(parquet.metadata.row_group(row_group), present)
         for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=present):

@@ -74,8 +74,10 @@ class Preparation:
                 result = result.append_column(f"keep.{name}", kept[name])
         return result
 
-    def _columns(self) -> set[str]:
-        """Columns that the prompt, the id, the group or the task needs: only these are converted."""
+    def _columns(self) -> set[str] | None:
+        """Columns that the prompt, the id, the group or the task needs: only these are converted. None: all."""
+        if self.prompts.columns is None:
+            return None
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
         return {*self.prompts.columns, *named, *self.task.input_columns}

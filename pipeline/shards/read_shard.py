@@ -21,12 +21,12 @@ from pipeline.storage.urls import redact
 BOM = b"\xef\xbb\xbf"
 
 
-def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
+def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     """All rows of a shard, in the order of the file: exactly `shard.rows` of them.
 
     Columns: `row` int64 (its number in the file), `unreadable` string (a RowErrorCode, or null), and either
     `line` large_binary (JSONL: the bytes without newline, carriage return and leading BOM; null where
-    unreadable) or `record` struct (Parquet: those of `columns` that the file has; null where unreadable).
+    unreadable) or `record` struct (Parquet: those of `columns`, or all, that the file has; null where unreadable).
     ConfigError if the file changed since it was planned.
     """
     _require_unchanged(shard)
@@ -46,10 +46,10 @@ def _require_unchanged(shard: Shard) -> None:
         raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
 
 
-def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any] | RowError]:
+def records(table: pa.Table, columns: Container[str] | None) -> Iterator[dict[str, Any] | RowError]:
     """Each row of `read_shard`'s table as a record, or as the error that makes it unusable.
 
-    A record of Parquet has those of `columns` that the file has.
+    A record of Parquet has those of `columns`, or all, that the file has.
     """
     lines = "line" in table.column_names
     values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
@@ -67,7 +67,9 @@ def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any]
             yield RowError(RowErrorCode.WRONG_TYPE, "a value has no form in Python, as times far away have")
 
 
-def _without_others(record: pa.StructArray, columns: Container[str]) -> pa.StructArray:
+def _without_others(record: pa.StructArray, columns: Container[str] | None) -> pa.StructArray:
+    if columns is None:
+        return record
     fields = [field for field in record.type if field.name in columns]
     arrays = [pc.struct_field(record, field.name) for field in fields]
     return pa.StructArray.from_arrays(arrays, fields=fields) if fields else pa.array([{}] * len(record))
@@ -81,7 +83,7 @@ def _unreadable(code: RowErrorCode) -> RowError:
     return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
 
 
-def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _lines(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     whole = shard.rows - shard.broken
     lines: list[bytes | None] = []
     try:
@@ -99,7 +101,7 @@ def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | N
     return pa.array(lines, pa.large_binary()), codes
 
 
-def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _records(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     groups = range(shard.start, shard.end)
     try:
         batches = list(read_slice(shard.file, shard.etag, groups, shard.skip, shard.rows, columns))

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.chat_template import ChatTemplate
+from pipeline.text.first_tokens import first_tokens
 from pipeline.text.instruct import Message, encode_messages, parse_messages
-from pipeline.text.templates import BoundedTemplate
+from pipeline.text.row_template import RowTemplate
 from pipeline.text.tokenization import Tokenizer
 
 
@@ -26,7 +28,7 @@ class PromptBuilder:
     Token ids need no tokenizer: then it may be None.
 
     chat     whether prompts are in the checkpoint's chat format
-    columns  the row's columns from which the prompt is made
+    columns  the row's columns from which the prompt is made; None: all that there are
     """
 
     def __init__(self, config: InputSection, tokenizer: Tokenizer | None, vocab_size: int) -> None:
@@ -34,15 +36,19 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._vocab_size = vocab_size
         self._source = config.prompt
-        self._template: BoundedTemplate | None = None
+        self._template: RowTemplate | None = None
         if self._source.template is not None:
-            self._template = BoundedTemplate(self._source.template, where="input.prompt.template")
+            assert tokenizer is not None, "only token ids can do without a tokenizer"
+            self._template = RowTemplate(self._source.template, partial(first_tokens, tokenizer))
         self.chat = _decide_chat(config, tokenizer)
         self._chat_template = (
             ChatTemplate(tokenizer) if self.chat and tokenizer and tokenizer.chat_template else None
         )
         column = self._source.column or self._source.messages or self._source.token_ids
-        self.columns = self._template.columns if self._template else frozenset({column} if column else ())
+        self.columns: frozenset[str] | None = frozenset({column} if column else ())
+        if self._template is not None:
+            names = self._template.names
+            self.columns = None if names.whole_row else names.read
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
