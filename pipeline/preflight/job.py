@@ -1,6 +1,6 @@
 """Everything of a job that can be checked before weights are loaded or a byte is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from pipeline.preflight.make_spec import make_spec
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names, reserved_names
 from pipeline.task import Task
+from pipeline.text.choose_format import choose_format
+from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
@@ -25,13 +27,9 @@ class Job:
     checkpoint: Path
     model: ModelConfig
     task: Task[Any]
-    tokenizer: Tokenizer | None
+    prompt_format: PromptFormat | None  # None: prompts are token ids, and there is no tokenizer
     preparation: Preparation
     spec: dict[str, object]
-
-    @property
-    def chat(self) -> bool:
-        return self.preparation.prompts.chat
 
 
 def check_job(config: JobConfig) -> Job:
@@ -43,9 +41,15 @@ def check_job(config: JobConfig) -> Job:
         model = check_checkpoint(checkpoint, config.model.tensor_parallel)
     except (OSError, ValueError) as error:
         raise ConfigError(f"model: {error}") from error
+    config = _with_chat_template(config)
     tokenizer = _tokenizer(config, task, checkpoint)
-    prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
-    requests = task.requests(tokenizer, prompts.chat)
+    prompt_format = None
+    if tokenizer is not None:
+        known = [token_id for token_id in model.eos_token_ids if token_id < model.vocab_size]
+        prompt_format = choose_format(config.input, tokenizer, known)
+        model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
+    prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
+    requests = task.requests(prompt_format)
     context = model.max_positions
     longest = requests.longest_prompt(context)
     config = with_fixed_sizes(config, requests.cache_tokens(context))
@@ -60,7 +64,7 @@ def check_job(config: JobConfig) -> Job:
         checkpoint=checkpoint,
         model=model,
         task=task,
-        tokenizer=tokenizer,
+        prompt_format=prompt_format,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
     )
@@ -83,6 +87,20 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             raise ConfigError(
                 f"{key}: memory:// is seen by one process only; use a folder or an object store"
             )
+
+
+def _with_chat_template(config: JobConfig) -> JobConfig:
+    """The job with the text of `input.chat_template` in place of its file, so that the spec holds it."""
+    given = config.input.chat_template
+    if given is None or "{{" in given or "{%" in given:
+        return config
+    try:
+        text = Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"input.chat_template: {given!r} is neither a Jinja template nor a readable file ({error})"
+        ) from error
+    return config.model_copy(update={"input": config.input.model_copy(update={"chat_template": text})})
 
 
 def _tokenizer(config: JobConfig, task: Task[Any], checkpoint: Path) -> Tokenizer | None:

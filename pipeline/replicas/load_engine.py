@@ -14,7 +14,7 @@ from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 from pipeline.task import RowRequests, Task
-from pipeline.text.tokenization import Tokenizer
+from pipeline.text.prompt_format import PromptFormat
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,7 @@ class ReplicaOptions:
     config: JobConfig
     task: Task[Any]
     checkpoint: str  # local folder
-    tokenizer: Tokenizer | None
-    chat: bool
+    prompt_format: PromptFormat | None
     threads: int
     prefix: list[int]  # that most prompts begin with
     store: Store
@@ -45,6 +44,7 @@ def load_engine(options: ReplicaOptions) -> Engine:
             quantization=config.model.quantization,
             attention=config.model.attention,
             statistics=config.router.statistics,
+            end_ids=options.prompt_format.end_ids if options.prompt_format else (),
         )
     except ValueError as error:
         raise ConfigError(f"model: {redact(str(error))}") from None

@@ -75,7 +75,7 @@ class Preparation:
         return result
 
     def _columns(self) -> set[str] | None:
-        """Columns that the prompt, the id, the group or the task needs: only these are converted. None: all."""
+        """Columns that the prompt, the id, the group or the task needs, which are converted; None: all."""
         if self.prompts.columns is None:
             return None
         section = self.config.input

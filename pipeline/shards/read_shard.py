@@ -26,7 +26,8 @@ def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
 
     Columns: `row` int64 (its number in the file), `unreadable` string (a RowErrorCode, or null), and either
     `line` large_binary (JSONL: the bytes without newline, carriage return and leading BOM; null where
-    unreadable) or `record` struct (Parquet: those of `columns`, or all, that the file has; null where unreadable).
+    unreadable) or `record` struct (Parquet: those of `columns` that the file has, all if that is None; null
+    where unreadable).
     ConfigError if the file changed since it was planned.
     """
     _require_unchanged(shard)

@@ -1,5 +1,6 @@
 """The first tokens of a long text, cut between characters: a template's filter `first_tokens`."""
 
+from pipeline.text.control_tokens import MARK, without_marks
 from pipeline.text.tokenization import Tokenizer
 
 _CHARACTERS_A_TOKEN = 8  # more than most texts have, so that the text behind the cut is rarely tokenized
@@ -8,8 +9,21 @@ _CHARACTERS_A_TOKEN = 8  # more than most texts have, so that the text behind th
 def first_tokens(tokenizer: Tokenizer, text: str, count: int) -> str:
     """The beginning of `text` that its first `count` tokens hold; by itself it makes no more than `count`.
 
-    RowError(INVALID_UTF8) for half a surrogate pair in the part that is tokenized.
+    Marks of what a row wrote count for nothing and stay. RowError(INVALID_UTF8) for half a surrogate pair in
+    the part that is tokenized.
     """
+    plain = without_marks(text)
+    if len(plain) == len(text):
+        return _beginning(tokenizer, text, count)
+    left = len(_beginning(tokenizer, plain, count))
+    end = 0
+    while end < len(text) and (left or text[end] == MARK):
+        left -= text[end] != MARK
+        end += 1
+    return text[:end]
+
+
+def _beginning(tokenizer: Tokenizer, text: str, count: int) -> str:
     length = max(1, count) * _CHARACTERS_A_TOKEN
     while True:
         head = text[:length]

@@ -11,17 +11,23 @@ WHERE = "input.prompt.template"
 
 
 class RowTemplate:
-    """ConfigError if the source is no template.
+    """ConfigError if the source is no template. `mark` marks what rows wrote, see `Tokenizer.mark`.
 
     `first_tokens(text, n)` gives the first n tokens of a text, for the filter of that name. Without it the
     template can tell its names, and cannot be rendered if it uses the filter.
     """
 
-    def __init__(self, source: str, first_tokens: Callable[[str, int], str] | None = None) -> None:
+    def __init__(
+        self,
+        source: str,
+        first_tokens: Callable[[str, int], str] | None = None,
+        mark: Callable[[str], str] | None = None,
+    ) -> None:
         self._template = BoundedTemplate(
             source,
             WHERE,
             filters={"first_tokens": _checked(first_tokens)},
+            mark=mark,
             keep_trailing_newline=True,
         )
 

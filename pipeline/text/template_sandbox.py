@@ -49,6 +49,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Callers compile only trees that `Charged` has rewritten, and set `budget` before they render."""
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
+    mark: Callable[[str], str] = str  # what `marked` does to text
 
     def __init__(self, print_nulls: bool, **options: Any) -> None:
         super().__init__(
@@ -66,6 +67,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def concatenate(self, *values: object) -> str:
         return "".join(map(_string, values))
+
+    def marked(self, value: object) -> object:
+        """A printed value: text and what holds text is marked, numbers and null stay what they are."""
+        if isinstance(value, list | tuple | dict):
+            value = _string(value)
+        return self.mark(value) if isinstance(value, str) else value
 
     def wrap_str_format(self, value: Any) -> None:
         """Offer no safe `str.format` either, as jinja2 would: `{:1000000000}` makes one gigabyte."""

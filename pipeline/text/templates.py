@@ -7,6 +7,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.marked_output import MarkedOutput
 from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
 from pipeline.text.template_names import FUNCTIONS, called_only, names_of
 from pipeline.text.template_sandbox import Charged, Sandbox
@@ -19,6 +20,7 @@ class BoundedTemplate:
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
     filters      further filters
+    mark         what marks the text of values where it is printed; None: nothing is marked
     names        what it takes from the values of `render`
     columns      the same names, in one set
     """
@@ -30,6 +32,7 @@ class BoundedTemplate:
         print_nulls: bool = False,
         functions: Mapping[str, Callable[..., Any]] | None = None,
         filters: Mapping[str, Callable[..., Any]] | None = None,
+        mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
         sandbox = Sandbox(print_nulls, **options)
@@ -46,6 +49,9 @@ class BoundedTemplate:
                 raise ConfigError(f'{where}: self is jinja\'s own name; for a column write row["self"]')
             self.names = names_of(tree, meta.find_undeclared_variables(tree))
             self.columns = self.names.read
+            if mark is not None:
+                sandbox.mark = mark
+                tree = MarkedOutput(tree).visit(tree)
             self._template = sandbox.from_string(Charged().visit(tree))
         except TemplateSyntaxError as error:
             raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error

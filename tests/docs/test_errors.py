@@ -15,6 +15,7 @@ from pipeline.reading.lines import parse_line
 from pipeline.replicas.replica import _outcome
 from pipeline.shards.read_shard import _unreadable
 from pipeline.tasks.generate import Generate, GenerationSection
+from pipeline.text.choose_format import choose_format
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.templates import BoundedTemplate
 from pipeline.text.tokenization import Tokenizer
@@ -43,7 +44,8 @@ def test_every_code_has_a_heading_and_no_other_is_there() -> None:
 
 def build(source: dict[str, str], record: dict[str, Any]) -> None:
     section = InputSection(path=["i"], prompt=PromptSource(**source))
-    PromptBuilder(section, TOKENIZER, TOKENIZER.vocab_size).build(record)
+    form = choose_format(section, TOKENIZER, ())
+    PromptBuilder(section, form, TOKENIZER.vocab_size).build(record)
 
 
 def outcome(failure: Failure) -> str | None:

@@ -95,7 +95,7 @@ def test_a_row_s_random_numbers_follow_its_id(
         section = config.input.model_copy(update={"path": [str(tmp_path / file)]})
         [shard] = make_plan(section).shards
         prepared = job.preparation.prepared(shard).select(_ROW_COLUMNS).to_pylist()
-        replica = replica_of(job.task.requests(job.tokenizer, job.chat), run)
+        replica = replica_of(job.task.requests(job.prompt_format), run)
 
         async def scene() -> list[Outcome]:
             outcomes: list[Outcome] = await replica._run_rows(prepared)

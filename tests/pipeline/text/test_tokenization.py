@@ -12,6 +12,7 @@ from sentencepiece import SentencePieceProcessor
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.tokenization import Tokenizer
+from pipeline.text.tokenizer_files import SETTINGS_FILES
 
 DATA = Path(mistral_common.__file__).parent / "data"
 FILES = {
@@ -94,12 +95,12 @@ def test_no_control_token_comes_out_of_user_text(tmp_path: Path, version: str) -
     control = set(tokenizer.trusted_tokens.values())
     everything = " ".join(tokenizer.trusted_tokens) + "".join(tokenizer.trusted_tokens)
     assert not control & set(tokenizer.encode(everything))
-    assert control <= set(tokenizer.encode(everything, trusted=True))
+    assert control <= set(tokenizer.encode_trusted(everything))
 
 
 def test_added_tokens_come_out_of_trusted_text_only(chatml: Tokenizer) -> None:
     text = "<|im_start|>user\nHi</s><|im_end|>"
-    assert chatml.encode(text, trusted=True) == [32001, *chatml.encode("user\nHi"), 2, 32000]
+    assert chatml.encode_trusted(text) == [32001, *chatml.encode("user\nHi"), 2, 32000]
     assert max(chatml.encode(text)) < 32000
     assert 2 not in chatml.encode(text)
     assert (chatml.eos_id, chatml.vocab_size) == (32000, 32002)
@@ -114,14 +115,14 @@ def test_a_special_token_adds_no_text_and_another_added_one_does(chatml: Tokeniz
 def test_text_behind_an_added_token_without_legacy_has_no_dummy_space(tmp_path: Path) -> None:
     config = {"added_tokens_decoder": {"32000": {"content": "<x>", "special": True}}, "legacy": False}
     tokenizer = make(tmp_path, "v1", config=config)
-    ids = tokenizer.encode("user<x>user", trusted=True)
+    ids = tokenizer.encode_trusted("user<x>user")
     assert [tokenizer.piece_bytes(i) for i in ids] == [b" user", b"", b"user"]
 
 
 def test_older_checkpoints_name_added_tokens_in_their_own_file(tmp_path: Path) -> None:
     (tmp_path / "added_tokens.json").write_text('{"<|im_end|>": 32000}', encoding="utf-8")
     tokenizer = make(tmp_path, "v1")
-    assert tokenizer.encode("<|im_end|>", trusted=True) == [32000]
+    assert tokenizer.encode_trusted("<|im_end|>") == [32000]
     assert tokenizer.piece_bytes(32000) == b""
 
 
@@ -151,11 +152,6 @@ def test_bytes_equal_sentencepieces_own_decoding(v1: Tokenizer) -> None:
     assert [v1.piece_bytes(i) for i in range(3, 259)] == [bytes([i]) for i in range(256)]
 
 
-def test_which_tokens_open_with_a_space(v1: Tokenizer) -> None:
-    assert all(map(v1.opens_with_space, v1.encode("Hello world")))
-    assert not any(map(v1.opens_with_space, [0, 1, 2, 3 + 0x20, *v1.encode_continuation("Hello")]))
-
-
 def test_a_lone_surrogate_is_a_row_error(v1: Tokenizer) -> None:
     with pytest.raises(RowError) as caught:
         v1.encode("secret \ud800")
@@ -163,23 +159,24 @@ def test_a_lone_surrogate_is_a_row_error(v1: Tokenizer) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_pickle_is_a_path(chatml: Tokenizer) -> None:
-    data = pickle.dumps(chatml)
-    again = pickle.loads(data)
-    assert len(data) < 1000
-    assert again.encode("Hi<|im_end|>", trusted=True) == chatml.encode("Hi<|im_end|>", trusted=True)
-    assert pickle.loads(data) is again
-
-
-def test_a_pickle_refuses_changed_files(tmp_path: Path) -> None:
-    tokenizer = make(tmp_path, "v1")
+def test_a_pickle_needs_no_folder_and_is_opened_once(tmp_path: Path) -> None:
+    tokenizer = make(tmp_path, "v1", config={"eos_token": "</s>"})
     data = pickle.dumps(tokenizer)
     before = tokenizer.fingerprint()
+    shutil.rmtree(tmp_path)
+    again = pickle.loads(data)
+    assert again.encode_trusted("Hi</s>") == tokenizer.encode_trusted("Hi</s>")
+    assert pickle.loads(data) is again
+    assert again.fingerprint() == before
+
+
+def test_the_fingerprint_is_of_all_files(tmp_path: Path) -> None:
+    before = make(tmp_path, "v1").fingerprint()
     assert Tokenizer.load(tmp_path).fingerprint() == before
-    (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
-    assert Tokenizer.load(tmp_path).fingerprint() != before
-    with pytest.raises(ConfigError, match="differ"):
-        pickle.loads(data)
+    for name in SETTINGS_FILES:
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+        assert Tokenizer.load(tmp_path).fingerprint() != before
+        before = Tokenizer.load(tmp_path).fingerprint()
 
 
 @pytest.mark.parametrize(
