@@ -153,13 +153,21 @@ def _finish(
     assert report.rows_by_status is not None
     assert report.error_rate is not None
     if report.error_rate > job.config.errors.max_error_rate:
-        raise TooManyErrors(
-            f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
-            f"({report.errors_by_code}), more than errors.max_error_rate "
-            f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
-            report,
-        )
+        raise TooManyErrors(_too_many(report, job.config.errors.max_error_rate), report)
     summaries = [{"rows_by_status": of_file.summary.rows_by_status} for of_file in parts]
     known = {path: digest for of_file in parts for path, digest in of_file.sha256.items()}
     execute(finalize(plan, summaries[: plan.plan_files], known), store)
     return report
+
+
+def _too_many(report: Report, most: float) -> str:
+    assert report.rows_by_status is not None
+    assert report.errors_by_code is not None
+    codes = ", ".join(f"{count:,} {code}" for code, count in report.errors_by_code.items())
+    return (
+        f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors ({codes}), more than "
+        f"errors.max_error_rate ({most:.2%}) allows; all rows are published in {report.output}, but no "
+        "_SUCCESS. Read error_message of the rows with status error, and docs/errors.md on their codes. If "
+        "the input is at fault, mend it and run it into another output.path; if so many errors are to be "
+        "expected, raise errors.max_error_rate and run the same command again, which computes no row anew"
+    )

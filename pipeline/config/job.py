@@ -55,7 +55,7 @@ class _Job(Section):
         if section is None:
             wanted = ", ".join(own.required_keys())
             raise ValueError(f"task {self.task} needs a section {own.section_name} with {wanted}")
-        own.check(section, self.input.keep)
+        own.check(section, self.input.kept_names)
         known = {*INCLUDED, *(name for name, _ in own.included)}
         for name in self.output.include:
             if name not in known:  # a column of another task

@@ -22,6 +22,7 @@ from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, describe_without_message
 from pipeline.preflight.job import check_job
+from pipeline.preflight.kept_names import check_found_names
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
 from pipeline.storage.local_store import LocalStore
@@ -96,7 +97,8 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     files = expand(config.input)
-    check_columns(files, config.input, task=config.make_task())
+    task = config.make_task()
+    check_found_names(config, task, check_columns(files, config.input, task=task))
     size = sum(file.size for file in files)
     yield "ok", f"{len(files):,} files, {size / GIB:.2f} GiB, with all columns that the job names"
 

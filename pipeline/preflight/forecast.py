@@ -11,6 +11,7 @@ from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import joined
+from pipeline.preflight.kept_names import check_plan_names
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -50,6 +51,7 @@ def forecast(config: JobConfig) -> Forecast:
     new, refused = Plan((), ()), None
     if not stored:
         plan = make_plan(config.input, task=job.task)
+        check_plan_names(job.config, job.task, plan)
     else:
         plan, new_files = joined(stored).check(config.input)
         try:

@@ -11,9 +11,10 @@ from pipeline.checkpoints.location import local_checkpoint
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
+from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.rows.prepare import Preparation
-from pipeline.rows.result_rows import doubled_names, reserved_names
+from pipeline.rows.result_rows import doubled_names
 from pipeline.task import Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
@@ -76,12 +77,7 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             f"task {config.task}: its columns {', '.join(doubled)} are names of other columns of the output; "
             "the package that brings the task must rename them"
         )
-    clashing = sorted(reserved_names(task).intersection(config.input.keep))
-    if clashing:
-        raise ConfigError(
-            f"input.keep: {', '.join(clashing)} is a column of the output already; "
-            "rename it in the input, or use input.id_column for an id"
-        )
+    check_kept_names(config, task, config.input.kept_by_name)
     for key, path in (("output.path", config.output.path), *(("input.path", p) for p in config.input.path)):
         if path.startswith("memory://"):
             raise ConfigError(

@@ -9,6 +9,7 @@ from pipeline.durable.job_start import begun, extend, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job
+from pipeline.preflight.kept_names import check_plan_names
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
@@ -54,7 +55,9 @@ def joined(stored: Sequence[bytes]) -> Plan:
 
 
 def _plan_files(job: Job, before: Plan | None = None) -> bytes:
-    return make_plan(job.config.input, before, spec_digest(job.spec), job.task).to_parquet()
+    plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
+    check_plan_names(job.config, job.task, plan)
+    return plan.to_parquet()
 
 
 def _plan_new_files(job: Job, stored: Sequence[bytes]) -> bytes | None:

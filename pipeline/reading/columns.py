@@ -1,13 +1,15 @@
 """Which input columns a job needs, and a check that they are there before anything loads."""
 
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, shortened
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
-from pipeline.reading.kept_columns import KeptBefore, KeptTypes
+from pipeline.reading.kept_types import SAMPLED_RECORDS, KeptBefore, KeptTypes
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import read_schema
 from pipeline.reading.streams import read_file, split_lines
@@ -30,7 +32,7 @@ def required_columns(section: InputSection, task: Task[Any] | None = None) -> di
             needed.setdefault(name, f"input.prompt.{key}")
     if section.id_column is not None:
         needed.setdefault(section.id_column, "input.id_column")
-    for name in section.keep:
+    for name in section.kept_by_name.values():
         needed.setdefault(name, "input.keep")
     if section.group_by is not None:
         needed.setdefault(section.group_by, "input.group_by")
@@ -51,18 +53,21 @@ def check_columns(
     """The types of the kept columns, see `KeptTypes`; `before` has those of a job that is extended.
 
     ConfigError if a required column is missing, or if a kept column has different types in Parquet files.
-    Parquet is checked by the schema of every file, JSONL by the first lines of the first files.
+    Parquet is checked by the schema of every file, JSONL by the first lines of the first files. Types of kept
+    columns follow from the first records of every file.
     """
     needed = required_columns(section, task)
-    kept = KeptTypes(section.keep, before)
+    kept = KeptTypes(section, before)
     for file in files:
         if file.format == "jsonl":
-            kept.add_jsonl(file.name)
+            if section.keep and not before:
+                kept.add_jsonl(_first_records(file))
             continue
         schema = read_schema(file)
         _check(file.name, needed, schema.names)
-        for name in columns_to_read(section, task):
-            if schema.names.count(name) > 1:
+        times = Counter(schema.names)
+        for name in times if section.keeps_all else columns_to_read(section, task):
+            if times[name] > 1:
                 raise ConfigError(f"input.path: {file.name} has more than one column {name!r}; rename them")
         kept.add_parquet(file.name, schema)
     lines = [file for file in files if file.format == "jsonl"]
@@ -105,11 +110,18 @@ def _sample_keys(files: list[InputFile]) -> tuple[dict[str, None], int]:
     return keys, records
 
 
-def _head(file: InputFile) -> Iterator[bytes]:
+def _first_records(file: InputFile) -> Iterator[dict[str, Any]]:
+    """The first SAMPLED_RECORDS of a file, fewer if it begins with lines that are none."""
+    for line in _head(file, SAMPLED_RECORDS):
+        with suppress(RowError):
+            yield parse_line(line)
+
+
+def _head(file: InputFile, most: int = SAMPLE_LINES) -> Iterator[bytes]:
     """The first lines of a file, without those that are too long."""
     try:
         for number, line in enumerate(split_lines(read_file(file))):
-            if number == SAMPLE_LINES:
+            if number == most:
                 return
             if line is not None:
                 yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line

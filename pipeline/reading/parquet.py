@@ -1,6 +1,6 @@
 """Parquet files as an input: footers for the plan, slices of row groups for the shards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -71,12 +71,14 @@ def read_slice(
 
 def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     with _opened(file) as parquet:
-        names = parquet.schema_arrow.names
-        present = names if columns is None else [name for name in columns if name in names]
+        there = dict.fromkeys(parquet.schema_arrow.names)
+        present = {name: None for name in (there if columns is None else columns) if name in there}
         for row_group in row_groups:
             _check_lengths(parquet.metadata.row_group(row_group), present)
-        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=present):
-            yield _decoded(batch.select(present))  # asked for "a", pyarrow also gives a column named "a.b"
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=list(present)):
+            yield _decoded(
+                batch.select(list(present))
+            )  # asked for "a", pyarrow also gives a column named "a.b"
 
 
 def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -88,7 +90,7 @@ def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _check_lengths(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
+def _check_lengths(row_group: pq.RowGroupMetaData, columns: Container[str]) -> None:
     """Undecodable if rows are too long: a few encoded bytes can stand for a list of billions of values."""
     for number in range(row_group.num_columns):
         leaf = row_group.column(number)

@@ -35,8 +35,10 @@ class Report:
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
-    # what the task itself reports; the JSON leaves it out
+    warnings: list[str]  # what makes the answers doubtful as a whole
+    # What the task itself reports. The JSON has the facts nowhere, and the values as keys of its own.
     task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)
+    task_values: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def error_rate(self) -> float | None:
@@ -53,6 +55,8 @@ class Report:
         facts = [
             ("state", self.state),
             ("rows", f"{self.rows:,} of {self.rows_planned:,}"),
+            *(("warning", sentence) for sentence in self.warnings),
+            *self.task_facts,
             *self._facts_of_parts(),
         ]
         if self.rows_this_run:
@@ -71,7 +75,7 @@ class Report:
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
-        facts += [("prompt tokens", f"{self.prompt_tokens:,}"), *self.task_facts]
+        facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -80,7 +84,8 @@ class Report:
 
     def to_json(self) -> bytes:
         values = asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second}
-        del values["task_facts"]
+        del values["task_facts"], values["task_values"]
+        values |= self.task_values
         return orjson.dumps(values, option=orjson.OPT_INDENT_2)
 
 
@@ -98,6 +103,7 @@ def make_report(
 ) -> Report:
     """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
+    totals = committed.totals() if committed else None
     return Report(
         job=config.job,
         task=config.task,
@@ -114,7 +120,9 @@ def make_report(
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
-        task_facts=task.facts(committed.totals()) if committed else [],
+        warnings=task.warnings(totals) if totals else [],
+        task_facts=task.facts(totals) if totals else [],
+        task_values=task.report(totals) if totals else dict.fromkeys(task.report_keys),
     )
 
 

@@ -52,7 +52,7 @@ class ShardSummary:
             rows=len(table),
             errors=dict(Counter(code for code in table["error_code"].to_pylist() if code is not None)),
             prompt_tokens=pc.sum(table["prompt_tokens"]).as_py() or 0,
-            generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0,
+            generated_tokens=pc.sum(table["generated_tokens"]).as_py() or 0 if task.generates else 0,
             known=known,
             right=right,
             measured=task.measure(table),

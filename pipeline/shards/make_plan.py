@@ -13,7 +13,7 @@ from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import InputFile, expand
-from pipeline.reading.kept_columns import KeptBefore
+from pipeline.reading.kept_types import KeptBefore
 from pipeline.reading.parquet import read_footer
 from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
 from pipeline.shards.plan import Plan
@@ -32,8 +32,8 @@ def make_plan(
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
     JSONL files are read once from end to end, of Parquet files only the footers. With a plan `before`, only
-    files that it does not name are planned: their ordinals go on after its own, and their kept columns must
-    have its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
+    files that it does not name are planned: their ordinals go on after its own, and their kept columns get
+    its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
     columns that `task` needs must be there too.
     """
     try:

@@ -101,7 +101,9 @@ class GenerationSection(Section):
 class Generate(Task[GenerationSection]):
     section_name = "generation"
     section_model = GenerationSection
+    generates = True
     columns = (("text", pa.string()), ("finish_reason", pa.string()))
+    included = (("token_ids", pa.list_(pa.int32())),)
 
     def __init__(self, section: GenerationSection) -> None:
         super().__init__(section)

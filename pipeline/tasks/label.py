@@ -1,7 +1,8 @@
 """Task label: each row is given one of the job's choices, with the probability of every choice."""
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from model.requests.request import Completion, Request
 from pipeline.config.job_yaml import no_text
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.reporting import label_mass
 from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
 from pipeline.text.prompt_format import PromptFormat
@@ -77,13 +79,14 @@ class Label(Task[LabelSection]):
     columns = (
         ("label", pa.string()),
         ("label_prob", pa.float64()),
-        ("label_probs", pa.map_(pa.string(), pa.float64())),
+        ("label_probs", pa.list_(pa.struct([("label", pa.string()), ("prob", pa.float64())]))),
+        ("label_mass", pa.float64()),
     )
-    free_names = frozenset({"text"})  # the row's text is what people label, and what they keep
+    report_keys = ("label_mass",)
 
     @classmethod
-    def check(cls, section: LabelSection, kept_columns: Sequence[str]) -> None:
-        if section.known_column not in (None, *kept_columns):
+    def check(cls, section: LabelSection, kept_columns: Container[str]) -> None:
+        if section.known_column is not None and section.known_column not in kept_columns:
             raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
 
     def requests(self, prompt_format: PromptFormat) -> "LabelRows":
@@ -92,17 +95,48 @@ class Label(Task[LabelSection]):
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
         if self.section.known_column is None:
             return 0, 0
-        labels, answers = rows["label"].to_pylist(), rows[self.section.known_column].to_pylist()
+        labels, answers = rows["label"].to_pylist(), _known(rows, self.section.known_column)
         right = [
-            label == str(answer)
+            label in _spellings(answer)
             for label, answer in zip(labels, answers, strict=True)
             if label is not None and answer is not None
         ]
         return len(right), sum(right)
 
+    def measure(self, rows: pa.Table) -> dict[str, int]:
+        return label_mass.measured(rows["label_mass"].to_pylist())
+
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         known, right = totals["known"], totals["right"]
-        return [("accuracy on known labels", f"{right / known:.2%}")] if known else []
+        accuracy = f"{right / known:.2%}" if known else None
+        facts = {"accuracy on known labels": accuracy, "label mass": label_mass.fact(totals)}
+        return [(name, fact) for name, fact in facts.items() if fact is not None]
+
+    def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
+        return {"label_mass": label_mass.distribution(totals)}
+
+    def warnings(self, totals: Mapping[str, int]) -> list[str]:
+        warning = label_mass.warning(totals)
+        return [warning] if warning else []
+
+
+def _known(rows: pa.Table, column: str) -> list[Any]:
+    """The values of a kept column, those too that do not fit its type."""
+    values: list[Any] = rows[column].to_pylist()
+    for row, text in enumerate(rows["kept_unfit"].to_pylist()):
+        if text and values[row] is None:
+            values[row] = json.loads(text).get(column)
+    return values
+
+
+def _spellings(answer: Any) -> set[str]:
+    """The names of a choice that a known answer stands for: 1 is also "1", 1.0 too, and true is "true"."""
+    spellings = {str(answer)}
+    if isinstance(answer, bool):
+        spellings.add(str(answer).lower())
+    elif isinstance(answer, float) and answer.is_integer():
+        spellings.add(str(int(answer)))
+    return spellings
 
 
 # A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
@@ -149,7 +183,8 @@ class LabelRows(RowRequests):
         values = {
             "label": label,
             "label_prob": probabilities[label],
-            "label_probs": list(probabilities.items()),
+            "label_probs": [{"label": name, "prob": prob} for name, prob in probabilities.items()],
+            "label_mass": mass(completion.answer),
         }
         return Outcome(values=values, routing=completion.routing)
 
@@ -160,3 +195,8 @@ def normalised(logprobs: list[float]) -> list[float]:
     weights = [math.exp(logprob - largest) for logprob in logprobs]
     total = sum(weights)
     return [weight / total for weight in weights]
+
+
+def mass(logprobs: list[float]) -> float:
+    """The probability of all choices together, from 0 to 1."""
+    return min(1.0, math.fsum(map(math.exp, logprobs)))

@@ -1,6 +1,7 @@
 """Whole jobs on Ray, from a file of prompts to published tables, with transformers as the oracle."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -117,7 +118,10 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
             for name, text in choices.items()
         }
         expected = dict(zip(logprobs, torch.tensor(list(logprobs.values())).softmax(0).tolist(), strict=True))
-        assert dict(row.label_probs) == pytest.approx(expected, abs=1e-5)
+        probs = {one["label"]: one["prob"] for one in row.label_probs}
+        assert probs == pytest.approx(expected, abs=1e-5)
+        assert [*probs] == [*choices]
+        assert row.label_mass == pytest.approx(sum(map(math.exp, logprobs.values())), rel=1e-3)
         assert row.label == max(expected, key=expected.__getitem__)
         assert row.label_prob == pytest.approx(expected[row.label], abs=1e-5)
     assert report.label_accuracy == pytest.approx((table["label"] == "yes").mean())

@@ -30,9 +30,18 @@ def test_ids_groups_and_kept_columns_come_from_the_row(make_config: MakeConfig) 
     rows = [{"ids": [5, 6], "name": 7, "lang": "de", "n": 1}, {"ids": [5], "name": "b", "lang": None, "n": 2}]
     config = make_config(rows, input={"id_column": "name", "group_by": "lang", "keep": ["n"]})
     first, second = prepared(config)
-    assert (first["id"], first["group"], first["keep.n"]) == ("7", "de", "1")
+    assert (first["id"], first["group"], first["keep.n"], first["keep.kept_unfit"]) == ("7", "de", 1, None)
     assert (second["id"], second["group"]) == ("b", MISSING_GROUP)
     assert (first["file"], first["row"], first["prompt_token_ids"]) == ("rows.jsonl", 0, [5, 6])
+
+
+def test_all_columns_may_be_kept_and_some_renamed(make_config: MakeConfig) -> None:
+    rows = [{"ids": [5], "id": "a", "text": "x", "n": 1}]
+    keep = {"*": "*", "row_text": "text"}
+    [row] = prepared(make_config(rows, input={"id_column": "id", "keep": keep}))
+    assert {name: value for name, value in row.items() if name.startswith("keep.")} == {
+        "keep.ids": [5], "keep.n": 1, "keep.row_text": "x", "keep.kept_unfit": None
+    }  # fmt: skip
 
 
 def test_without_columns_for_them_ids_are_places_and_all_is_one_group(make_config: MakeConfig) -> None:
