@@ -32,6 +32,7 @@ class Report:
     generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
     groups_merged: bool | None  # whether the router tables count small groups as one, as there were too many
+    duplicate_ids: int | None  # rows whose id another row before them has; None: not counted
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
@@ -76,6 +77,8 @@ class Report:
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
         facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
+        if self.duplicate_ids:
+            facts.append(("duplicate ids", f"{self.duplicate_ids:,} rows have the id of another row"))
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -100,6 +103,7 @@ def make_report(
     this_run: Sequence[ShardSummary],
     seconds: float,
     groups_merged: bool = False,
+    duplicate_ids: int | None = 0,
 ) -> Report:
     """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
@@ -117,6 +121,7 @@ def make_report(
         generated_tokens=committed.generated_tokens if committed else None,
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
         groups_merged=groups_merged if committed else None,
+        duplicate_ids=duplicate_ids,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,

@@ -61,13 +61,12 @@ class Preparation:
     def prepared(self, shard: Shard) -> pa.Table:
         """Read a shard and return its rows: PREPARED and the kept columns. No exception quotes a row."""
         with hide_row_text(shard.id):
-            section = self.config.input
-            columns = None if section.keeps_all else columns_to_read(section, self.task)
+            columns = columns_to_read(self.config.input, self.task)
             return self._prepare_rows(shard, read_shard(shard, columns))
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
-        parsed = list(records(table, self._columns()))
+        parsed = list(records(table, self._columns(), shard))
         prepared = [
             {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
             for row, record in zip(table["row"].to_pylist(), parsed, strict=True)

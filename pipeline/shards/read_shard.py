@@ -14,6 +14,7 @@ from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
+from pipeline.reading.partitions import partition_columns
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.shards.shard import Shard
 from pipeline.storage.urls import redact
@@ -47,19 +48,23 @@ def _require_unchanged(shard: Shard) -> None:
         raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
 
 
-def records(table: pa.Table, columns: Container[str] | None) -> Iterator[dict[str, Any] | RowError]:
+def records(
+    table: pa.Table, columns: Container[str] | None, shard: Shard
+) -> Iterator[dict[str, Any] | RowError]:
     """Each row of `read_shard`'s table as a record, or as the error that makes it unusable.
 
     A record of Parquet has those of `columns`, or all, that the file has.
     """
     lines = "line" in table.column_names
+    of_folders = partition_columns(shard.name)
     values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
     for code, value in zip(table["unreadable"], values, strict=True):
         try:
             if code.is_valid:
                 yield _unreadable(RowErrorCode(code.as_py()))
             elif lines:
-                yield parse_line(value.as_py())
+                record = parse_line(value.as_py())
+                yield of_folders | record if of_folders else record
             else:
                 yield value.as_py()
         except RowError as error:
@@ -109,10 +114,17 @@ def _records(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, lis
     except Undecodable:
         return pa.nulls(shard.rows, pa.struct([])), [RowErrorCode.UNREADABLE.value] * shard.rows
     codes = [code for batch in batches for code in _validity(batch)]
-    table = pa.Table.from_batches(batches).combine_chunks()
+    table = _with_partitions(pa.Table.from_batches(batches).combine_chunks(), shard.name, columns)
     arrays = [column.combine_chunks() for column in table.columns]
     mask = pa.array([code is not None for code in codes], pa.bool_())
     return pa.StructArray.from_arrays(arrays, fields=list(table.schema), mask=mask), codes
+
+
+def _with_partitions(table: pa.Table, name: str, columns: Sequence[str] | None) -> pa.Table:
+    for column, value in partition_columns(name).items():
+        if column not in table.column_names and (columns is None or column in columns):
+            table = table.append_column(column, pa.array([value] * len(table), pa.string()))
+    return table
 
 
 def _validity(batch: pa.RecordBatch) -> list[str | None]:

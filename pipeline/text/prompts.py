@@ -78,7 +78,7 @@ class PromptBuilder:
         return Prompt(self.format.encode([Message("user", (marked,))]), text, self._notice(marked))
 
     def _from_messages(self, value: object) -> Prompt:
-        messages = [message.map(self._mark) for message in parse_messages(value)]
+        messages = [message.map(self._mark) for message in parse_messages(_unpacked(value))]
         if not any(message.content.strip() for message in messages):
             raise RowError(RowErrorCode.EMPTY_PROMPT, "every message is empty or only white space")
         assert self.format is not None
@@ -130,6 +130,17 @@ class PromptBuilder:
             message = f"token ids must be integers in [0, {size}), got {found} at position {position}"
             raise RowError(RowErrorCode.BAD_TOKEN_ID, message)
         return value
+
+
+def _unpacked(messages: object) -> object:
+    """Messages as they are, or out of their JSON in a text."""
+    if not isinstance(messages, str):
+        return messages
+    try:
+        return orjson.loads(messages)
+    except orjson.JSONDecodeError as error:
+        sentence = "messages must be a list, or a text with its JSON, got a text that is no JSON"
+        raise RowError(RowErrorCode.WRONG_TYPE, sentence) from error
 
 
 def _value(record: Mapping[str, object], column: str) -> object:

@@ -72,7 +72,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("job=2026-01-01", "job: must be text, got 2026-01-01 (YAML reads it as a date): put it in quotes"),
         (
             "input.keep=[yes]",
-            "input.keep.0: must be text, got True (YAML reads yes, no, on, off as",
+            "input.keep: each must be the name of a column, got True (YAML reads yes",
         ),
         ("input.id_column=7", "input.id_column: must be text, got 7: put it in quotes"),
         ("input.path=5", "input.path.0: must be text, got 5"),
