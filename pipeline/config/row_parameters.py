@@ -21,7 +21,7 @@ AS_WRITTEN: dict[str, Any] = {
     ]
 }
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
-_KINDS = {str: "text", list: "a list", dict: "an object"}
+_KINDS: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
 
 
 def parameter_names(section: type[BaseModel]) -> list[str]:

@@ -5,6 +5,7 @@ the hashes. Two different ids share a hash of 64 bits once in 40,000 jobs of 30 
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.output.committed_parts import in_threads
 from pipeline.storage.store import Store
 
+Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 AT_ONCE = 1 << 25  # hashes in memory, 8 bytes each
 
 
@@ -25,13 +27,14 @@ def count_duplicate_ids(store: Store, parts: Sequence[str], rows: int) -> int:
 def _count(store: Store, parts: Sequence[str], number: int, passes: int) -> int:
     """The duplicates among the ids whose hash leaves this remainder."""
 
-    def hashes(path: str) -> np.ndarray:
+    def hashes(path: str) -> Hashes:
         with store.open_file(path) as part:
             ids = pq.read_table(part, columns=["id"])["id"].to_numpy()
-        found: np.ndarray = pd.util.hash_array(ids, categorize=False)
-        return found[found % np.uint64(passes) == number]
+        found: Hashes = pd.util.hash_array(ids, categorize=False)
+        mine: Hashes = found[found % np.uint64(passes) == number]
+        return mine
 
-    def found() -> Iterator[np.ndarray]:
+    def found() -> Iterator[Hashes]:
         yield np.empty(0, np.uint64)
         yield from in_threads(hashes, parts)
 

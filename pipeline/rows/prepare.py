@@ -66,7 +66,7 @@ class Preparation:
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
-        parsed = list(records(table, self._columns(), shard))
+        parsed = list(records(table, self._columns(), file))
         prepared = [
             {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
             for row, record in zip(table["row"].to_pylist(), parsed, strict=True)

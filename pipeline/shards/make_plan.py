@@ -5,9 +5,9 @@ has the same plan, and jobs whose rows may differ share no shard id.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
-from math import inf
 from typing import Any
 
 from pipeline.config.input import InputSection
@@ -57,7 +57,7 @@ def _shards(
     files: Iterable[InputFile], section: InputSection, kept: str, first_ordinal: int, job_digest: str
 ) -> Iterator[Shard]:
     ordinals = count(first_ordinal)
-    left = inf if section.limit is None else section.limit
+    left = sys.maxsize if section.limit is None else section.limit
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0

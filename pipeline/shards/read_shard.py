@@ -49,14 +49,15 @@ def _require_unchanged(shard: Shard) -> None:
 
 
 def records(
-    table: pa.Table, columns: Container[str] | None, shard: Shard
+    table: pa.Table, columns: Container[str] | None, file: str = ""
 ) -> Iterator[dict[str, Any] | RowError]:
     """Each row of `read_shard`'s table as a record, or as the error that makes it unusable.
 
-    A record of Parquet has those of `columns`, or all, that the file has.
+    A record of Parquet has those of `columns`, or all, that the file has. One of JSONL also has the columns
+    of the folders in the name `file`.
     """
     lines = "line" in table.column_names
-    of_folders = partition_columns(shard.name)
+    of_folders = partition_columns(file)
     values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
     for code, value in zip(table["unreadable"], values, strict=True):
         try:

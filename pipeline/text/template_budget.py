@@ -75,7 +75,7 @@ def _require_printable(value: object) -> None:
     if isinstance(value, bytes):
         raise MisuseError("the template prints binary data: store that column as text")
     if isinstance(value, Iterator | KeysView | ItemsView | ValuesView | range):
-        raise MisuseError("the template prints a sequence that is not a list: put | list or | join behind it")
+        raise MisuseError("the template prints a sequence that is no list: put | list or | join behind it")
     if callable(value) or type(value).__module__.startswith("jinja2"):
         raise MisuseError("the template prints a function, not a value: call it")
 

@@ -174,8 +174,9 @@ def _is_row(node: nodes.Node | None) -> bool:
 def _method(call: nodes.Call) -> str | None:
     """Of a call of one of `row`'s methods, its name."""
     called = call.node
-    named = isinstance(called, nodes.Getattr) and _is_row(called.node)
-    return called.attr if named and called.attr in _METHODS else None
+    if not isinstance(called, nodes.Getattr) or not _is_row(called.node):
+        return None
+    return called.attr if called.attr in _METHODS else None
 
 
 def _text(node: nodes.Node) -> str | None:
