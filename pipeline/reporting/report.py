@@ -121,7 +121,7 @@ def make_report(
         generated_tokens=committed.generated_tokens if committed else None,
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
         groups_merged=groups_merged if committed else None,
-        duplicate_ids=duplicate_ids,
+        duplicate_ids=duplicate_ids if committed else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
