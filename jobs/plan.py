@@ -37,6 +37,11 @@ def _show(job: "Forecast") -> None:
     if job.errors:
         found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
         console.print(f"errors among the {job.sampled:,} rows looked at: {found}", soft_wrap=True)
+    if job.duplicate_ids:
+        console.print(
+            f"among the {job.sampled:,} rows looked at, {job.duplicate_ids:,} have the id of another row",
+            soft_wrap=True,
+        )
     if job.extension:
         names = ", ".join(file.name for file in job.extension)
         shards, rows = (sum(getattr(f, what) for f in job.extension) for what in ("shards", "rows"))

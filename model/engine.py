@@ -15,20 +15,18 @@ from pathlib import Path
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.execution.executor import BatchTooLargeError
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
-from model.execution.read_step import read_step
 from model.execution.step_size import StepSize
 from model.machine.budget import STEP_TOKENS
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.request import Completion, Failure, Request
+from model.requests.request import Completion, Request
 from model.requests.split_row import SplitRow
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
-from model.scheduling.scheduler import Scheduler, Sequence
+from model.scheduling.scheduler import Scheduler
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
 
@@ -144,26 +142,8 @@ class Engine:
         decoding, admitted = self.scheduler.next_step()
         sequences = decoding + admitted
         rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
-        done: list[Completion] = []
-        self.step_size.begin()
-        while rows:
-            part = self.step_size.part(rows)
-            end = len(part)
-            try:
-                with self.ranks.step():
-                    outputs = self.ranks.forward(Batch.of(part))
-                    ended = read_step(sequences[:end], part, outputs)
-            except BatchTooLargeError:
-                if end > 1:
-                    self.step_size.too_large(part)
-                    continue
-                self.step_size.too_large_row()
-                ended = [(sequences[0], "out_of_memory")]
-            else:
-                self.step_size.fitted()
-            done += self._end(ended)
-            sequences, rows = sequences[end:], rows[end:]
-        return done
+        ended = run_divided(self.ranks, self.step_size, sequences, rows)
+        return end_rows(self.scheduler, self.ranks.local.routing, ended)
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -201,24 +181,8 @@ class Engine:
 
     def _add(self, request: Request) -> None:
         if len(request.wanted.parts) == 1:
-            self.scheduler.add(request, request.wanted.start(request.key, self.config))
+            self.scheduler.add(request, request.wanted.start(request.random_stream, self.config))
             return
         whole = SplitRow(request)
         for i, part in enumerate(whole.requests):
-            self.scheduler.add(part, part.wanted.start(part.key, self.config), (whole, i))
-
-    def _end(self, ended: list[tuple[Sequence, Failure | None]]) -> list[Completion]:
-        """Rows that have ended -> their completions, without those whose other parts run on."""
-        recorder = self.ranks.local.routing
-        slots = [(sequence.slot, bool(sequence.shared)) for sequence, _ in ended]
-        routing = recorder.take(slots) if recorder and ended else [None] * len(ended)
-        done: list[Completion] = []
-        for (sequence, failure), of_row in zip(ended, routing, strict=True):
-            self.scheduler.release(sequence)
-            completion = Completion(sequence.request.key, sequence.reading.answer, of_row, failure)
-            if sequence.part_of is None:
-                done.append(completion)
-            else:
-                whole, part = sequence.part_of
-                done += filter(None, [whole.end_part(part, completion)])
-        return done
+            self.scheduler.add(part, part.wanted.start(part.random_stream, self.config), (whole, i))

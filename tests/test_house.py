@@ -21,6 +21,8 @@ def test_no_file_is_longer_than_a_room():
 
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
+    "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
+    "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",

@@ -5,6 +5,7 @@ logits predict the token that comes next in them. The last token of a choice is 
 an end is asked for it is fed, too, and its logits predict the end.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from itertools import chain, takewhile
@@ -146,3 +147,16 @@ class _ChoiceReading(Reading):
 def _shared(one: list[int], other: list[int]) -> int:
     """How many tokens both begin with."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def normalised(logprobs: list[float]) -> list[float]:
+    """Probabilities that are to each other as the exponentials of `logprobs`, and sum to 1."""
+    largest = max(logprobs)
+    weights = [math.exp(logprob - largest) for logprob in logprobs]
+    total = sum(weights)
+    return [weight / total for weight in weights]
+
+
+def mass(logprobs: list[float]) -> float:
+    """The probability of all choices together, from 0 to 1."""
+    return min(1.0, math.fsum(map(math.exp, logprobs)))

@@ -100,8 +100,8 @@ class Readout(ABC):
         return answer
 
     @abstractmethod
-    def start(self, key: str, config: ModelConfig) -> "Reading":
-        """Begin to read the row called `key`."""
+    def start(self, stream: str, config: ModelConfig) -> "Reading":
+        """Begin to read a row; `stream` names its random stream, for readouts that draw numbers."""
 
 
 class Reading(ABC):
@@ -131,7 +131,7 @@ class OnePassReadout(Readout):
         answer needs: its memory may be used again in the next step.
         """
 
-    def start(self, key: str, config: ModelConfig) -> Reading:
+    def start(self, stream: str, config: ModelConfig) -> Reading:
         return _OnePassReading(self)
 
 

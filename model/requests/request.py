@@ -19,11 +19,12 @@ Failure = Literal["nan_logits", "out_of_memory"]
 class Request:
     """One row: continue the prompt or, with another readout, answer what that asks about it."""
 
-    key: str  # names the row's random stream
+    key: str  # no two rows in the engine have the same
     prompt_token_ids: list[int]
     params: SamplingParams | None = None  # of generation; None: greedy, 128 tokens at most
     readout: Readout | None = None  # None: generate
     should_stop: Callable[[int], bool] | None = None  # of generation: see NextToken
+    stream: str | None = None  # names the row's random stream, which rows may share; None: the key does
 
     @cached_property
     def wanted(self) -> Readout:
@@ -31,6 +32,10 @@ class Request:
         if self.readout is not None:
             return self.readout
         return NextToken(self.params or SamplingParams(), self.should_stop)
+
+    @property
+    def random_stream(self) -> str:
+        return self.key if self.stream is None else self.stream
 
     @property
     def first_read(self) -> int:

@@ -44,6 +44,7 @@ class Forecast:
     output: str
     sampled: int  # rows that were prepared for the figures below
     errors: dict[str, int]  # by code
+    duplicate_ids: int  # rows among them whose id another row before them has
     lengths: dict[tuple[int, int], int]  # prompts by length in tokens, from and to
     mean_tokens: float
     memory: MemoryForecast
@@ -73,7 +74,7 @@ def forecast(config: JobConfig) -> Forecast:
     if is_joined():  # else the job may be for a cluster, and this machine none of it
         require_fitting(memory, job.config)
     missing = execute(remaining(plan), store)
-    lengths, errors = _prepare(job, _sample(plan))
+    lengths, errors, ids = _prepare(job, _sample(plan))
     counted = len(lengths) + errors.total()
     return Forecast(
         files=_files(plan),
@@ -86,6 +87,7 @@ def forecast(config: JobConfig) -> Forecast:
         output=store.url(),
         sampled=counted,
         errors=dict(errors),
+        duplicate_ids=ids.total() - len(ids),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
         memory=memory,
@@ -108,14 +110,17 @@ def _sample(plan: Plan) -> list[Shard]:
     return [plan.shards[i * len(plan.shards) // count] for i in range(count)]
 
 
-def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
+def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str], Counter[str]]:
+    """The prompts' lengths in tokens, the rows' error codes and their ids."""
+    ids: Counter[str] = Counter()
     lengths: list[int] = []
     errors: Counter[str] = Counter()
     for shard in shards:
         prepared = job.preparation.prepared(shard)
         lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
         errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
-    return lengths, errors
+        ids.update(prepared["id"].to_pylist())
+    return lengths, errors, ids
 
 
 def _histogram(lengths: list[int]) -> dict[tuple[int, int], int]:

@@ -36,7 +36,7 @@ from pipeline.task import Finish, Outcome
 
 logger = logging.getLogger(__name__)
 
-_ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
+_ROW_COLUMNS = ("file", "row", "id", "prompt_token_ids", "params", "error_code", "error_message")
 
 
 class Replica:
@@ -131,7 +131,8 @@ class Replica:
                 continue
             key = f"{row['file']}#{row['row']}"
             try:
-                started.append((i, *self._requests.start(key, row["prompt_token_ids"], row["params"])))
+                request, finish = self._requests.start(key, row["prompt_token_ids"], row["params"])
+                started.append((i, replace(request, stream=row["id"]), finish))
             except RowError as error:
                 outcomes[i] = Outcome(error.code.value, error.message)
         completions = await asyncio.gather(*self._engine.run([request for _, request, _ in started]))

@@ -35,6 +35,7 @@ class Report:
     groups_merged: bool | None  # whether the router tables count small groups as one, as there were too many
     # How the rows were computed: each `Engine.path`, as docs/output.md lists it, with its number of rows.
     computed: list[dict[str, Any]] | None
+    duplicate_ids: int | None  # rows whose id another row before them has; None: not counted
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
@@ -82,6 +83,8 @@ class Report:
         facts += [
             ("computed", f"{path['rows']:,} rows in {path_in_words(path)}") for path in self.computed or []
         ]
+        if self.duplicate_ids:
+            facts.append(("duplicate ids", f"{self.duplicate_ids:,} rows have the id of another row"))
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -106,6 +109,7 @@ def make_report(
     this_run: Sequence[ShardSummary],
     seconds: float,
     groups_merged: bool = False,
+    duplicate_ids: int | None = 0,
 ) -> Report:
     """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
@@ -124,6 +128,7 @@ def make_report(
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
         groups_merged=groups_merged if committed else None,
         computed=computed(committed) if committed else None,
+        duplicate_ids=duplicate_ids if committed else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,

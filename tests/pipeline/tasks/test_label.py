@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.requests.choice_scores import mass, normalised
 from model.requests.request import Completion
 from pipeline.errors import ConfigError
-from pipeline.tasks.label import Label, LabelRows, LabelSection, mass, normalised
+from pipeline.tasks.label import Label, LabelRows, LabelSection
 
 SECTION = {"choices": {"1": "1", "2": "2"}}
 
