@@ -15,6 +15,8 @@ from pathlib import Path
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
+from model.execution.divided_step import run_divided
+from model.execution.end_rows import end_rows
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.step_size import StepSize
