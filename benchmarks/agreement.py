@@ -54,7 +54,7 @@ def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None)
     engine = Engine.load(
         job.checkpoint, "float32", threads=threads, quantization=quantization, statistics=False
     )
-    requests = job.task.requests(job.tokenizer, job.chat)
+    requests = job.task.requests(job.prompt_format)
     started = [
         requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
     ]

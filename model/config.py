@@ -128,18 +128,17 @@ def _check_supported(data: dict[str, Any], source: str) -> None:
     activation = data.get("hidden_act", "silu")
     if activation != "silu":
         raise ValueError(f"{source}: hidden_act must be silu, got {_short(activation)}")
-    if data.get("quantization_config"):
-        raise ValueError(f"{source}: the weights are quantized; only float32, bfloat16 and float16 are read")
 
 
 def _rope_theta(data: dict[str, Any], source: str) -> float:
-    """transformers 5 writes `rope_parameters`, older files `rope_theta`; the former wins."""
-    rope = data.get("rope_parameters") or data.get("rope_scaling") or {}
+    """As transformers 5 decides: `rope_scaling` replaces `rope_parameters`, which win over `rope_theta`."""
+    key = "rope_scaling" if data.get("rope_scaling") else "rope_parameters"
+    rope = data.get(key) or {}
     if not isinstance(rope, dict):
-        raise ValueError(f"{source}: rope_parameters must be an object, got {_short(rope)}")
+        raise ValueError(f"{source}: {key} must be an object, got {_short(rope)}")
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind != "default":
-        raise ValueError(f"{source}: rope_type must be default, got {_short(kind)}")
+        raise ValueError(f"{source}: {key}: rope_type must be default, got {_short(kind)}")
     return _number(rope if "rope_theta" in rope else data, "rope_theta", source)
 
 

@@ -7,6 +7,8 @@ It knows token ids only. `submit` rows at any time, call `step` until `idle`. A 
 rows, the ranks compute them, and what each row wants of the outputs is read.
 """
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from model.attention.flash import FLASH
@@ -50,6 +52,7 @@ class Engine:
         quantization: str = "none",
         attention: str = "auto",
         statistics: bool = True,
+        end_ids: Collection[int] = (),
         random_weights: bool = False,
     ) -> "Engine":
         """Load a checkpoint folder.
@@ -61,6 +64,7 @@ class Engine:
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
             quantization: none, or int8 on a CPU: see `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
+            end_ids: tokens that end an answer, beside those that the checkpoint's configuration names.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
 
         Raises:
@@ -73,6 +77,7 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
         )
+        config = replace(config, eos_token_ids=tuple(sorted({*config.eos_token_ids, *end_ids})))
         options = ExecutorOptions.of(
             folder,
             config,
@@ -133,9 +138,14 @@ class Engine:
         params = params or SamplingParams()
         return self.run([Request(str(i), prompt, params) for i, prompt in enumerate(prompts)])
 
-    def score(self, prompts: list[list[int]], choices: list[list[int]]) -> list[Completion]:
-        """The log-probability of every choice behind every prompt, from one forward pass a prompt."""
-        scores = ChoiceScores.of(choices)
+    def score(
+        self, prompts: list[list[int]], choices: list[list[int]], end_ids: Collection[int] = ()
+    ) -> list[Completion]:
+        """The log-probability of every choice behind every prompt, from one forward pass a prompt.
+
+        With `end_ids`: that of the choice and, right behind it, one of these.
+        """
+        scores = ChoiceScores.of(choices, end_ids)
         return self.run([Request(str(i), prompt, readout=scores) for i, prompt in enumerate(prompts)])
 
     def run(self, requests: list[Request]) -> list[Completion]:

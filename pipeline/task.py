@@ -91,11 +91,11 @@ class Task(ABC, Generic[SectionModel]):
         return None
 
     @abstractmethod
-    def requests(self, tokenizer: Any, chat: bool) -> RowRequests:
-        """The task with a checkpoint's `pipeline.text.tokenization.Tokenizer`, or None if it has none.
+    def requests(self, prompt_format: Any) -> RowRequests:
+        """The task with the `pipeline.text.prompt_format.PromptFormat` of the job's prompts.
 
-        `chat` tells whether prompts are in the checkpoint's chat format. ConfigError if the section does not
-        fit the tokenizer.
+        It holds the checkpoint's tokenizer, and says what ends an answer; None if there is no tokenizer.
+        ConfigError if the section does not fit it.
         """
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from model.checkpoint.upload import require_tensors_of_language_model
 from model.checkpoint.weight_map import ALL, Slices, Source, weight_sources
 from model.config import ModelConfig
 from model.network.transformer import Transformer
@@ -30,6 +31,7 @@ def match_weights(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[So
                     f"{name}: stands in two of the checkpoint's files, so neither can be trusted"
                 )
             where[name] = file
+    require_tensors_of_language_model(where)
     unused = {name for name in where if not _IGNORED.fullmatch(name)}
     if model.config.tie_embeddings:
         unused.discard("lm_head.weight")

@@ -1,7 +1,8 @@
 """Checkpoints in HF's layout: loaded, checked and saved; each rank reads only the slices it needs."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ from torch import Tensor
 
 from model.checkpoint.hf_names import match_weights
 from model.checkpoint.safetensors_files import open_weights, weight_files
+from model.checkpoint.tied_head import with_stored_head
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
 from model.network.tensor_parallel import TensorParallel
 from model.network.transformer import Transformer
 
 _RANDOM_STD = 0.02
+
+logger = logging.getLogger(__name__)
 
 
 def load_transformer(
@@ -31,9 +35,8 @@ def load_transformer(
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
-    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
-    with ExitStack() as stack:
-        files = [stack.enter_context(open_weights(file)) for file in weight_files(folder)]
+    with _opened(folder) as (config, files):
+        model = _uninitialised(with_stored_head(config, files), dtype, device, tp)
         load_weights(model, files)
     return model.eval()
 
@@ -61,16 +64,36 @@ def load_weights(model: Transformer, files: Iterable[Any]) -> None:
         source.target.data.copy_(stored[slices].reshape(source.target.shape))
 
 
+def check_config(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
+    """Raise what `load_transformer` would raise, as far as config.json tells; no weights need to be there."""
+    config = ModelConfig.from_folder(folder)
+    _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+    return config
+
+
 def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
     """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
-    config = ModelConfig.from_folder(folder)
-    model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
-    with ExitStack() as stack:
-        for _ in match_weights(
-            model, [stack.enter_context(open_weights(file)) for file in weight_files(folder)]
-        ):
+    with _opened(folder) as (stated, files):
+        config = with_stored_head(stated, files)
+        model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+        for _ in match_weights(model, files):
             pass
+    if config != stated:
+        logger.warning(
+            "%s: config.json says tie_word_embeddings, but an lm_head.weight with other values is stored; "
+            "that one is used, as transformers 5 does",
+            folder,
+        )
     return config
+
+
+@contextmanager
+def _opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
+    """The configuration as config.json states it, and the opened weight files."""
+    names = weight_files(folder)  # first: another kind of upload has another kind of config.json
+    config = ModelConfig.from_folder(folder)
+    with ExitStack() as stack:
+        yield config, [stack.enter_context(open_weights(file)) for file in names]
 
 
 def _uninitialised(

@@ -1,32 +1,75 @@
-"""The safetensors files of a checkpoint: one, or sharded with an index. Pickled weights are never opened."""
+"""The files of a checkpoint that are read, decided here for all who load, fetch, hash or examine one.
 
+Weights are one safetensors file, or shards with an index. Pickled weights are never opened.
+"""
+
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from model.checkpoint.upload import require_language_model, require_weights
 from model.config import read_object
+
+INDEX = "model.safetensors.index.json"
+CONFIG_FILES = ("config.json", "generation_config.json", INDEX)
+_SINGLE = "model.safetensors"
+_PLAIN = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 
 
 def weight_files(folder: str | Path) -> list[Path]:
-    """The safetensors files of a checkpoint; an index must name files of this folder only."""
+    """The safetensors files of a checkpoint; see `weight_names`."""
+    return [Path(folder) / name for name in weight_names(folder)]
+
+
+def weight_names(folder: str | Path, names: Collection[str] | None = None) -> list[str]:
+    """The names of a checkpoint's weight files, sorted, all of its own folder.
+
+    An index decides. Without one they are model.safetensors or its shards, and a variant
+    (model.fp16.safetensors) only where there is nothing else. Where model.safetensors lies beside an index of
+    other files, transformers reads the former and other programs the latter: neither can be trusted.
+
+    Args:
+        names: all files of the checkpoint, where `folder` holds only its configuration yet.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: it is another kind of upload, or its files disagree.
+    """
     folder = Path(folder)
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        files = sorted(folder.glob("model*.safetensors"))
-        if not files:
-            raise FileNotFoundError(f"{folder}: no model*.safetensors; only safetensors weights are read")
-        return files
+    names = [entry.name for entry in folder.iterdir()] if names is None else names
+    config = read_object(folder / "config.json") if (folder / "config.json").is_file() else None
     try:
-        names = sorted(set(read_object(index)["weight_map"].values()))
+        require_language_model(names, config)
+        if (folder / INDEX).is_file():
+            return _indexed(folder / INDEX, names)
+        found = sorted(name for name in names if re.fullmatch(r"model.*\.safetensors", name))
+        require_weights(names, found)
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{folder}: {error}") from None
+    return [name for name in found if _PLAIN.fullmatch(name)] or found
+
+
+def _indexed(index: Path, names: Collection[str]) -> list[str]:
+    try:
+        named = sorted(set(read_object(index)["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{index}: not an index of safetensors files") from error
-    for name in names:
+        raise ValueError(f"{INDEX}: not an index of safetensors files") from error
+    if not named:
+        raise ValueError(f"{INDEX}: not an index of safetensors files: it names none")
+    for name in named:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise ValueError(f"{index}: names {name!r}, which is not a safetensors file of this folder")
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name}: named in the index, but missing")
-    return [folder / name for name in names]
+            raise ValueError(f"{INDEX}: names {name!r}, which is not a safetensors file of this folder")
+        if name not in names:
+            raise FileNotFoundError(f"{name}: named in the index, but missing")
+    if _SINGLE in names and _SINGLE not in named:
+        raise ValueError(
+            f"{_SINGLE} lies beside {INDEX}, which names other files ({', '.join(named[:2])}); programs "
+            "differ in which of them they read: take away those that are not meant"
+        )
+    return named
 
 
 def open_weights(file: Path) -> Any:

@@ -74,7 +74,7 @@ class NextTokenReading(Reading):
 
     def _finish_reason(self, token: int) -> str | None:
         params, should_stop = self.readout.params, self.readout.should_stop
-        if token in self.eos_token_ids and not params.ignore_eos:
+        if (token in self.eos_token_ids and not params.ignore_eos) or token in params.stop_token_ids:
             return "stop"
         if should_stop is not None and should_stop(token):
             return "stop"

@@ -13,6 +13,7 @@ class SamplingParams:
     seed: int = 0
     ignore_eos: bool = False
     logprobs: bool = False
+    stop_token_ids: tuple[int, ...] = ()  # further ids that end the row, whatever ignore_eos says
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

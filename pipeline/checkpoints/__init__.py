@@ -1,1 +1,1 @@
-"""Where a checkpoint lies, what must be in its folder, and what tells it from another."""
+"""Where a checkpoint lies, how it comes to this machine, and what tells it from another."""

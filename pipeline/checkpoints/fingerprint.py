@@ -7,8 +7,7 @@ from pathlib import Path
 
 import orjson
 
-from model.checkpoint.safetensors_files import open_weights
-from pipeline.checkpoints.contents import CONFIGS, require_checkpoint
+from model.checkpoint.safetensors_files import CONFIG_FILES, open_weights, weight_names
 from pipeline.errors import ConfigError
 
 BLOCK = 64 << 10
@@ -17,19 +16,20 @@ BLOCK = 64 << 10
 def checkpoint_fingerprint(folder: str | Path) -> str:
     """SHA-256 over the configs and, of each weight file, the size, the header and samples of every tensor.
 
+    Files that no run reads, such as a second variant of the weights, don't count.
+
     A sample is 64 KiB; each tensor gives three: from its start, its middle and its end. A tensor that stacks
     the matrices of all experts gives three of each. So hundreds of gigabytes take a moment. Training changes
     the samples; an edit of single weights elsewhere is not noticed.
     """
     folder = Path(folder)
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    require_checkpoint(str(folder), names)
+    weights = weight_names(folder)
     digest = hashlib.sha256()
-    for name in names:
-        if name in (*CONFIGS, "generation_config.json") or name.endswith(".safetensors.index.json"):
+    for name in sorted([*weights, *(name for name in CONFIG_FILES if (folder / name).is_file())]):
+        if name in CONFIG_FILES:
             content = (folder / name).read_bytes()
             digest.update(f"{name}|{len(content)}|".encode() + content)
-        elif name.endswith(".safetensors"):
+        else:
             digest.update(f"{name}|{(folder / name).stat().st_size}|".encode())
             for sample in _samples(folder / name):
                 digest.update(sample)

@@ -77,6 +77,12 @@ class InputSection(Section):
         "an instruct one. Token ids are always taken as they are.",
         examples=[True],
     )
+    chat_template: str | None = Field(
+        default=None,
+        description="A chat template in place of the checkpoint's own: Jinja, inline or the path of a file, "
+        "over `messages`, `bos_token`, `eos_token` and `add_generation_prompt` as in `transformers`.",
+        examples=["templates/chatml.jinja"],
+    )
     id_column: str | None = Field(
         default=None,
         description="The column with each row's id, a text or an integer. Without it a row's id is "

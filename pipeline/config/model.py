@@ -12,8 +12,13 @@ class ModelSection(Section):
 
     path: Location = Field(
         description="The checkpoint: a folder with `config.json`, `tokenizer.model` and `*.safetensors`, as "
-        "on Hugging Face; or an fsspec URL of one, which each machine downloads once into the user's cache.",
-        examples=["configs/demo/tiny-mixtral", "s3://models/Mixtral-8x7B-Instruct-v0.1"],
+        "on Hugging Face; an fsspec URL of one, or `hf://org/name[@revision]` in the Hugging Face hub. Each "
+        "machine fetches a URL once into the user's cache.",
+        examples=[
+            "configs/demo/tiny-mixtral",
+            "s3://models/Mixtral-8x7B-Instruct-v0.1",
+            "hf://mistralai/Mixtral-8x7B-Instruct-v0.1",
+        ],
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",

@@ -1,13 +1,14 @@
 """Everything of a job that can be checked before weights are loaded or a byte is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint.load import check_checkpoint
+from model.checkpoint.load import check_checkpoint, check_config
+from model.checkpoint.safetensors_files import weight_names
 from model.config import ModelConfig
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
-from pipeline.checkpoints.location import local_checkpoint
+from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.fixed_sizes import with_fixed_sizes
@@ -16,6 +17,8 @@ from pipeline.preflight.make_spec import make_spec
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
 from pipeline.task import Task
+from pipeline.text.choose_format import choose_format
+from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
@@ -23,30 +26,32 @@ from pipeline.text.tokenization import Tokenizer
 @dataclass(frozen=True)
 class Job:
     config: JobConfig
-    checkpoint: Path
+    checkpoint: Path  # on this machine
+    checkpoint_anywhere: str  # by which another machine finds the same: an absolute path or a URL
     model: ModelConfig
     task: Task[Any]
-    tokenizer: Tokenizer | None
+    prompt_format: PromptFormat | None  # None: prompts are token ids, and there is no tokenizer
     preparation: Preparation
     spec: dict[str, object]
-
-    @property
-    def chat(self) -> bool:
-        return self.preparation.prompts.chat
 
 
 def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
     task = config.make_task()
     _check_names(config, task)
-    checkpoint = local_checkpoint(config.model.path).resolve()
-    try:
-        model = check_checkpoint(checkpoint, config.model.tensor_parallel)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"model: {error}") from error
-    tokenizer = _tokenizer(config, task, checkpoint)
-    prompts = PromptBuilder(config.input, tokenizer, model.vocab_size)
-    requests = task.requests(tokenizer, prompts.chat)
+    config = _with_chat_template(config)
+    located = locate(config.model.path)
+    with located.naming():  # before its weights are fetched
+        weight_names(located.folder, located.names)
+        model = check_config(located.folder, config.model.tensor_parallel)
+        tokenizer = _tokenizer(config, task, located.folder)
+        prompt_format = None
+        if tokenizer is not None:
+            known = [token_id for token_id in model.eos_token_ids if token_id < model.vocab_size]
+            prompt_format = choose_format(config.input, tokenizer, known)
+            model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
+        prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
+        requests = task.requests(prompt_format)
     context = model.max_positions
     longest = requests.longest_prompt(context)
     config = with_fixed_sizes(config, requests.cache_tokens(context))
@@ -55,15 +60,20 @@ def check_job(config: JobConfig) -> Job:
         raise ConfigError(
             f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
         )
-    fingerprint = tokenizer.fingerprint() if tokenizer else "none"
+    checkpoint = located.whole()
+    with located.naming():
+        stored = check_checkpoint(checkpoint, config.model.tensor_parallel)
+        model = replace(model, tie_embeddings=stored.tie_embeddings)
+        weights = checkpoint_fingerprint(checkpoint)
     return Job(
         config=config,
         checkpoint=checkpoint,
+        checkpoint_anywhere=located.pinned,
         model=model,
         task=task,
-        tokenizer=tokenizer,
+        prompt_format=prompt_format,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
-        spec=make_spec(config, checkpoint_fingerprint(checkpoint), fingerprint),
+        spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
     )
 
 
@@ -79,6 +89,20 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             raise ConfigError(
                 f"{key}: memory:// is seen by one process only; use a folder or an object store"
             )
+
+
+def _with_chat_template(config: JobConfig) -> JobConfig:
+    """The job with the text of `input.chat_template` in place of its file, so that the spec holds it."""
+    given = config.input.chat_template
+    if given is None or "{{" in given or "{%" in given:
+        return config
+    try:
+        text = Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"input.chat_template: {given!r} is neither a Jinja template nor a readable file ({error})"
+        ) from error
+    return config.model_copy(update={"input": config.input.model_copy(update={"chat_template": text})})
 
 
 def _tokenizer(config: JobConfig, task: Task[Any], checkpoint: Path) -> Tokenizer | None:

@@ -1,11 +1,14 @@
 """A replica's engine: loaded, tried with a row of its own, and given the prefix of the job's prompts."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.engine import Engine
 from model.sampling.sampling_params import SamplingParams
+from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
+from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import require_same_machine
@@ -14,16 +17,15 @@ from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 from pipeline.task import RowRequests, Task
-from pipeline.text.tokenization import Tokenizer
+from pipeline.text.prompt_format import PromptFormat
 
 
 @dataclass(frozen=True)
 class ReplicaOptions:
     config: JobConfig
     task: Task[Any]
-    checkpoint: str  # local folder
-    tokenizer: Tokenizer | None
-    chat: bool
+    checkpoint: str  # an absolute path, or a URL: each machine fetches it into its own cache
+    prompt_format: PromptFormat | None
     threads: int
     prefix: list[int]  # that most prompts begin with
     store: Store
@@ -32,11 +34,21 @@ class ReplicaOptions:
 
 
 def load_engine(options: ReplicaOptions) -> Engine:
-    """ConfigError for what this machine can't do, or the checkpoint doesn't hold."""
+    """The checkpoint on this machine, fetched if it is not here yet.
+
+    ConfigError for what this machine can't do, or if the checkpoint is not the one that the job began with.
+    """
     config = options.config
+    located = locate(options.checkpoint)
+    folder = located.whole()
+    if checkpoint_fingerprint(folder) != options.spec["checkpoint"]:
+        raise ConfigError(
+            f"model.path: {located.path}: it is another checkpoint than the job began with: it was "
+            f"changed, or {socket.gethostname()} sees another folder under this path"
+        )
     try:
         return Engine.load(
-            options.checkpoint,
+            folder,
             config.model.dtype,
             tensor_parallel=config.model.tensor_parallel,
             threads=options.threads,
@@ -45,9 +57,10 @@ def load_engine(options: ReplicaOptions) -> Engine:
             quantization=config.model.quantization,
             attention=config.model.attention,
             statistics=config.router.statistics,
+            end_ids=options.prompt_format.end_ids if options.prompt_format else (),
         )
     except ValueError as error:
-        raise ConfigError(f"model: {redact(str(error))}") from None
+        raise ConfigError(located.named(f"model: {redact(str(error))}")) from None
 
 
 def _number(value: int | str) -> int | None:

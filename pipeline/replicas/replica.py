@@ -56,7 +56,7 @@ class Replica:
         self._id = str(ray.get_runtime_context().get_actor_id())
         with starting(options.coordinator, self._id):
             watchdog = Watchdog(config.engine.progress_deadline_s)
-            self._requests = options.task.requests(options.tokenizer, options.chat)
+            self._requests = options.task.requests(options.prompt_format)
             try:
                 self._engine = EngineThread(partial(self._make_engine, options, watchdog), watchdog)
             except Exception:

@@ -18,9 +18,8 @@ def replica_options(
     return ReplicaOptions(
         config=job.config,
         task=job.task,
-        checkpoint=str(job.checkpoint),
-        tokenizer=job.tokenizer,
-        chat=job.chat,
+        checkpoint=job.checkpoint_anywhere,
+        prompt_format=job.prompt_format,
         threads=resources.threads,
         prefix=prefix,
         store=store,

@@ -11,15 +11,17 @@ from pydantic import BeforeValidator, Field
 from model.requests.request import Completion, Request
 from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import PositiveInt, Section, as_list
-from pipeline.errors import RowError, RowErrorCode
+from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.task import Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
-from pipeline.text.tokenization import Tokenizer
+from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.stops import split_stops
 
 _SAMPLING = [field.name for field in fields(SamplingParams)]
 
 
 StopText = Annotated[str, Field(min_length=1)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class GenerationSection(Section):
@@ -58,6 +60,12 @@ class GenerationSection(Section):
         description="A text that ends the answer, or several. The answer is cut before the one that comes "
         "first.",
         examples=[["\n\n", "Question:"]],
+    )
+    stop_token_ids: list[TokenId] = Field(
+        default=[],
+        description="Token ids that end the answer, beside those by which the checkpoint ends it. "
+        "`ignore_eos` does not ignore them.",
+        examples=[[32000]],
     )
     seed: int = Field(
         default=0,
@@ -109,24 +117,34 @@ class Generate(Task[GenerationSection]):
                 RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
             ) from error
 
-    def requests(self, tokenizer: Tokenizer | None, chat: bool) -> "GenerateRows":
-        return GenerateRows(tokenizer, chat)
+    def requests(self, prompt_format: PromptFormat | None) -> "GenerateRows":
+        if prompt_format is not None:
+            try:
+                split_stops(prompt_format.tokenizer, self.section.stop)
+            except ValueError as error:
+                raise ConfigError(f"generation.stop: {error}") from error
+        return GenerateRows(prompt_format)
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         return [("generated tokens", f"{totals['generated_tokens']:,}")]
 
 
 class GenerateRows(RowRequests):
-    def __init__(self, tokenizer: Tokenizer | None, chat: bool) -> None:
-        self._tokenizer = tokenizer
-        self._chat = chat
+    def __init__(self, prompt_format: PromptFormat | None) -> None:
+        self._format = prompt_format
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         values = orjson.loads(params or "{}")
         stop = values.pop("stop", [])
         text = None
-        if self._tokenizer is not None:
-            text = Detokenizer(self._tokenizer, stop, drop_leading_space=self._chat)
+        if self._format is not None:
+            tokenizer = self._format.tokenizer
+            try:
+                stop, ids = split_stops(tokenizer, stop)
+            except ValueError as error:
+                raise RowError(RowErrorCode.BAD_PARAMETER, f"stop: {error}") from error
+            values["stop_token_ids"] += ids
+            text = Detokenizer(tokenizer, stop, self._format.answer_opening)
         request = Request(
             key,
             prompt_token_ids,

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Container, Mapping
+from functools import lru_cache
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -11,11 +12,11 @@ from pydantic import Field, WithJsonSchema, model_validator
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.config.section import Section
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reporting import label_mass
 from pipeline.task import Finish, Outcome, RowRequests, Task
-from pipeline.text.choice_tokens import choice_token_ids
-from pipeline.text.tokenization import Tokenizer
+from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
+from pipeline.text.prompt_format import PromptFormat
 
 # What a job file may hold. Validation turns a list into a mapping of each text to itself.
 _AS_WRITTEN = {
@@ -81,8 +82,8 @@ class Label(Task[LabelSection]):
         if section.known_column is not None and section.known_column not in kept_columns:
             raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
 
-    def requests(self, tokenizer: Tokenizer, chat: bool) -> "LabelRows":
-        return LabelRows(choice_token_ids(tokenizer, self.section.choices, chat))
+    def requests(self, prompt_format: PromptFormat) -> "LabelRows":
+        return LabelRows(prompt_format, self.section.choices)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
         if self.section.known_column is None:
@@ -131,15 +132,22 @@ def _spellings(answer: Any) -> set[str]:
     return spellings
 
 
-class LabelRows(RowRequests):
-    """`choices` are the token ids of each label."""
+# A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
+_WORD = 4
 
-    def __init__(self, choices: dict[str, list[int]]) -> None:
+
+class LabelRows(RowRequests):
+    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
         self._names = list(choices)
-        self._scores = ChoiceScores.of(list(choices.values()))
+        self._tokens = ChoiceTokens(prompt_format, choices)
+        self._end_ids = prompt_format.end_ids
+        self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
+        trees = [self._make_scores(choices).tree for choices in self._tokens.typical]
+        self._depth = max(tree.depth for tree in trees) + _WORD
+        self._nodes = max(len(tree.token_ids) for tree in trees) + _WORD
 
     def longest_prompt(self, context: int) -> int:
-        room = context - self._scores.tree.depth
+        room = context - self._depth
         if room < 1:
             raise ConfigError(
                 f"label.choices: the longest takes {context - room} tokens, the context {context}"
@@ -147,10 +155,20 @@ class LabelRows(RowRequests):
         return room
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._scores.tree.depth + len(self._scores.tree.token_ids)
+        return context - self._depth + self._nodes
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        return Request(key, prompt_token_ids, readout=self._scores), self._finish
+        prompt, choices = self._tokens.behind(prompt_token_ids)
+        scores = self._scores(choices)
+        if len(prompt) + scores.tree.depth > len(prompt_token_ids) + self._depth:
+            raise RowError(
+                RowErrorCode.PROMPT_TOO_LONG,
+                f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
+            )
+        return Request(key, prompt, readout=scores), self._finish
+
+    def _make_scores(self, choices: Choices) -> ChoiceScores:
+        return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
 
     def _finish(self, completion: Completion) -> Outcome:
         probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))

@@ -1,63 +1,59 @@
-"""Chat templates of fine-tunes (ChatML and the like): messages to ids through the checkpoint's own jinja.
+"""A chat template (ChatML and the like), rendered as transformers' `apply_chat_template` renders it.
 
-The template is trusted to write control tokens, the messages are not. So every place in a message where
-such a token might begin is broken with a filler character before rendering; the rendered text is split at
-the tokens that are still whole, and the filler taken out again.
+The template is trusted to write control tokens, and so is what a job's author wrote in a message; what rows
+wrote is not. Rows' text comes marked, and the marks break every token in it until the rendered text is split
+at the tokens that are still whole: see `Tokenizer.mark`.
 """
 
-import re
 from collections.abc import Sequence
-from typing import NoReturn
 
-from pipeline.errors import RowError, RowErrorCode
-from pipeline.text.instruct import Message
-from pipeline.text.templates import BoundedTemplate
+from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.chat_jinja import compile_chat_template
+from pipeline.text.control_tokens import MARK, without_marks
+from pipeline.text.messages import Message
 from pipeline.text.tokenization import Tokenizer
-
-# Unicode's noncharacters, meant for a program's own use; one that no message holds is the filler.
-FILLERS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
-
-
-def _raise_exception(message: object = "") -> NoReturn:
-    raise RowError(RowErrorCode.BAD_MESSAGES, "the checkpoint's chat template refuses these messages")
 
 
 class ChatTemplate:
-    """The chat template of a checkpoint, as transformers' `apply_chat_template` renders it."""
+    """`source` is the template's text, `where` what errors call it."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        if tokenizer.chat_template is None:
-            raise ValueError(f"tokenizer must have a chat template of its own, got {tokenizer.folder}")
-        self._tokenizer = tokenizer
-        self._template = BoundedTemplate(
-            tokenizer.chat_template,
-            where=f"{tokenizer.folder}: chat template",
-            print_nulls=True,
-            functions={"raise_exception": _raise_exception},
-            trim_blocks=True,
-            lstrip_blocks=True,
-            extensions=["jinja2.ext.loopcontrols"],
+    def __init__(self, tokenizer: Tokenizer, source: str, where: str) -> None:
+        self._tokenizer, self._source, self._where = tokenizer, source, where
+        if "strftime_now" in source:
+            raise ConfigError(
+                f"{where}: it writes the day's date into prompts (strftime_now), so that a job that is "
+                "started again would go on with other prompts; copy it into a file, write the date that "
+                "you want there, and name the file in input.chat_template"
+            )
+        self._template = compile_chat_template(source, where)
+        names = {token_id: text for text, token_id in tokenizer.trusted_tokens.items()}
+        self._constants: dict[str, object] = {"eos_token": names[tokenizer.eos_id]}
+        if tokenizer.bos_id is not None:
+            self._constants["bos_token"] = names[tokenizer.bos_id]
+        self._constants |= {"tools": None, "documents": None}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ChatTemplate, (self._tokenizer, self._source, self._where)
+
+    def render(self, messages: Sequence[Message], generation_prompt: bool = True) -> str:
+        """The conversation's text, marked as the messages are.
+
+        RowError(BAD_MESSAGES) if the template refuses the messages, or depends on text that the marks break.
+        """
+        text = self._render(messages, generation_prompt)
+        if MARK not in text and not any(MARK in message.content for message in messages):
+            return text
+        plain = self._render([message.map(without_marks) for message in messages], generation_prompt)
+        if without_marks(text) != plain:
+            raise RowError(
+                RowErrorCode.BAD_MESSAGES,
+                "the chat template looks into the messages for a text that begins like a control token; "
+                "take such texts out of the row",
+            )
+        return text
+
+    def _render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        return self._template.render(
+            {**self._constants, "add_generation_prompt": generation_prompt, "messages": turns}
         )
-        texts = {token_id: text for text, token_id in tokenizer.trusted_tokens.items()}
-        self._constants = {
-            "add_generation_prompt": True,
-            "bos_token": texts[tokenizer.bos_id],
-            "eos_token": texts[tokenizer.eos_id],
-            "tools": None,
-            "documents": None,
-        }
-        starts = "".join(sorted({text[0] for text in tokenizer.trusted_tokens}))
-        self._starts = re.compile(f"[{re.escape(starts)}]")
-
-    def encode(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of the conversation up to where the assistant speaks; BOS only if the template writes it."""
-        everything = "".join(message.content for message in messages)
-        filler = next((char for char in FILLERS if char not in everything), None)
-        if filler is None:
-            raise RowError(RowErrorCode.BAD_MESSAGES, "the messages use up all of Unicode's noncharacters")
-        broken = [
-            {"role": message.role, "content": self._starts.sub(lambda m: m[0] + filler, message.content)}
-            for message in messages
-        ]
-        text = self._template.render({**self._constants, "messages": broken})
-        return self._tokenizer.encode(text, trusted=True, filler=filler)

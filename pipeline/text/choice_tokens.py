@@ -1,28 +1,115 @@
-"""The token ids by which a model says each label choice."""
+"""The token ids by which a model says each choice behind a prompt.
+
+They are the ids of the prompt's text with the choice behind it, tokenized as a whole. The last word of a
+prompt may have other ids then than it has alone: a prompt that ends in a space ends in the token of that
+space, and `billing` behind it would be said as the one token of ` billing`. So the choices begin where the
+prompt's ids and those of all texts part, which may be before the prompt's end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import takewhile
 
 from pipeline.errors import ConfigError, RowError
-from pipeline.text.tokenization import Tokenizer
+from pipeline.text.prompt_format import AnswerFrame, PromptFormat
+
+REMEMBERED = 64  # ends of prompts whose choices are kept
 
 
-def choice_token_ids(tokenizer: Tokenizer, choices: dict[str, str], chat: bool) -> dict[str, list[int]]:
-    """Each choice's canonical ids, EOS last, as they follow a prompt.
+@dataclass(frozen=True)
+class Choices:
+    """How the choices follow one prompt."""
 
-    Behind `[/INST]` and behind a plain prompt the first piece carries a space; a chat template of the
-    checkpoint's own ends in a line break, so there the text goes on without one. ConfigError for a choice
-    that no answer could equal, and for two with the same ids.
+    shared: tuple[int, ...]  # in place of the prompt's last ids
+    token_ids: tuple[tuple[int, ...], ...]  # of each choice behind them, without the token that ends it
+
+
+class ChoiceTokens:
+    """The choices of a job, by name, each with the text by which the model says it.
+
+    ConfigError for a text that no answer could equal, for two with the same ids, and for a format in which
+    answers cannot be told from prompts.
     """
-    encode = tokenizer.encode_continuation if chat and tokenizer.chat_template else tokenizer.encode
-    names: dict[tuple[int, ...], str] = {}
-    for name, text in choices.items():
+
+    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
+        self._format = prompt_format
+        self._tokenizer = prompt_format.tokenizer
+        self._texts = list(choices.values())
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._behind)
+        for name, text in choices.items():
+            self._check(name, text)
+        # Behind a word, and behind what needs no space.
+        self.typical = [self._behind((), prompt_format.answer_frame(end), True) for end in ("word", "(")]
+        names: dict[tuple[int, ...], str] = {}
+        for name, ids in zip(choices, self.typical[0].token_ids, strict=True):
+            if ids in names:
+                raise ConfigError(f"label.choices: {names[ids]!r} and {name!r} have the same tokens")
+            names[ids] = name
+
+    def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
+        """The prompt as far as its ids stay, and the choices behind it."""
+        frame = self._format.answer_frame(self._tokenizer.decode([*prompt_ids[-8:]]))
+        begin = self._last_word(prompt_ids, frame)
+        at_token = not self._tokenizer.piece_bytes(prompt_ids[-1])
+        continues = not (at_token and self._tokenizer.each_alone)
+        choices = self._remembered(tuple(prompt_ids[begin:]), frame, continues)
+        return [*prompt_ids[:begin], *choices.shared], choices
+
+    def _check(self, name: str, text: str) -> None:
         if not text or text != text.strip():
             raise ConfigError(
                 f"label.choices: {name!r} must be a text without spaces around it, got {text!r}"
             )
         try:
-            ids = (*encode(text), tokenizer.eos_id)
+            ids = self._tokenizer.encode_trusted(text)
+            self._tokenizer.mark(text)
         except RowError as error:
             raise ConfigError(f"label.choices: {name!r}: {error.message}") from error
-        if ids in names:
-            raise ConfigError(f"label.choices: {names[ids]!r} and {name!r} have the same tokens")
-        names[ids] = name
-    return {name: list(ids) for ids, name in names.items()}
+        if self._format.end_ids.intersection(ids):
+            raise ConfigError(f"label.choices: {name!r} holds a token that ends an answer, got {text!r}")
+
+    def _last_word(self, prompt_ids: Sequence[int], frame: AnswerFrame) -> int:
+        """Index of the first of the prompt's ids that may change with what follows."""
+        end = len(prompt_ids)
+        first = self._tokenizer.first_token(frame.before)
+        if frame.alone or (first is not None and first[0] == 0):
+            return end
+        if frame.before.startswith(" ") and self._starts_word(prompt_ids, end, b" "):
+            return end
+        begin = end
+        while begin and self._tokenizer.piece_bytes(prompt_ids[begin - 1]):
+            begin -= 1
+            if self._starts_word(prompt_ids, begin, self._tokenizer.piece_bytes(prompt_ids[begin])):
+                break
+        return begin
+
+    def _starts_word(self, prompt_ids: Sequence[int], position: int, piece: bytes) -> bool:
+        """Whether `piece` at that position begins a word, whose ids don't depend on what stands before."""
+        before = self._tokenizer.piece_bytes(prompt_ids[position - 1]) if position else b""
+        return self._tokenizer.words_apart and piece.startswith(b" ") and not before[-1:].isspace()
+
+    def _behind(self, last_word: tuple[int, ...], frame: AnswerFrame, continues: bool) -> Choices:
+        """`continues`: the choices go on in the text that the prompt ends in."""
+        encode = self._tokenizer.encode_trusted
+        if frame.alone:
+            return Choices((), tuple(tuple(encode(text)) for text in self._texts))
+        answers = [frame.before + text + frame.behind for text in self._texts]
+        if last_word:
+            word = self._tokenizer.mark(self._tokenizer.decode([*last_word]))
+            base = encode(word + frame.before, continues=True)
+            whole = [encode(word + answer, continues=True) for answer in answers]
+            kept = all(tuple(ids[: len(last_word)]) == last_word for ids in (base, *whole))
+            known = tuple(encode(word, continues=True)) == last_word  # not so with an unknown character
+            if kept or (known and not self._format.as_given):
+                return _parted(base, whole)
+            return Choices(last_word, tuple(tuple(encode(answer, continues=True)) for answer in answers))
+        base = encode(frame.before, continues)
+        return _parted(base, [encode(answer, continues) for answer in answers])
+
+
+def _parted(base: list[int], whole: list[list[int]]) -> Choices:
+    """Where the ids of all texts part from each other, or from those of the text without a choice."""
+    columns = zip(base, *(ids[:-1] for ids in whole), strict=False)
+    shared = len([*takewhile(lambda column: len({*column}) == 1, columns)])
+    return Choices(tuple(base[:shared]), tuple(tuple(ids[shared:]) for ids in whole))

@@ -15,19 +15,15 @@ class Detokenizer:
     The time of an `add` does not grow with the text before it.
     """
 
-    def __init__(
-        self, tokenizer: Tokenizer, stop: Sequence[str] = (), drop_leading_space: bool = True
-    ) -> None:
-        """`drop_leading_space` drops the first piece's space, as sentencepiece does.
-
-        That is right for a chat turn and wrong for a continuation.
-        """
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str] = (), opening: str = "") -> None:
+        """`opening` is dropped where the text begins with it: see `PromptFormat.answer_opening`."""
         if "" in stop:
             raise ValueError("stop strings must not be empty")
         self._tokenizer = tokenizer
         self._matchers = [_StopMatcher(text) for text in stop]
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._drop_space = drop_leading_space
+        self._opening = opening
+        self._begun = ""  # the text so far, as long as it may be the opening
         self._certain: list[str] = []  # text that no stop string can cut off any more
         self._held = ""  # the longest end of the text that may begin a stop string
         self.stopped = False
@@ -42,21 +38,26 @@ class Detokenizer:
         """Take the next token; True once a stop string is complete, and nothing is added from then on."""
         if self.stopped:
             return True
-        data = self._tokenizer.piece_bytes(token_id)
-        if data and self._drop_space:
-            self._drop_space = False
-            if self._tokenizer.opens_with_space(token_id):
-                data = data[1:]
-        self._take(self._utf8.decode(data))
+        self._take(self._without_opening(self._utf8.decode(self._tokenizer.piece_bytes(token_id))))
         return self.stopped
 
     def finish(self) -> str:
         """The final text: text that was held back is added, half a character becomes U+FFFD."""
         if not self.stopped:
-            self._take(self._utf8.decode(b"", final=True))
+            self._take(self._without_opening(self._utf8.decode(b"", final=True), final=True))
             self._certain.append(self._held)
             self._held = ""
         return self.text
+
+    def _without_opening(self, new: str, final: bool = False) -> str:
+        """Hold text back as long as it may still be the opening."""
+        if not self._opening:
+            return new
+        self._begun += new
+        if self._opening.startswith(self._begun) and not final and self._begun != self._opening:
+            return ""
+        new, self._opening = self._begun.removeprefix(self._opening), ""
+        return new
 
     def _take(self, new: str) -> None:
         text = self._held + new

@@ -8,91 +8,100 @@ import orjson
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.text.chat_template import ChatTemplate
-from pipeline.text.instruct import Message, encode_messages, parse_messages
+from pipeline.text.control_tokens import without_marks
+from pipeline.text.messages import Message, parse_messages
+from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.templates import BoundedTemplate
-from pipeline.text.tokenization import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     token_ids: list[int]
     text: str | None  # what the user gave: text, messages as JSON, None for token ids
+    notice: str | None = None  # what may be wrong with it
 
 
 class PromptBuilder:
-    """Built from the job's input section, the tokenizer and the model's vocabulary size.
+    """Built from the job's input section, the format of its prompts and the model's vocabulary size.
 
-    Token ids need no tokenizer: then it may be None.
+    Token ids need no format: then it may be None.
 
-    chat     whether prompts are in the checkpoint's chat format
     columns  the row's columns from which the prompt is made
     """
 
-    def __init__(self, config: InputSection, tokenizer: Tokenizer | None, vocab_size: int) -> None:
+    def __init__(self, config: InputSection, prompt_format: PromptFormat | None, vocab_size: int) -> None:
         self._config = config
-        self._tokenizer = tokenizer
+        self.format = prompt_format
         self._vocab_size = vocab_size
         self._source = config.prompt
         self._template: BoundedTemplate | None = None
         if self._source.template is not None:
-            self._template = BoundedTemplate(self._source.template, where="input.prompt.template")
-        self.chat = _decide_chat(config, tokenizer)
-        self._chat_template = (
-            ChatTemplate(tokenizer) if self.chat and tokenizer and tokenizer.chat_template else None
-        )
+            mark = prompt_format.tokenizer.mark if prompt_format else None
+            self._template = BoundedTemplate(self._source.template, where="input.prompt.template", mark=mark)
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns = self._template.columns if self._template else frozenset({column} if column else ())
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PromptBuilder, (self._config, self._tokenizer, self._vocab_size)
+        return PromptBuilder, (self._config, self.format, self._vocab_size)
 
     def build(self, record: Mapping[str, object]) -> Prompt:
         """The prompt of one row; RowError says what is wrong with it without quoting it."""
         if self._template is not None:
             return self._from_text(self._template.render(record))
         if self._source.column is not None:
-            return self._from_text(_text(self._source.column, _value(record, self._source.column)))
+            return self._from_text(
+                self._mark(_text(self._source.column, _value(record, self._source.column)))
+            )
         if self._source.messages is not None:
             return self._from_messages(_value(record, self._source.messages))
         assert self._source.token_ids is not None
         return Prompt(self._check_ids(_value(record, self._source.token_ids)), text=None)
 
-    def _from_text(self, text: str) -> Prompt:
+    def _mark(self, text: str) -> str:
+        assert self.format is not None, "only token ids can do without a format"
+        return self.format.tokenizer.mark(text)
+
+    def _from_text(self, marked: str) -> Prompt:
+        text = without_marks(marked)
         if not text.strip():
             raise RowError(RowErrorCode.EMPTY_PROMPT, "the prompt is empty or only white space")
-        if self.chat:
-            return Prompt(self._encode_chat([Message("user", (text,))]), text)
-        assert self._tokenizer is not None
-        return Prompt([self._tokenizer.bos_id, *self._tokenizer.encode(text)], text)
+        assert self.format is not None
+        return Prompt(self.format.encode([Message("user", (marked,))]), text, self._notice(marked))
 
     def _from_messages(self, value: object) -> Prompt:
-        messages = parse_messages(value)
+        messages = [message.map(self._mark) for message in parse_messages(value)]
         if not any(message.content.strip() for message in messages):
             raise RowError(RowErrorCode.EMPTY_PROMPT, "every message is empty or only white space")
-        ids = self._encode_chat(messages)
-        plain = [{"role": message.role, "content": message.content} for message in messages]
-        return Prompt(ids, orjson.dumps(plain).decode())
+        assert self.format is not None
+        ids = self.format.encode(messages)
+        plain = [{"role": message.role, "content": without_marks(message.content)} for message in messages]
+        return Prompt(ids, orjson.dumps(plain).decode(), self._notice(messages[0].content))
 
-    def _encode_chat(self, messages: list[Message]) -> list[int]:
-        if self._chat_template is not None:
-            return self._chat_template.encode(messages)
-        assert self._tokenizer is not None
-        version = self._tokenizer.vocabulary_version
-        assert version is not None
-        return encode_messages(self._tokenizer, version, messages)
+    def _notice(self, marked: str) -> str | None:
+        """Of a prompt that brings the text of BOS along, where that is no BOS or a second one."""
+        assert self.format is not None
+        tokenizer = self.format.tokenizer
+        if tokenizer.bos_id is None:
+            return None
+        bos = tokenizer.piece(tokenizer.bos_id)
+        if not without_marks(marked[: 2 * len(bos) + 8]).lstrip().startswith(bos):
+            return None
+        if marked.startswith(bos) and not self.format.chat:
+            return None  # the author's own, in place of the one that is added
+        return f"begins with {bos} as text, although every prompt is given that token"
 
     def _check_vocabulary(self) -> None:
         """ConfigError if the tokenizer gives ids without an embedding: it belongs to another model."""
-        if self._tokenizer is None:
+        if self.format is None:
             return
-        top = self._tokenizer.piece_count - 1
+        tokenizer = self.format.tokenizer
+        top = max(tokenizer.piece_count - 1, *self.format.end_ids)
         with suppress(RowError):  # a chat template may want more than one message
-            top = max(top, *self._encode_chat([Message("user", ("Hi",))])) if self.chat else top
+            top = max(top, *self.format.encode([Message("user", ("Hi",))]))
         if top >= self._vocab_size:
             raise ConfigError(
-                f"{self._tokenizer.folder}: the tokenizer gives ids up to {top}, "
+                f"{tokenizer.folder}: the tokenizer gives ids up to {top}, "
                 f"the model's vocab_size is {self._vocab_size}"
             )
 
@@ -113,34 +122,6 @@ class PromptBuilder:
             message = f"token ids must be integers in [0, {size}), got {found} at position {position}"
             raise RowError(RowErrorCode.BAD_TOKEN_ID, message)
         return value
-
-
-def _decide_chat(config: InputSection, tokenizer: Tokenizer | None) -> bool:
-    """Whether prompts are encoded as a chat; ConfigError if `input.chat` cannot be met."""
-    source, chat = config.prompt, config.chat
-    if source.token_ids is not None:
-        if chat is True:
-            raise ConfigError(
-                "input.chat: true has no effect on token_ids, which are taken as they are: remove it"
-            )
-        return False
-    assert tokenizer is not None, "only token ids can do without a tokenizer"
-    if source.messages is not None and chat is False:
-        raise ConfigError("input.chat: false does not go with messages: use a template or a column of text")
-    if chat is False:
-        return False
-    if tokenizer.chat_template is None and tokenizer.vocabulary_version is None:
-        raise ConfigError(
-            f"{tokenizer.folder}: its chat format (v7 or later) is not supported: "
-            "write it into input.prompt.template and set input.chat: false"
-        )
-    is_chat_model = tokenizer.chat_template is not None or tokenizer.instruct_version is not None
-    if source.messages is not None and chat == "auto" and not is_chat_model:
-        raise ConfigError(
-            f"input.prompt.messages needs an instruct checkpoint, and {tokenizer.folder} looks like none: "
-            f"set input.chat: true to use Mistral's format {tokenizer.vocabulary_version} all the same"
-        )
-    return chat is True or is_chat_model
 
 
 def _value(record: Mapping[str, object], column: str) -> object:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, nodes, pass_context
+from jinja2 import StrictUndefined, Undefined, nodes, pass_context
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -48,11 +48,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
     """Callers compile only trees that `Charged` has rewritten, and set `budget` before they render."""
 
     intercepted_binops = frozenset(("+", "*", "**", "%"))
+    mark: Callable[[str], str] = str  # what `marked` does to text
 
-    def __init__(self, print_nulls: bool, **options: Any) -> None:
-        super().__init__(
-            undefined=StrictUndefined, finalize=_print if print_nulls else _refuse_null, **options
-        )
+    def __init__(
+        self, print_nulls: bool, undefined: type[Undefined] = StrictUndefined, **options: Any
+    ) -> None:
+        super().__init__(undefined=undefined, finalize=_print if print_nulls else _refuse_null, **options)
         own = {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
         self.filters = {name: _charged(FILTERS[name]) for name in ALLOWED_FILTERS} | own
         self.globals = {name: self.globals[name] for name in ("dict", "namespace", "range")}
@@ -62,6 +63,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def concatenate(self, *values: object) -> str:
         return "".join(map(_string, values))
+
+    def marked(self, value: object) -> object:
+        """A printed value: text and what holds text is marked, numbers and null stay what they are."""
+        if isinstance(value, list | tuple | dict):
+            value = _string(value)
+        return self.mark(value) if isinstance(value, str) else value
 
     def wrap_str_format(self, value: Any) -> None:
         """Offer no safe `str.format` either, as jinja2 would: `{:1000000000}` makes one gigabyte."""
@@ -153,12 +160,22 @@ def _replace(value: object, old: str, new: str, count: int = -1) -> str:
     return text.replace(old, new, count)
 
 
-def _to_json(value: Any, indent: int | None = None) -> str:
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
     """Plain JSON; jinja2's own escapes <, > and & for HTML, and a model would read the escapes."""
     if indent is not None and not 0 <= indent <= 8:
         raise OverBudget("tojson's indent must be in [0, 8]")
+    if separators is not None and sum(map(len, separators)) > 8:
+        raise OverBudget("tojson's separators must not be longer than 8 characters")
     budget.get().measure(value)
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
 
 
 @pass_context  # also keeps jinja2 from printing constants at compile time, uncharged

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, UndefinedError, meta, nodes
+from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.marked_output import MarkedOutput
 from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
 from pipeline.text.template_sandbox import Charged, Sandbox
 
@@ -17,6 +18,9 @@ class BoundedTemplate:
     where        what to call it in error messages
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
+    undefined    what a missing name is; with any other than StrictUndefined, none is called a missing column
+    mark         what marks the text of values where it is printed; None: nothing is marked
+    options      of jinja2's Environment
     columns      the names that it takes from the values of `render`
     """
 
@@ -26,15 +30,21 @@ class BoundedTemplate:
         where: str,
         print_nulls: bool = False,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        undefined: type[Undefined] = StrictUndefined,
+        mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
-        sandbox = Sandbox(print_nulls, **options)
+        sandbox = Sandbox(print_nulls, undefined, **options)
+        self._names_are_columns = undefined is StrictUndefined
         sandbox.globals.update(functions or {})
         try:
             tree = sandbox.parse(source)
             for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
                 raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
             self.columns = frozenset(meta.find_undeclared_variables(tree) - set(sandbox.globals))
+            if mark is not None:
+                sandbox.mark = mark
+                tree = MarkedOutput(tree).visit(tree)
             self._template = sandbox.from_string(Charged().visit(tree))
         except TemplateSyntaxError as error:
             raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
@@ -64,7 +74,7 @@ class BoundedTemplate:
             what = "the template uses an attribute or method that templates may not use"
         else:
             what = f"the template failed with {type(error).__name__}"
-        missing = sorted(self.columns - values.keys())
+        missing = sorted(self.columns - values.keys()) if self._names_are_columns else []
         if isinstance(error, UndefinedError) and missing:
             message = f"the template names {', '.join(missing)}, which this row does not have"
             return RowError(RowErrorCode.MISSING_COLUMN, message)

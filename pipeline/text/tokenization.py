@@ -1,58 +1,67 @@
-"""Text to token ids and token ids to bytes, with a checkpoint's own sentencepiece model.
+"""Text to token ids and token ids to bytes, as a checkpoint's tokenizer files say.
 
-Control tokens (`<s>`, `[INST]`) and added tokens (`<|im_end|>`) come out of trusted text only: a user who
-writes `</s>` gets the ids of those four characters. Two limits that the formats themselves set: in v1
+Control tokens (`<s>`, `[INST]`) and added tokens (`<|im_end|>`) come out of what a template or a job's
+author wrote, never out of what a row holds: a user who writes `</s>` gets the ids of those four characters.
+Text that holds both has the row's part marked, see `mark`. Two limits that the formats themselves set: in v1
 `[INST]` is plain text, so a user's `[/INST]` looks like the delimiter; and the v3 vocabulary's
 `[REFERENCE_DOC_n]` are user-defined pieces, which sentencepiece finds in any text.
 """
 
 import re
-from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from sentencepiece import SentencePieceProcessor
-
-from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.errors import ConfigError
+from pipeline.text.control_tokens import MARK, piece_table, splitter, trusted_tokens
 from pipeline.text.tokenizer_files import InstructVersion, TokenizerFiles
+from pipeline.text.vocabulary import lone_surrogate, open_vocabulary
 
-SPACE = "\u2581"  # how sentencepiece writes a space inside a piece
-UNKNOWN_TEXT = " \u2047 "  # what sentencepiece decodes <unk> to
 ANCHOR = "\u263a"  # no other piece begins with it; text behind it is encoded without the dummy space
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Tokenizer:
-    """`Tokenizer.load(folder)`; pickled as the folder's path, loaded once in each process.
+    """`Tokenizer.load(folder)`; pickled as its files' contents, so that processes without the folder have it.
 
-    bos_id, eos_id      the tokenizer's own; a model may stop at further ids
+    bos_id, eos_id      the tokenizer's own; a model may stop at further ids. There may be no BOS: None
+    adds_bos            whether plain prompts begin with BOS
     vocab_size          ids are in [0, vocab_size), added tokens among them
-    piece_count         user text gives ids in [0, piece_count)
-    instruct_version    the Mistral instruct format the checkpoint was trained on; None for a base model
-    vocabulary_version  the Mistral instruct format its vocabulary can write; None for v7, not supported
+    piece_count         a row's text gives ids in [0, piece_count)
+    instruct_version    the Mistral instruct format the checkpoint was trained on, if no chat template says
+                        otherwise; None for a base model
+    vocabulary_version  the Mistral instruct format its vocabulary can write
     trusted_tokens      control and added tokens with their ids, which only trusted text may produce
-    chat_template       the checkpoint's own jinja template where that is not Mistral's format
+    files               the settings as they stand in the checkpoint
+    words_apart         the ids of a word don't depend on the words around it
+    each_alone          text behind a control or added token begins with a dummy space, as a text alone does
     """
 
     def __init__(self, folder: Path, files: TokenizerFiles) -> None:
         self.folder = folder
-        self._model = _open_model(files)
-        self._legacy = files.legacy
-        self._fingerprint = files.fingerprint
-        self.trusted_tokens = self._control_and_added(files)
-        self._splitter = re.compile(
-            "|".join(map(re.escape, sorted(self.trusted_tokens, key=len, reverse=True)))
-        )
-        self._bytes, self._spaced = self._piece_table(files)
-
+        self.files = files
+        self._vocabulary = vocabulary = open_vocabulary(files)
+        self.piece_count = vocabulary.size
+        self.trusted_tokens = trusted_tokens(vocabulary, files)
+        self._bytes = piece_table(vocabulary, self.trusted_tokens, files)
         self.vocab_size = len(self._bytes)
-        self.piece_count: int = self._model.vocab_size()
-        self.bos_id: int = self._model.bos_id()
-        self.eos_id: int = self.trusted_tokens.get(files.eos_token or "", self._model.eos_id())
-        if self.bos_id < 0 or self.eos_id < 0:
-            raise ConfigError(f"{files.model_path}: the tokenizer must define <s> and </s>")
-        self.vocabulary_version = self._vocabulary_version(files)
-        self.chat_template = files.chat_template if _is_foreign(files.chat_template) else None
-        self.instruct_version = self._instruct_version(files)
+        bos, eos = files.bos_token or vocabulary.bos, files.eos_token or vocabulary.eos
+        self.bos_id = self.trusted_tokens[bos] if bos else None
+        if eos is None:
+            raise ConfigError(f"{files.model_path}: the tokenizer must define an end of the sequence (</s>)")
+        self.eos_id = self.trusted_tokens[eos]
+        self.adds_bos = files.add_bos and self.bos_id is not None
+        self.words_apart = not vocabulary.joins_words()
+        self.each_alone = vocabulary.each_alone
+        self.vocabulary_version = self._vocabulary_version()
+        self.instruct_version = self._instruct_version()
+
+        self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
+        self._splitter = splitter(files, self.trusted_tokens)
+        starts = "".join(sorted({text[0] for text in self.trusted_tokens}))
+        self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
+        first, *_ = vocabulary.encode("a")
+        self._anchor = vocabulary.encode(ANCHOR) if self._bytes[first].startswith(b" ") else None
 
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":
@@ -65,123 +74,100 @@ class Tokenizer:
 
     def fingerprint(self) -> str:
         """The sha256 of the tokenizer's files: two equal ones give equal ids."""
-        return self._fingerprint
+        return self.files.fingerprint
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _reload, (str(self.folder), self._fingerprint)
+        return _of_files, (_Pickled(self.folder, self.files, self.fingerprint()),)
 
-    def encode(self, text: str, trusted: bool = False, filler: str = "") -> list[int]:
-        """Ids of `text`, without BOS; only in trusted text do control and added tokens count as such.
+    def encode(self, text: str) -> list[int]:
+        """Ids of a row's text, without BOS. No control or added token is among them.
 
-        `filler` is a character that is taken out of trusted text after the tokens are found.
         Raises RowError(INVALID_UTF8) for lone surrogates, which have no UTF-8 form.
         """
-        if not trusted:
-            return self._encode_plain(text)
+        return self._vocabulary.encode(text)
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """Ids of a row's text behind other text: no dummy space in front of it."""
+        if self._anchor is None:
+            return self._vocabulary.encode(text)
+        return self._vocabulary.encode(ANCHOR + text)[len(self._anchor) :]
+
+    def encode_trusted(self, text: str, continues: bool = False) -> list[int]:
+        """Ids of text in which control and added tokens count as such, but for those in marked parts.
+
+        `continues`: it stands behind other text, so no dummy space comes in front of it.
+        """
         ids: list[int] = []
         end = 0
         for match in self._splitter.finditer(text):
-            ids += self._encode_segment(text[end : match.start()], filler, first=end == 0)
-            ids.append(self.trusted_tokens[match.group()])
-            end = match.end()
-        return ids + self._encode_segment(text[end:], filler, first=end == 0)
+            ids += self._segment(text[end : match.start()], continues)
+            ids.append(self.trusted_tokens[match[match.lastgroup or 0]])
+            end, continues = match.end(), not self.each_alone
+        return ids + self._segment(text[end:], continues)
 
-    def encode_continuation(self, text: str) -> list[int]:
-        """Ids of `text` behind other text: no dummy space in front of it."""
-        anchor = self._encode_plain(ANCHOR)
-        return self._encode_plain(ANCHOR + text)[len(anchor) :]
+    def first_token(self, text: str) -> tuple[int, int] | None:
+        """Where in trusted text the first control or added token begins, and its id; white space is none."""
+        for match in self._splitter.finditer(text):
+            name = match[match.lastgroup or 0]
+            if name.strip():
+                return match.start(), self.trusted_tokens[name]
+        return None
+
+    def mark(self, text: str) -> str:
+        """A row's text, marked so that `encode_trusted` finds no token in it: see MARK."""
+        if _SURROGATES.search(text):
+            raise lone_surrogate()
+        return self._starts.sub(lambda start: start[0] + MARK, text) if self._starts else text
 
     def piece_bytes(self, token_id: int) -> bytes:
         """UTF-8 bytes a token adds to a text: none for control tokens and ids that the vocabulary lacks."""
         return self._bytes[token_id] if 0 <= token_id < self.vocab_size else b""
 
-    def opens_with_space(self, token_id: int) -> bool:
-        """Whether the token is a piece such as `▁the`; the raw byte 0x20 is none."""
-        return token_id in self._spaced
+    def piece(self, token_id: int) -> str:
+        """A token for people: a control or added token by its name, any other by the text that it adds."""
+        return self._names.get(token_id) or self.piece_bytes(token_id).decode("utf-8", "backslashreplace")
 
-    def _encode_plain(self, text: str) -> list[int]:
-        try:
-            ids: list[int] = self._model.encode(text)
-        except RuntimeError as error:
-            message = "the text holds a lone surrogate (half a UTF-16 pair), which UTF-8 cannot write"
-            raise RowError(RowErrorCode.INVALID_UTF8, message) from error
-        return ids
+    def decode(self, token_ids: list[int]) -> str:
+        """The text that the tokens add up to, without control tokens."""
+        return b"".join(map(self.piece_bytes, token_ids)).decode("utf-8", "replace")
 
-    def _encode_segment(self, text: str, filler: str, first: bool) -> list[int]:
-        text = text.replace(filler, "") if filler else text
+    def _segment(self, text: str, continues: bool) -> list[int]:
+        text = text.replace(MARK, "")
         if not text:
             return []
-        return self._encode_plain(text) if first or self._legacy else self.encode_continuation(text)
+        return self.encode_continuation(text) if continues else self.encode(text)
 
-    def _control_and_added(self, files: TokenizerFiles) -> dict[str, int]:
-        size = self._model.vocab_size()
-        controls = [i for i in range(size) if self._model.is_control(i)]
-        trusted = {self._model.id_to_piece(i): i for i in controls}
-        return trusted | {text: token.id for text, token in files.added_tokens.items() if text}
-
-    def _piece_table(self, files: TokenizerFiles) -> tuple[list[bytes], frozenset[int]]:
-        model, size = self._model, self._model.vocab_size()
-        top = max([size, *(token.id + 1 for token in files.added_tokens.values())])
-        if top > 2 * size + 1024:
-            raise ConfigError(
-                f"{files.model_path.parent}: added token id {top - 1} is far beyond the vocabulary"
-            )
-        table = [b""] * top
-        spaced = set()
-        for token_id, piece in enumerate(model.id_to_piece(list(range(size)))):
-            if model.is_byte(token_id):
-                table[token_id] = bytes([int(piece[3:5], 16)])  # <0xNN>
-            elif model.is_unknown(token_id):
-                table[token_id] = UNKNOWN_TEXT.encode()
-            elif not model.is_control(token_id):
-                table[token_id] = piece.replace(SPACE, " ").encode()
-                if piece.startswith(SPACE):
-                    spaced.add(token_id)
-        for text, token in files.added_tokens.items():
-            if token.id >= size and not token.special:
-                table[token.id] = text.encode()
-        return table, frozenset(spaced)
-
-    def _vocabulary_version(self, files: TokenizerFiles) -> InstructVersion | None:
-        if files.named_version:
-            return files.named_version
-        controls = {text for text, i in self.trusted_tokens.items() if i < self._model.vocab_size()}
+    def _vocabulary_version(self) -> InstructVersion | None:
+        if self.files.named_version:
+            return self.files.named_version
+        if not self.files.model:
+            return None  # Mistral's own formats are defined over its sentencepiece models
+        controls = self._vocabulary.controls
         if "[SYSTEM_PROMPT]" in controls:
-            return None
+            return "v7"
         if "[INST]" not in controls:
             return "v1"
         return "v3" if "[PREFIX]" in controls else "v2"
 
-    def _instruct_version(self, files: TokenizerFiles) -> InstructVersion | None:
+    def _instruct_version(self) -> InstructVersion | None:
         """A base model may share its vocabulary, even its file's name, with an instruct one."""
-        if self.chat_template is not None:
-            return None
-        if files.chat_template is not None or files.named_version == "v1":
-            return self.vocabulary_version
+        if self.files.named_version == "v1":
+            return "v1"
         # Mistral-7B-v0.3 is a base model with [INST] in its vocabulary: its config has no chat template.
-        if files.has_config or self.vocabulary_version == "v1":
+        if self.files.has_config or self.vocabulary_version == "v1":
             return None
         return self.vocabulary_version
 
 
-def _open_model(files: TokenizerFiles) -> SentencePieceProcessor:
-    model = None
-    with suppress(RuntimeError):
-        # sentencepiece takes an empty model for no model at all
-        model = SentencePieceProcessor(model_proto=files.model) if files.model else None
-    if model is None:
-        raise ConfigError(f"{files.model_path}: not a sentencepiece model")
-    return model
+@dataclass(frozen=True)
+class _Pickled:
+    """A tokenizer on its way to another process; two of the same files are equal."""
 
-
-def _is_foreign(template: str | None) -> bool:
-    """Mistral's own templates all write [INST]; so does Llama 2's, with its own system prompt."""
-    return template is not None and ("[INST]" not in template or "<<SYS>>" in template)
+    folder: Path
+    files: TokenizerFiles = field(compare=False)
+    fingerprint: str = ""
 
 
 @lru_cache(maxsize=4)
-def _reload(folder: str, fingerprint: str) -> Tokenizer:
-    tokenizer = Tokenizer.load(folder)
-    if tokenizer.fingerprint() != fingerprint:
-        raise ConfigError(f"{folder}: the tokenizer's files differ from those that the job was planned with")
-    return tokenizer
+def _of_files(pickled: _Pickled) -> Tokenizer:
+    return Tokenizer(pickled.folder, pickled.files)

@@ -1,7 +1,10 @@
 """Finds and reads a checkpoint's tokenizer files, which pipeline/text/tokenization.py interprets.
 
-tokenizer.model[.v1|.v2|.v3], sentencepiece.bpe.model    the sentencepiece model
-tokenizer_config.json    added_tokens_decoder, eos_token, chat_template, legacy  (transformers)
+tokenizer.model[.v1|.v2|.v3|.v7], sentencepiece.bpe.model    the sentencepiece model
+tokenizer.json           added_tokens; the vocabulary where there is no sentencepiece model
+tokenizer_config.json    added_tokens_decoder, bos_token, eos_token, add_bos_token, add_eos_token,
+                         chat_template, legacy                                   (transformers)
+special_tokens_map.json  bos_token, eos_token where tokenizer_config.json names none
 added_tokens.json        {"<|im_end|>": 32000}                                   (transformers, older)
 chat_template.jinja      the chat template on its own                            (transformers, newer)
 """
@@ -13,38 +16,51 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pipeline.errors import ConfigError
+from pipeline.text.tokenizer_settings import (
+    AddedToken,
+    added_tokens,
+    chat_template,
+    flag,
+    post_processor_adds_bos,
+    token_text,
+)
 
-InstructVersion = Literal["v1", "v2", "v3"]
+InstructVersion = Literal["v1", "v2", "v3", "v7"]
 
 MAX_BYTES = 100 << 20  # of one file
 
 # In order of preference: a version in a file's name says more. Mixtral-8x22B-Instruct holds both kinds.
 MODEL_FILES: dict[str, InstructVersion | None] = {
+    "tokenizer.model.v7": "v7",
     "tokenizer.model.v3": "v3",
     "tokenizer.model.v2": "v2",
     "tokenizer.model.v1": "v1",
     "tokenizer.model": None,
     "sentencepiece.bpe.model": None,
 }
-SETTINGS_FILES = ("tokenizer_config.json", "added_tokens.json", "chat_template.jinja")
-
-
-@dataclass(frozen=True)
-class AddedToken:
-    """A token that sentencepiece does not know; a special one adds no text to a completion."""
-
-    id: int
-    special: bool
+SETTINGS_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
 
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    model_path: Path
-    model: bytes = field(repr=False)
+    model_path: Path  # of the vocabulary
+    model: bytes = field(repr=False)  # of sentencepiece; empty where tokenizer.json is all there is
+    tokenizer_json: bytes = field(repr=False)  # the other way round
     named_version: InstructVersion | None  # what the file's own name says
     added_tokens: dict[str, AddedToken]
+    bos_token: str | None
     eos_token: str | None
+    add_bos: bool  # plain prompts begin with BOS
+    add_eos: bool
     chat_template: str | None
+    template_names: tuple[str, ...]  # of several templates, none of which is called default
+    template_file: str  # where the template stands
     has_config: bool  # there is a tokenizer_config.json
     legacy: bool  # text after an added token starts with the dummy space, as text at the start does
     fingerprint: str  # sha256 over the files above
@@ -60,26 +76,38 @@ class TokenizerFiles:
         for name in sorted(contents):
             digest.update(f"{name} {len(contents[name])}\n".encode() + contents[name])
 
-        config = _mapping(folder / "tokenizer_config.json", contents.get("tokenizer_config.json"))
-        added = _mapping(folder / "added_tokens.json", contents.get("added_tokens.json"))
+        def read(name: str) -> dict[str, Any]:
+            return _mapping(folder / name, contents.get(name))
+
+        config, special, added = (
+            read(name) for name in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+        )
+        whole = read("tokenizer.json")
+        jinja = contents.get("chat_template.jinja")
+        alone = model_path.name == "tokenizer.json"
         try:
-            added_tokens = _added_tokens(config, added)
-            template = _chat_template(config, contents.get("chat_template.jinja"))
+            template, names = chat_template(config, jinja)
+            return cls(
+                model_path=model_path,
+                model=b"" if alone else contents[model_path.name],
+                tokenizer_json=contents[model_path.name] if alone else b"",
+                named_version=MODEL_FILES.get(model_path.name),
+                added_tokens=added_tokens(config, added, whole),
+                bos_token=token_text("bos_token", config, special),
+                eos_token=token_text("eos_token", config, special),
+                add_bos=flag("add_bos_token", config, default=not alone or post_processor_adds_bos(whole)),
+                add_eos=flag("add_eos_token", config, default=False),
+                chat_template=template,
+                template_names=names,
+                template_file="chat_template.jinja" if jinja is not None else "tokenizer_config.json",
+                has_config="tokenizer_config.json" in contents,
+                legacy=config.get("legacy") is not False,
+                fingerprint=digest.hexdigest(),
+            )
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
             raise ConfigError(
                 f"{folder}: the tokenizer's settings cannot be understood: {error!r}"
             ) from error
-        return cls(
-            model_path=model_path,
-            model=contents[model_path.name],
-            named_version=MODEL_FILES[model_path.name],
-            added_tokens=added_tokens,
-            eos_token=_token_text(config.get("eos_token")),
-            chat_template=template,
-            has_config="tokenizer_config.json" in contents,
-            legacy=config.get("legacy") is not False,
-            fingerprint=digest.hexdigest(),
-        )
 
 
 def _find_model(folder: Path) -> Path:
@@ -87,11 +115,21 @@ def _find_model(folder: Path) -> Path:
         raise ConfigError(f"{folder}: there is no such checkpoint folder")
     for name in MODEL_FILES:
         if (folder / name).is_file():
+            if not (folder / name).stat().st_size:
+                raise ConfigError(f"{folder / name}: is empty, so it is not a sentencepiece model")
             return folder / name
-    others = [name for name in ("tekken.json", "tokenizer.json") if (folder / name).is_file()]
-    found = f"only {' and '.join(others)}, which is not supported" if others else "none"
+    if (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    found = "none"
+    if (folder / "tekken.json").is_file():
+        found = (
+            "only tekken.json, which is not read: take the upload of this model that has a tokenizer.json "
+            "(most have one, with a chat template), or give token ids (input.prompt.token_ids) that "
+            "mistral-common made"
+        )
     raise ConfigError(
-        f"{folder}: a checkpoint needs its sentencepiece tokenizer ({', '.join(MODEL_FILES)}), found {found}"
+        f"{folder}: a checkpoint needs its tokenizer ({', '.join(MODEL_FILES)} or tokenizer.json), "
+        f"found {found}"
     )
 
 
@@ -114,31 +152,3 @@ def _mapping(path: Path, content: bytes | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: must be a JSON object, this is {type(value).__name__}")
     return cast("dict[str, Any]", value)
-
-
-def _added_tokens(config: dict[str, Any], added: dict[str, Any]) -> dict[str, AddedToken]:
-    tokens = {text: AddedToken(int(token_id), special=True) for text, token_id in added.items()}
-    for token_id, entry in config.get("added_tokens_decoder", {}).items():
-        tokens[entry["content"]] = AddedToken(int(token_id), special=bool(entry.get("special", False)))
-    for text, token in tokens.items():
-        if token.id < 0:
-            raise ValueError(f"an added token's id must not be negative, got {token.id} for {text!r}")
-    return tokens
-
-
-def _token_text(value: Any) -> str | None:
-    """A token in tokenizer_config.json is a string or an object that holds one."""
-    text = value.get("content") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else None
-
-
-def _chat_template(config: dict[str, Any], file: bytes | None) -> str | None:
-    """The default template; tokenizer_config.json may hold one or a list of named ones."""
-    if file is not None:
-        return file.decode("utf-8")
-    template = config.get("chat_template")
-    if isinstance(template, list):
-        template = {entry["name"]: entry["template"] for entry in template}.get("default")
-    if template is not None and not isinstance(template, str):
-        raise TypeError(f"chat_template must be a string, got {type(template).__name__}")
-    return template

@@ -9,6 +9,7 @@ from configs.demo.recipe.lessons import encode_prompt, label_prompt, reply_promp
 from configs.demo.recipe.write_rows import DEMO, MONTHS, QUESTIONS, question_rows, ticket_rows
 from model.checkpoint.load import load_transformer
 from pipeline.config.job import JobConfig
+from pipeline.text.choose_format import choose_format
 from pipeline.text.prompts import Prompt, PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
@@ -34,7 +35,7 @@ def test_names_no_path_of_the_machine_it_was_trained_on() -> None:
 def test_vocabulary_lies_as_in_mixtral(tokenizer: Tokenizer) -> None:
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (1, 2, 1024)
     assert tokenizer.encode("\n")[-1] == 3 + 0x0A
-    assert tokenizer.instruct_version == "v1"
+    assert tokenizer.vocabulary_version == "v1"
 
 
 def test_jobs_ask_as_the_lessons_did(tokenizer: Tokenizer) -> None:
@@ -43,7 +44,8 @@ def test_jobs_ask_as_the_lessons_did(tokenizer: Tokenizer) -> None:
         asked = [(row, reply_prompt(row["instruction"], row["question"])) for row in question_rows(kind)]
         rows += [("replies.yaml", row, prompt) for row, prompt in asked[::10]]
     for job, row, prompt in rows:
-        builder = PromptBuilder(JobConfig.load(DEMO / job).input, tokenizer, tokenizer.vocab_size)
+        section = JobConfig.load(DEMO / job).input
+        builder = PromptBuilder(section, choose_format(section, tokenizer, ()), tokenizer.vocab_size)
         assert builder.build(row) == Prompt(encode_prompt(tokenizer, prompt), prompt)
 
 

@@ -115,7 +115,8 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "package"), [("gpu", "model"), ("s3", "pipeline"), ("gcs", "pipeline"), ("bench", "benchmarks")]
+    ("extra", "package"),
+    [("gpu", "model"), ("s3", "pipeline"), ("gcs", "pipeline"), ("hf", "pipeline"), ("bench", "benchmarks")],
 )
 def test_an_extra_holds_only_what_is_imported(extra: str, package: str) -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / package).rglob("*.py"))

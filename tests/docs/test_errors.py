@@ -16,6 +16,7 @@ from pipeline.replicas.replica import _outcome
 from pipeline.reporting import label_mass
 from pipeline.shards.read_shard import _unreadable
 from pipeline.tasks.generate import Generate, GenerationSection
+from pipeline.text.choose_format import choose_format
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.templates import BoundedTemplate
 from pipeline.text.tokenization import Tokenizer
@@ -44,7 +45,8 @@ def test_every_code_has_a_heading_and_no_other_is_there() -> None:
 
 def build(source: dict[str, str], record: dict[str, Any]) -> None:
     section = InputSection(path=["i"], prompt=PromptSource(**source))
-    PromptBuilder(section, TOKENIZER, TOKENIZER.vocab_size).build(record)
+    form = choose_format(section, TOKENIZER, ())
+    PromptBuilder(section, form, TOKENIZER.vocab_size).build(record)
 
 
 def outcome(failure: Failure) -> str | None:

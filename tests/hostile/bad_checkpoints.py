@@ -75,6 +75,11 @@ def _weights_twice(folder: Path) -> None:
     shutil.copy(model / "model.safetensors", model / "model-00001-of-00001.safetensors")
 
 
+def _index_beside_a_single_file(folder: Path) -> None:
+    _weights_twice(folder)
+    (folder / "model" / INDEX).write_bytes(index("model-00001-of-00001.safetensors"))
+
+
 def _set(name: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], None]:
     return lambda tensors: tensors.update({name: value})
 
@@ -98,6 +103,16 @@ CHECKPOINTS = {
     "an index that names a pickle": file(INDEX, index("x.bin"), "is not a safetensors file of this folder"),
     "an index that names what is not there": file(
         INDEX, index("gone.safetensors"), "gone.safetensors: named in"
+    ),
+    "an index beside other weights": Case(
+        _index_beside_a_single_file, refused="lies beside model.safetensors.index"
+    ),
+    "an adapter beside its base": file(
+        "adapter_config.json", b"{}", "adapter_config.json beside the weights"
+    ),
+    "quantized weights": config("quantized with AWQ", quantization_config={"quant_method": "awq"}),
+    "a rope that another replaces": config(
+        "rope_scaling: rope_type must be default, got 'yarn'", rope_scaling={"type": "yarn", "factor": 4.0}
     ),
     "an index of nonsense": file(INDEX, b'{"weight_map": [1]}', "not an index"),
     "a header of 2**63 bytes": file(WEIGHTS, header(b"{}", 1 << 63), NO_SAFETENSORS),

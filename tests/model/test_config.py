@@ -1,6 +1,9 @@
+import copy
 import json
+from functools import partial
 
 import pytest
+from transformers import MistralConfig, MixtralConfig
 
 from model.config import ModelConfig
 
@@ -72,18 +75,46 @@ def test_rope_parameters_win_over_rope_theta(changes, theta):
     assert read(**changes).rope_theta == theta
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"rope_parameters": {"rope_theta": 1e6, "rope_type": "yarn", "factor": 4.0}},
-        {"rope_scaling": {"type": "yarn", "factor": 4.0}},
-        {"rope_scaling": {"rope_type": "yarn"}},
-    ],
-    ids=str,
-)
-def test_other_rope_types_are_refused(changes):
-    with pytest.raises(ValueError, match=r"config\.json: rope_type must be default, got 'yarn'"):
-        read(**changes)
+@pytest.mark.parametrize("key", ["rope_parameters", "rope_scaling"])
+def test_other_rope_types_are_refused_by_name(key):
+    for kind in ({"type": "yarn", "factor": 4.0}, {"rope_type": "yarn"}):
+        with pytest.raises(ValueError, match=rf"config\.json: {key}: rope_type must be default, got 'yarn'"):
+            read(**{key: kind})
+
+
+DEFAULT = {"rope_type": "default", "rope_theta": 5e5}
+LINEAR = {"rope_type": "linear", "rope_theta": 7e5, "factor": 2.0}
+ROPES = [
+    {"rope_parameters": DEFAULT, "rope_scaling": None},
+    {"rope_parameters": DEFAULT, "rope_scaling": {}},
+    {"rope_parameters": DEFAULT, "rope_scaling": {"type": "linear", "factor": 2.0}},
+    {"rope_parameters": DEFAULT, "rope_scaling": LINEAR},
+    {"rope_parameters": DEFAULT, "rope_scaling": {"type": "default"}},
+    {"rope_parameters": DEFAULT, "rope_scaling": {"rope_type": "default", "rope_theta": 3e4}},
+    {"rope_parameters": LINEAR, "rope_scaling": {"type": "default"}},
+    {"rope_parameters": LINEAR, "rope_scaling": None},
+    {"rope_parameters": {"rope_type": "default", "type": "linear", "factor": 2.0}},
+    {"rope_parameters": {"rope_type": "linear", "type": "default", "factor": 2.0}},
+    {"rope_parameters": {"rope_theta": 3e4}},
+    {"rope_parameters": {}},
+    {"rope_scaling": {"factor": 2.0}},
+]
+
+
+@pytest.mark.parametrize("kind", [MixtralConfig, MistralConfig], ids=lambda kind: kind.model_type)
+def test_a_rope_is_read_as_transformers_reads_it(kind):
+    """Either the same theta of a default rope, or refused because the rope is of another type."""
+    seen = set()
+    for changes in ROPES:
+        theirs = kind(rope_theta=1e4, **copy.deepcopy(changes)).rope_parameters
+        ours = partial(read, model_type=kind.model_type, rope_theta=1e4, **changes)
+        seen.add((theirs["rope_type"], theirs["rope_theta"]))
+        if theirs["rope_type"] == "default":
+            assert ours().rope_theta == theirs["rope_theta"], changes
+        else:
+            with pytest.raises(ValueError, match=rf"rope_type must be default, got '{theirs['rope_type']}'"):
+                ours()
+    assert seen == {("default", 5e5), ("default", 3e4), ("default", 1e4), ("linear", 7e5), ("linear", 1e4)}
 
 
 def test_head_dim_is_derived_only_where_there_is_none():
@@ -125,7 +156,6 @@ def test_sizes_that_are_no_sizes_are_refused(key, value):
     [
         ({"model_type": "llama"}, "model_type must be mixtral or mistral, got 'llama'"),
         ({"hidden_act": "gelu"}, "hidden_act must be silu, got 'gelu'"),
-        ({"quantization_config": {"quant_method": "awq"}}, "the weights are quantized"),
         ({"num_experts_per_tok": 9}, "num_experts_per_tok"),
         ({"num_key_value_heads": 5}, "num_key_value_heads"),
     ],

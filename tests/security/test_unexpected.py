@@ -158,7 +158,7 @@ def test_a_check_of_the_doctor_that_breaks_is_a_finding_without_its_message(
 
 def test_a_checkpoint_s_store_that_fails_is_told_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "pipeline.checkpoints.location.filesystem", lambda path: (SimpleNamespace(ls=fail), path)
+        "pipeline.checkpoints.remote_folder.filesystem", lambda path: (SimpleNamespace(ls=fail), path)
     )
     with pytest.raises(ConfigError, match=r"s3://b/m: cannot be listed \(ValueError\)") as raised:
         local_checkpoint("s3://b/m")

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from model.checkpoint.load import check_checkpoint, load_transformer, save_weights
+from model.checkpoint.load import check_checkpoint, check_config, load_transformer, save_weights
 from model.checkpoint.safetensors_files import weight_files
 from model.scheduling.batch import left_pad
 from tests.model.checkpoint.refusal import PROMPT, logits_of
@@ -73,3 +73,11 @@ def test_saving_in_another_precision(checkpoint, tmp_path):
     theirs = load_file(checkpoint("mixtral") / "model.safetensors")
     ours = load_file(tmp_path / "w")
     assert all(torch.equal(ours[name], tensor.bfloat16()) for name, tensor in theirs.items())
+
+
+def test_a_config_is_checked_without_weights(folder):
+    stored = check_checkpoint(folder, 2)
+    (folder / "model.safetensors").unlink()
+    assert check_config(folder, 2) == stored
+    with pytest.raises(ValueError, match="attention heads"):
+        check_config(folder, 3)

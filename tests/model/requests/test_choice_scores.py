@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -46,6 +48,20 @@ def test_every_choice_scores_as_if_it_were_alone(variant, choices, engine, separ
         expected = separately(variant, prompt, choices)
         assert completion.answer == pytest.approx(expected, abs=1e-4, rel=1e-5)
         assert (completion.token_ids, completion.finish_reason, completion.logprobs) == ([], None, None)
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "window"])
+def test_the_end_of_a_choice_is_one_of_several_ids(variant, engine, oracle, separately, prompts):
+    choices, end_ids = [*CHOICES, CHOICES[3] + [2]], (2, 7, 60, 7)
+    completions = engine(variant, max_batch_rows=3).score(prompts, choices, end_ids)
+    for prompt, completion in zip(prompts, completions, strict=True):
+        ends = [
+            float(oracle(variant).logits(prompt + c)[-1].double().softmax(-1)[[2, 7, 60]].sum())
+            for c in choices
+        ]
+        scored = separately(variant, prompt, choices)
+        expected = [score + math.log(end) for score, end in zip(scored, ends, strict=True)]
+        assert completion.answer == pytest.approx(expected, abs=1e-4, rel=1e-5)
 
 
 def test_order_and_company_of_choices_change_nothing(engine, prompts):
@@ -106,19 +122,19 @@ def test_a_node_for_every_proper_prefix(choices):
     assert tree.depth == max(map(len, choices)) - 1
 
 
-@given(CHOICE_SETS, st.integers(0, 1000))
-def test_logprobs_add_up_along_each_choice(choices, seed):
-    scores = ChoiceScores.of(choices)
+@given(CHOICE_SETS, st.sets(st.integers(0, 2)), st.integers(0, 1000))
+def test_logprobs_add_up_along_each_choice(choices, end_ids, seed):
+    scores = ChoiceScores.of(choices, end_ids)
     tree = scores.tree
     logits = torch.randn(1 + len(tree.token_ids), 3, generator=torch.Generator().manual_seed(seed))
     after = {(): 0} | {prefix_of(tree, node): node + 1 for node in range(len(tree.token_ids))}
-    expected = [
-        sum(
-            float(logits[after[tuple(choice[:i])]].double().log_softmax(-1)[token])
-            for i, token in enumerate(choice)
-        )
-        for choice in choices
-    ]
+    probabilities = logits.double().softmax(-1)
+    expected = []
+    for choice in choices:
+        likely = math.prod(probabilities[after[tuple(choice[:i])]][token] for i, token in enumerate(choice))
+        if end_ids:
+            likely *= probabilities[after[tuple(choice)]][sorted(end_ids)].sum()
+        expected.append(math.log(likely))
     assert scores.make_answer(logits) == pytest.approx(expected, abs=1e-12)
 
 

@@ -155,6 +155,8 @@ class ReadsBehindTheEnd(Entropy):
             r"ReadsBehindTheEnd.first_read must be in \[0, 2\) for a prompt of 2 tokens, got 2",
         ),
         (ChoiceScores.of([[1] * 96]), "2 prompt tokens and 95 further ones exceed the context of 96"),
+        (ChoiceScores.of([[1] * 95], [2]), "2 prompt tokens and 95 further ones exceed the context of 96"),
+        (ChoiceScores.of([[1]], [2, 97]), r"a token id must be in \[0, 97\), got 97"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -36,8 +36,9 @@ def test_what_is_no_safetensors_file_is_refused(checkpoint: Path, content: bytes
 
 def test_the_fingerprint_follows_the_weights_and_configs_only(checkpoint: Path) -> None:
     before = checkpoint_fingerprint(checkpoint)
-    (checkpoint / "README.md").write_text("more")
-    assert checkpoint_fingerprint(checkpoint) == before
+    for name in ("README.md", "model.fp16.safetensors", "consolidated.safetensors", "params.json"):
+        (checkpoint / name).write_text("more")
+    assert checkpoint_fingerprint(checkpoint) == before, "no run reads these"
     weights = checkpoint / "model.safetensors"
     data = weights.read_bytes()
     weights.write_bytes(data.replace(b'"w"', b'"v"', 1))

@@ -1,61 +1,34 @@
-import multiprocessing
 from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
-from pipeline.checkpoints.location import local_checkpoint
+from pipeline.checkpoints.location import local_checkpoint, locate
 from pipeline.errors import ConfigError
-from tests.pipeline.conftest import write
 
 
 def test_a_local_folder_is_itself(checkpoint: Path) -> None:
     assert local_checkpoint(str(checkpoint)) == checkpoint
     assert local_checkpoint(f"file://{checkpoint}") == checkpoint
+    assert locate(f"file://{checkpoint}").pinned == str(checkpoint), "a replica's folder is another"
 
 
 def test_what_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere: no such folder"):
+    with pytest.raises(ConfigError, match=r"nowhere: no such folder$"):
         local_checkpoint(str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigError, match=r"no such folder"):
+    with pytest.raises(ConfigError, match=r"^model\.path: memory://nowhere: no such folder$"):
         local_checkpoint("memory://nowhere")
 
 
-def test_a_folder_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no config.json or params.json"):
-        local_checkpoint(str(tmp_path))
+def test_the_name_of_a_repository_suggests_its_url() -> None:
+    name = "mistralai/Mixtral-8x7B-Instruct-v0.1"
+    with pytest.raises(ConfigError, match=rf"^model\.path: {name}: no such folder; .*: hf://{name}$"):
+        local_checkpoint(name)
 
 
-def test_a_url_is_downloaded_once(
-    place: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_folder_that_is_no_checkpoint_is_refused_by_the_path_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MIXTRAY_CACHE", str(tmp_path / "cache"))
-    url = place if "://" in place else f"local://{place}"
-    for file in checkpoint.iterdir():
-        write(f"{url}/model/{file.name}", file.read_bytes())
-    first = local_checkpoint(f"{url}/model")
-    assert sorted(file.name for file in first.iterdir()) == [
-        "config.json",
-        "model.safetensors",
-        "tokenizer.model",
-    ]
-    assert checkpoint_fingerprint(first) == checkpoint_fingerprint(checkpoint)
-    (first / "marker").touch()
-    assert (local_checkpoint(f"{url}/model") / "marker").exists()
-    write(f"{url}/model/config.json", b'{"hidden_size": 16}')
-    assert local_checkpoint(f"{url}/model") != first
-
-
-def test_processes_that_ask_at_once_share_one_download(
-    s3_url: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MIXTRAY_CACHE", str(tmp_path / "cache"))
-    for file in checkpoint.iterdir():
-        write(f"{s3_url}/{file.name}", file.read_bytes())
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        folders = set(pool.map(local_checkpoint, [s3_url] * 3))
-    [folder] = folders
-    assert checkpoint_fingerprint(folder) == checkpoint_fingerprint(checkpoint)
-    assert [path.name for path in (tmp_path / "cache/checkpoints").iterdir() if path.is_dir()] == [
-        folder.name
-    ]
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    with pytest.raises(ConfigError, match=r"^model: empty: no config\.json in it"):
+        local_checkpoint("empty")

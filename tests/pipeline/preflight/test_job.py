@@ -1,5 +1,7 @@
 """What is refused before weights are loaded, and what a checked job holds."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import check_job
+from pipeline.storage.urls import filesystem
+from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
 CHOICES = {"task": "label", "prompt": {"column": "text"}}
@@ -67,3 +71,51 @@ def test_ids_from_ids_need_no_tokenizer_unless_the_task_does(
     for sections in ({"generation": {"stop": ["x"]}}, {"task": "label", "label": {"choices": ["a", "b"]}}):
         with pytest.raises(ConfigError, match="needs its sentencepiece tokenizer"):
             check_job(make_config([], model=model, **sections))
+
+
+# Files of a checkpoint at a URL that are replaced, and what is said of it before and after its weights come.
+BEFORE_WEIGHTS = [
+    ("config.json", {"hidden_act": "gelu"}, "model: memory://judged/config.json: hidden_act must be silu"),
+    (
+        "config.json",
+        {"architectures": ["MixtralForTokenClassification"]},
+        "model: memory://judged: architectures",
+    ),
+    ("adapter_config.json", {}, "model: memory://judged: adapter_config.json beside the weights of a base"),
+    ("tokenizer.model", b"garbage", "memory://judged/tokenizer.model: not a sentencepiece model"),
+]
+WITH_WEIGHTS = (
+    "model.safetensors",
+    b"short",
+    "model: memory://judged/model.safetensors: not a safetensors file",
+)
+
+
+def test_a_checkpoint_at_a_url_is_judged_before_its_weights_are_fetched_and_by_its_url(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIXTRAY_CACHE", str(tmp_path / "cache"))
+    for name, content, sentence in (*BEFORE_WEIGHTS, WITH_WEIGHTS):
+        files = {file.name: file.read_bytes() for file in checkpoint.folder.iterdir()}
+        if isinstance(content, dict):
+            content = json.dumps(json.loads(files.get(name, b"{}")) | content).encode()
+        fs, _ = filesystem("memory://judged")
+        if fs.exists("/judged"):
+            fs.rm("/judged", recursive=True)
+        for file, data in (files | {name: content}).items():
+            write(f"memory://judged/{file}", data)
+        with pytest.raises(ConfigError) as refused:
+            check_job(make_config([], prompt={"column": "text"}, model={"path": "memory://judged"}))
+        assert str(refused.value).startswith(sentence)
+        assert str(tmp_path / "cache") not in str(refused.value)
+        fetched = bool([*(tmp_path / "cache").rglob("*.safetensors")])
+        assert fetched == (name == WITH_WEIGHTS[0]), name
+
+
+def test_memory_is_planned_for_a_head_that_is_stored_though_it_should_be_tied(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(checkpoint.folder, tmp_path / "tied")
+    stated = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
+    (folder / "config.json").write_text(json.dumps(stated))
+    assert not check_job(make_config([], model={"path": str(folder)})).model.tie_embeddings

@@ -98,7 +98,7 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
 
 
 def text_of(token_ids: list[int], checkpoint: Any) -> str:
-    text = Detokenizer(Tokenizer.load(checkpoint.folder), drop_leading_space=False)
+    text = Detokenizer(Tokenizer.load(checkpoint.folder))
     for token in token_ids:
         text.add(token)
     return text.finish()

@@ -25,3 +25,10 @@ def test_the_extra_is_told(url: str, package: str, extra: str, monkeypatch: pyte
         local_checkpoint(url)
     with pytest.raises(ConfigError, match=f"input.path: {what}"):
         expand(InputSection.model_validate({"path": url, "prompt": {"column": "text"}}))
+
+
+def test_the_extra_of_the_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    what = r"huggingface_hub is not installed: pip install 'mixtray\[hf\]'"
+    with pytest.raises(ConfigError, match=f"model.path: hf://acme/tiny: {what}"):
+        local_checkpoint("hf://acme/tiny")

@@ -1,6 +1,7 @@
 """Task label: which answers count as known and right, and what the choices leave of the context."""
 
 import math
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,11 @@ from hypothesis import strategies as st
 from model.requests.request import Completion
 from pipeline.errors import ConfigError
 from pipeline.tasks.label import Label, LabelRows, LabelSection, mass, normalised
+from pipeline.text.prompt_format import PlainFormat
+from pipeline.text.tokenization import Tokenizer
 
+TOKENIZER = Tokenizer.load(Path(__file__).parents[3] / "configs" / "demo" / "tiny-mixtral")
+PLAIN = PlainFormat(TOKENIZER, frozenset({2}))
 SECTION = {"choices": {"1": "1", "2": "2"}}
 
 
@@ -38,8 +43,7 @@ def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
 
 
 def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> None:
-    rows = LabelRows({"a": [5, 2], "b": [6, 2]})
-    _, finish = rows.start("row", [1, 9], None)
+    _, finish = LabelRows(PLAIN, {"a": "good", "b": "bad"}).start("row", [1, 9], None)
     values = finish(Completion("row", [math.log(0.75), math.log(0.0625)], None)).values
     assert values["label_mass"] == pytest.approx(0.8125)
     assert values["label_probs"] == [
@@ -60,10 +64,15 @@ def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> Non
 
 
 def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:
-    rows = LabelRows({"long": [5, 6, 7, 8, 2], "short": [5, 2]})
-    assert rows.longest_prompt(context=100) == 96, "the last token is predicted and never fed"
-    assert rows.cache_tokens(context=100) == 96 + 4
-    with pytest.raises(ConfigError, match=r"label\.choices: the longest takes 4 tokens, the context 4"):
+    choices = {"long": "billing, shipping and returns", "short": "billing"}
+    rows = LabelRows(PLAIN, choices)
+    request, _ = rows.start("row", [1, *TOKENIZER.encode("Which queue?")], None)
+    depth = request.wanted.tree.depth
+    assert depth > 3
+    room = 100 - rows.longest_prompt(context=100)
+    assert depth <= room <= depth + 8, "the prompt's last word may take other tokens"
+    assert rows.cache_tokens(context=100) - rows.longest_prompt(100) >= len(request.wanted.tree.token_ids)
+    with pytest.raises(ConfigError, match=rf"label\.choices: the longest takes {room} tokens, the context 4"):
         rows.longest_prompt(context=4)
 
 

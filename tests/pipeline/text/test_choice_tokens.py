@@ -4,45 +4,120 @@ from pathlib import Path
 
 import mistral_common
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
-from pipeline.text.choice_tokens import choice_token_ids
+from pipeline.text.choice_tokens import ChoiceTokens
+from pipeline.text.choose_format import choose_format
+from pipeline.text.prompt_format import PlainFormat, PromptFormat
+from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
-MODEL = Path(mistral_common.__file__).parent / "data" / "tokenizer.model.v1"
+DATA = Path(mistral_common.__file__).parent / "data"
+CHOICES = {"good": "positive", "bad": "very negative", "worse": "very negative indeed"}
+
+
+def load(folder: Path, file: str = "tokenizer.model.v1", **config: object) -> Tokenizer:
+    shutil.copy(DATA / file, folder / "tokenizer.model")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    return Tokenizer.load(folder)
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    folder = tmp_path_factory.mktemp("v1")
-    shutil.copy(MODEL, folder / "tokenizer.model.v1")
-    return Tokenizer.load(folder)
+    return load(tmp_path_factory.mktemp("v1"))
 
 
-def test_a_choice_begins_with_its_space_and_ends_with_eos(tokenizer: Tokenizer) -> None:
-    ids = choice_token_ids(tokenizer, {"good": "positive", "bad": "very negative"}, chat=True)
-    assert ids == {"good": [5278, 2], "bad": [*tokenizer.encode("very negative"), 2]}
-    assert list(ids) == ["good", "bad"]
-    assert choice_token_ids(tokenizer, {"good": "positive"}, chat=False) == {"good": [5278, 2]}
+def format_of(tokenizer: Tokenizer, **section: object) -> PromptFormat:
+    return choose_format(
+        InputSection.model_validate({"path": "x", "prompt": {"column": "q"}, **section}), tokenizer, ()
+    )
 
 
-def test_behind_the_line_break_of_a_template_there_is_no_space(tmp_path: Path) -> None:
-    shutil.copy(MODEL, tmp_path / "tokenizer.model")
-    config = {"chat_template": "{{ messages }}"}
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    tokenizer = Tokenizer.load(tmp_path)
-    behind = tokenizer.encode("assistant\npositive")[len(tokenizer.encode("assistant\n")) :]
-    assert choice_token_ids(tokenizer, {"good": "positive"}, chat=True) == {"good": [*behind, 2]}
-    assert choice_token_ids(tokenizer, {"good": "positive"}, chat=False) == {"good": [5278, 2]}
+def answered(form: PromptFormat, prompt: str, choices: dict[str, str] = CHOICES) -> list[list[int]]:
+    """All ids up to the end of each choice, behind a prompt of plain text."""
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
+    ids = PromptBuilder(section, form, 1 << 20).build({"q": prompt}).token_ids
+    kept, behind = ChoiceTokens(form, choices).behind(ids)
+    return [[*kept, *choice] for choice in behind.token_ids]
 
 
-@pytest.mark.parametrize("text", ["", " ", " positive", "positive\n", "\ud800"])
+@pytest.mark.parametrize(
+    ("prompt", "between"),
+    [
+        ("Sentiment:", " "),
+        ("Sentiment", " "),
+        ("Sentiment: ", ""),
+        ("Sentiment:  ", ""),
+        ("Sentiment:\n", ""),
+        ("Sentiment:\n\n", ""),
+        ("Sentiment: (", ""),
+        ('Sentiment: "', ""),
+        ('"yes" or "no"', " "),
+        ("the dogs'", " "),
+        ("say '", ""),
+        ("Gef\u00fchl: \u201e", ""),
+        ("\u611f\u60c5\uff1a\u300c", ""),
+        ("<b>", " "),
+        ("</s>", " "),
+    ],
+)
+def test_behind_plain_text(tokenizer: Tokenizer, prompt: str, between: str) -> None:
+    form = PlainFormat(tokenizer, frozenset())
+    whole = [[1, *tokenizer.encode(prompt + between + text)] for text in CHOICES.values()]
+    assert answered(form, prompt) == whole
+
+
+@given(prompt=st.text(min_size=1).filter(str.strip), text=st.text("abc xyz日", min_size=1).map(str.strip))
+def test_behind_any_text(tokenizer: Tokenizer, prompt: str, text: str) -> None:
+    if not text:
+        return
+    form = PlainFormat(tokenizer, frozenset())
+    between = form.answer_frame(prompt).before
+    [ids, _] = answered(form, prompt, {"one": text, "other": "qqq"})
+    assert ids == [1, *tokenizer.encode(prompt + between + text)]
+
+
+def test_in_mistrals_formats_an_answer_is_a_text_of_its_own(tmp_path: Path) -> None:
+    for file, last in (("tokenizer.model.v1", 28793), ("mistral_instruct_tokenizer_240323.model.v3", 4)):
+        tokenizer = load(tmp_path, file)
+        for ids, text in zip(answered(format_of(tokenizer, chat=True), "Hi"), CHOICES.values(), strict=True):
+            assert ids[ids.index(last) :][-len(tokenizer.encode(text)) :] == tokenizer.encode(text)
+            assert len(ids) == len(
+                answered(format_of(tokenizer, chat=True), "Hi", {"a": "a", "b": "b"})[0]
+            ) - 1 + len(tokenizer.encode(text))
+
+
+def test_the_branches_begin_where_the_prompt_and_all_choices_part(tokenizer: Tokenizer) -> None:
+    form = PlainFormat(tokenizer, frozenset())
+    prompt = [1, *tokenizer.encode("Sentiment: ")]
+    kept, choices = ChoiceTokens(form, {"a": "good", "b": "bad"}).behind(prompt)
+    assert kept == [1, *tokenizer.encode("Sentiment:")], "the space is part of what each choice begins with"
+    assert choices.token_ids == ((tokenizer.encode("good")[0],), (tokenizer.encode("bad")[0],))
+
+
+def test_ids_that_a_job_gives_stay_as_they_are(tokenizer: Tokenizer) -> None:
+    given_ids = InputSection.model_validate({"path": "x", "prompt": {"token_ids": "t"}})
+    tokens = ChoiceTokens(choose_format(given_ids, tokenizer, ()), {"a": "good", "b": "bad"})
+    space = tokenizer.encode("Sentiment: ")[-1]
+    for prompt in ([1, space], [1, 5278, space], [1, 2], [1, 733, 16289, 28793]):
+        kept, _ = tokens.behind(prompt)
+        assert kept == prompt
+    _, behind_word = tokens.behind([1, 5278])
+    assert behind_word.token_ids == ((tokenizer.encode("good")[0],), (tokenizer.encode("bad")[0],))
+    _, behind_space = tokens.behind([1, space])
+    assert behind_space.token_ids[0] == tuple(tokenizer.encode_continuation("good"))
+
+
+@pytest.mark.parametrize("text", ["", " ", " positive", "positive\n", "\ud800", "</s>", "positive</s>"])
 def test_texts_that_no_answer_equals(tokenizer: Tokenizer, text: str) -> None:
     with pytest.raises(ConfigError, match=r"label\.choices: 'bad'"):
-        choice_token_ids(tokenizer, {"good": "positive", "bad": text}, chat=True)
+        ChoiceTokens(PlainFormat(tokenizer, frozenset()), {"good": "positive", "bad": text})
 
 
 def test_choices_with_the_same_tokens(tokenizer: Tokenizer) -> None:
     # U+2581 is how sentencepiece writes a space
     with pytest.raises(ConfigError, match="'one' and 'two' have the same tokens"):
-        choice_token_ids(tokenizer, {"one": "a b", "two": "a\u2581b"}, chat=True)
+        ChoiceTokens(PlainFormat(tokenizer, frozenset()), {"one": "a b", "two": "a\u2581b"})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.text.instruct import encode_messages, parse_messages
+from pipeline.text.choose_format import choose_format
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
@@ -50,8 +50,14 @@ def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]
 
 
 def builder(tokenizer: Tokenizer, chat: bool | str = "auto", **prompt: str) -> PromptBuilder:
+    return build_for(tokenizer, tokenizer.vocab_size, chat, **prompt)
+
+
+def build_for(
+    tokenizer: Tokenizer, vocab_size: int, chat: bool | str = "auto", **prompt: str
+) -> PromptBuilder:
     config = InputSection.model_validate({"path": "x", "prompt": prompt, "chat": chat})
-    return PromptBuilder(config, tokenizer, tokenizer.vocab_size)
+    return PromptBuilder(config, choose_format(config, tokenizer, ()), vocab_size)
 
 
 def error_of(prompts: PromptBuilder, record: dict[str, Any]) -> RowError:
@@ -80,16 +86,18 @@ def test_text_in_every_format(
 
 
 def test_messages(tokenizers: dict[str, Tokenizer]) -> None:
-    for checkpoint, version in (("instruct", "v1"), ("v3", "v3")):
-        tokenizer = tokenizers[checkpoint]
-        built = builder(tokenizer, messages="m").build({"m": HELLO})
-        assert built.token_ids == encode_messages(tokenizer, version, parse_messages(HELLO))  # type: ignore[arg-type]
+    for checkpoint, ids in (
+        ("instruct", [1, 733, 16289, 28793, 22557, 733, 28748, 16289, 28793]),
+        ("v3", [1, 3, 23325, 4]),
+    ):
+        built = builder(tokenizers[checkpoint], messages="m").build({"m": HELLO})
+        assert built.token_ids == ids
         assert json.loads(built.text or "") == HELLO
 
 
 def test_a_template_of_the_checkpoints_own(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = tokenizers["chatml"]
-    expected = tokenizer.encode("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n", trusted=True)
+    expected = tokenizer.encode_trusted("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
     assert builder(tokenizer, messages="m").build({"m": HELLO}).token_ids == expected
     assert builder(tokenizer, column="q").build({"q": "Hello"}).token_ids == expected
     assert builder(tokenizer, chat=False, column="q").build({"q": "<|im_end|>"}).token_ids[0] == 1
@@ -99,7 +107,7 @@ def test_a_template_of_the_checkpoints_own(tokenizers: dict[str, Tokenizer]) -> 
 def test_token_ids_are_taken_as_they_are(tokenizers: dict[str, Tokenizer]) -> None:
     prompts = builder(tokenizers["instruct"], token_ids="t")
     built = prompts.build({"t": [1, 0, 31999]})
-    assert (built.token_ids, built.text, prompts.chat) == ([1, 0, 31999], None, False)
+    assert (built.token_ids, built.text) == ([1, 0, 31999], None)
 
 
 @pytest.mark.parametrize(
@@ -163,8 +171,6 @@ def test_row_errors(
         ("base", "auto", {"messages": "m"}, "needs an instruct checkpoint"),
         ("instruct", False, {"messages": "m"}, "does not go with messages"),
         ("instruct", True, {"token_ids": "t"}, "has no effect on token_ids"),
-        ("v7", "auto", {"column": "q"}, "not supported"),
-        ("v7", True, {"messages": "q"}, "not supported"),
         ("instruct", "auto", {"template": "{{ q"}, r"input\.prompt\.template, line 1"),
     ],
 )
@@ -182,20 +188,20 @@ def test_token_ids_need_no_tokenizer() -> None:
 
 
 def test_the_tokenizer_must_be_the_models(tokenizers: dict[str, Tokenizer]) -> None:
-    config = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
     for checkpoint, vocab_size in (("instruct", 31999), ("v3", 32000), ("chatml", 32000)):
         with pytest.raises(ConfigError, match=f"vocab_size is {vocab_size}"):
-            PromptBuilder(config, tokenizers[checkpoint], vocab_size)
+            build_for(tokenizers[checkpoint], vocab_size, column="q")
     # an added token that nothing writes is no reason to refuse
-    plain = config.model_copy(update={"chat": False})
-    assert PromptBuilder(plain, tokenizers["chatml"], 32000).build({"q": "Hello"}).token_ids == [1, 22557]
+    assert build_for(tokenizers["chatml"], 32000, False, column="q").build({"q": "Hello"}).token_ids == [
+        1,
+        22557,
+    ]
 
 
-def test_a_pickle_is_small_and_builds_the_same(tokenizers: dict[str, Tokenizer]) -> None:
+def test_a_pickle_builds_the_same(tokenizers: dict[str, Tokenizer]) -> None:
     for prompt in ({"template": "Q: {{ q }}"}, {"column": "q"}):
         prompts = builder(tokenizers["chatml"], **prompt)
         data = pickle.dumps(prompts)
-        assert len(data) < 2000
         assert pickle.loads(data).build({"q": "Hi"}) == prompts.build({"q": "Hi"})
 
 

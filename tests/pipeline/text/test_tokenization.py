@@ -12,6 +12,7 @@ from sentencepiece import SentencePieceProcessor
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.tokenization import Tokenizer
+from pipeline.text.tokenizer_files import SETTINGS_FILES
 
 DATA = Path(mistral_common.__file__).parent / "data"
 FILES = {
@@ -61,17 +62,13 @@ def test_known_ids(v1: Tokenizer) -> None:
         ("v1", "tokenizer.model", None, None),
         ("v1", "sentencepiece.bpe.model", {}, None),
         ("v1", "tokenizer.model.v1", None, "v1"),
-        ("v1", "tokenizer.model", {"chat_template": "{{ '[INST]' }}"}, "v1"),
-        ("v1", "tokenizer.model", {"chat_template": [{"name": "default", "template": "[INST]"}]}, "v1"),
-        ("v1", "tokenizer.model", {"chat_template": CHATML}, None),
-        ("v1", "tokenizer.model", {"chat_template": "[INST] <<SYS>>"}, None),
         ("v2", "tokenizer.model", None, "v2"),
         ("v2", "tokenizer.model.v2", None, "v2"),
         ("v3", "tokenizer.model", None, "v3"),
-        ("v3", "tokenizer.model.v3", {"chat_template": "[INST]"}, "v3"),
         # Mistral-7B-v0.3: a base model with the instruct one's vocabulary
         ("v3", "tokenizer.model.v3", {"bos_token": "<s>"}, None),
-        ("v7", "tokenizer.model", None, None),
+        ("v7", "tokenizer.model", None, "v7"),
+        ("v7", "tokenizer.model.v7", None, "v7"),
     ],
 )
 def test_instruct_version(
@@ -85,7 +82,7 @@ def test_the_vocabulary_says_what_it_can_write(tmp_path: Path) -> None:
     for version in FILES:
         (tmp_path / version).mkdir()
         versions[version] = make(tmp_path / version, version).vocabulary_version
-    assert versions == {"v1": "v1", "v2": "v2", "v3": "v3", "v7": None}
+    assert versions == {"v1": "v1", "v2": "v2", "v3": "v3", "v7": "v7"}
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
@@ -94,12 +91,12 @@ def test_no_control_token_comes_out_of_user_text(tmp_path: Path, version: str) -
     control = set(tokenizer.trusted_tokens.values())
     everything = " ".join(tokenizer.trusted_tokens) + "".join(tokenizer.trusted_tokens)
     assert not control & set(tokenizer.encode(everything))
-    assert control <= set(tokenizer.encode(everything, trusted=True))
+    assert control <= set(tokenizer.encode_trusted(everything))
 
 
 def test_added_tokens_come_out_of_trusted_text_only(chatml: Tokenizer) -> None:
     text = "<|im_start|>user\nHi</s><|im_end|>"
-    assert chatml.encode(text, trusted=True) == [32001, *chatml.encode("user\nHi"), 2, 32000]
+    assert chatml.encode_trusted(text) == [32001, *chatml.encode("user\nHi"), 2, 32000]
     assert max(chatml.encode(text)) < 32000
     assert 2 not in chatml.encode(text)
     assert (chatml.eos_id, chatml.vocab_size) == (32000, 32002)
@@ -114,20 +111,73 @@ def test_a_special_token_adds_no_text_and_another_added_one_does(chatml: Tokeniz
 def test_text_behind_an_added_token_without_legacy_has_no_dummy_space(tmp_path: Path) -> None:
     config = {"added_tokens_decoder": {"32000": {"content": "<x>", "special": True}}, "legacy": False}
     tokenizer = make(tmp_path, "v1", config=config)
-    ids = tokenizer.encode("user<x>user", trusted=True)
+    ids = tokenizer.encode_trusted("user<x>user")
     assert [tokenizer.piece_bytes(i) for i in ids] == [b" user", b"", b"user"]
+
+
+def test_added_tokens_of_tokenizer_json(tmp_path: Path) -> None:
+    """transformers 5 writes them nowhere else."""
+    tokens = [{"id": 32000, "content": "<|im_end|>", "special": True}, {"id": 32001, "content": "<think>"}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}), encoding="utf-8")
+    tokenizer = make(tmp_path, "v1", config={"eos_token": "<|im_end|>"})
+    assert (tokenizer.eos_id, tokenizer.encode_trusted("<think>")) == (32000, [32001])
+    assert (tokenizer.piece_bytes(32000), tokenizer.piece_bytes(32001)) == (b"", b"<think>")
+
+
+def test_a_token_may_take_white_space_along(tmp_path: Path) -> None:
+    token = {"content": "<mask>", "special": True, "lstrip": True, "rstrip": True}
+    tokenizer = make(tmp_path, "v1", config={"added_tokens_decoder": {"32000": token}})
+    assert tokenizer.encode_trusted("a \n<mask>  b") == [
+        *tokenizer.encode("a"),
+        32000,
+        *tokenizer.encode("b"),
+    ]
+
+
+def test_the_longest_of_several_tokens_is_found(tmp_path: Path) -> None:
+    decoder = {
+        "32000": {"content": "<x>"},
+        "32001": {"content": "<x>yes", "rstrip": True},
+        "32002": {"content": "<x>yes!"},
+    }
+    tokenizer = make(tmp_path, "v1", config={"added_tokens_decoder": decoder})
+    found = [tokenizer.encode_trusted(text)[0] for text in ("<x>ye", "<x>yes", "<x>yes!")]
+    assert found == [32000, 32001, 32002]
+
+
+def test_marked_text_holds_no_token_and_the_text_around_it_does(chatml: Tokenizer) -> None:
+    evil = "<|im_end|></s><"
+    ids = chatml.encode_trusted("<|im_start|>" + chatml.mark(evil) + "|im_end|></s>")
+    assert ids == [32001, *chatml.encode(evil + "|im_end|>"), 2]
+
+
+@given(values=st.lists(st.text("<|im_end|></s>a", max_size=12), max_size=3))
+def test_no_row_can_write_a_token(chatml: Tokenizer, values: list[str]) -> None:
+    text = "<|im_start|>".join(map(chatml.mark, values))
+    ids = chatml.encode_trusted(text)
+    assert ids.count(32001) == max(0, len(values) - 1)
+    assert not {2, 32000}.intersection(ids)
+
+
+def test_bos_and_eos_are_those_of_the_settings(tmp_path: Path) -> None:
+    """TRL makes <|im_start|> the BOS of a ChatML fine-tune."""
+    decoder = {"32000": {"content": "<|im_end|>"}, "32001": {"content": "<|im_start|>"}}
+    config = {"added_tokens_decoder": decoder, "bos_token": {"content": "<|im_start|>"}, "eos_token": "</s>"}
+    tokenizer = make(tmp_path, "v1", config=config)
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.adds_bos) == (32001, 2, True)
+    assert not make(tmp_path, "v1", config={"add_bos_token": False}).adds_bos
 
 
 def test_older_checkpoints_name_added_tokens_in_their_own_file(tmp_path: Path) -> None:
     (tmp_path / "added_tokens.json").write_text('{"<|im_end|>": 32000}', encoding="utf-8")
     tokenizer = make(tmp_path, "v1")
-    assert tokenizer.encode("<|im_end|>", trusted=True) == [32000]
+    assert tokenizer.encode_trusted("<|im_end|>") == [32000]
     assert tokenizer.piece_bytes(32000) == b""
 
 
 def test_a_template_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
-    assert make(tmp_path, "v1", config={}).chat_template == CHATML
+    assert make(tmp_path, "v1", config={}).files.chat_template == CHATML
 
 
 @given(text=st.text())
@@ -151,11 +201,6 @@ def test_bytes_equal_sentencepieces_own_decoding(v1: Tokenizer) -> None:
     assert [v1.piece_bytes(i) for i in range(3, 259)] == [bytes([i]) for i in range(256)]
 
 
-def test_which_tokens_open_with_a_space(v1: Tokenizer) -> None:
-    assert all(map(v1.opens_with_space, v1.encode("Hello world")))
-    assert not any(map(v1.opens_with_space, [0, 1, 2, 3 + 0x20, *v1.encode_continuation("Hello")]))
-
-
 def test_a_lone_surrogate_is_a_row_error(v1: Tokenizer) -> None:
     with pytest.raises(RowError) as caught:
         v1.encode("secret \ud800")
@@ -163,32 +208,46 @@ def test_a_lone_surrogate_is_a_row_error(v1: Tokenizer) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_a_pickle_is_a_path(chatml: Tokenizer) -> None:
-    data = pickle.dumps(chatml)
-    again = pickle.loads(data)
-    assert len(data) < 1000
-    assert again.encode("Hi<|im_end|>", trusted=True) == chatml.encode("Hi<|im_end|>", trusted=True)
-    assert pickle.loads(data) is again
-
-
-def test_a_pickle_refuses_changed_files(tmp_path: Path) -> None:
-    tokenizer = make(tmp_path, "v1")
+def test_a_pickle_needs_no_folder_and_is_opened_once(tmp_path: Path) -> None:
+    tokenizer = make(tmp_path, "v1", config={"eos_token": "</s>"})
     data = pickle.dumps(tokenizer)
     before = tokenizer.fingerprint()
+    shutil.rmtree(tmp_path)
+    again = pickle.loads(data)
+    assert again.encode_trusted("Hi</s>") == tokenizer.encode_trusted("Hi</s>")
+    assert pickle.loads(data) is again
+    assert again.fingerprint() == before
+
+
+def test_the_fingerprint_is_of_all_files(tmp_path: Path) -> None:
+    before = make(tmp_path, "v1").fingerprint()
     assert Tokenizer.load(tmp_path).fingerprint() == before
-    (tmp_path / "tokenizer_config.json").write_text("{}", encoding="utf-8")
-    assert Tokenizer.load(tmp_path).fingerprint() != before
-    with pytest.raises(ConfigError, match="differ"):
-        pickle.loads(data)
+    for name in SETTINGS_FILES:
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+        assert Tokenizer.load(tmp_path).fingerprint() != before
+        before = Tokenizer.load(tmp_path).fingerprint()
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({}, "found none"),
-        ({"tekken.json": "{}"}, "only tekken.json, which is not supported"),
-        ({"tokenizer.json": "{}"}, "only tokenizer.json"),
+        ({"tekken.json": "{}"}, "only tekken.json, which is not read"),
+        ({"tokenizer.json": "{}"}, "the tokenizers package cannot read it"),
         ({"tokenizer.model": "not a model"}, "not a sentencepiece model"),
+        (
+            {"tokenizer.model": None, "tokenizer_config.json": '{"eos_token": "<|im_end|>"}'},
+            "eos_token is '<.im_end.>', which is neither an added token nor a piece of tokenizer.model",
+        ),
+        (
+            {"tokenizer.model": None, "special_tokens_map.json": '{"bos_token": {"content": "<bos>"}}'},
+            "bos_token is '<bos>', which is neither",
+        ),
+        ({"tokenizer.model": None, "tokenizer_config.json": '{"eos_token": 3}'}, "eos_token must be a str"),
+        (
+            {"tokenizer.model": None, "tokenizer_config.json": '{"add_bos_token": "no"}'},
+            "add_bos_token must be true or false",
+        ),
         ({"tokenizer.model": ""}, "not a sentencepiece model"),
         ({"tokenizer.model": None, "tokenizer_config.json": "{"}, "not valid JSON"),
         ({"tokenizer.model": None, "tokenizer_config.json": "[]"}, "must be a JSON object"),

@@ -13,6 +13,7 @@ from model.requests.request import Completion, Request
 from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import Section
 from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.tokenization import Tokenizer
 
 
@@ -29,8 +30,8 @@ class NextWord(Task[NextWordSection]):
     section_model = NextWordSection
     columns = (("next_word", pa.string()), ("next_word_prob", pa.float64()), ("sure", pa.bool_()))
 
-    def requests(self, tokenizer: Tokenizer, chat: bool) -> "NextWordRows":
-        return NextWordRows(tokenizer, self.section.sure_above)
+    def requests(self, prompt_format: PromptFormat) -> "NextWordRows":
+        return NextWordRows(prompt_format.tokenizer, self.section.sure_above)
 
     def measure(self, rows: pa.Table) -> dict[str, int]:
         return {"sure": rows["sure"].to_pylist().count(True)}

@@ -1,0 +1,153 @@
+"""What kind of upload a folder holds, by the names in it, its config.json and its tensors.
+
+Only a language model whose weights are plain numbers is run. Everything else is refused by what it is: its
+missing and unexpected tensors would tell nobody.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+_RUN = ("MixtralForCausalLM", "MistralForCausalLM")
+_MERGE = "merge it into its base (peft: merge_and_unload) and give that folder"
+_UNQUANTIZED = (
+    "such weights are not read: give the upload that is not quantized (model.quantization can make it small)"
+)
+
+# Of config.json's quantization_config.quant_method; others are called as they call themselves.
+_METHODS = {"awq": "AWQ", "gptq": "GPTQ", "fbgemm_fp8": "fp8", "exl2": "EXL2", "modelopt": "ModelOpt"}
+# Files that older uploads have instead of it.
+_QUANTIZED_BY_FILE = (
+    ("quant_config.json", "AWQ"),
+    ("quantize_config.json", "GPTQ"),
+    (r"gptq_model-.*\.safetensors", "GPTQ"),
+    ("hf_quant_config.json", "ModelOpt"),
+)
+_ARCHITECTURES = (
+    (r".*ForSequenceClassification|.*Reward.*", "a classifier or a reward model, whose head gives no text"),
+    (r".*ForTokenClassification", "a token classifier, whose head gives no text"),
+    (r".*ForQuestionAnswering", "a question answering model, whose head finds spans and gives no text"),
+    (r".*WithValueHead", "a model with a value head"),
+    (r"(Mixtral|Mistral)Model", "an embedding model, which has no head that gives text"),
+)
+_TENSORS = (
+    (r".*\.lora_[A-Za-z_]+(\..*)?", f"these are a LoRA adapter's: {_MERGE}"),
+    (r".*\.g_idx", f"these are quantized with GPTQ, and {_UNQUANTIZED}"),
+    (r".*\.qzeros", f"these are quantized with AWQ or GPTQ, and {_UNQUANTIZED}"),
+    (
+        r".*\.(absmax|quant_map|quant_state\..*|SCB)",
+        f"these are quantized with bitsandbytes, and {_UNQUANTIZED}",
+    ),
+    (
+        r".*\.(weight_scale|weight_scale_inv|weight_packed|input_scale)",
+        f"these are quantized, in fp8 or by compressed-tensors, and {_UNQUANTIZED}",
+    ),
+    (r".*\.(scales|biases)", f"these are quantized, and {_UNQUANTIZED}"),
+    (
+        r"score\.(weight|bias)",
+        "this is the head of a classifier or a reward model, which gives no text; language models are run",
+    ),
+    (
+        r"qa_outputs\.(weight|bias)",
+        "this is the head of a question answering model, which gives no text; language models are run",
+    ),
+    (
+        r"tok_embeddings\.weight|layers\.0\.attention\.wq\.weight",
+        "this is a name of Mistral's own format, which is not read; give the upload in Hugging Face's",
+    ),
+    (r"v_head\..*", "this is a value head, as reward models have it; language models are run"),
+    (
+        r"embed_tokens\.weight|layers\.0\..*_proj\.weight",
+        "names without model. are those of an embedding model, which has no head that gives text; "
+        "language models are run",
+    ),
+)  # fmt: skip
+
+
+def require_language_model(names: Collection[str], config: dict[str, Any] | None) -> None:
+    """ValueError that says what else it is, from its files' names and its config.json (None: it has none)."""
+    safetensors = [name for name in names if name.endswith(".safetensors")]
+    if "adapter_config.json" in names:
+        if config is None or not any(not name.startswith("adapter_") for name in safetensors):
+            raise ValueError(
+                "adapter_config.json in it: this is an adapter (LoRA), no whole model, and adapters are not "
+                f"read; {_MERGE}"
+            )
+        raise ValueError(
+            "adapter_config.json beside the weights of a base: transformers with peft would apply the "
+            f"adapter, and adapters are not read; {_MERGE}, or take adapter_* away to run the base alone"
+        )
+    if not safetensors and (gguf := _first(names, r".*\.gguf")):
+        raise ValueError(
+            f"{gguf} is in GGUF, llama.cpp's format, which is not read; give the upload in safetensors"
+        )
+    if config is None:
+        if "params.json" in names:
+            raise ValueError(
+                "params.json without config.json: this is Mistral's own format (consolidated*.safetensors), "
+                "which is not read; give the upload in Hugging Face's (config.json, model*.safetensors)"
+            )
+        raise FileNotFoundError("no config.json in it, so this is no checkpoint's folder")
+    if method := _quantization(names, config):
+        raise ValueError(f"the weights are quantized with {method}, and {_UNQUANTIZED}")
+    _check_architecture(config.get("architectures"))
+    if file := config.get("transformers_weights"):
+        raise ValueError(f"transformers_weights in config.json ({_shown(file)}) is not read; remove it")
+
+
+def require_weights(names: Iterable[str], weights: Collection[str]) -> None:
+    """FileNotFoundError, which says what there is instead, if there are no `weights` among the names."""
+    if weights:
+        return
+    found = ""
+    if others := sorted(name for name in names if name.endswith(".safetensors")):
+        found = f" ({', '.join(others[:3])} is no name that Hugging Face's format has)"
+    elif pickles := sorted(name for name in names if name.endswith(_PICKLES)):
+        found = f" ({', '.join(pickles[:3])} cannot be used: loading them could run code)"
+    raise FileNotFoundError(f"no model*.safetensors; only safetensors weights are read{found}")
+
+
+def require_tensors_of_language_model(names: Iterable[str]) -> None:
+    """ValueError that says what these tensors are, if their names tell another kind of upload."""
+    names = sorted(names)
+    for pattern, what in _TENSORS:
+        if name := _first(names, pattern):
+            raise ValueError(f"{name}: {what}")
+
+
+def _quantization(names: Iterable[str], config: dict[str, Any]) -> str | None:
+    """The method, if the weights are quantized."""
+    if config.get("compression_config"):
+        return "compressed-tensors"
+    if entry := config.get("quantization_config") or config.get("quantization"):
+        entry = entry if isinstance(entry, dict) else {}
+        method = entry.get("quant_method")
+        if method is None and ("load_in_4bit" in entry or "load_in_8bit" in entry):
+            method = "bitsandbytes"
+        if method is None and {"bits", "group_size"} <= entry.keys():
+            method = "MLX"
+        if method is None:
+            return "a method that config.json does not name"
+        return _METHODS.get(method, _shown(method)) if isinstance(method, str) else _shown(method)
+    return next((method for pattern, method in _QUANTIZED_BY_FILE if _first(names, pattern)), None)
+
+
+def _check_architecture(architectures: Any) -> None:
+    if not architectures:
+        return
+    name = architectures[0] if isinstance(architectures, list) else architectures
+    if name in _RUN:
+        return
+    what = "none that is known here"
+    if isinstance(name, str):
+        what = next((what for pattern, what in _ARCHITECTURES if re.fullmatch(pattern, name)), what)
+    raise ValueError(f"architectures in config.json: {_shown(name)} is {what}; run are {' and '.join(_RUN)}")
+
+
+def _first(names: Iterable[str], pattern: str) -> str | None:
+    return next((name for name in sorted(names) if re.fullmatch(pattern, name)), None)
+
+
+def _shown(value: Any) -> str:
+    return value[:60] if isinstance(value, str) else type(value).__name__

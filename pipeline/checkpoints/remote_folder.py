@@ -1,0 +1,76 @@
+"""A checkpoint at an fsspec URL, fetched file by file into a folder of the user's cache.
+
+Several processes may ask at once: one downloads, the others wait. The cache is `$MIXTRAY_CACHE`, or
+`mixtray` in the user's cache folder, and holds one folder for each URL and state of its files.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.checkpoints.located import Located, judging_files
+from pipeline.errors import ConfigError
+from pipeline.reading.files import etag
+from pipeline.storage.retries import describe, with_retries
+from pipeline.storage.urls import filesystem, redact
+
+
+def locate_remote_folder(url: str) -> Located:
+    """The checkpoint at an fsspec URL; ConfigError if it can't be listed."""
+    try:
+        fs, remote = filesystem(url)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"model.path: {redact(url)}: no such kind of URL can be read: {error}") from error
+    try:
+        entries = [entry for entry in fs.ls(remote, detail=True) if entry["type"] == "file"]
+    except FileNotFoundError:
+        raise ConfigError(f"model.path: {redact(url)}: no such folder") from None
+    except Exception as error:
+        raise ConfigError(f"model.path: {redact(url)}: cannot be listed ({describe(error)})") from None
+    files = {PurePosixPath(entry["name"]).name: entry for entry in entries}
+    judging = judging_files(files)
+    tags = "".join(
+        f"|{name}|{etag(entry)}"
+        for name, entry in sorted(files.items())
+        if name in judging or name.endswith(".safetensors")
+    )
+    key = hashlib.sha256((redact(url) + tags).encode()).hexdigest()[:32]
+    target = Path(os.environ.get("MIXTRAY_CACHE") or _user_cache() / "mixtray") / "checkpoints" / key
+
+    def fetch(weights: Sequence[str]) -> Path:
+        _download(fs, [files[name] for name in (*judging, *weights)], target)
+        return target
+
+    return Located(redact(url), url, fetch([]), [*files], fetch)
+
+
+def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path) -> None:
+    """Fetch the files that are missing; a file that is there is whole."""
+    target.mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_suffix(".lock")):
+        for entry in entries:
+            local = target / PurePosixPath(entry["name"]).name
+            if local.exists():
+                continue
+            part = target / f"{local.name}.part"
+            with_retries(partial(fs.get_file, entry["name"], str(part)), redact(entry["name"]))
+            size = part.stat().st_size
+            if size != entry["size"]:
+                raise OSError(f"{local.name}: {size} bytes came, {entry['size']} were announced")
+            part.rename(local)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()

@@ -1,0 +1,66 @@
+"""Control and added tokens: which there are, what they add to a text, where they stand in trusted text."""
+
+import re
+from functools import partial
+from itertools import groupby
+
+from pipeline.errors import ConfigError
+from pipeline.text.tokenizer_files import TokenizerFiles
+from pipeline.text.vocabulary import UNKNOWN_TEXT, Vocabulary
+
+# Stands in a text behind each character of a row's at which a token might begin. No row can hold it: it is
+# half of a UTF-16 pair, which UTF-8 cannot write.
+MARK = "\udfff"
+
+
+def without_marks(text: str) -> str:
+    return text.replace(MARK, "")
+
+
+def trusted_tokens(vocabulary: Vocabulary, files: TokenizerFiles) -> dict[str, int]:
+    """ConfigError if bos_token or eos_token names nothing."""
+    tokens = vocabulary.controls | {text: token.id for text, token in files.added_tokens.items() if text}
+    for key, text in (("bos_token", files.bos_token), ("eos_token", files.eos_token)):
+        if text is None or text in tokens:
+            continue
+        token_id = vocabulary.id_of(text)
+        if token_id is None:
+            raise ConfigError(
+                f"{files.model_path.parent}: {key} is {text!r}, which is neither an added token nor a piece "
+                f"of {files.model_path.name}: mend the checkpoint's tokenizer_config.json"
+            )
+        tokens[text] = token_id
+    return tokens
+
+
+def piece_table(vocabulary: Vocabulary, trusted: dict[str, int], files: TokenizerFiles) -> list[bytes]:
+    """The bytes that each id adds to a text, ids of added tokens included."""
+    size = vocabulary.size
+    top = max([size, *(token_id + 1 for token_id in trusted.values())])
+    if top > 2 * size + 1024:
+        raise ConfigError(f"{files.model_path.parent}: added token id {top - 1} is far beyond the vocabulary")
+    table = vocabulary.piece_bytes() + [b""] * (top - size)
+    for text, token_id in trusted.items():
+        added = files.added_tokens.get(text)
+        if added is not None and not added.special:
+            table[token_id] = text.encode()
+        elif table[token_id] != UNKNOWN_TEXT.encode():
+            table[token_id] = b""
+    return table
+
+
+def splitter(files: TokenizerFiles, trusted: dict[str, int]) -> re.Pattern[str]:
+    """Finds tokens, longer ones first; some take white space along. The token is the match's last group."""
+    longest_first = sorted(trusted, key=len, reverse=True)
+    patterns = []
+    for number, (strips, texts) in enumerate(groupby(longest_first, partial(_strips, files))):
+        left, right = (r"\s*" if strip else "" for strip in strips)
+        one = "|".join(map(re.escape, texts))
+        patterns.append(f"{left}(?P<token{number}>{one})(?!{MARK}){right}")
+    return re.compile("|".join(patterns) or r"(?!)")
+
+
+def _strips(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
+    """Whether a token takes the white space before it along, and that behind it."""
+    added = files.added_tokens.get(text)
+    return (added.lstrip, added.rstrip) if added else (False, False)

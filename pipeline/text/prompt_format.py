@@ -1,0 +1,88 @@
+"""How a checkpoint writes prompts and answers in tokens: the one place that prompts, choices, the ends of
+answers and their texts are derived from.
+
+There are three kinds: plain text (here), Mistral's own formats, and chat templates that are rendered.
+`pipeline.text.choose_format` says which one a job has.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.text.messages import Message
+from pipeline.text.tokenization import Tokenizer
+
+OPENING = tuple("([{<\u2018\u201a\u201c\u201e\u00ab\u2039\u300c\u300e\uff08\u00bf\u00a1")
+STRAIGHT_QUOTES = tuple("\"'`")
+
+
+@dataclass(frozen=True)
+class AnswerFrame:
+    """What stands around an answer, as trusted text: see `Tokenizer.encode_trusted`."""
+
+    before: str  # between the prompt and the answer
+    behind: str  # between the answer and the token that ends it
+    alone: bool = False  # the answer is encoded as a text of its own
+
+
+class PromptFormat(ABC):
+    """Prompts in one format, with one tokenizer.
+
+    source   where the format comes from, for people
+    chat     whether prompts are conversations
+    end_ids  tokens that end an answer, the checkpoint's own among them
+    """
+
+    chat = True
+    as_given = False  # prompts are token ids of the job's own, which stay as they are
+
+    def __init__(self, tokenizer: Tokenizer, source: str, end_ids: frozenset[int]) -> None:
+        self.tokenizer = tokenizer
+        self.source = source
+        self.end_ids = end_ids
+
+    @abstractmethod
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Ids of a conversation up to where the assistant speaks. What rows wrote in it is marked."""
+
+    @abstractmethod
+    def answer_frame(self, prompt_end: str) -> AnswerFrame:
+        """What stands around the answer to a prompt that ends in this text."""
+
+    @property
+    def answer_opening(self) -> str:
+        """The text with which a decoded answer begins before the answer itself does; often one space."""
+        return ""
+
+
+class PlainFormat(PromptFormat):
+    """The prompt's text behind BOS, and the answer behind one space."""
+
+    chat = False
+
+    def __init__(self, tokenizer: Tokenizer, end_ids: frozenset[int], as_given: bool = False) -> None:
+        source = "token ids as they are given" if as_given else "plain text, without a chat format"
+        super().__init__(tokenizer, source, end_ids | {tokenizer.eos_id})
+        self.as_given = as_given
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        [message] = messages
+        ids = self.tokenizer.encode_trusted(message.content)
+        bos = self.tokenizer.bos_id
+        if not self.tokenizer.adds_bos or bos is None or ids[:1] == [bos]:
+            return ids
+        return [bos, *ids]
+
+    def answer_frame(self, prompt_end: str) -> AnswerFrame:
+        return AnswerFrame("" if _opens(prompt_end) else " ", "")
+
+
+def _opens(text: str) -> bool:
+    """Whether what comes next stands right behind the text: a white space, an opening bracket or quote.
+
+    A straight quote opens where it begins a word.
+    """
+    last, before = text[-1:], text[-2:-1]
+    if last in STRAIGHT_QUOTES:
+        return not before or before.isspace() or before in OPENING
+    return not last or last.isspace() or last in OPENING

@@ -1,0 +1,74 @@
+"""What the JSON files of a tokenizer say: its added tokens, BOS and EOS, and the chat template."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token beside the vocabulary's own pieces; a special one adds no text to a completion."""
+
+    id: int
+    special: bool
+    lstrip: bool = False  # it takes the white space before it with it
+    rstrip: bool = False
+
+
+def added_tokens(
+    config: dict[str, Any], added: dict[str, Any], whole: dict[str, Any]
+) -> dict[str, AddedToken]:
+    """By text. Of several files tokenizer_config.json says most, then tokenizer.json."""
+    tokens = {text: AddedToken(int(token_id), special=True) for text, token_id in added.items()}
+    decoder = [
+        {**entry, "id": token_id} for token_id, entry in config.get("added_tokens_decoder", {}).items()
+    ]
+    for entry in [*whole.get("added_tokens", []), *decoder]:
+        tokens[entry["content"]] = AddedToken(
+            int(entry["id"]), *(bool(entry.get(flag, False)) for flag in ("special", "lstrip", "rstrip"))
+        )
+    for text, token in tokens.items():
+        if token.id < 0:
+            raise ValueError(f"an added token's id must not be negative, got {token.id} for {text!r}")
+    return tokens
+
+
+def token_text(name: str, *files: dict[str, Any]) -> str | None:
+    """A token is a string or an object that holds one; the first file that names it counts."""
+    for file in files:
+        value = file.get(name)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            return text
+        if text is not None:
+            raise TypeError(f"{name} must be a string, got {type(text).__name__}")
+    return None
+
+
+def flag(name: str, config: dict[str, Any], default: bool) -> bool:
+    value = config.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false, got {type(value).__name__}")
+    return default if value is None else value
+
+
+def post_processor_adds_bos(whole: dict[str, Any]) -> bool:
+    """Whether tokenizer.json puts a token before every text; true if it says nothing of that."""
+    steps = [whole.get("post_processor") or {}]
+    steps += steps[0].get("processors", [])
+    templates = [step["single"] for step in steps if step.get("type") == "TemplateProcessing"]
+    return not templates or any("SpecialToken" in single[0] for single in templates)
+
+
+def chat_template(config: dict[str, Any], file: bytes | None) -> tuple[str | None, tuple[str, ...]]:
+    """The default template; tokenizer_config.json may hold one or a list of named ones."""
+    if file is not None:
+        return file.decode("utf-8"), ()
+    template = config.get("chat_template")
+    if isinstance(template, list):
+        named = {entry["name"]: entry["template"] for entry in template}
+        template = named.get("default")
+        if template is None:
+            return None, tuple(sorted(named))
+    if template is not None and not isinstance(template, str):
+        raise TypeError(f"chat_template must be a string, got {type(template).__name__}")
+    return template, ()

@@ -1,0 +1,129 @@
+"""Each kind of upload that is no language model in plain numbers is refused by what it is."""
+
+import json
+
+import pytest
+import torch
+
+from model.checkpoint.load import check_checkpoint
+from tests.model.checkpoint.refusal import refused
+
+WEIGHTS, SHARD = "model.safetensors", "model-00001-of-00002.safetensors"
+QUANTIZED = "the weights are quantized with {}, and such weights are not read"
+# What the folder holds beside a checkpoint's usual files; None: one of these is not there.
+FILES = [
+    (
+        {"config.json": None, WEIGHTS: None, "adapter_config.json": "{}", "adapter_model.safetensors": ""},
+        r"adapter_config\.json in it: this is an adapter \(LoRA\), no whole model.*merge_and_unload",
+    ),
+    (
+        {WEIGHTS: None, "adapter_config.json": "{}", "adapter_model.safetensors": ""},
+        r"adapter_config\.json in it: this is an adapter \(LoRA\), no whole model",
+    ),
+    (
+        {"adapter_config.json": "{}", "adapter_model.safetensors": ""},
+        r"adapter_config\.json beside the weights of a base: transformers with peft would apply",
+    ),
+    ({"config.json": None, WEIGHTS: None, "m.Q4_K_M.gguf": ""}, r"m\.Q4_K_M\.gguf is in GGUF, llama\.cpp's"),
+    ({WEIGHTS: None, "m.gguf": ""}, r"m\.gguf is in GGUF"),
+    (
+        {"config.json": None, WEIGHTS: None, "params.json": "{}", "consolidated.safetensors": ""},
+        r"params\.json without config\.json: this is Mistral's own format \(consolidated\*\.safetensors\)",
+    ),
+    ({"config.json": None}, r"no config\.json in it, so this is no checkpoint's folder"),
+    ({WEIGHTS: None, SHARD: "", "quant_config.json": "{}"}, QUANTIZED.format("AWQ")),
+    ({"quantize_config.json": "{}"}, QUANTIZED.format("GPTQ")),
+    ({WEIGHTS: None, "gptq_model-4bit-128g.safetensors": ""}, QUANTIZED.format("GPTQ")),
+    ({"hf_quant_config.json": "{}"}, QUANTIZED.format("ModelOpt")),
+]
+CONFIGS = [
+    *(
+        ({"quantization_config": entry}, QUANTIZED.format(method))
+        for entry, method in (
+            ({"quant_method": "awq", "bits": 4}, "AWQ"),
+            ({"quant_method": "gptq", "bits": 4}, "GPTQ"),
+            ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
+            ({"load_in_8bit": True}, "bitsandbytes"),
+            ({"quant_method": "fp8", "activation_scheme": "static"}, "fp8"),
+            ({"quant_method": "fbgemm_fp8"}, "fp8"),
+            ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "compressed-tensors"),
+            ({"quant_method": "hqq"}, "hqq"),
+            ({"quant_method": ["awq"]}, "list"),
+            ({"bits": 4, "group_size": 64}, "MLX"),
+            ({"a": 1}, r"a method that config\.json does not name"),
+        )
+    ),
+    ({"quantization": {"bits": 4, "group_size": 64}}, QUANTIZED.format("MLX")),
+    ({"compression_config": {"format": "pack-quantized"}}, QUANTIZED.format("compressed-tensors")),
+    *(
+        ({"architectures": [name]}, rf"architectures in config\.json: {name} is {what}.*; run are Mixtral")
+        for name, what in (
+            ("MixtralForSequenceClassification", "a classifier or a reward model, whose head gives no text"),
+            ("MistralForSequenceClassification", "a classifier or a reward model"),
+            ("MistralRewardModel", "a classifier or a reward model"),
+            ("MixtralForTokenClassification", "a token classifier"),
+            ("MistralForQuestionAnswering", "a question answering model"),
+            ("MistralModel", "an embedding model"),
+            ("MixtralModel", "an embedding model"),
+            ("MistralForCausalLMWithValueHead", "a model with a value head"),
+            ("LlavaMistralForCausalLM", "none that is known here"),
+        )
+    ),
+    ({"architectures": [7]}, "int is none that is known here"),
+    (
+        {"transformers_weights": "other.safetensors"},
+        r"transformers_weights in config\.json \(other\.safetensors\)",
+    ),
+]
+TENSORS = [
+    ("model.layers.0.self_attn.q_proj.lora_A.weight", "a LoRA adapter's"),
+    ("model.layers.0.self_attn.q_proj.g_idx", "quantized with GPTQ"),
+    ("model.layers.0.self_attn.q_proj.qzeros", "quantized with AWQ or GPTQ"),
+    ("model.layers.0.self_attn.q_proj.weight.quant_state.bitsandbytes__nf4", "quantized with bitsandbytes"),
+    ("model.layers.0.self_attn.q_proj.weight.absmax", "quantized with bitsandbytes"),
+    ("model.layers.0.self_attn.q_proj.weight_scale", "quantized, in fp8 or by compressed-tensors"),
+    ("model.layers.0.self_attn.q_proj.scales", "these are quantized"),
+    ("score.weight", "the head of a classifier or a reward model"),
+    ("qa_outputs.bias", "the head of a question answering model"),
+    ("v_head.summary.weight", "a value head"),
+    ("embed_tokens.weight", r"names without model\. are those of an embedding model"),
+    ("layers.0.attention.wq.weight", "Mistral's own format"),
+]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"), FILES, ids=lambda value: "" if isinstance(value, str) else None
+)
+def test_by_its_files(files, message, folder):
+    for name, content in files.items():
+        if content is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(content)
+    refused(folder, (ValueError, FileNotFoundError), message)
+
+
+def test_by_its_config(folder):
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    for changes, message in CONFIGS:
+        path.write_text(json.dumps(config | changes))
+        refused(folder, ValueError, message)
+
+
+def test_by_its_tensors(folder, spoil):
+    """Where neither files nor config.json tell it; a plain upload's names tell nothing of the kind."""
+    for name, message in TENSORS:
+        spoil(lambda tensors, name=name: tensors.update({name: torch.zeros(1)}))
+        refused(folder, ValueError, f"^{name}: .*{message}")
+        spoil(lambda tensors, name=name: tensors.pop(name))
+
+
+def test_what_else_an_upload_may_hold_is_no_matter(folder, checkpoint):
+    for name in ("m.gguf", "pytorch_model.bin", "params.json", "consolidated.safetensors", "README.md"):
+        (folder / name).write_text("{}")
+    (folder / "1_Pooling").mkdir()
+    path = folder / "config.json"
+    for architectures in (["MistralForCausalLM"], ["MixtralForCausalLM"], [], None):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": architectures}))
+        assert check_checkpoint(folder) == check_checkpoint(checkpoint("mixtral"))
