@@ -1,6 +1,5 @@
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,16 +14,17 @@ from pipeline.text.prompt_format import AnswerFrame
 from pipeline.text.recognise_mistral import mistral_version
 from pipeline.text.template_format import TemplateFormat
 from pipeline.text.tokenization import Tokenizer
-from tests.pipeline.text.published_formats import FOLDER, PublishedFormat, published_formats
-
-
-def dated(form: PublishedFormat) -> PublishedFormat:
-    """With a date in place of today's."""
-    return replace(form, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', form.source))
+from tests.pipeline.text.published_formats import (
+    FOLDER,
+    MISTRALS,
+    UNTELLABLE,
+    PublishedFormat,
+    published_formats,
+)
 
 
 PUBLISHED = published_formats()
-FORMATS = [dated(form) for form in PUBLISHED]
+FORMATS = [form.dated() for form in PUBLISHED]
 TEXTS = {
     "plain": ("Be brief.", "Which queue?", "billing", "And now?", "returns"),
     "blank": (" \n s ", "\n a\n\n\nb \t", " \nx\n ", " ", "  y  "),
@@ -114,15 +114,6 @@ def test_all_render_as_transformers_renders_them(checkpoints: Checkpoints) -> No
     assert refused > 200
 
 
-MISTRALS = {
-    "mixtral-8x7b-instruct": "v1",
-    "mixtral-8x7b-instruct-old": "v1",
-    "mistral-7b-instruct-v0.1-old": "v1",
-    "smaug-mixtral": "v1",
-    "mixtral-8x22b-instruct": "v3",
-}
-# Their prompt ends in `Assistant`, and once that is answered in `assistant`.
-UNTELLABLE = {"asimov-7b"}
 SYSTEM, QUESTION, ANSWER, NEXT = (
     {"role": role, "content": content}
     for role, content in (("system", "SSS"), ("user", "QQQ"), ("assistant", "AAA"), ("user", "NNN"))
