@@ -5,9 +5,9 @@ to the token that ends the answer; in Mistral's own formats they are mistral-com
 project's own says how a format is tokenized. The vocabulary is the demo's.
 """
 
-import json
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -59,7 +59,9 @@ class FormatLessons:
         asked = self.conversation(question)
         answered = [*asked, {"role": "assistant", "content": answer}]
         if self.version:
-            prompt, whole = self._instruct(asked), self._instruct(answered)
+            vocabulary = str(self.form.vocabulary)
+            prompt = _instruct(vocabulary, asked, ValidationMode.test)
+            whole = _instruct(vocabulary, answered, ValidationMode.finetuning)
             return Lesson(whole, len(whole) - len(prompt), answer)
         text = self.form.render(asked)
         assert text is not None
@@ -87,11 +89,17 @@ class FormatLessons:
             ids += [self.tokens[part]] if part in self.tokens else self._pieces.encode(part)
         return ids
 
-    def _instruct(self, messages: Messages) -> list[int]:
-        tokenizer = MistralTokenizer.from_file(str(self.form.vocabulary), mode=ValidationMode.finetuning)
-        request = ChatCompletionRequest.model_validate({"messages": messages})
-        ids: list[int] = tokenizer.encode_chat_completion(request).tokens
-        return ids
+
+def _instruct(vocabulary: str, messages: Messages, mode: ValidationMode) -> list[int]:
+    """`mode` says whether the last message may be the user's, or must be the assistant's."""
+    request = ChatCompletionRequest.model_validate({"messages": messages})
+    ids: list[int] = _mistral_tokenizer(vocabulary, mode).encode_chat_completion(request).tokens
+    return ids
+
+
+@cache
+def _mistral_tokenizer(vocabulary: str, mode: ValidationMode) -> MistralTokenizer:
+    return MistralTokenizer.from_file(vocabulary, mode=mode)
 
 
 def _with_controls_of(vocabulary: Path) -> bytes:

@@ -22,7 +22,6 @@ from tests.pipeline.text.published_formats import (
     published_formats,
 )
 
-
 PUBLISHED = published_formats()
 FORMATS = [form.dated() for form in PUBLISHED]
 TEXTS = {
