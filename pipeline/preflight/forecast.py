@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.cluster.devices import is_joined
-from pipeline.cluster.session import connect
+from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
@@ -69,7 +69,7 @@ def forecast(config: JobConfig) -> Forecast:
         except ConfigError as error:
             refused = str(error)
     if is_joined():
-        connect()
+        look_at_cluster()
     memory = forecast_memory(job, will_use_gpus(job.config), len(shared_prefix(job, plan)))
     if is_joined():  # else the job may be for a cluster, and this machine none of it
         require_fitting(memory, job.config)

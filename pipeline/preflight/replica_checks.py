@@ -9,6 +9,7 @@ import torch
 from model.execution.computing_path import expected_path
 from model.machine.budget import in_gib
 from model.machine.device import compute_dtype, default_device
+from pipeline.cluster.devices import is_joined
 from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import check_job
@@ -44,6 +45,9 @@ def replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 def computing(config: JobConfig) -> Iterator[tuple[Level, str]]:
     """By this machine, of which the cluster's nodes may differ."""
+    if is_joined() and not ray.is_initialized():
+        yield "warning", "not known without a cluster"
+        return
     job, model = check_job(config), config.model
     on_gpus = will_use_gpus(job.config)
     device = default_device() if on_gpus else torch.device("cpu")
