@@ -20,6 +20,7 @@ from pipeline.cluster.resources import (
     plan_resources,
 )
 from pipeline.cluster.session import as_job_error, connect
+from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import Published, finalize, remaining
 from pipeline.durable.operations import execute
@@ -28,6 +29,7 @@ from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.memory_forecast import require_memory
 from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
@@ -111,6 +113,10 @@ def _stages(
 ) -> Dataset:
     """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
+    require_memory(job, resources, len(prefix))
+    wait_for_gpus(resources)
+    if resources.num_gpus:  # other nodes may be there by now
+        resources = plan_resources(job.config, job.model, shards)
     ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
     names = ShardNames(shards)
     named = ray.data.read_datasource(

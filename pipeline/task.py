@@ -6,7 +6,7 @@ its name. `docs/adding-a-task.md` goes through an example, and `pipeline/registe
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -51,7 +51,10 @@ class RowRequests(ABC):
         return context
 
     def cache_tokens(self, context: int) -> int:
-        """Tokens of cache that the longest row may need, in a model with that context."""
+        """Tokens of cache that the longest row may need, in a model with that context.
+
+        0 where rows are answered by one pass, as by a `OnePassReadout`: the job then reserves none.
+        """
         return context
 
 
@@ -61,7 +64,6 @@ class Task(ABC, Generic[SectionModel]):
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
     input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
-    parameters: Collection[str] = ()  # input columns by which a row may set its own parameters
     generates: ClassVar[bool] = False  # whether rows have generated tokens, and so columns about them
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include

@@ -85,8 +85,8 @@ class InputSection(Section):
     )
     id_column: str | None = Field(
         default=None,
-        description="The column with each row's id, a text or an integer. Without it a row's id is "
-        "`<file>#<row>`.",
+        description="The column with each row's id, a text or an integer; the output's `id` is text. Without "
+        "it a row's id is `<file>#<row>`.",
         examples=["id"],
     )
     keep: Keep = Field(
@@ -102,6 +102,12 @@ class InputSection(Section):
         "`bool` or `list<...>` of one. A column of JSONL that is not named here gets the type of its first "
         "1,000 values in each file. A value that does not fit goes into `kept_unfit`.",
         examples=[{"queue": "string"}],
+    )
+    limit: PositiveInt | None = Field(
+        default=None,
+        description="Only the first rows are run, so many; to try a job out. The whole job then needs an "
+        "`output.path` of its own.",
+        examples=[100],
     )
     group_by: str | None = Field(
         default=None,

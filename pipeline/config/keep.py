@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from pipeline.config.job_yaml import no_text
 from pipeline.config.section import distinct
 
 ALL = "*"  # stands for all columns that are not renamed
@@ -33,7 +34,7 @@ def _as_mapping(keep: Any) -> Any:
         return keep
     for name in keep:
         if not isinstance(name, str):
-            raise ValueError(f"each must be the name of a column, got {name!r}: put it in quotes")
+            raise ValueError(f"each must be the name of a column, {no_text(name)}")
     return {name: name for name in distinct(keep)}
 
 

@@ -4,6 +4,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from pipeline.cluster.devices import is_joined
+from pipeline.cluster.session import connect
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
@@ -12,6 +14,9 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import joined
 from pipeline.preflight.kept_names import check_plan_names
+from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_fitting
+from pipeline.preflight.number_type import will_use_gpus
+from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -39,12 +44,17 @@ class Forecast:
     output: str
     sampled: int  # rows that were prepared for the figures below
     errors: dict[str, int]  # by code
+    duplicate_ids: int  # rows among them whose id another row before them has
     lengths: dict[tuple[int, int], int]  # prompts by length in tokens, from and to
     mean_tokens: float
+    memory: MemoryForecast
 
 
 def forecast(config: JobConfig) -> Forecast:
-    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
+    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
+
+    It looks at the cluster that RAY_ADDRESS names, and starts no Ray. JobError if that can't be reached.
+    """
     job = check_job(config)
     store = open_store(config.output.path)
     stored = execute(begun(job.spec), store)
@@ -58,8 +68,13 @@ def forecast(config: JobConfig) -> Forecast:
             new = make_plan(config.input, plan, task=job.task) if new_files else new
         except ConfigError as error:
             refused = str(error)
+    if is_joined():
+        connect()
+    memory = forecast_memory(job, will_use_gpus(job.config), len(shared_prefix(job, plan)))
+    if is_joined():  # else the job may be for a cluster, and this machine none of it
+        require_fitting(memory, job.config)
     missing = execute(remaining(plan), store)
-    lengths, errors = _prepare(job, _sample(plan))
+    lengths, errors, ids = _prepare(job, _sample(plan))
     counted = len(lengths) + errors.total()
     return Forecast(
         files=_files(plan),
@@ -72,8 +87,10 @@ def forecast(config: JobConfig) -> Forecast:
         output=store.url(),
         sampled=counted,
         errors=dict(errors),
+        duplicate_ids=ids.total() - len(ids),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
+        memory=memory,
     )
 
 
@@ -93,14 +110,17 @@ def _sample(plan: Plan) -> list[Shard]:
     return [plan.shards[i * len(plan.shards) // count] for i in range(count)]
 
 
-def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
+def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str], Counter[str]]:
+    """The prompts' lengths in tokens, the rows' error codes and their ids."""
+    ids: Counter[str] = Counter()
     lengths: list[int] = []
     errors: Counter[str] = Counter()
     for shard in shards:
         prepared = job.preparation.prepared(shard)
         lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
         errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
-    return lengths, errors
+        ids.update(prepared["id"].to_pylist())
+    return lengths, errors, ids
 
 
 def _histogram(lengths: list[int]) -> dict[tuple[int, int], int]:

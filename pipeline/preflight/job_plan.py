@@ -27,9 +27,9 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
     plan, new_files = joined(stored).check(job.config.input)
-    if new_files:
+    if new_files and job.config.input.limit is None:
         logger.warning(
-            "%d input files are newer than this job's plan and are not part of it, %s for one; "
+            "files that are newer than this job's plan are not part of it (%d, %s for one); "
             "run it with --extend to add them",
             len(new_files),
             new_files[0],

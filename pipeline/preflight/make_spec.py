@@ -20,6 +20,7 @@ FREE = (
 )
 # They change only the last bits of results, so they are free unless engine.deterministic is shard.
 FREE_BUT_FOR_BITS = (
+    "engine.device",
     "model.tensor_parallel",
     "model.attention",
     "engine.threads",

@@ -44,7 +44,20 @@ def _reason(line: bytes, error: orjson.JSONDecodeError) -> RowError:
         line.decode("utf-8")
     except UnicodeDecodeError as bad:
         return RowError(RowErrorCode.INVALID_UTF8, f"not valid UTF-8 at byte {bad.start}")
+    if name := _number_beyond_json(line):
+        message = f"{name} is no JSON: write null, or leave the key out"
+        return RowError(RowErrorCode.MALFORMED_JSON, message)
     return RowError(RowErrorCode.MALFORMED_JSON, f"not valid JSON at character {error.pos}: {error.msg}")
+
+
+def _number_beyond_json(line: bytes) -> str | None:
+    """NaN, Infinity or -Infinity, if one of them is all that is wrong with the line."""
+    found: list[str] = []
+    try:
+        json.loads(line, parse_constant=found.append)
+    except (ValueError, RecursionError):
+        return None
+    return found[0] if found else None
 
 
 def _depth(value: Any) -> int:

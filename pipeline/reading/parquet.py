@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
+from pipeline.reading.partitions import with_partitions
 from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
@@ -40,22 +41,21 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
 
 
 def read_schema(file: InputFile) -> pa.Schema:
-    """The columns of a Parquet file; ConfigError as in `read_footer`."""
+    """The columns of a Parquet file and its folders, see `partitions`; ConfigError as in `read_footer`."""
     footer = read_footer(file)
     try:
         schema = footer.schema.to_arrow_schema()
         str(schema)  # raises for names that are not UTF-8
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
-    return schema
+    return with_partitions(schema, file.name)
 
 
 def read_slice(
     file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    """`rows` rows of these row groups, after the first `skip`, with those of `columns` that the file has.
+    """`rows` rows of these row groups, after the first `skip`, with those of `columns`, or all, of the file.
 
-    None stands for all columns.
     They come in small batches. Undecodable if the data is damaged, or decodes to more than DECODED_CAP bytes.
     """
     key = file, etag, tuple(row_groups), None if columns is None else tuple(columns)

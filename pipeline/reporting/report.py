@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 
 from pipeline.config.job import JobConfig
+from pipeline.reporting.computed import computed, path_in_words
 from pipeline.reporting.figures import routing_heatmap
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
@@ -25,13 +26,16 @@ class Report:
     output: str
     rows: int  # published by this run and by earlier ones
     rows_planned: int
-    # This field and the next five are None if an interrupted run had no time to add up the parts.
+    # From here to `computed` fields are None if an interrupted run had no time to add up the parts.
     rows_by_status: dict[str, int] | None
     errors_by_code: dict[str, int] | None
     prompt_tokens: int | None
     generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
     groups_merged: bool | None  # whether the router tables count small groups as one, as there were too many
+    # How the rows were computed: each `Engine.path`, as docs/output.md lists it, with its number of rows.
+    computed: list[dict[str, Any]] | None
+    duplicate_ids: int | None  # rows whose id another row before them has; None: not counted
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
@@ -76,6 +80,11 @@ class Report:
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
         facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
+        facts += [
+            ("computed", f"{path['rows']:,} rows in {path_in_words(path)}") for path in self.computed or []
+        ]
+        if self.duplicate_ids:
+            facts.append(("duplicate ids", f"{self.duplicate_ids:,} rows have the id of another row"))
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -100,6 +109,7 @@ def make_report(
     this_run: Sequence[ShardSummary],
     seconds: float,
     groups_merged: bool = False,
+    duplicate_ids: int | None = 0,
 ) -> Report:
     """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
@@ -117,6 +127,8 @@ def make_report(
         generated_tokens=committed.generated_tokens if committed else None,
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
         groups_merged=groups_merged if committed else None,
+        computed=computed(committed) if committed else None,
+        duplicate_ids=duplicate_ids if committed else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,

@@ -61,13 +61,12 @@ class Preparation:
     def prepared(self, shard: Shard) -> pa.Table:
         """Read a shard and return its rows: PREPARED and the kept columns. No exception quotes a row."""
         with hide_row_text(shard.id):
-            section = self.config.input
-            columns = None if section.keeps_all else columns_to_read(section, self.task)
+            columns = columns_to_read(self.config.input, self.task)
             return self._prepare_rows(shard, read_shard(shard, columns))
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
-        parsed = list(records(table, self._columns()))
+        parsed = list(records(table, self._columns(), file))
         prepared = [
             {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
             for row, record in zip(table["row"].to_pylist(), parsed, strict=True)
@@ -81,11 +80,13 @@ class Preparation:
         names = [*result.column_names, *(KEPT + name for name in kept.column_names)]
         return pa.table([*result.columns, *kept.columns], names=names)
 
-    def _columns(self) -> set[str]:
-        """Columns that the prompt, the id, the group or the task needs: only these are converted."""
+    def _columns(self) -> set[str] | None:
+        """Columns that the prompt, the id, the group or the task needs, which are converted; None: all."""
+        if self.prompts.columns is None:
+            return None
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
-        return {*self.prompts.columns, *named, *self.task.input_columns, *self.task.parameters}
+        return {*self.prompts.columns, *named, *self.task.input_columns}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)

@@ -1,7 +1,6 @@
 """Task label: each row is given one of the job's choices, with the probability of every choice."""
 
 import json
-import math
 from collections.abc import Container, Mapping
 from functools import lru_cache
 from typing import Annotated, Any
@@ -9,8 +8,9 @@ from typing import Annotated, Any
 import pyarrow as pa
 from pydantic import Field, WithJsonSchema, model_validator
 
-from model.requests.choice_scores import ChoiceScores
+from model.requests.choice_scores import ChoiceScores, mass, normalised
 from model.requests.request import Completion, Request
+from pipeline.config.job_yaml import no_text
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reporting import label_mass
@@ -22,7 +22,7 @@ from pipeline.text.prompt_format import PromptFormat
 _AS_WRITTEN = {
     "anyOf": [
         {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
-        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 2},
+        {"type": "object", "additionalProperties": {"type": ["string", "integer"]}, "minProperties": 2},
     ]
 }
 
@@ -46,16 +46,13 @@ class LabelSection(Section):
     @classmethod
     def _names_stand_for_themselves(cls, data: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
-        if isinstance(choices, list | dict):
-            for choice in choices:  # of a mapping, the names
-                if not isinstance(choice, str | int) or isinstance(choice, bool):
-                    hint = " (YAML reads yes, no, on, off as booleans)" if isinstance(choice, bool) else ""
-                    raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
-        if isinstance(choices, list):
-            if len(set(map(str, choices))) != len(choices):
-                raise ValueError(f"choices must differ from each other, got {choices}")
-            return {**data, "choices": {str(choice): str(choice) for choice in choices}}
-        return data
+        if not isinstance(choices, list | dict):
+            return data
+        names = [_text(name) for name in choices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"choices must differ from each other, got {names}")
+        texts = map(_text, choices.values()) if isinstance(choices, dict) else names
+        return {**data, "choices": dict(zip(names, texts, strict=True))}
 
     @model_validator(mode="after")
     def _at_least_two(self) -> "LabelSection":
@@ -64,6 +61,15 @@ class LabelSection(Section):
         if len(set(self.choices.values())) != len(self.choices):
             raise ValueError("two choices have the same text, so no model could tell them apart")
         return self
+
+
+def _text(choice: object) -> str:
+    """A name or a text of a choice; integers are taken as they were written. ValueError for all else."""
+    if isinstance(choice, str):
+        return choice
+    if type(choice) is not int:
+        raise ValueError(f"each must be text, {no_text(choice)}")
+    return str(choice)
 
 
 class Label(Task[LabelSection]):
@@ -155,7 +161,7 @@ class LabelRows(RowRequests):
         return room
 
     def cache_tokens(self, context: int) -> int:
-        return context - self._depth + self._nodes
+        return 0
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         prompt, choices = self._tokens.behind(prompt_token_ids)
@@ -180,16 +186,3 @@ class LabelRows(RowRequests):
             "label_mass": mass(completion.answer),
         }
         return Outcome(values=values, routing=completion.routing)
-
-
-def normalised(logprobs: list[float]) -> list[float]:
-    """Probabilities that are to each other as the exponentials of `logprobs`, and sum to 1."""
-    largest = max(logprobs)
-    weights = [math.exp(logprob - largest) for logprob in logprobs]
-    total = sum(weights)
-    return [weight / total for weight in weights]
-
-
-def mass(logprobs: list[float]) -> float:
-    """The probability of all choices together, from 0 to 1."""
-    return min(1.0, math.fsum(map(math.exp, logprobs)))

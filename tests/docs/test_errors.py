@@ -68,8 +68,11 @@ RAISED: dict[str, Callable[[], object]] = {
     "BAD_MESSAGES": lambda: build({"messages": "m"}, {"m": [{"role": "tool", "content": "x"}]}),
     "BAD_TOKEN_ID": lambda: build({"token_ids": "ids"}, {"ids": [1, TOKENIZER.vocab_size]}),
     "TEMPLATE_FAILED": lambda: build({"template": "{{ n + 1 }}"}, {"n": "x"}),
-    "BAD_PARAMETER": lambda: Generate(GenerationSection()).row_params({"temperature": -1.0}, 1, 9),
+    "BAD_PARAMETER": lambda: HEATED.row_params({"temperature": -1.0}, 1, 9),
 }
+
+
+HEATED = Generate(GenerationSection(columns=["temperature"]))
 
 
 def _raise(error: RowError) -> None:

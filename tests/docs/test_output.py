@@ -64,14 +64,18 @@ def name_of(type_: pa.DataType) -> str:
 
 def test_columns_of_rows() -> None:
     of_page = types(PAGE["Rows: generations/"], "column")
-    assert of_page == columns(config("label")) | columns(config("generate"))
-    for task in ("label", "generate"):
-        of_task = columns(config(task))
+    generate = config("generate", generation={"logprobs": True})
+    assert of_page == columns(config("label")) | columns(generate)
+    for whole in (config("label"), generate):
+        of_task = columns(whole)
         assert [name for name in of_page if name in of_task] == list(of_task), "in their order"
 
 
 def test_the_page_says_which_columns_are_of_one_task() -> None:
-    of_task = {task: columns(config(task)).keys() for task in ("label", "generate")}
+    of_task = {
+        "label": columns(config("label")).keys(),
+        "generate": columns(config("generate", generation={"columns": ["logprobs"]})).keys(),
+    }
     group = ""  # of the columns of one task, the first says so
     for row in table(PAGE["Rows: generations/"]):
         name = row["column"].strip("`")
@@ -79,6 +83,7 @@ def test_the_page_says_which_columns_are_of_one_task() -> None:
         group = said[1] if said else group if row["meaning"].startswith("The same") else ""
         tasks = {group} if group and not name.startswith("router_prefill") else {*of_task}
         assert {task for task, names in of_task.items() if name in names} == tasks, name
+    assert "token_logprobs" not in columns(config("generate"))
     long = columns(config("generate"), replace(MODEL, max_positions=65_536))
     assert long["router_decode_second"] == "list<uint32>[L*E]"
 

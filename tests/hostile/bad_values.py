@@ -11,10 +11,10 @@ from tests.hostile.case import OK, Case, write_lines, write_table
 BAD, WRONG = "BAD_MESSAGES", "WRONG_TYPE"
 
 
-def records(*rows: dict[str, Any], **section: Any) -> Any:
+def records(*rows: dict[str, Any], generation: Any = None, **section: Any) -> Any:
     def make(folder: Path) -> dict[str, Any]:
         write_lines(folder, *(json.dumps(row).encode() for row in rows))
-        return {"input": section}
+        return {"input": section, "generation": generation or {}}
 
     return make
 
@@ -23,7 +23,7 @@ def column(name: str, *values: Any, **section: Any) -> Any:
     return records(*({"text": "a", name: value} for value in values), **section)
 
 
-def tables(*columns: dict[str, Any], **section: Any) -> Any:
+def tables(*columns: dict[str, Any], generation: Any = None, **section: Any) -> Any:
     def make(folder: Path) -> dict[str, Any]:
         for number, given in enumerate(columns):
             if isinstance(given, list):
@@ -32,7 +32,7 @@ def tables(*columns: dict[str, Any], **section: Any) -> Any:
                 write_table(
                     folder, {"text": ["a"] * len(next(iter(given.values()))), **given}, f"{number}.parquet"
                 )
-        return {"input": section}
+        return {"input": section, "generation": generation or {}}
 
     return make
 
@@ -116,14 +116,23 @@ VALUES = {
         rows=[code for _, code in TOKENS],
     ),
     "parameters that a row cannot have": Case(
-        records(*({"text": "a", **given} for given, _ in PARAMETERS)), rows=[code for _, code in PARAMETERS]
+        records(
+            *({"text": "a", **given} for given, _ in PARAMETERS),
+            generation={"columns": sorted({name for given, _ in PARAMETERS for name in given})},
+        ),
+        rows=[code for _, code in PARAMETERS],
+    ),
+    "what looks like parameters and is none": Case(
+        records({"text": "a", "temperature": 38.9, "stop": "12 Main St", "columns": ["seed"], "seed": "x"}),
+        rows=[OK],
     ),
     "parameters of Parquet": Case(
         tables(
             {
                 "temperature": [float("nan"), float("inf"), 0.5, None],
                 "seed": pa.array([2**64 - 1, 1, 1, None], pa.uint64()),
-            }
+            },
+            generation={"columns": ["temperature", "seed"]},
         ),
         rows=["BAD_PARAMETER", "BAD_PARAMETER", OK, OK],
     ),

@@ -37,7 +37,6 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
 
 class Third(Generate):
     section_name = "third"
-    parameters = frozenset({"loudness"})
 
 
 def test_the_tasks_that_mixtray_brings_are_listed() -> None:

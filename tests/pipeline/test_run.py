@@ -47,6 +47,11 @@ def test_greedy_tokens_are_those_of_transformers(
     assert report.state == "done"
     assert report.rows_by_status == {"ok": 30, "error": 0}
     assert list(table["generated_tokens"]) == [len(tokens) for tokens in expected]
+    [computed] = json.loads((Path(config.output.path) / "report.json").read_bytes())["computed"]
+    assert (computed["rows"], computed["dtype"], computed["attention"]) == (30, "float32", "torch")
+    assert computed["device"].endswith(torch.backends.cpu.get_cpu_capability())
+    spec = json.loads((Path(config.output.path) / "_job/spec.json").read_bytes())
+    assert spec["config"]["model"]["dtype"] == "float32", "auto is decided once"
 
 
 def test_router_statistics_are_those_of_transformers(make_config: MakeConfig, checkpoint: Any) -> None:

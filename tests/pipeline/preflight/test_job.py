@@ -27,9 +27,7 @@ def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) ->
     assert label.spec["config"]["label"] == {"choices": {"a": "a", "good": "good"}, "known_column": None}
 
 
-@pytest.mark.parametrize(
-    "name", ["id", "status", "text", "token_logprobs", "router_decode_first", "token_ids"]
-)
+@pytest.mark.parametrize("name", ["id", "status", "text", "router_decode_first", "token_ids"])
 def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: MakeConfig, name: str) -> None:
     with pytest.raises(ConfigError, match=f"input.keep: {name} is a column of the output already"):
         check_job(make_config([], input={"keep": [name]}))

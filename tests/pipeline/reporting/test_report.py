@@ -117,7 +117,7 @@ def test_what_was_not_added_up_is_told_nowhere() -> None:
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
-    assert unknown == counts | {"label_accuracy", "label_mass", "error_rate", "groups_merged"}
+    assert unknown == counts | {"label_accuracy", "label_mass", "error_rate", "groups_merged", "computed"}
     assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
     facts = dict(made.facts())
     assert facts["rows"] == "6 of 10"
@@ -145,3 +145,23 @@ def test_names_are_text_on_the_page_whatever_they_hold() -> None:
     page = to_html(report(job=name, output=name, errors_by_code={name: 1}), EXPERTS.assign(group=name))
     assert b"<script" not in page
     assert page.count(b"&lt;script&gt;alert(1)") == 4  # title, heading, results, error code
+
+
+def test_how_the_rows_were_computed_is_told() -> None:
+    cpu = {"device": "A CPU", "dtype": "bfloat16", "quantization": "none", "attention": "torch"}
+    cpu |= {"decode": "torch", "experts": "one by one", "steps": "eager"}
+    gpu = cpu | {"device": "A card", "without_flash": "it needs a C compiler"}
+    parts = [
+        replace(FIRST, computed={json.dumps(cpu): 6}),
+        replace(SECOND, computed={json.dumps(gpu): 4}),
+        replace(FIRST, computed={json.dumps(gpu): 6}),
+    ]
+    made = make_report(CONFIG, TASK, "out", "done", 16, 16, ShardSummary.total(parts), [], seconds=1.0)
+    assert made.computed == [{"rows": 10, **gpu}, {"rows": 6, **cpu}]
+    assert json.loads(made.to_json())["computed"] == made.computed
+    assert [value for name, value in made.facts() if name == "computed"] == [
+        "10 rows in bfloat16 on A card; attention torch, decode torch, experts one by one, steps eager; "
+        "no flash attention: it needs a C compiler",
+        "6 rows in bfloat16 on A CPU; attention torch, decode torch, experts one by one, steps eager",
+    ]
+    assert b"6 rows in bfloat16 on A CPU" in to_html(made, None)

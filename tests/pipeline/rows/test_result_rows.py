@@ -53,7 +53,12 @@ def rows_of(job: JobConfig, outcomes: list[Outcome]) -> pa.Table:
 
 
 def test_a_generate_job(make_routing: Callable[..., RowRouting]) -> None:
-    job = config("generate", input={"keep": ["n"]}, output={"path": "o", "include": ["token_ids", "prompt"]})
+    job = config(
+        "generate",
+        generation={"logprobs": True},
+        input={"keep": ["n"]},
+        output={"path": "o", "include": ["token_ids", "prompt"]},
+    )
     values = {"text": "hi", "finish_reason": "stop", "generated_tokens": 2, "token_ids": [7, 8]}
     routing = make_routing(np.random.default_rng(0))
     table = rows_of(job, [Outcome(values=values, routing=routing), Outcome("EMPTY_LINE", "nothing there")])
