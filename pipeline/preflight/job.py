@@ -15,7 +15,7 @@ from pipeline.preflight.fixed_sizes import with_fixed_sizes
 from pipeline.preflight.make_spec import make_spec
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names, reserved_names
-from pipeline.task import Task
+from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
@@ -30,6 +30,7 @@ class Job:
     model: ModelConfig
     task: Task[Any]
     prompt_format: PromptFormat | None  # None: prompts are token ids, and there is no tokenizer
+    requests: RowRequests
     preparation: Preparation
     spec: dict[str, object]
 
@@ -71,6 +72,7 @@ def check_job(config: JobConfig) -> Job:
         model=model,
         task=task,
         prompt_format=prompt_format,
+        requests=requests,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
     )

@@ -1,5 +1,6 @@
 """Task generate: every prompt is continued, greedily or by sampling."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any
@@ -12,9 +13,10 @@ from model.requests.request import Completion, Request
 from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import PositiveInt, Section, as_list
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.shown_tokens import named_tokens
 from pipeline.text.stops import split_stops
 
 _SAMPLING = [field.name for field in fields(SamplingParams)]
@@ -161,3 +163,12 @@ class GenerateRows(RowRequests):
             return Outcome(values=values, routing=completion.routing)
 
         return request, finish
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        values = orjson.loads(params or "{}")
+        ends = [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in values["stop"]]
+        if values["stop_token_ids"]:
+            tokenizer = self._format.tokenizer if self._format else None
+            ends.append(f"at {named_tokens(values['stop_token_ids'], tokenizer)}")
+        ends.append(f"after {values['max_new_tokens']:,} tokens")
+        return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], ends=ends)

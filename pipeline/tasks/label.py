@@ -12,7 +12,7 @@ from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
 from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
 from pipeline.text.prompt_format import PromptFormat
 
@@ -132,6 +132,10 @@ class LabelRows(RowRequests):
                 f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
             )
         return Request(key, prompt, readout=scores), self._finish
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        prompt, choices = self._tokens.behind(prompt_token_ids)
+        return Asked(prompt, dict(zip(self._names, choices.token_ids, strict=True)), at_end_ids=True)
 
     def _make_scores(self, choices: Choices) -> ChoiceScores:
         return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
