@@ -2,15 +2,22 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.preflight.checkpoint_facts import checkpoint_facts
+from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import joined
+from pipeline.preflight.job_plan import joined, require_no_orphans
+from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
+from pipeline.rows.prepare import PREPARED
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -36,16 +43,28 @@ class Forecast:
     shards_missing: int
     rows_missing: int
     output: str
-    sampled: int  # rows that were prepared for the figures below
-    errors: dict[str, int]  # by code
+    facts: list[tuple[str, str]]  # of the checkpoint and of every row's request, each with its name
+    sampled: int  # rows that were prepared for what is below
+    errors: list[FoundRows]
+    notices: list[FoundRows]
+    shown: list[ShownPrompt]
     lengths: dict[tuple[int, int], int]  # prompts by length in tokens, from and to
     mean_tokens: float
 
+    @property
+    def all_bad(self) -> bool:
+        """Whether there are rows, and each one that was looked at is an error."""
+        return self.sampled > 0 and sum(found.rows for found in self.errors) == self.sampled
 
-def forecast(config: JobConfig) -> Forecast:
-    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
+
+def forecast(config: JobConfig, show: int = 0) -> Forecast:
+    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
+
+    `show`: how many prompts to show as tokens.
+    """
     job = check_job(config)
     store = open_store(config.output.path)
+    require_no_orphans(job, store)
     stored = execute(begun(job.spec), store)
     new, refused = Plan((), ()), None
     if not stored:
@@ -57,8 +76,8 @@ def forecast(config: JobConfig) -> Forecast:
         except ConfigError as error:
             refused = str(error)
     missing = execute(remaining(plan), store)
-    lengths, errors = _prepare(job, _sample(plan))
-    counted = len(lengths) + errors.total()
+    prepared = [*_prepared(job, _sample(plan))]
+    lengths = [len(ids) for table in prepared for ids in table["prompt_token_ids"] if ids.is_valid]
     return Forecast(
         files=_files(plan),
         shards=len(plan.shards),
@@ -68,8 +87,11 @@ def forecast(config: JobConfig) -> Forecast:
         shards_missing=len(missing),
         rows_missing=sum(shard.rows for shard in missing),
         output=store.url(),
-        sampled=counted,
-        errors=dict(errors),
+        facts=[*checkpoint_facts(job), *job.requests.facts()],
+        sampled=sum(map(len, prepared)),
+        errors=found_errors(prepared),
+        notices=found_notices(prepared),
+        shown=show_prompts(job, prepared, show),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
     )
@@ -91,14 +113,9 @@ def _sample(plan: Plan) -> list[Shard]:
     return [plan.shards[i * len(plan.shards) // count] for i in range(count)]
 
 
-def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
-    lengths: list[int] = []
-    errors: Counter[str] = Counter()
+def _prepared(job: Job, shards: Sequence[Shard]) -> Iterator[pa.Table]:
     for shard in shards:
-        prepared = job.preparation.prepared(shard)
-        lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
-        errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
-    return lengths, errors
+        yield job.preparation.prepared(shard).select(PREPARED.names)
 
 
 def _histogram(lengths: list[int]) -> dict[tuple[int, int], int]:

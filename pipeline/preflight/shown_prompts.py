@@ -1,4 +1,4 @@
-"""The first prompts of a job as the engine will be asked them, with what may come behind: for `plan --show`."""
+"""The first prompts of a job as the engine gets them, with what may come behind: for `plan --show`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,12 +31,11 @@ class ShownPrompt:
             if self.ends:
                 yield Text(f"  its answer ends {self.ends}")
             return
-        told = before is not None and self.answers == before.answers
-        place = f", in place of its last {_written(self.replaced)}" if self.replaced else ""
-        if told:
-            yield Text(f"  choices behind it{place}: as above")
+        place = f"in place of its last {_written(self.replaced)}" if self.replaced else "behind it"
+        if before is not None and self.answers == before.answers:
+            yield Text(f"  choices {place}: as above")
             return
-        yield Text(f"  choices behind it{place}; each ends {self.ends}:")
+        yield Text(f"  choices {place}; each ends {self.ends}:")
         for name, tokens in islice(self.answers.items(), _MOST_ANSWERS):
             first, *further = bordered(tokens, width, "      ")
             yield Text.assemble(f"    {visible(name).replace('▁', ' ')}: ", first[6:])
@@ -60,7 +59,8 @@ def _show(job: Job, row: dict[str, Any]) -> ShownPrompt:
     tokenizer = job.prompt_format.tokenizer if job.prompt_format else None
     given = row["prompt_token_ids"]
     asked = job.requests.asked(given, row["params"])
-    kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(given, asked.prompt_token_ids)))
+    pairs = zip(given, asked.prompt_token_ids, strict=False)
+    kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     end_ids = named_tokens(job.model.eos_token_ids, tokenizer) if asked.at_end_ids else ""
     return ShownPrompt(
         file=row["file"],

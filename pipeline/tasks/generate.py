@@ -166,9 +166,11 @@ class GenerateRows(RowRequests):
 
     def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
         values = orjson.loads(params or "{}")
-        ends = [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in values["stop"]]
-        if values["stop_token_ids"]:
-            tokenizer = self._format.tokenizer if self._format else None
-            ends.append(f"at {named_tokens(values['stop_token_ids'], tokenizer)}")
+        tokenizer = self._format.tokenizer if self._format else None
+        tokens = tokenizer.trusted_tokens if tokenizer else {}
+        ids = {*values["stop_token_ids"], *(tokens[stop] for stop in values["stop"] if stop in tokens)}
+        ends = [f"at {named_tokens(ids, tokenizer)}"] if ids else []
+        texts = [stop for stop in values["stop"] if stop not in tokens]
+        ends += [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in texts]
         ends.append(f"after {values['max_new_tokens']:,} tokens")
         return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], ends=ends)
