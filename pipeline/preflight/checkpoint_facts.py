@@ -7,8 +7,16 @@ from pipeline.errors import shortened
 from pipeline.preflight.job import Job
 from pipeline.text.shown_tokens import named_tokens, visible
 
-# Of generation_config.json: they are used, or no way of generating.
-_OTHER_KEYS = ("_from_model_config", "transformers_version", "bos_token_id", "eos_token_id", "pad_token_id")
+# Of generation_config.json: they are used, or change no text.
+_OTHER_KEYS = (
+    "_from_model_config",
+    "transformers_version",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "use_cache",
+    "cache_implementation",
+)
 
 
 def checkpoint_facts(job: Job) -> list[tuple[str, str]]:
@@ -33,5 +41,5 @@ def _unused_settings(job: Job) -> list[str]:
     return [
         f"{visible(shortened(key, 40))} {shortened(json.dumps(value), 40)}"
         for key, value in settings.items()
-        if key not in _OTHER_KEYS and value is not None
+        if key not in _OTHER_KEYS and value is not None and value is not False
     ]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import mistral_common
@@ -58,7 +59,7 @@ def test_lines_break_between_tokens_and_fit(width: int) -> None:
     found = [*bordered(tokens, width)]
     assert "".join(line.plain[2:] for line in found) == "".join(f"{token.text}│" for token in tokens)
     assert all(line.cell_len <= max(width, 2 + 31) for line in found)
-    for line, after in zip(found, found[1:], strict=False):
+    for line, after in pairwise(found):
         first, _, _ = after.plain[2:].partition("│")
         assert line.cell_len + cells(first) > width, "no line is broken too early"
 
