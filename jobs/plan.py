@@ -52,6 +52,11 @@ def _show(job: "Forecast") -> None:
     _show_prompts(console, job.shown)
     _show_found(console, f"errors among the {job.sampled:,} rows looked at:", job.errors)
     _show_found(console, f"doubtful among the {job.sampled:,} rows looked at:", job.notices)
+    if job.duplicate_ids:
+        console.print(
+            f"among the {job.sampled:,} rows looked at, {job.duplicate_ids:,} have the id of another row",
+            soft_wrap=True,
+        )
     if job.extension:
         names = ", ".join(file.name for file in job.extension)
         shards, rows = (sum(getattr(f, what) for f in job.extension) for what in ("shards", "rows"))
@@ -62,6 +67,7 @@ def _show(job: "Forecast") -> None:
         )
     if job.not_to_be_added:
         console.print(f"new files that can't be added: {job.not_to_be_added}", soft_wrap=True)
+    console.print(f"memory: {job.memory}", soft_wrap=True)
     missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
     console.print(
         f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True

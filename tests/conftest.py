@@ -171,11 +171,12 @@ def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobCo
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         (tmp_path / "rows.jsonl").write_text("".join(line + "\n" for line in lines))
         prompt = sections.pop("prompt", {"token_ids": "ids"})
+        include = ["token_ids"] if sections.get("task", "generate") == "generate" else []
         data = {
             "job": "test",
             "task": "generate",
             "model": {"path": str(checkpoint.folder)},
-            "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
+            "output": {"path": str(tmp_path / "out"), "include": include},
             **sections,
         }
         given = {"path": str(tmp_path / "rows.jsonl"), "prompt": prompt, "shard_rows": 8}

@@ -8,7 +8,8 @@ from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.marked_output import MarkedOutput
-from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
+from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
+from pipeline.text.template_names import FUNCTIONS, called_only, names_of
 from pipeline.text.template_sandbox import Charged, Sandbox
 
 
@@ -18,10 +19,12 @@ class BoundedTemplate:
     where        what to call it in error messages
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
+    filters      further filters
     undefined    what a missing name is; with any other than StrictUndefined, none is called a missing column
     mark         what marks the text of values where it is printed; None: nothing is marked
     options      of jinja2's Environment
-    columns      the names that it takes from the values of `render`
+    names        what it takes from the values of `render`
+    columns      the same names, in one set
     """
 
     def __init__(
@@ -30,18 +33,26 @@ class BoundedTemplate:
         where: str,
         print_nulls: bool = False,
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        filters: Mapping[str, Callable[..., Any]] | None = None,
         undefined: type[Undefined] = StrictUndefined,
         mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
         sandbox = Sandbox(print_nulls, undefined, **options)
         self._names_are_columns = undefined is StrictUndefined
-        sandbox.globals.update(functions or {})
+        sandbox.add_filters(filters or {})
         try:
             tree = sandbox.parse(source)
+            # a name that is more than called is a value's, even if jinja has a function of that name
+            for name in FUNCTIONS - called_only(tree):
+                del sandbox.globals[name]
+            sandbox.globals.update(functions or {})
             for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
                 raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
-            self.columns = frozenset(meta.find_undeclared_variables(tree) - set(sandbox.globals))
+            if any(node.name == "self" for node in tree.find_all(nodes.Name)):
+                raise ConfigError(f'{where}: self is jinja\'s own name; for a column write row["self"]')
+            self.names = names_of(tree, meta.find_undeclared_variables(tree))
+            self.columns = self.names.read
             if mark is not None:
                 sandbox.mark = mark
                 tree = MarkedOutput(tree).visit(tree)
@@ -68,13 +79,15 @@ class BoundedTemplate:
 
     def _describe(self, error: Exception, values: Mapping[str, object]) -> RowError:
         """jinja2's own messages may hold a value (`a[b]` names what b is), so only their type is told."""
-        if isinstance(error, OverBudget):
+        if isinstance(error, MisuseError):
+            what = str(error)
+        elif isinstance(error, OverBudget):
             what = f"the template was stopped: {error}"
         elif isinstance(error, SecurityError):
             what = "the template uses an attribute or method that templates may not use"
         else:
             what = f"the template failed with {type(error).__name__}"
-        missing = sorted(self.columns - values.keys()) if self._names_are_columns else []
+        missing = self.names.missing(values) if self._names_are_columns else []
         if isinstance(error, UndefinedError) and missing:
             message = f"the template names {', '.join(missing)}, which this row does not have"
             return RowError(RowErrorCode.MISSING_COLUMN, message)
@@ -90,8 +103,3 @@ def _line(error: Exception) -> str:
             line = f" (its line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return line
-
-
-def template_columns(template: str, where: str = "input.prompt.template") -> frozenset[str]:
-    """The columns that a prompt template names; ConfigError if it is not a template."""
-    return BoundedTemplate(template, where).columns

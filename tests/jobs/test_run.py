@@ -127,6 +127,18 @@ def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: P
     assert "generation.max_new_tokens: was 12, is 13" in result.stderr
 
 
+@pytest.mark.parametrize("command", [["run"], ["run", "--extend"], ["plan"], ["doctor"]], ids=" ".join)
+def test_a_folder_in_an_older_format_says_so_and_what_to_do(job_file: Path, command: list[str]) -> None:
+    spec = job_file.parent / "out" / "_job" / "spec.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"format_version": 2, "config": {"job": "x"}}))
+    result = CliRunner().invoke(app, [command[0], str(job_file), *command[1:]], env={"COLUMNS": "400"})
+    assert result.exit_code == 2, result.output
+    said = " ".join(result.output.split())
+    assert "older version of mixtray wrote this folder, in format 2; this one writes format 3" in said
+    assert "to run it anew, give it another output.path" in said
+
+
 def test_parts_without_their_plan_are_refused(job_file: Path) -> None:
     parts = job_file.parent / "out" / "generations"
     parts.mkdir(parents=True)

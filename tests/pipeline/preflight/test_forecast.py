@@ -37,6 +37,12 @@ def test_files_shards_rows_lengths_and_errors(make_config: MakeConfig) -> None:
     assert not Path(config.output.path).exists(), "nothing is written"
 
 
+def test_rows_of_one_id_are_counted_among_those_looked_at(make_config: MakeConfig) -> None:
+    rows = [{"ids": [1], "key": key} for key in (1, "1", "a", 2, "2", "2")]
+    assert forecast(make_config(rows, input={"id_column": "key"})).duplicate_ids == 3
+    assert forecast(make_config(rows)).duplicate_ids == 0
+
+
 def test_of_many_shards_some_are_looked_at(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecasts, "_SAMPLED_ROWS", 10)
     found = forecast(make_config([{"ids": [1]}] * 100, input={"shard_rows": 5}))

@@ -27,10 +27,11 @@ def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) ->
     assert label.spec["config"]["label"] == {"choices": {"a": "a", "good": "good"}, "known_column": None}
 
 
-@pytest.mark.parametrize("name", ["id", "status", "text", "label", "token_logprobs", "router_decode_first"])
+@pytest.mark.parametrize("name", ["id", "status", "text", "router_decode_first", "token_ids"])
 def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: MakeConfig, name: str) -> None:
     with pytest.raises(ConfigError, match=f"input.keep: {name} is a column of the output already"):
         check_job(make_config([], input={"keep": [name]}))
+    check_job(make_config([], input={"keep": {"other": name, "label": "label"}}))
 
 
 @pytest.mark.parametrize(

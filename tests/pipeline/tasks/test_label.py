@@ -7,16 +7,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.requests.choice_scores import mass, normalised
+from model.requests.request import Completion
 from pipeline.errors import ConfigError
-from pipeline.tasks.label import Label, LabelRows, LabelSection, normalised
+from pipeline.tasks.label import Label, LabelRows, LabelSection
 
 SECTION = {"choices": {"1": "1", "2": "2"}}
-ROWS = pa.table({"label": ["1", "2", None, "1"], "gold": pa.array([1, 1, 2, None], pa.int64())})
 
 
-def test_a_known_answer_is_compared_as_text_and_error_rows_do_not_count() -> None:
-    assert Label(LabelSection(**SECTION, known_column="gold")).known_and_right(ROWS) == (2, 1)
-    assert Label(LabelSection(**SECTION)).known_and_right(ROWS) == (0, 0)
+def known_and_right(labels: list[str | None], gold: pa.Array, unfit: list[str | None]) -> tuple[int, int]:
+    rows = pa.table({"label": labels, "gold": gold, "kept_unfit": pa.array(unfit, pa.string())})
+    assert Label(LabelSection(**SECTION)).known_and_right(rows) == (0, 0)
+    return Label(LabelSection(**SECTION, known_column="gold")).known_and_right(rows)
+
+
+def test_a_known_answer_counts_whatever_its_type_and_error_rows_do_not_count() -> None:
+    none: list[str | None] = [None] * 4
+    assert known_and_right(["1", "2", None, "1"], pa.array([1, 1, 2, None]), none) == (2, 1)
+    assert known_and_right(["1", "2", None, "1"], pa.array([1.0, 2.5, 2, None]), none) == (2, 1)
+    assert known_and_right(["true", "True", "1"], pa.array([True, True, True]), none[:3]) == (3, 2)
+    assert known_and_right(["x", "1"], pa.array([None, None], pa.int64()), ['{"gold":"x"}', '{"n":1}']) == (
+        1,
+        1,
+    )
 
 
 def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
@@ -25,10 +38,32 @@ def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
     assert task.facts({"known": 0, "right": 0}) == []
 
 
+def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> None:
+    rows = LabelRows({"a": [5, 2], "b": [6, 2]})
+    _, finish = rows.start("row", [1, 9], None)
+    values = finish(Completion("row", [math.log(0.75), math.log(0.0625)], None)).values
+    assert values["label_mass"] == pytest.approx(0.8125)
+    assert values["label_probs"] == [
+        {"label": "a", "prob": pytest.approx(12 / 13)}, {"label": "b", "prob": pytest.approx(1 / 13)}
+    ]  # fmt: skip
+    task = Label(LabelSection(**SECTION))
+    usual, tiny = (
+        {"known": 0, "right": 0} | task.measure(pa.table({"label_mass": masses}))
+        for masses in ([0.98, None, 0.95, 1e-16], [math.exp(-37), 0.3, 0.002])
+    )
+    assert task.warnings(usual) == []
+    assert task.report(usual)["label_mass"]["mean"] == pytest.approx(1.93 / 3)
+    [warning] = task.warnings(tiny)
+    assert "less than 0.01 of its probability" in warning
+    [(name, fact)] = task.facts(tiny)
+    assert (name, fact.partition(", ")[2]) == ("label mass", "median 0.001 to 0.01, 2 rows below 0.01")
+    assert mass([math.log(0.6), math.log(0.4000001)]) == 1.0, "rounding makes no probability above 1"
+
+
 def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:
     rows = LabelRows({"long": [5, 6, 7, 8, 2], "short": [5, 2]})
     assert rows.longest_prompt(context=100) == 96, "the last token is predicted and never fed"
-    assert rows.cache_tokens(context=100) == 96 + 4
+    assert rows.cache_tokens(context=100) == 0, "one pass reads nothing again"
     with pytest.raises(ConfigError, match=r"label\.choices: the longest takes 4 tokens, the context 4"):
         rows.longest_prompt(context=4)
 
