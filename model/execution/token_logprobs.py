@@ -26,7 +26,7 @@ def token_logprobs(
     for i, part in enumerate(hidden.split(size)):
         logits = head(part).float()
         highest = logits.amax(-1)
-        total = (logits - highest[:, None]).exp_().sum(-1, dtype=torch.float64).log() + highest
+        total = (logits - highest[:, None]).exp_().sum(-1).double().log() + highest
         total = total.where(logits.sum(-1).isfinite(), float("nan"))
         read, tokens = on_device[:, begin : ends[i]]
         read = read - i * size

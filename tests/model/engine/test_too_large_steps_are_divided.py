@@ -106,7 +106,7 @@ def test_whatever_fails_every_row_says_the_same(checkpoint, prompts, monkeypatch
 
     def fails_by_chance(batch):
         tokens = sum(row.length for row in batch.rows)
-        if len(batch.rows) > 1 and dice.random() < tokens / 40:
+        if len(batch.rows) > 1 and dice.random() < tokens / 20:
             failed.append(tokens)
             raise BatchTooLargeError
         return forward(batch)
@@ -127,6 +127,6 @@ def test_whatever_fails_every_row_says_the_same(checkpoint, prompts, monkeypatch
             if not before.token_ids:
                 assert after.answer == pytest.approx(before.answer, abs=1e-4)
             np.testing.assert_array_equal(after.routing.tokens, before.routing.tokens)
-    assert len(failed) > 5
+    assert len(failed) > 3
     assert loaded.idle
     loaded.close()

@@ -27,7 +27,7 @@ def test_each_form_maps_new_names_to_those_of_the_input() -> None:
     ("keys", "sentence"),
     [
         ({"keep": ["q", "q"]}, "q is named twice"),
-        ({"keep": [False]}, "each must be the name of a column, got False: put it in quotes"),
+        ({"keep": [False]}, "each must be the name of a column, got False (YAML reads yes, no, on, off"),
         ({"keep": {"all": "*"}}, "'*' keeps all columns under their own names"),
         ({"keep": ["n"], "keep_types": {"m": "int64"}}, "keep_types: m is not kept; kept columns are n"),
         ({"keep": {"new": "n"}, "keep_types": {"n": "int64"}}, "n is not kept; kept columns are new"),

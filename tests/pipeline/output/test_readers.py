@@ -28,7 +28,7 @@ ROWS = [
 def publish(config: JobConfig) -> str:
     """The parts of a job, by its own code without Ray; returns a glob of them."""
     job = check_job(config)
-    requests = job.task.requests(job.tokenizer, job.chat)
+    requests = job.task.requests(job.prompt_format)
     engine = Engine.load(job.checkpoint, "float32", threads=1)
     folder = Path(config.output.path) / "generations"
     folder.mkdir(parents=True)

@@ -1,17 +1,23 @@
 """Task label: which answers count as known and right, and what the choices leave of the context."""
 
 import math
+from pathlib import Path
 
+import mistral_common
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.requests.choice_scores import mass, normalised
+from model.requests.choice_scores import ChoiceScores, mass, normalised
 from model.requests.request import Completion
 from pipeline.errors import ConfigError
 from pipeline.tasks.label import Label, LabelRows, LabelSection
+from pipeline.text.prompt_format import PlainFormat
+from pipeline.text.tokenization import Tokenizer
 
+FILES = Path(mistral_common.__file__).parent / "data"
+PLAIN = PlainFormat(Tokenizer.load(FILES), frozenset({7}))
 SECTION = {"choices": {"1": "1", "2": "2"}}
 
 
@@ -39,7 +45,7 @@ def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
 
 
 def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> None:
-    rows = LabelRows({"a": [5, 2], "b": [6, 2]})
+    rows = LabelRows(PLAIN, {"a": "good", "b": "bad"})
     _, finish = rows.start("row", [1, 9], None)
     values = finish(Completion("row", [math.log(0.75), math.log(0.0625)], None)).values
     assert values["label_mass"] == pytest.approx(0.8125)
@@ -61,11 +67,19 @@ def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> Non
 
 
 def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:
-    rows = LabelRows({"long": [5, 6, 7, 8, 2], "short": [5, 2]})
-    assert rows.longest_prompt(context=100) == 96, "the last token is predicted and never fed"
+    rows = LabelRows(PLAIN, {"long": "very very very bad", "short": "good"})
+    assert rows.longest_prompt(context=100) == 92, "4 tokens, and 4 for the prompt's last word"
     assert rows.cache_tokens(context=100) == 0, "one pass reads nothing again"
-    with pytest.raises(ConfigError, match=r"label\.choices: the longest takes 4 tokens, the context 4"):
-        rows.longest_prompt(context=4)
+    with pytest.raises(ConfigError, match=r"label\.choices: the longest takes 8 tokens, the context 8"):
+        rows.longest_prompt(context=8)
+
+
+def test_the_scores_are_of_a_choice_and_then_of_any_end() -> None:
+    request, _ = LabelRows(PLAIN, {"good": "good", "bad": "bad"}).start("row", [1, 5278], None)
+    assert isinstance(request.readout, ChoiceScores)
+    encode = PLAIN.tokenizer.encode
+    assert request.readout.choices == [encode("good"), encode("bad")]
+    assert request.readout.end_ids == [2, 7]
 
 
 @given(st.lists(st.floats(-1e4, 0.0), min_size=1, max_size=20))
