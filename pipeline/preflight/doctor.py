@@ -19,6 +19,7 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, describe_without_message
+from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
 from pipeline.preflight.kept_names import check_found_names
 from pipeline.preflight.replica_checks import Level, computing, replicas
@@ -91,6 +92,8 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
     model = job.model
     experts = f"{model.num_experts} experts" if model.num_experts else "dense"
     yield "ok", f"{redact(config.model.path)}: {model.num_layers} layers, {experts}, fits the job"
+    for name, fact in [*checkpoint_facts(job), *job.requests.facts()]:
+        yield "ok", f"{name}: {fact}"
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
