@@ -27,6 +27,7 @@ from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
+from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.preflight.memory_forecast import require_memory
@@ -81,7 +82,9 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    prefix = shared_prefix(job, plan)
+                    first = job.preparation.prepared(plan.shards[0])
+                    warn_of_notices(first)
+                    prefix = shared_prefix(first)
                     with closing(_run_shards(job, store, missing, replica, prefix, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256

@@ -30,6 +30,16 @@ class Outcome:
     routing: RowRouting | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the engine is asked for one row, for people."""
+
+    prompt_token_ids: Sequence[int]  # as the engine gets them
+    answers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # those that are scored, by name
+    at_end_ids: bool = False  # whether the checkpoint's end ids end an answer
+    ends: Sequence[str] = ()  # what else ends it: "after 9 tokens"
+
+
 Finish = Callable[[Completion], Outcome]
 
 
@@ -42,6 +52,14 @@ class RowRequests(ABC):
 
         `params` is what `Task.row_params` gave for the row.
         """
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        """What `start` would ask, for `plan` to show."""
+        return Asked(prompt_token_ids)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What `plan` says of every row's request, each fact with its name."""
+        return []
 
     def longest_prompt(self, context: int) -> int:
         """Tokens of the longest prompt in a model with that context.

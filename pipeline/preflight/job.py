@@ -17,7 +17,7 @@ from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
-from pipeline.task import Task
+from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
@@ -32,6 +32,7 @@ class Job:
     model: ModelConfig
     task: Task[Any]
     prompt_format: PromptFormat | None  # None: prompts are token ids, and there is no tokenizer
+    requests: RowRequests
     preparation: Preparation
     spec: dict[str, object]
     least_cache_tokens: int  # that the longest row may need
@@ -76,6 +77,7 @@ def check_job(config: JobConfig) -> Job:
         model=model,
         task=task,
         prompt_format=prompt_format,
+        requests=requests,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
         least_cache_tokens=needed,

@@ -22,7 +22,7 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
 
     ConfigError if the output folder is another job's, or if an input file changed.
     """
-    _require_no_orphans(job, store)
+    require_no_orphans(job, store)
     stored = execute(start(job.spec, lambda: _plan_files(job)), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
@@ -37,7 +37,7 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     return plan
 
 
-def _require_no_orphans(job: Job, store: Store) -> None:
+def require_no_orphans(job: Job, store: Store) -> None:
     """ConfigError if there are parts but no plan: they may be of a job with other rows."""
     if execute(begun(job.spec), store):
         return

@@ -9,9 +9,10 @@ import torch
 from model.execution.computing_path import expected_path
 from model.machine.budget import in_gib
 from model.machine.device import compute_dtype, default_device
+from pipeline.cluster.devices import is_joined
 from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
 from pipeline.config.job import JobConfig
-from pipeline.preflight.job import check_job
+from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.memory_forecast import forecast_memory
 from pipeline.preflight.number_type import will_use_gpus
 from pipeline.reporting.computed import path_in_words
@@ -43,23 +44,26 @@ def replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def computing(config: JobConfig) -> Iterator[tuple[Level, str]]:
+    yield how_computed(check_job(config))
+
+
+def how_computed(job: Job) -> tuple[Level, str]:
     """By this machine, of which the cluster's nodes may differ."""
-    job, model = check_job(config), config.model
-    on_gpus = will_use_gpus(job.config)
+    if is_joined() and not ray.is_initialized():
+        return "warning", "not known without a cluster"
+    model, on_gpus = job.config.model, will_use_gpus(job.config)
     device = default_device() if on_gpus else torch.device("cpu")
     if on_gpus and device.type == "cpu":
-        yield "ok", f"{job.config.model.dtype} on GPUs; no GPU is seen here, where doctor could look further"
-        return
+        return "ok", f"{model.dtype} on GPUs; no GPU is seen here, so more can't be told"
     try:
         path = expected_path(
             job.model,
             device,
-            compute_dtype(job.config.model.dtype, job.model, device),
+            compute_dtype(model.dtype, job.model, device),
             quantization=model.quantization,
             attention=model.attention,
             tensor_parallel=model.tensor_parallel,
         )
     except ValueError as error:
-        yield "problem", f"model: {error}"
-        return
-    yield "warning" if {"without_flash", "without_graphs"} & path.keys() else "ok", path_in_words(path)
+        return "problem", f"model: {error}"
+    return "warning" if {"without_flash", "without_graphs"} & path.keys() else "ok", path_in_words(path)

@@ -33,6 +33,7 @@ PREPARED = pa.schema(
         ("prompt", pa.string()),
         ("prompt_token_ids", pa.list_(pa.int32())),
         ("params", pa.string()),  # what the task's `row_params` returned
+        ("notice", pa.string()),  # what may be wrong with the prompt: see `Prompt.notice`
     ]
 )
 
@@ -100,6 +101,7 @@ class Preparation:
             prompt = self.prompts.build(record)
             if "prompt" in self.config.output.include:
                 known["prompt"] = prompt.text
+            known["notice"] = prompt.notice
             self._check_length(len(prompt.token_ids))
             known["params"] = self.task.row_params(record, len(prompt.token_ids), self.context)
             known["prompt_token_ids"] = prompt.token_ids
@@ -111,7 +113,9 @@ class Preparation:
         column = self.config.input.id_column
         if column is None:
             return default_id
-        value = record.get(column)
+        if column not in record:
+            raise RowError(RowErrorCode.MISSING_COLUMN, f"this row has no column {column}")
+        value = record[column]
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
             return str(value)
         raise RowError(RowErrorCode.WRONG_TYPE, f"the id in column {column!r} must be a string or an integer")

@@ -1,5 +1,6 @@
 """Task generate: every prompt is continued, greedily or by sampling."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -12,9 +13,10 @@ from model.sampling.sampling_params import SamplingParams
 from pipeline.config.row_parameters import AS_WRITTEN, by_parameter, check_names, with_own_values
 from pipeline.config.section import PositiveInt, Section, as_list
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.shown_tokens import named_tokens
 from pipeline.text.stops import split_stops
 
 StopText = Annotated[str, Field(min_length=1)]
@@ -170,3 +172,14 @@ class GenerateRows(RowRequests):
             return Outcome(values=values, routing=completion.routing)
 
         return request, finish
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        values = orjson.loads(params or "{}")
+        tokenizer = self._format.tokenizer if self._format else None
+        tokens = tokenizer.trusted_tokens if tokenizer else {}
+        ids = {*values["stop_token_ids"], *(tokens[stop] for stop in values["stop"] if stop in tokens)}
+        ends = [f"at {named_tokens(ids, tokenizer)}"] if ids else []
+        texts = [stop for stop in values["stop"] if stop not in tokens]
+        ends += [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in texts]
+        ends.append(f"after {values['max_new_tokens']:,} tokens")
+        return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], ends=ends)

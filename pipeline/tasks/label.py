@@ -2,20 +2,16 @@
 
 import json
 from collections.abc import Container, Mapping
-from functools import lru_cache
 from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field, WithJsonSchema, model_validator
 
-from model.requests.choice_scores import ChoiceScores, mass, normalised
-from model.requests.request import Completion, Request
 from pipeline.config.job_yaml import no_text
 from pipeline.config.section import Section
-from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reporting import label_mass
-from pipeline.task import Finish, Outcome, RowRequests, Task
-from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
+from pipeline.task import Task
+from pipeline.tasks.label_rows import LabelRows
 from pipeline.text.prompt_format import PromptFormat
 
 # What a job file may hold. Validation turns a list into a mapping of each text to itself.
@@ -88,7 +84,7 @@ class Label(Task[LabelSection]):
         if section.known_column is not None and section.known_column not in kept_columns:
             raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
 
-    def requests(self, prompt_format: PromptFormat) -> "LabelRows":
+    def requests(self, prompt_format: PromptFormat) -> LabelRows:
         return LabelRows(prompt_format, self.section.choices)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
@@ -136,53 +132,3 @@ def _spellings(answer: Any) -> set[str]:
     elif isinstance(answer, float) and answer.is_integer():
         spellings.add(str(int(answer)))
     return spellings
-
-
-# A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
-_WORD = 4
-
-
-class LabelRows(RowRequests):
-    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
-        self._names = list(choices)
-        self._tokens = ChoiceTokens(prompt_format, choices)
-        self._end_ids = prompt_format.end_ids
-        self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
-        trees = [self._make_scores(choices).tree for choices in self._tokens.typical]
-        self._depth = max(tree.depth for tree in trees) + _WORD
-        self._nodes = max(len(tree.token_ids) for tree in trees) + _WORD
-
-    def longest_prompt(self, context: int) -> int:
-        room = context - self._depth
-        if room < 1:
-            raise ConfigError(
-                f"label.choices: the longest takes {context - room} tokens, the context {context}"
-            )
-        return room
-
-    def cache_tokens(self, context: int) -> int:
-        return 0
-
-    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        prompt, choices = self._tokens.behind(prompt_token_ids)
-        scores = self._scores(choices)
-        if len(prompt) + scores.tree.depth > len(prompt_token_ids) + self._depth:
-            raise RowError(
-                RowErrorCode.PROMPT_TOO_LONG,
-                f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
-            )
-        return Request(key, prompt, readout=scores), self._finish
-
-    def _make_scores(self, choices: Choices) -> ChoiceScores:
-        return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
-
-    def _finish(self, completion: Completion) -> Outcome:
-        probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))
-        label = max(probabilities, key=lambda name: probabilities[name])
-        values = {
-            "label": label,
-            "label_prob": probabilities[label],
-            "label_probs": [{"label": name, "prob": prob} for name, prob in probabilities.items()],
-            "label_mass": mass(completion.answer),
-        }
-        return Outcome(values=values, routing=completion.routing)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, Undefined, nodes, pass_context
+from jinja2 import Undefined, nodes, pass_context
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -51,9 +51,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
     mark: Callable[[str], str] = str  # what `marked` does to text
 
-    def __init__(
-        self, print_nulls: bool, undefined: type[Undefined] = StrictUndefined, **options: Any
-    ) -> None:
+    def __init__(self, print_nulls: bool, undefined: type[Undefined], **options: Any) -> None:
         super().__init__(undefined=undefined, finalize=_print if print_nulls else _refuse_null, **options)
         own = {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
         self.filters = {name: _charged(FILTERS[name]) for name in ALLOWED_FILTERS} | own

@@ -171,7 +171,7 @@ def test_how_the_model_will_be_computed_is_told(monkeypatch: pytest.MonkeyPatch)
     assert text.startswith("float32 on ")
     assert text.endswith("attention torch, decode torch, experts one by one, steps eager")
     [(level, text)] = found("computing", "engine.device=gpu")
-    assert text == "float32 on GPUs; no GPU is seen here, where doctor could look further"
+    assert text == "float32 on GPUs; no GPU is seen here, so more can't be told"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "A card")
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (9, 0))

@@ -151,7 +151,7 @@ def test_a_printed_null_is_told_apart() -> None:
 def test_messages_never_quote_the_row(source: str) -> None:
     for value in ("SECRET", "__class__SECRET", "__class__"):
         error = error_of("\n" + source, a=["SECRET"], b=value)
-        assert error.code is RowErrorCode.TEMPLATE_FAILED
+        assert error.code in (RowErrorCode.TEMPLATE_FAILED, RowErrorCode.MISSING_COLUMN)
         assert "SECRET" not in str(error)
         assert "__class__" not in str(error)
         assert "line 2" in error.message
