@@ -1,8 +1,7 @@
 """Chat formats of published checkpoints, with transformers as the oracle of what they render."""
 
 import json
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import mistral_common
@@ -35,11 +34,6 @@ class PublishedFormat:
     bos_token: str
     eos_token: str
     added_tokens: tuple[tuple[int, str, bool], ...]
-
-    def dated(self) -> "PublishedFormat":
-        """With a date in place of today's."""
-        source = re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', self.source)
-        return replace(self, source=source)
 
     def tokenizer_config(self) -> str:
         """tokenizer_config.json without the template."""
