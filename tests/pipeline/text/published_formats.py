@@ -43,8 +43,7 @@ class PublishedFormat:
 
     def dated(self) -> "PublishedFormat":
         """With a date in place of today's."""
-        source = re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', self.source)
-        return replace(self, source=source)
+        return replace(self, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', self.source))
 
     def tokenizer_config(self) -> str:
         """tokenizer_config.json without the template."""

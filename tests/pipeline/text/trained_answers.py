@@ -15,7 +15,7 @@ from model.requests.request import Completion
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import check_job
 from pipeline.shards.make_plan import make_plan
-from tests.pipeline.text.lessons_in_a_format import FormatLessons
+from tests.pipeline.text.format_lessons import FormatLessons
 
 TICKETS = ticket_rows(MONTHS[0])[:250]
 

@@ -72,7 +72,7 @@ class FormatLessons:
         return Lesson(whole, len(whole) - shared, answer + behind)
 
     def _around(self, answered: Messages, answer: str) -> tuple[str, str, str]:
-        """The text before and behind an answer, and the token that ends it; else EOS."""
+        """The text before and behind an answer, and the token that ends it: the tokenizer's own if none."""
         before = ""
         for conversation in (answered, [*answered, NEXT]):
             text = self.form.render(conversation, generation_prompt=False)
