@@ -146,7 +146,7 @@ def test_a_bug_in_reading_is_told_alike_by_those_who_read_in_the_driver(
 def test_a_check_of_the_doctor_that_breaks_is_a_finding_without_its_message(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for check in ("_versions", "_checkpoint", "_input", "_output", "_cluster", "_replicas"):
+    for check in ("_versions", "_checkpoint", "_input", "_output", "_cluster", "replicas", "computing"):
         monkeypatch.setattr(f"pipeline.preflight.doctor.{check}", lambda *_: iter(()))
     monkeypatch.setattr("pipeline.preflight.doctor._free", fail)
     [finding] = examine(make_config([]))
