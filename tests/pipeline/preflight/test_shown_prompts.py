@@ -76,7 +76,7 @@ def test_of_a_large_set_some_choices_are_shown(make_config: MakeConfig) -> None:
         ({"ignore_eos": True, "max_new_tokens": 1500}, "after 57 tokens"),
         (
             {"stop": ["\n\n", "</s>"], "stop_token_ids": [13], "max_new_tokens": 9},
-            r'at </s> (2), at </s> (2), ↵ (13), at the text "\n\n" or after 9 tokens',
+            r'at </s> (2), ↵ (13), at the text "\n\n" or after 9 tokens',
         ),
     ],
 )
