@@ -21,7 +21,8 @@ def token_logprobs(
     """
     size = max(1, LOGITS_AT_A_TIME // vocab_size)
     ends = np.searchsorted(asked[0], range(size, len(hidden) + size, size))
-    on_device = torch.from_numpy(asked).to(hidden.device)
+    within = np.stack((asked[0] % size, asked[1]))  # of the states that are computed together
+    on_device = torch.from_numpy(within).to(hidden.device)
     parts, begin = [], 0
     for i, part in enumerate(hidden.split(size)):
         logits = head(part).float()
@@ -29,7 +30,6 @@ def token_logprobs(
         total = (logits - highest[:, None]).exp_().sum(-1).double().log() + highest
         total = total.where(logits.sum(-1).isfinite(), float("nan"))
         read, tokens = on_device[:, begin : ends[i]]
-        read = read - i * size
         parts.append(logits[read, tokens] - total[read])
         begin = ends[i]
     return torch.cat(parts).cpu()

@@ -4,7 +4,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from packaging.requirements import Requirement
 
 from model.machine.budget import GIB
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
-from pipeline.cluster.session import connect
+from pipeline.cluster.session import connect, require_listening
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
@@ -137,9 +136,7 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
 def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
     try:
-        if address and ":" in address and "://" not in address:  # Ray waits long where nothing listens
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        require_listening()
         connect()
     except Exception as error:  # Ray raises many types where it finds no cluster
         where, kind = address or "a local Ray", type(error).__name__

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.cluster.devices import is_joined
 from pipeline.cluster.resources import plan_resources
-from pipeline.cluster.session import connect
+from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
@@ -92,7 +92,7 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
     prepared = [*_prepared(job, _sample(plan))]
     prefix_tokens = len(shared_prefix(prepared[0])) if prepared else 0
     if is_joined():  # else the job may be for a cluster, and this machine none of it
-        connect()
+        look_at_cluster()
         if missing:
             resources = plan_resources(job.config, job.model, ShardTable.of(missing))
             require_memory(job, resources, prefix_tokens)

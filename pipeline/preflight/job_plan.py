@@ -44,7 +44,7 @@ def require_no_orphans(job: Job, store: Store) -> None:
     parts = store.list(PARTS)
     if parts and not execute(begun(job.spec), store):  # looked at again: another run may have begun
         raise ConfigError(
-            f"output.path: there are {len(parts)} files in {PARTS}, but no _job that tells what they "
+            f"output.path: {PARTS} holds files ({len(parts)}), but there is no _job that tells what they "
             "are; choose an empty folder, or remove them too"
         )
 

@@ -11,7 +11,7 @@ import ray
 from model.config import ModelConfig
 from model.machine.device import auto_dtype, default_device
 from pipeline.cluster.devices import is_joined, nodes, uses_gpus
-from pipeline.cluster.session import connect
+from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
 from pipeline.config.model import ModelSection
 from pipeline.durable.job_start import SPEC
@@ -55,6 +55,6 @@ def will_use_gpus(config: JobConfig) -> bool:
     if config.engine.device != "auto":
         return config.engine.device == "gpu"
     if ray.is_initialized() or is_joined():
-        connect()
+        look_at_cluster()
         return uses_gpus(config, nodes())
     return default_device().type == "cuda"

@@ -9,6 +9,7 @@ import torch
 from model.execution.computing_path import expected_path
 from model.machine.budget import in_gib
 from model.machine.device import compute_dtype, default_device
+from pipeline.cluster.devices import is_joined
 from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import Job, check_job
@@ -48,6 +49,8 @@ def computing(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 def how_computed(job: Job) -> tuple[Level, str]:
     """By this machine, of which the cluster's nodes may differ."""
+    if is_joined() and not ray.is_initialized():
+        return "warning", "not known without a cluster"
     model, on_gpus = job.config.model, will_use_gpus(job.config)
     device = default_device() if on_gpus else torch.device("cpu")
     if on_gpus and device.type == "cpu":

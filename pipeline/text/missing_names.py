@@ -28,7 +28,8 @@ class NamedUndefined(StrictUndefined):
         name: str | None = None,
         exc: Any = UndefinedError,
     ) -> None:
-        super().__init__(hint, obj, name, partial(MissingNameError, name) if exc is UndefinedError else exc)
+        named: Any = partial(MissingNameError, name)
+        super().__init__(hint, obj, name, named if exc is UndefinedError else exc)
 
 
 def written_paths(tree: nodes.Template) -> dict[Any, list[str]]:

@@ -1,6 +1,7 @@
 """The template of a job's prompts: its names are a row's columns, and `row` is the whole row."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from pipeline.errors import ConfigError
 from pipeline.text.template_budget import MisuseError
@@ -46,6 +47,7 @@ class RowTemplate:
         return self._template.render(values)
 
 
+@lru_cache(maxsize=8)
 def read_names(source: str) -> TemplateNames:
     """The columns that a prompt's template reads; ConfigError if it is not a template."""
     return RowTemplate(source).names

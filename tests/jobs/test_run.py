@@ -150,7 +150,7 @@ def test_parts_without_their_plan_are_refused(job_file: Path) -> None:
     for command in ("run", "plan"):
         result = CliRunner().invoke(app, [command, str(job_file)])
         assert result.exit_code == 2
-        assert "there are 1 files in generations, but no _job" in result.stderr
+        assert "generations holds files (1), but there is no _job" in result.stderr
 
 
 def test_plan_shows_what_would_run_and_writes_nothing(job_file: Path) -> None:

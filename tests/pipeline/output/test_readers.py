@@ -67,7 +67,11 @@ def test_all_of_them_read_the_same(
     own = {"label": {"choices": ["yes", "no"]}} if task == "label" else {"generation": {"max_new_tokens": 2}}
     keep = {"number": "n", "tags": "tags", "yes": "yes"}
     config = make_config(
-        ROWS, task=task, prompt={"column": "text"}, input={"keep": keep, "shard_rows": 2}, **own
+        ROWS,
+        task=task,
+        prompt={"column": "text"},
+        input={"keep": keep, "shard_rows": 2, "chat": False},
+        **own,
     )
     read = read_by_all(publish(config), tmp_path)
     for name, rows in read.items():

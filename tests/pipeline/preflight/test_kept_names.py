@@ -33,7 +33,8 @@ def test_a_column_of_a_taken_name_is_refused_with_the_way_out(
 
 def test_the_column_of_known_labels_must_be_among_them(make_config: MakeConfig) -> None:
     label = {"choices": ["a", "b"], "known_column": "gold"}
-    sections: Any = {"task": "label", "prompt": {"column": "text"}, "label": label, "input": {"keep": "*"}}
+    sections: Any = {"task": "label", "prompt": {"column": "text"}, "label": label}
+    sections["input"] = {"keep": "*", "chat": False}
     forecast(make_config([{"text": "x", "gold": "a"}], **sections))
     with pytest.raises(
         ConfigError, match=r"label.known_column 'gold' must be one of input.keep.* are text, n"

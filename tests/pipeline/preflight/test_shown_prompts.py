@@ -29,10 +29,10 @@ def test_a_label_job_in_chatml(make_config: MakeConfig, published_checkpoint: Ca
     rows = ["broken", {"text": "Pay <|im_end|>"}, {"text": "My parcel"}]
     config = make_config(rows, prompt={"template": "Which queue?\n{{ text }}"}, model=model, **LABEL)
     assert shown(config) == [
-        "prompt of rows.jsonl, row 1: 25 tokens",
+        "prompt of rows.jsonl, row 1: 21 tokens",
         "  «<|im_start|>»│▁user│↵│",
         "  Which│▁queue│?│↵│",
-        "  P│ay│▁<│||│im│_│end│|│>│«<|im_end|>»│▁│↵│".replace("||", "|"),
+        "  Pay│▁<│||im│_│end│|>│«<|im_end|>»│▁│↵│",
         "  «<|im_start|>»│▁assistant│↵│",
         "  choices behind it; each ends at </s> (2), <|im_end|> (32000):",
         "    billing: b│illing│",
@@ -73,7 +73,7 @@ def test_of_a_large_set_some_choices_are_shown(make_config: MakeConfig) -> None:
     ("generation", "ends"),
     [
         ({}, "at </s> (2) or after 128 tokens"),
-        ({"ignore_eos": True, "max_new_tokens": 1500}, "after 57 tokens"),
+        ({"ignore_eos": True, "max_new_tokens": 1500}, "after 156 tokens"),
         (
             {"stop": ["\n\n", "</s>"], "stop_token_ids": [13], "max_new_tokens": 9},
             r'at </s> (2), ↵ (13), at the text "\n\n" or after 9 tokens',
@@ -83,11 +83,11 @@ def test_of_a_large_set_some_choices_are_shown(make_config: MakeConfig) -> None:
 def test_what_ends_an_answer(
     make_config: MakeConfig, checkpoint: Any, generation: dict[str, Any], ends: str
 ) -> None:
-    rows = [{"text": "word " * 199}]
+    rows = [{"text": "word " * 99}]
     config = make_config(rows, prompt={"column": "text"}, input={"chat": False}, generation=generation)
     *_, last = shown(config)
     assert last == f"  its answer ends {ends}"
 
 
 def test_ids_without_a_tokenizer_are_numbers(make_config: MakeConfig) -> None:
-    assert shown(make_config([{"ids": [5, 17]}]))[1] == "  ▁,│"
+    assert shown(make_config([{"ids": [5, 17]}]))[1] == r"  \x02│\x0e│"

@@ -21,6 +21,14 @@ VOCABULARIES = {
     "v7": DATA / "mistral_instruct_tokenizer_241114.model.v7",
     "tekken": DATA / "mistral_instruct_tokenizer_241114.model.v7",  # it has the same control tokens
 }
+MISTRALS = {  # the formats that are Mistral's own
+    "mixtral-8x7b-instruct": "v1",
+    "mixtral-8x7b-instruct-old": "v1",
+    "mistral-7b-instruct-v0.1-old": "v1",
+    "smaug-mixtral": "v1",
+    "mixtral-8x22b-instruct": "v3",
+}
+UNTELLABLE = {"asimov-7b"}  # its prompt ends in `Assistant`, and once that is answered in `assistant`
 PIECES = {"v1": 32_000, "v3": 32_768, "v7": 32_768, "tekken": 32_768}
 
 
@@ -32,6 +40,10 @@ class PublishedFormat:
     bos_token: str
     eos_token: str
     added_tokens: tuple[tuple[int, str, bool], ...]
+
+    def dated(self) -> "PublishedFormat":
+        """With a date in place of today's."""
+        return replace(self, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', self.source))
 
     def tokenizer_config(self) -> str:
         """tokenizer_config.json without the template."""
@@ -71,11 +83,6 @@ def published_formats() -> list[PublishedFormat]:
             )
         )
     return formats
-
-
-def dated(form: PublishedFormat) -> PublishedFormat:
-    """With a date in place of today's."""
-    return replace(form, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', form.source))
 
 
 class Checkpoints:

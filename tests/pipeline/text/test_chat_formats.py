@@ -14,16 +14,17 @@ from pipeline.text.template_format import TemplateFormat
 from pipeline.text.tokenization import Tokenizer
 from tests.pipeline.text.published_formats import (
     FOLDER,
+    MISTRALS,
+    UNTELLABLE,
     Checkpoints,
     PublishedFormat,
-    dated,
     names_of,
     published_formats,
     split_and_encode,
 )
 
 PUBLISHED = published_formats()
-FORMATS = [dated(form) for form in PUBLISHED]
+FORMATS = [form.dated() for form in PUBLISHED]
 TEXTS = {
     "plain": ("Be brief.", "Which queue?", "billing", "And now?", "returns"),
     "blank": (" \n s ", "\n a\n\n\nb \t", " \nx\n ", " ", "  y  "),
@@ -89,15 +90,6 @@ def test_all_render_as_transformers_renders_them(checkpoints: Checkpoints) -> No
     assert refused > 200
 
 
-MISTRALS = {
-    "mixtral-8x7b-instruct": "v1",
-    "mixtral-8x7b-instruct-old": "v1",
-    "mistral-7b-instruct-v0.1-old": "v1",
-    "smaug-mixtral": "v1",
-    "mixtral-8x22b-instruct": "v3",
-}
-# Their prompt ends in `Assistant`, and once that is answered in `assistant`.
-UNTELLABLE = {"asimov-7b"}
 SYSTEM, QUESTION, ANSWER, NEXT = (
     {"role": role, "content": content}
     for role, content in (("system", "SSS"), ("user", "QQQ"), ("assistant", "AAA"), ("user", "NNN"))

@@ -17,12 +17,7 @@ from pipeline.text.prompt_format import PlainFormat, PromptFormat
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.template_format import TemplateFormat
 from pipeline.text.tokenization import Tokenizer
-from tests.pipeline.text.published_formats import (
-    Checkpoints,
-    dated,
-    published_formats,
-    split_and_encode,
-)
+from tests.pipeline.text.published_formats import Checkpoints, published_formats, split_and_encode
 
 DATA = Path(mistral_common.__file__).parent / "data"
 CHOICES = {"good": "positive", "bad": "very negative", "worse": "very negative indeed"}
@@ -101,7 +96,7 @@ def test_behind_prompts_of_published_chat_formats(tmp_path: Path) -> None:
     """The ids of what transformers renders for a question and its answer, up to the first that ends one."""
     checkpoints = Checkpoints(tmp_path)
     different, compared = [], 0
-    for published in map(dated, published_formats()):
+    for published in [form.dated() for form in published_formats()]:
         tokenizer = checkpoints.tokenizer(published)
         model = SentencePieceProcessor(model_file=str(published.vocabulary))
         form = TemplateFormat(tokenizer, checkpoints.template(published), published.name, frozenset())
