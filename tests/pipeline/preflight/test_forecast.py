@@ -73,7 +73,7 @@ def test_facts_of_the_checkpoint_of_the_choices_and_of_computing(make_config: Ma
     facts = dict(forecast(config).facts)
     assert facts["format"] == "plain text, without a chat format"
     assert facts["end ids"] == "</s> (2)"
-    # a token for the space or none, one for each digit; those that begin alike share them
-    tokens = 1 + 2 + 20 + 200 + 2000
+    # each digit is a token, and choices that begin alike share it; the first is 0 or 1
+    tokens = 2 + 20 + 200 + 2000
     assert facts["choices"] == f"2,000, which take {tokens:,} tokens behind each prompt, in one pass"
     assert facts["computing"].startswith("float32 on ")
