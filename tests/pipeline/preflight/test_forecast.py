@@ -66,10 +66,12 @@ def test_bad_rows_alone_have_no_lengths(make_config: MakeConfig) -> None:
     assert (found.errors[0].code, found.errors[0].rows, found.all_bad) == ("NOT_AN_OBJECT", 2, True)
 
 
-def test_facts_of_the_checkpoint_of_the_choices_and_of_computing(make_config: MakeConfig) -> None:
+def test_facts_of_the_checkpoint_of_the_choices_and_of_computing(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
     label = {"choices": {f"c{i}": f"{i:04d}" for i in range(2000)}}
-    prompt = {"column": "text"}
-    config = make_config([{"text": "Hi"}], prompt=prompt, input={"chat": False}, task="label", label=label)
+    sections = {"task": "label", "label": label, "output": {"path": str(tmp_path / "out")}}
+    config = make_config([{"text": "Hi"}], prompt={"column": "text"}, input={"chat": False}, **sections)
     facts = dict(forecast(config).facts)
     assert facts["format"] == "plain text, without a chat format"
     assert facts["end ids"] == "</s> (2)"

@@ -13,7 +13,7 @@ from pipeline.shards.make_plan import make_plan
 
 MakeConfig = Callable[..., JobConfig]
 DEMO = {"path": str(Path(__file__).parents[3] / "configs" / "demo" / "tiny-mixtral")}
-LABEL = {"task": "label", "label": {"choices": ["billing", "returns"]}, "output": {"path": "out"}}
+LABEL = {"task": "label", "label": {"choices": ["billing", "returns"]}, "output": {"path": "out/nowhere"}}
 
 
 def shown(config: JobConfig, count: int = 9, width: int = 60) -> list[str]:
