@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from model.requests.choice_scores import ChoiceScores
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import check_job
 from pipeline.preflight.shown_prompts import show_prompts
@@ -91,3 +92,16 @@ def test_what_ends_an_answer(
 
 def test_ids_without_a_tokenizer_are_numbers(make_config: MakeConfig) -> None:
     assert shown(make_config([{"ids": [5, 17]}]))[1] == r"  \x02│\x0e│"
+
+
+def test_what_is_shown_is_what_the_engine_is_asked(make_config: MakeConfig) -> None:
+    prompt = {"template": "{{ text }}\nQueue: "}
+    config = make_config([{"text": "Hi"}], prompt=prompt, model=DEMO, input={"chat": False}, **LABEL)
+    job = check_job(config)
+    shard = make_plan(job.config.input, task=job.task).shards[0]
+    [ids] = job.preparation.prepared(shard)["prompt_token_ids"].to_pylist()
+    asked = job.requests.asked(ids, None)
+    request, _ = job.requests.start("key", ids, None)
+    assert asked.prompt_token_ids == request.prompt_token_ids != ids
+    assert isinstance(request.wanted, ChoiceScores)
+    assert [[*of_choice] for of_choice in asked.answers.values()] == request.wanted.choices
