@@ -37,6 +37,7 @@ class Asked:
     prompt_token_ids: Sequence[int]  # as the engine gets them
     answers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # those that are scored, by name
     at_end_ids: bool = False  # whether the checkpoint's end ids end an answer
+    stop_token_ids: Sequence[int] = ()  # that end it too
     ends: Sequence[str] = ()  # what else ends it: "after 9 tokens"
 
 

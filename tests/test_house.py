@@ -35,6 +35,7 @@ TESTED_IN = {
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
     "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
+    "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone

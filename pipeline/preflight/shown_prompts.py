@@ -61,14 +61,14 @@ def _show(job: Job, row: dict[str, Any]) -> ShownPrompt:
     asked = job.requests.asked(given, row["params"])
     pairs = zip(given, asked.prompt_token_ids, strict=False)
     kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    end_ids = named_tokens(job.model.eos_token_ids, tokenizer) if asked.at_end_ids else ""
+    end_ids = {*asked.stop_token_ids, *(job.model.eos_token_ids if asked.at_end_ids else ())}
     return ShownPrompt(
         file=row["file"],
         row=row["row"],
         tokens=shown_tokens(asked.prompt_token_ids, tokenizer),
         replaced=shown_tokens(given[kept:], tokenizer),
         answers={name: shown_tokens(ids, tokenizer) for name, ids in asked.answers.items()},
-        ends=_alternatives([f"at {end_ids}"] if end_ids else [], asked.ends),
+        ends=_alternatives([f"at {named_tokens(end_ids, tokenizer)}"] if end_ids else [], asked.ends),
     )
 
 

@@ -16,7 +16,6 @@ from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
-from pipeline.text.shown_tokens import named_tokens
 from pipeline.text.stops import split_stops
 
 StopText = Annotated[str, Field(min_length=1)]
@@ -175,11 +174,9 @@ class GenerateRows(RowRequests):
 
     def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
         values = orjson.loads(params or "{}")
-        tokenizer = self._format.tokenizer if self._format else None
-        tokens = tokenizer.trusted_tokens if tokenizer else {}
-        ids = {*values["stop_token_ids"], *(tokens[stop] for stop in values["stop"] if stop in tokens)}
-        ends = [f"at {named_tokens(ids, tokenizer)}"] if ids else []
+        tokens = self._format.tokenizer.trusted_tokens if self._format else {}
+        ids = [*values["stop_token_ids"], *(tokens[stop] for stop in values["stop"] if stop in tokens)]
         texts = [stop for stop in values["stop"] if stop not in tokens]
-        ends += [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in texts]
+        ends = [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in texts]
         ends.append(f"after {values['max_new_tokens']:,} tokens")
-        return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], ends=ends)
+        return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], stop_token_ids=ids, ends=ends)

@@ -124,3 +124,13 @@ def test_the_prompts_text_is_there_where_the_job_includes_it(make_config: MakeCo
     [row] = prepared(config)
     assert row["prompt"] == "Say: Hello"
     assert pa.types.is_string(PREPARED.field("prompt").type)
+
+
+def test_a_row_without_its_id_names_the_column(make_config: MakeConfig) -> None:
+    rows = [{"ids": [1], "name": "a"}, {"ids": [1]}, {"ids": [1], "name": None}]
+    _, missing, null = prepared(make_config(rows, input={"id_column": "name"}))
+    assert (missing["error_code"], missing["error_message"]) == (
+        "MISSING_COLUMN",
+        "this row has no column name",
+    )
+    assert (null["error_code"], null["id"]) == ("WRONG_TYPE", "rows.jsonl#2")

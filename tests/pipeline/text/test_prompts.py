@@ -156,7 +156,7 @@ def test_columns(tokenizers: dict[str, Tokenizer], prompt: dict[str, str], colum
         ({"template": "{{ q }}"}, {}, "MISSING_COLUMN"),
         ({"template": "{{ q }}"}, {"q": None}, "NULL_PROMPT"),
         ({"template": "{{ q }}"}, {"q": " "}, "EMPTY_PROMPT"),
-        ({"template": "{{ q.a.b }}"}, {"q": {"c": "SECRET"}}, "TEMPLATE_FAILED"),
+        ({"template": "{{ q.a.b }}"}, {"q": {"c": "SECRET"}}, "MISSING_COLUMN"),
         ({"messages": "q"}, {}, "MISSING_COLUMN"),
         ({"messages": "q"}, {"q": None}, "NULL_PROMPT"),
         ({"messages": "q"}, {"q": "SECRET"}, "WRONG_TYPE"),
