@@ -15,7 +15,7 @@ from pipeline.storage.urls import filesystem
 from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
-CHOICES = {"task": "label", "prompt": {"column": "text"}}
+CHOICES = {"task": "label", "prompt": {"column": "text"}, "input": {"chat": False}}
 
 
 def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) -> None:
@@ -65,9 +65,9 @@ def test_ids_from_ids_need_no_tokenizer_unless_the_task_does(
         if not file.name.startswith("tokenizer"):
             (folder / file.name).symlink_to(file)
     model = {"path": str(folder)}
-    assert check_job(make_config([], model=model)).tokenizer is None
+    assert check_job(make_config([], model=model)).prompt_format is None
     for sections in ({"generation": {"stop": ["x"]}}, {"task": "label", "label": {"choices": ["a", "b"]}}):
-        with pytest.raises(ConfigError, match="needs its sentencepiece tokenizer"):
+        with pytest.raises(ConfigError, match="a checkpoint needs its tokenizer"):
             check_job(make_config([], model=model, **sections))
 
 

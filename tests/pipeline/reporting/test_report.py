@@ -117,7 +117,8 @@ def test_what_was_not_added_up_is_told_nowhere() -> None:
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
-    assert unknown == counts | {"label_accuracy", "label_mass", "error_rate", "groups_merged", "computed"}
+    counts |= {"label_accuracy", "label_mass", "error_rate", "groups_merged", "computed", "duplicate_ids"}
+    assert unknown == counts
     assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
     facts = dict(made.facts())
     assert facts["rows"] == "6 of 10"

@@ -92,7 +92,7 @@ def test_names_that_a_job_does_not_use_are_free() -> None:
     always = {*FIRST, "prompt_tokens", "kept_unfit", *ROUTER[:2]}
     of_label, of_generate = (reserved_names(job, job.make_task()) for job in (label, generate))
     assert of_label == always | {*LABELLED}
-    assert of_generate == always | {*GENERATED, "token_logprobs", *ROUTER}
+    assert of_generate == always | {*GENERATED, *ROUTER}
     plain = config("label", router={"per_row": False}, output={"path": "o", "include": ["prompt"]})
     assert reserved_names(plain, plain.make_task()) == of_label - {*ROUTER} | {"prompt"}
 
