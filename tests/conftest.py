@@ -111,7 +111,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
     model.save_pretrained(folder)
     source = files("mistral_common") / "data" / "tokenizer.model.v1"
     shutil.copy(str(source), folder / "tokenizer.model")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }} [INST]"}))
+    template = Path(__file__).parent / "pipeline/text/chat_formats/mixtral-8x7b-instruct-old.jinja"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template.read_text()}))
     return HFCheckpoint(folder, model)
 
 
