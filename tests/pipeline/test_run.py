@@ -110,7 +110,7 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
         [{"text": text, "gold": "yes"} for text in texts],
         task="label",
         prompt={"template": "Answer.\n{{ text }}"},
-        input={"keep": ["gold"]},
+        input={"keep": ["gold"], "chat": False},
         label={"choices": choices, "known_column": "gold"},
         output={"path": make_config([]).output.path, "include": ["prompt", "prompt_token_ids"]},
     )
