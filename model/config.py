@@ -1,6 +1,7 @@
 """Sizes of a Mixtral or Mistral checkpoint, read from its config.json and from nowhere else."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class ModelConfig:
             num_experts_per_tok=size("num_experts_per_tok") if mixture else 0,
             norm_eps=_number(data, "rms_norm_eps", source),
             rope_theta=_rope_theta(data, source),
-            sliding_window=size("sliding_window") if data.get("sliding_window") is not None else None,
+            sliding_window=_sliding_window(data, source, size),
             max_positions=size("max_position_embeddings"),
             tie_embeddings=_flag(data, "tie_word_embeddings", source),
             dtype=_dtype(data, source),
@@ -140,6 +141,20 @@ def _rope_theta(data: dict[str, Any], source: str) -> float:
     if kind != "default":
         raise ValueError(f"{source}: {key}: rope_type must be default, got {_short(kind)}")
     return _number(rope if "rope_theta" in rope else data, "rope_theta", source)
+
+
+def _sliding_window(data: dict[str, Any], source: str, size: Callable[[str], int]) -> int | None:
+    """One for all layers, or none. A dense Mistral must say so: transformers takes 4096 where it does not."""
+    if data["model_type"] == "mistral" and "sliding_window" not in data:
+        raise ValueError(
+            f"{source}: sliding_window is missing, and programs differ in what they take then; write null if "
+            "the model attends to its whole context, or 4096 as transformers takes"
+        )
+    window = size("sliding_window") if data.get("sliding_window") is not None else None
+    kinds = set(data.get("layer_types") or ())
+    if kinds - {"full_attention" if window is None else "sliding_attention"}:
+        raise ValueError(f"{source}: layer_types differ from sliding_window, or from each other")
+    return window
 
 
 def _number(data: dict[str, Any], key: str, source: str) -> float:

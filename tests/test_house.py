@@ -43,6 +43,7 @@ TESTED_IN = {
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
     "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/template_filters.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_sandbox.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_format.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/tokenizer_files.py": "tests/pipeline/text/test_tokenization.py",

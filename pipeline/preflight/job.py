@@ -50,8 +50,8 @@ def check_job(config: JobConfig) -> Job:
         tokenizer = _tokenizer(config, task, located.folder)
         prompt_format = None
         if tokenizer is not None:
-            known = [token_id for token_id in model.eos_token_ids if token_id < model.vocab_size]
-            prompt_format = choose_format(config.input, tokenizer, known)
+            known = [token_id for token_id in model.eos_token_ids if 0 <= token_id < model.vocab_size]
+            prompt_format = choose_format(config.input, tokenizer, known).within(model.vocab_size)
             model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
         prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
         requests = task.requests(prompt_format)

@@ -47,7 +47,8 @@ def _reason(line: bytes, error: orjson.JSONDecodeError) -> RowError:
     if name := _number_beyond_json(line):
         message = f"{name} is no JSON: write null, or leave the key out"
         return RowError(RowErrorCode.MALFORMED_JSON, message)
-    return RowError(RowErrorCode.MALFORMED_JSON, f"not valid JSON at character {error.pos}: {error.msg}")
+    code = RowErrorCode.INVALID_UTF8 if "surrogate" in error.msg else RowErrorCode.MALFORMED_JSON
+    return RowError(code, f"not valid JSON at character {error.pos}: {error.msg}")
 
 
 def _number_beyond_json(line: bytes) -> str | None:

@@ -6,10 +6,12 @@ at the tokens that are still whole: see `Tokenizer.mark`.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
-from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.errors import ConfigError
 from pipeline.text.chat_jinja import compile_chat_template
-from pipeline.text.control_tokens import MARK, without_marks
+from pipeline.text.control_tokens import begins_token, enclosed, without_marks
+from pipeline.text.marked_rendering import render_marked
 from pipeline.text.messages import Message
 from pipeline.text.tokenization import Tokenizer
 
@@ -31,28 +33,27 @@ class ChatTemplate:
         if tokenizer.bos_id is not None:
             self._constants["bos_token"] = names[tokenizer.bos_id]
         self._constants |= {"tools": None, "documents": None}
+        for name, text in tokenizer.files.other_tokens.items():
+            self._constants.setdefault(name, text)
+        self._begins_token = begins_token(self._template.literals, tokenizer.trusted_tokens)
 
     def __reduce__(self) -> tuple[object, ...]:
         return ChatTemplate, (self._tokenizer, self._source, self._where)
 
+    def text(self, messages: Sequence[Message], generation_prompt: bool = True) -> str:
+        """The conversation as transformers renders it; RowError(BAD_MESSAGES) if the template refuses it."""
+        return self._render(generation_prompt, messages)
+
     def render(self, messages: Sequence[Message], generation_prompt: bool = True) -> str:
         """The conversation's text, marked as the messages are.
 
-        RowError(BAD_MESSAGES) if the template refuses the messages, or depends on text that the marks break.
+        RowError(BAD_MESSAGES) if the template refuses the messages; see `render_marked`, too.
         """
-        text = self._render(messages, generation_prompt)
-        if MARK not in text and not any(MARK in message.content for message in messages):
-            return text
-        plain = self._render([message.map(without_marks) for message in messages], generation_prompt)
-        if without_marks(text) != plain:
-            raise RowError(
-                RowErrorCode.BAD_MESSAGES,
-                "the chat template looks into the messages for a text that begins like a control token; "
-                "take such texts out of the row",
-            )
-        return text
+        marked = [message.map(enclosed) for message in messages] if self._begins_token else [*messages]
+        plain = [message.map(without_marks) for message in messages]
+        return render_marked(self._tokenizer, partial(self._render, generation_prompt), plain, marked)
 
-    def _render(self, messages: Sequence[Message], generation_prompt: bool) -> str:
+    def _render(self, generation_prompt: bool, messages: Sequence[Message]) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         return self._template.render(
             {**self._constants, "add_generation_prompt": generation_prompt, "messages": turns}

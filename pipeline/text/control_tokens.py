@@ -1,6 +1,7 @@
 """Control and added tokens: which there are, what they add to a text, where they stand in trusted text."""
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from itertools import groupby
 
@@ -8,13 +9,29 @@ from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_files import TokenizerFiles
 from pipeline.text.vocabulary import UNKNOWN_TEXT, Vocabulary
 
-# Stands in a text behind each character of a row's at which a token might begin. No row can hold it: it is
+# Stands in a text around each character of a row's at which a token might begin. No row can hold it: it is
 # half of a UTF-16 pair, which UTF-8 cannot write.
 MARK = "\udfff"
 
 
 def without_marks(text: str) -> str:
     return text.replace(MARK, "")
+
+
+def enclosed(text: str) -> str:
+    """A text with marks at its ends, within white space, so that it completes no token around it."""
+    core = text.strip()
+    begin = len(text) - len(text.lstrip())
+    return f"{text[:begin]}{MARK}{core}{MARK}{text[begin + len(core) :]}" if core else text
+
+
+def begins_token(literals: Iterable[str], tokens: Iterable[str]) -> bool:
+    """Whether any of a template's own texts ends in the beginning of a token, which a row might complete."""
+    beginnings = {token[:length] for token in tokens for length in range(1, len(token))}
+    longest = max(map(len, beginnings), default=0)
+    return any(
+        text[-length:] in beginnings for text in literals for length in range(1, min(longest, len(text)) + 1)
+    )
 
 
 def trusted_tokens(vocabulary: Vocabulary, files: TokenizerFiles) -> dict[str, int]:
@@ -55,8 +72,9 @@ def splitter(files: TokenizerFiles, trusted: dict[str, int]) -> re.Pattern[str]:
     patterns = []
     for number, (strips, texts) in enumerate(groupby(longest_first, partial(_strips, files))):
         left, right = (r"\s*" if strip else "" for strip in strips)
-        one = "|".join(map(re.escape, texts))
-        patterns.append(f"{left}(?P<token{number}>{one})(?!{MARK}){right}")
+        # of a token of one character no mark can stand within
+        one = "|".join(re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in texts)
+        patterns.append(f"{left}(?P<token{number}>{one}){right}")
     return re.compile("|".join(patterns) or r"(?!)")
 
 

@@ -8,6 +8,7 @@ There are three kinds: plain text (here), Mistral's own formats, and chat templa
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from pipeline.text.messages import Message
 from pipeline.text.tokenization import Tokenizer
@@ -40,6 +41,12 @@ class PromptFormat(ABC):
         self.tokenizer = tokenizer
         self.source = source
         self.end_ids = end_ids
+
+    def within(self, vocab_size: int) -> Self:
+        """The same; of plain text without ends that the model has no token for, and so never writes."""
+        if not self.chat:
+            self.end_ids = frozenset(end for end in self.end_ids if end < vocab_size)
+        return self
 
     @abstractmethod
     def encode(self, messages: Sequence[Message]) -> list[int]:

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import orjson
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.control_tokens import without_marks
-from pipeline.text.first_tokens import first_tokens
 from pipeline.text.messages import Message, parse_messages
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.row_template import RowTemplate
@@ -39,10 +37,7 @@ class PromptBuilder:
         self._template: RowTemplate | None = None
         if self._source.template is not None:
             assert prompt_format is not None, "only token ids can do without a format"
-            tokenizer = prompt_format.tokenizer
-            self._template = RowTemplate(
-                self._source.template, partial(first_tokens, tokenizer), tokenizer.mark
-            )
+            self._template = RowTemplate(self._source.template, prompt_format.tokenizer)
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns: frozenset[str] | None = frozenset({column} if column else ())
         if self._template is not None:
@@ -104,7 +99,7 @@ class PromptBuilder:
         if self.format is None:
             return
         tokenizer = self.format.tokenizer
-        top = max(tokenizer.piece_count - 1, *self.format.end_ids)
+        top = max([tokenizer.piece_count - 1, *(self.format.end_ids if self.format.chat else ())])
         with suppress(RowError):  # a chat template may want more than one message
             top = max(top, *self.format.encode([Message("user", ("Hi",))]))
         if top >= self._vocab_size:

@@ -27,10 +27,11 @@ _SHAPES: dict[InstructVersion, list[tuple[str, str, str, str]]] = {
 }
 _SHAPES["v2"] = _SHAPES["v3"]
 
-_SYSTEM = Message("system", ("ssystemm",))
-_FIRST = Message("user", ("ffirstt",))
+# With white space around a user's texts, which other templates take away.
+_SYSTEM = Message("system", (" \nssystemm ",))
+_FIRST = Message("user", (" \nffirstt ",))
 _ANSWER = Message("assistant", ("aanswerr",))
-_SECOND = Message("user", ("ssecondd",))
+_SECOND = Message("user", (" ssecondd\n",))
 
 
 def mistral_version(template: ChatTemplate, tokenizer: Tokenizer) -> InstructVersion | None:
@@ -53,13 +54,13 @@ def _renders(template: ChatTemplate, shape: tuple[str, str, str, str], version: 
         "v7": f"[SYSTEM_PROMPT] {_SYSTEM.content}[/SYSTEM_PROMPT]{first}{answer}{second}",
     }.get(version, f"{first}{answer}{begin}{_SYSTEM.content}\n\n{_SECOND.content}{end}")
     try:
-        if template.render([_FIRST, _ANSWER, _SECOND]) != f"<s>{first}{answer}{second}":
+        if template.text([_FIRST, _ANSWER, _SECOND]) != f"<s>{first}{answer}{second}":
             return False
-        if template.render([_FIRST]) != f"<s>{first}":
+        if template.text([_FIRST]) != f"<s>{first}":
             return False
     except RowError:
         return False
     try:
-        return template.render([_SYSTEM, _FIRST, _ANSWER, _SECOND]) == f"<s>{with_system}"
+        return template.text([_SYSTEM, _FIRST, _ANSWER, _SECOND]) == f"<s>{with_system}"
     except RowError:  # the older ones refuse system prompts
         return True

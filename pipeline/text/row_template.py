@@ -1,35 +1,39 @@
 """The template of a job's prompts: its names are a row's columns, and `row` is the whole row."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 from pipeline.errors import ConfigError
+from pipeline.text.control_tokens import begins_token, enclosed
+from pipeline.text.first_tokens import first_tokens
+from pipeline.text.marked_rendering import mark_values, render_marked
 from pipeline.text.template_budget import MisuseError
 from pipeline.text.template_names import ROW, TemplateNames
 from pipeline.text.templates import BoundedTemplate
+from pipeline.text.tokenization import Tokenizer
 
 WHERE = "input.prompt.template"
 
 
 class RowTemplate:
-    """ConfigError if the source is no template. `mark` marks what rows wrote, see `Tokenizer.mark`.
-
-    `first_tokens(text, n)` gives the first n tokens of a text, for the filter of that name. Without it the
-    template can tell its names, and cannot be rendered if it uses the filter.
-    """
+    """ConfigError if the source is no template. Without a tokenizer it can tell its names alone."""
 
     def __init__(
         self,
         source: str,
-        first_tokens: Callable[[str, int], str] | None = None,
-        mark: Callable[[str], str] | None = None,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
+        cut = partial(first_tokens, tokenizer) if tokenizer else None
         self._template = BoundedTemplate(
             source,
             WHERE,
-            filters={"first_tokens": _checked(first_tokens)},
-            mark=mark,
+            filters={"first_tokens": _checked(cut)},
             keep_trailing_newline=True,
+        )
+        self._tokenizer = tokenizer
+        self._begins_token = tokenizer is not None and begins_token(
+            self._template.literals, tokenizer.trusted_tokens
         )
 
     @property
@@ -37,14 +41,23 @@ class RowTemplate:
         return self._template.names
 
     def render(self, record: Mapping[str, object]) -> str:
-        """The text; RowError if a column is missing or something goes wrong. No message quotes the row."""
+        """The text, marked where it is the row's (see `Tokenizer.mark`); no RowError quotes the row."""
         names = self._template.names
-        values = {name: record[name] for name in names.own if name in record}
+        values: dict[str, Any] = {name: record[name] for name in names.own if name in record}
         if names.row and ROW not in values:
             values[ROW] = {
                 name: value for name, value in record.items() if names.whole_row or name in names.of_row
             }
-        return self._template.render(values)
+        assert self._tokenizer is not None
+        marked = {name: mark_values(value, self._mark) for name, value in values.items()}
+        if ROW in marked and ROW not in record:  # its names are those of columns, by which it is asked
+            marked[ROW] = {name: mark_values(value, self._mark) for name, value in values[ROW].items()}
+        return render_marked(self._tokenizer, self._template.render, values, marked)
+
+    def _mark(self, text: str) -> str:
+        assert self._tokenizer is not None
+        marked = self._tokenizer.mark(text)
+        return enclosed(marked) if self._begins_token else marked
 
 
 @lru_cache(maxsize=8)
@@ -53,14 +66,14 @@ def read_names(source: str) -> TemplateNames:
     return RowTemplate(source).names
 
 
-def _checked(first_tokens: Callable[[str, int], str] | None) -> Callable[..., str]:
+def _checked(cut: Callable[[str, int], str] | None) -> Callable[..., str]:
     def run(text: object, count: object) -> str:
         if not isinstance(text, str):
             raise MisuseError("first_tokens is for texts")
         if type(count) is not int or count < 0:
             raise MisuseError("first_tokens takes a number of tokens")
-        if first_tokens is None:
+        if cut is None:
             raise ConfigError(f"{WHERE}: first_tokens needs the checkpoint's tokenizer")
-        return first_tokens(text, count)
+        return cut(text, count)
 
     return run

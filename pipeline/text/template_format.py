@@ -48,7 +48,7 @@ class TemplateFormat(PromptFormat):
     @cached_property
     def answer_opening(self) -> str:
         try:
-            prompt = self._template.render(self._opening)
+            prompt = self._template.text(self._opening)
         except RowError:
             return ""
         ids = self.tokenizer.encode_trusted(prompt)
@@ -62,8 +62,8 @@ class TemplateFormat(PromptFormat):
     def _before(self) -> str | None:
         """None if the template cannot answer the probe, or does not begin with the prompt then."""
         try:
-            prompt = self._template.render(self._opening)
-            whole = self._template.render([*self._opening, REPLY], generation_prompt=False)
+            prompt = self._template.text(self._opening)
+            whole = self._template.text([*self._opening, REPLY], generation_prompt=False)
         except RowError:
             return None
         before, found, _ = whole.removeprefix(prompt).partition(ANSWER)
@@ -72,7 +72,7 @@ class TemplateFormat(PromptFormat):
     def _accepted_opening(self) -> list[Message]:
         """The probe's question, with a system prompt before it if the template wants one."""
         try:
-            self._template.render([QUESTION])
+            self._template.text([QUESTION])
         except RowError:
             return [SYSTEM, QUESTION]
         return [QUESTION]
@@ -84,7 +84,7 @@ class TemplateFormat(PromptFormat):
         """
         for further in ([], [QUESTION]):
             try:
-                text = self._template.render([*self._opening, REPLY, *further], generation_prompt=False)
+                text = self._template.text([*self._opening, REPLY, *further], generation_prompt=False)
             except RowError:
                 continue
             behind = text.partition(ANSWER)[2].partition(QUESTION.content)[0]

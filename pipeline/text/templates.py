@@ -1,13 +1,12 @@
 """Jinja templates from job files and checkpoints: compiled once, rendered for each row, within bounds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.text.marked_output import MarkedOutput
 from pipeline.text.missing_names import MissingNameError, NamedUndefined, written_paths
 from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
 from pipeline.text.template_names import FUNCTIONS, called_only, names_of
@@ -22,10 +21,10 @@ class BoundedTemplate:
     functions    what it may call, besides range, dict and namespace
     filters      further filters
     undefined    what a missing name is; with any other than NamedUndefined, none is called a missing column
-    mark         what marks the text of values where it is printed; None: nothing is marked
     options      of jinja2's Environment
     names        what it takes from the values of `render`
     columns      the same names, in one set
+    literals     the texts that its author wrote
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class BoundedTemplate:
         functions: Mapping[str, Callable[..., Any]] | None = None,
         filters: Mapping[str, Callable[..., Any]] | None = None,
         undefined: type[Undefined] = NamedUndefined,
-        mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
         sandbox = Sandbox(print_nulls, undefined, **options)
@@ -54,13 +52,11 @@ class BoundedTemplate:
             self.names = names_of(tree, meta.find_undeclared_variables(tree))
             self.columns = self.names.read
             self._paths = written_paths(tree)
-            if mark is not None:
-                sandbox.mark = mark
-                tree = MarkedOutput(tree).visit(tree)
+            self.literals = frozenset(_literals(tree))
             self._template = sandbox.from_string(Charged().visit(tree))
         except TemplateSyntaxError as error:
             raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
-        except (TemplateError, RecursionError, SyntaxError, ValueError) as error:
+        except (TemplateError, RecursionError, SyntaxError, ValueError, AssertionError) as error:
             raise ConfigError(f"{where}: not a valid template: {error}") from error
 
     def render(self, values: Mapping[str, object]) -> str:
@@ -114,3 +110,8 @@ def _line(error: Exception) -> str:
             line = f" (its line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return line
+
+
+def _literals(tree: nodes.Template) -> Iterator[str]:
+    yield from (node.data for node in tree.find_all(nodes.TemplateData))
+    yield from (node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str))

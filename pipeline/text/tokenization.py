@@ -113,11 +113,16 @@ class Tokenizer:
                 return match.start(), self.trusted_tokens[name]
         return None
 
+    def tokens_in(self, text: str) -> list[int]:
+        """The control and added tokens of trusted text."""
+        found = self._splitter.finditer(text)
+        return [self.trusted_tokens[match[match.lastgroup or 0]] for match in found]
+
     def mark(self, text: str) -> str:
         """A row's text, marked so that `encode_trusted` finds no token in it: see MARK."""
         if _SURROGATES.search(text):
             raise lone_surrogate()
-        return self._starts.sub(lambda start: start[0] + MARK, text) if self._starts else text
+        return self._starts.sub(lambda start: MARK + start[0] + MARK, text) if self._starts else text
 
     def piece_bytes(self, token_id: int) -> bytes:
         """UTF-8 bytes a token adds to a text: none for control tokens and ids that the vocabulary lacks."""

@@ -38,6 +38,7 @@ MODEL_FILES: dict[str, InstructVersion | None] = {
     "tokenizer.model": None,
     "sentencepiece.bpe.model": None,
 }
+OTHER_TOKENS = ("unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 SETTINGS_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -56,6 +57,7 @@ class TokenizerFiles:
     added_tokens: dict[str, AddedToken]
     bos_token: str | None
     eos_token: str | None
+    other_tokens: dict[str, str]  # unk_token, pad_token, ..., for chat templates that name them
     add_bos: bool  # plain prompts begin with BOS
     add_eos: bool
     chat_template: str | None
@@ -92,10 +94,17 @@ class TokenizerFiles:
                 model=b"" if alone else contents[model_path.name],
                 tokenizer_json=contents[model_path.name] if alone else b"",
                 named_version=MODEL_FILES.get(model_path.name),
-                added_tokens=added_tokens(config, added, whole),
+                added_tokens=added_tokens(config, special, added, whole),
                 bos_token=token_text("bos_token", config, special),
                 eos_token=token_text("eos_token", config, special),
-                add_bos=flag("add_bos_token", config, default=not alone or post_processor_adds_bos(whole)),
+                other_tokens={
+                    name: text
+                    for name in OTHER_TOKENS
+                    if (text := token_text(name, config, special)) is not None
+                },
+                add_bos=flag(
+                    "add_bos_token", config, default=not alone or post_processor_adds_bos(config, whole)
+                ),
                 add_eos=flag("add_eos_token", config, default=False),
                 chat_template=template,
                 template_names=names,

@@ -15,10 +15,14 @@ class AddedToken:
 
 
 def added_tokens(
-    config: dict[str, Any], added: dict[str, Any], whole: dict[str, Any]
+    config: dict[str, Any], special: dict[str, Any], added: dict[str, Any], whole: dict[str, Any]
 ) -> dict[str, AddedToken]:
-    """By text. Of several files tokenizer_config.json says most, then tokenizer.json."""
-    tokens = {text: AddedToken(int(token_id), special=True) for text, token_id in added.items()}
+    """By text. Of several files tokenizer_config.json says most, then tokenizer.json.
+
+    added_tokens.json does not say which are special: those that have a part to play are.
+    """
+    named = _named_tokens(config) | _named_tokens(special)
+    tokens = {text: AddedToken(int(token_id), text in named) for text, token_id in added.items()}
     decoder = [
         {**entry, "id": token_id} for token_id, entry in config.get("added_tokens_decoder", {}).items()
     ]
@@ -30,6 +34,14 @@ def added_tokens(
         if token.id < 0:
             raise ValueError(f"an added token's id must not be negative, got {token.id} for {text!r}")
     return tokens
+
+
+def _named_tokens(file: dict[str, Any]) -> set[str]:
+    """The tokens that a file gives a part: `eos_token` and the like, and `additional_special_tokens`."""
+    entries = [value for name, value in file.items() if name.endswith("_token")]
+    entries += file.get("additional_special_tokens") or []
+    texts = [entry.get("content") if isinstance(entry, dict) else entry for entry in entries]
+    return {text for text in texts if isinstance(text, str)}
 
 
 def token_text(name: str, *files: dict[str, Any]) -> str | None:
@@ -51,12 +63,14 @@ def flag(name: str, config: dict[str, Any], default: bool) -> bool:
     return default if value is None else value
 
 
-def post_processor_adds_bos(whole: dict[str, Any]) -> bool:
-    """Whether tokenizer.json puts a token before every text; true if it says nothing of that."""
+def post_processor_adds_bos(config: dict[str, Any], whole: dict[str, Any]) -> bool:
+    """Whether tokenizer.json puts a token before every text; if it does not say, Llama's class does."""
     steps = [whole.get("post_processor") or {}]
     steps += steps[0].get("processors", [])
     templates = [step["single"] for step in steps if step.get("type") == "TemplateProcessing"]
-    return not templates or any("SpecialToken" in single[0] for single in templates)
+    if not templates:
+        return str(config.get("tokenizer_class")).startswith("Llama")
+    return any("SpecialToken" in single[0] for single in templates)
 
 
 def chat_template(config: dict[str, Any], file: bytes | None) -> tuple[str | None, tuple[str, ...]]:

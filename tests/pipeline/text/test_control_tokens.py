@@ -83,6 +83,9 @@ def test_bos_and_eos_are_those_of_the_settings(tmp_path: Path) -> None:
 
 def test_older_checkpoints_name_added_tokens_in_their_own_file(tmp_path: Path) -> None:
     (tmp_path / "added_tokens.json").write_text('{"<|im_end|>": 32000}', encoding="utf-8")
+    """It does not say which are special: those that have a part to play are, as in transformers."""
     tokenizer = make(tmp_path)
     assert tokenizer.encode_trusted("<|im_end|>") == [32000]
-    assert tokenizer.piece_bytes(32000) == b""
+    assert tokenizer.piece_bytes(32000) == b"<|im_end|>"
+    assert make(tmp_path, {"eos_token": "<|im_end|>"}).piece_bytes(32000) == b""
+    assert make(tmp_path, {"additional_special_tokens": ["<|im_end|>"]}).piece_bytes(32000) == b""

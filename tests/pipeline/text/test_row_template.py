@@ -1,15 +1,21 @@
 """What a prompt's template makes of a row."""
 
+from pathlib import Path
 from typing import Any
 
+import mistral_common
 import pytest
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.text.control_tokens import without_marks
 from pipeline.text.row_template import RowTemplate, read_names
+from pipeline.text.tokenization import Tokenizer
+
+TOKENIZER = Tokenizer.load(Path(mistral_common.__file__).parent / "data")
 
 
 def render(source: str, **record: Any) -> str:
-    return RowTemplate(source, first_tokens=lambda text, count: text[:count]).render(record)
+    return without_marks(RowTemplate(source, TOKENIZER).render(record))
 
 
 def error_of(source: str, **record: Any) -> RowError:
@@ -32,7 +38,7 @@ def error_of(source: str, **record: Any) -> RowError:
         ("{{ row.get('none', 'no') }} {{ 'none' in row }} {{ 'text' in row }}", "no False True"),
         ("{{ row | tojson | length > 50 }} {{ row.items() | list | length }}", "True 11"),
         ("{{ none_given | default('-') }}{% if other is defined %}x{% endif %}{{ text }}", "-Hi"),
-        ("{{ text | first_tokens(1) }} {{ ('ab' ~ text) | first_tokens(3) }}", "H abH"),
+        ("{{ text | first_tokens(1) }} {{ ('ab' ~ text) | first_tokens(3) }}", "Hi abHi"),
     ],
 )
 def test_columns_go_before_names_of_jinja(source: str, expected: str) -> None:

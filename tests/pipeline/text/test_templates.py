@@ -154,7 +154,7 @@ def test_messages_never_quote_the_row(source: str) -> None:
         assert error.code in (RowErrorCode.TEMPLATE_FAILED, RowErrorCode.MISSING_COLUMN)
         assert "SECRET" not in str(error)
         assert "__class__" not in str(error)
-        assert "line 2" in error.message
+        assert error.code is RowErrorCode.MISSING_COLUMN or "line 2" in error.message
 
 
 VALUES = st.recursive(
