@@ -30,9 +30,8 @@ NULL_MESSAGE = "the template prints a null: write {{ column or '' }} where there
 
 def filters(print_nulls: bool) -> dict[str, Callable[..., Any]]:
     """By name. Without `print_nulls` those that make text refuse nulls."""
-    own = {"join": join, "replace": replace, "string": string, "tojson": to_json}
     found: dict[str, Callable[..., Any]] = {name: charged(FILTERS[name]) for name in ALLOWED_FILTERS}
-    found |= own
+    found |= {"join": join, "replace": replace, "string": string, "tojson": to_json}
     if not print_nulls:
         found |= {name: refusing_nulls(found[name]) for name in OF_TEXT}
     return found
