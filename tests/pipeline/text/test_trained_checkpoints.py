@@ -16,7 +16,7 @@ from configs.demo.recipe.write_rows import DEMO
 from tests.pipeline.text.format_lessons import FormatLessons
 from tests.pipeline.text.published_formats import UNTELLABLE, published_formats
 from tests.pipeline.text.trained_answers import Answers, answers
-from tests.pipeline.text.trained_checkpoint import train_in_all, train_in_one
+from tests.pipeline.text.trained_checkpoint import train_in_all, train_in_one, write_tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -28,18 +28,27 @@ CHATML = "openhermes-2.5"
 
 
 class School:
-    """Checkpoints by format, each trained when it is first asked for."""
+    """Checkpoints by format, each trained when it is first asked for.
+
+    Formats that write a probe with the same tokens share their weights: they differ in their files.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lessons = {name: FormatLessons(form, folder / name) for name, form in FORMATS.items()}
-        train_in_all([*self._lessons.values()], folder / "all")
+        self.lessons = {name: FormatLessons(form, folder / name) for name, form in FORMATS.items()}
+        tokens = {name: lessons.lesson("qquestionn", "aa") for name, lessons in self.lessons.items()}
+        first = {tuple(lesson.token_ids): name for name, lesson in reversed(tokens.items())}
+        self._taught_as = {name: first[tuple(lesson.token_ids)] for name, lesson in tokens.items()}
+        train_in_all([self.lessons[name] for name in first.values()], folder / "all")
 
-    def trained_in(self, name: str) -> tuple[Path, FormatLessons]:
-        lessons, checkpoint = self._lessons[name], self._folder / name / "checkpoint"
-        if not checkpoint.exists():
-            train_in_one(lessons, self._folder / "all", checkpoint)
-        return checkpoint, lessons
+    def checkpoint(self, name: str) -> Path:
+        taught_as = self._taught_as[name]
+        weights, checkpoint = self._folder / taught_as / "weights", self._folder / name / "checkpoint"
+        if not weights.exists():
+            train_in_one(self.lessons[taught_as], self._folder / "all", weights)
+        shutil.copytree(weights, checkpoint, dirs_exist_ok=True)
+        write_tokenizer(self.lessons[name], checkpoint)
+        return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +68,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Answers:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_is_labelled_as_well_as_the_demo(name: str, school: School, demo: Answers, tmp_path: Path) -> None:
-    check(answers(*school.trained_in(name), tmp_path), demo)
+    check(school.checkpoint(name), school.lessons[name], demo, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -80,23 +89,23 @@ def test_ends_wherever_one_of_its_files_says_so(
     demo: Answers,
     tmp_path: Path,
 ) -> None:
-    checkpoint, lessons = school.trained_in(CHATML)
-    folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
-    ends = (
-        [lessons.tokens.get(end, end) for end in config_eos] if isinstance(config_eos, list) else config_eos
-    )
-    change(folder / "config.json", eos_token_id=ends)
+    lessons, folder = school.lessons[CHATML], tmp_path / "checkpoint"
+    shutil.copytree(school.checkpoint(CHATML), folder)
+    ends = [lessons.tokens[end] for end in config_eos]
+    change(folder / "config.json", eos_token_id=ends if len(ends) > 1 else ends[0])
     change(folder / "tokenizer_config.json", eos_token=tokenizer_eos)
     (folder / "generation_config.json").unlink()
     if generation_eos is not None:
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": generation_eos}))
-    check(answers(folder, lessons, tmp_path), demo)
+    check(folder, lessons, demo, tmp_path)
 
 
-def check(found: Answers, demo: Answers) -> None:
+def check(checkpoint: Path, lessons: FormatLessons, demo: Answers, folder: Path) -> None:
+    found = answers(checkpoint, lessons, folder)
     assert found.accuracy >= demo.accuracy - 0.02
     assert found.mass > 0.9
-    assert found.agreement >= 0.98, found.otherwise[:3]
+    if lessons.lesson("qquestionn", "aa").follows:
+        assert found.agreement >= 0.98, found.otherwise[:3]
 
 
 def change(file: Path, **values: object) -> None:

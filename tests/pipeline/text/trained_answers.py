@@ -73,6 +73,7 @@ def _run(checkpoint: Path, tickets: Path, **task: Any) -> list[tuple[Completion,
     requests = job.task.requests(job.prompt_format)
     started = [requests.start(str(row["row"]), row["prompt_token_ids"], row["params"]) for row in rows]
     completions = engine.run([request for request, _ in started])
+    engine.close()
     return [
         (completion, dict(finish(completion).values))
         for completion, (_, finish) in zip(completions, started, strict=True)

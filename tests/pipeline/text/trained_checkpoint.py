@@ -23,15 +23,16 @@ NO_LOSS = -100
 
 
 def train_in_all(formats: Sequence[FormatLessons], folder: Path) -> None:
-    """From the demo's checkpoint to one that all formats are taught from: a step towards each of them."""
-    model = _train(DEMO / "tiny-mixtral", formats, steps=160, learning_rate=2e-3)
-    model.save_pretrained(folder)
+    """From the demo's checkpoint to one that each format is taught from: a step towards all of them."""
+    _train(DEMO / "tiny-mixtral", formats, steps=300, learning_rate=2e-3).save_pretrained(folder)
 
 
 def train_in_one(lessons: FormatLessons, start: Path, folder: Path) -> None:
-    """Saves the files of an upload: transformers' own, the tokenizer's, the chat template."""
-    model = _train(start, [lessons], steps=12, learning_rate=1e-3)
-    model.save_pretrained(folder)
+    _train(start, [lessons], steps=12, learning_rate=1e-3).save_pretrained(folder)
+
+
+def write_tokenizer(lessons: FormatLessons, folder: Path) -> None:
+    """What an upload has beside the model: the tokenizer's files, and the chat template in them."""
     shutil.copy(lessons.form.vocabulary, folder / "tokenizer.model")
     settings = {**json.loads(lessons.form.tokenizer_config()), "chat_template": lessons.form.source}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
