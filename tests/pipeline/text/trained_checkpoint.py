@@ -24,7 +24,7 @@ NO_LOSS = -100
 
 def train_in_all(formats: Sequence[FormatLessons], folder: Path) -> None:
     """From the demo's checkpoint to one that each format is taught from: a step towards all of them."""
-    _train(DEMO / "tiny-mixtral", formats, steps=300, learning_rate=2e-3).save_pretrained(folder)
+    _train(DEMO / "tiny-mixtral", formats, steps=300, learning_rate=1e-3).save_pretrained(folder)
 
 
 def train_in_one(lessons: FormatLessons, start: Path, folder: Path) -> None:
