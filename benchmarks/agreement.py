@@ -64,8 +64,8 @@ def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None)
 
 def _probability(outcome: Outcome, label_of: Outcome) -> float:
     """The probability that `outcome` gives to the label of `label_of`."""
-    probability: float = dict(outcome.values["label_probs"])[label_of.values["label"]]
-    return probability
+    probs: dict[str, float] = {one["label"]: one["prob"] for one in outcome.values["label_probs"]}
+    return probs[label_of.values["label"]]
 
 
 def _share_of_same(one: list[int], other: list[int]) -> float:

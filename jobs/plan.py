@@ -1,7 +1,9 @@
 """`python -m jobs plan`: what a job would do, without loading weights or writing anything."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -9,22 +11,33 @@ from jobs.arguments import Config, Overrides, exit_codes
 
 if TYPE_CHECKING:
     from pipeline.preflight.forecast import Forecast
+    from pipeline.preflight.found_rows import FoundRows
+    from pipeline.preflight.shown_prompts import ShownPrompt
+
+Show = Annotated[int, typer.Option("--show", metavar="N", min=0, help="Show the first N prompts as tokens.")]
 
 
-def plan(config: Config, overrides: Overrides = None) -> None:
-    """Show a job's files, shards, rows and token lengths, and what a run would still have to do.
+def plan(config: Config, overrides: Overrides = None, show: Show = 1) -> None:
+    """Show a job's files, rows and prompts, what is wrong with them, and what a run would have to do.
 
-    Loads no weights and writes nothing. Exit code 2 if the job could not run.
+    Loads no weights and writes nothing. Exit code 2 if the job could not run, or if every row that was looked
+    at is an error.
     """
     with exit_codes():
         from pipeline.config.job import JobConfig
+        from pipeline.errors import ConfigError
         from pipeline.preflight.forecast import forecast
 
-        _show(forecast(JobConfig.load(config, overrides)))
+        found = forecast(JobConfig.load(config, overrides), show)
+        _show(found)
+        if found.all_bad:
+            raise ConfigError(
+                f"each of the {found.sampled:,} rows looked at is an error: mend what is said above"
+            )
 
 
 def _show(job: "Forecast") -> None:
-    console = Console()
+    console = Console(highlight=False)
     table = Table(title="input files", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading, justify in (("file", "left"), ("shards", "right"), ("rows", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
@@ -34,9 +47,16 @@ def _show(job: "Forecast") -> None:
     console.print(table)
     if job.lengths:
         console.print(_histogram(job))
-    if job.errors:
-        found = ", ".join(f"{count} {code}" for code, count in job.errors.items())
-        console.print(f"errors among the {job.sampled:,} rows looked at: {found}", soft_wrap=True)
+    for name, fact in job.facts:
+        console.print(f"{name}: {fact}", markup=False, soft_wrap=True)
+    _show_prompts(console, job.shown)
+    _show_found(console, f"errors among the {job.sampled:,} rows looked at:", job.errors)
+    _show_found(console, f"doubtful among the {job.sampled:,} rows looked at:", job.notices)
+    if job.duplicate_ids:
+        console.print(
+            f"among the {job.sampled:,} rows looked at, {job.duplicate_ids:,} have the id of another row",
+            soft_wrap=True,
+        )
     if job.extension:
         names = ", ".join(file.name for file in job.extension)
         shards, rows = (sum(getattr(f, what) for f in job.extension) for what in ("shards", "rows"))
@@ -47,10 +67,28 @@ def _show(job: "Forecast") -> None:
         )
     if job.not_to_be_added:
         console.print(f"new files that can't be added: {job.not_to_be_added}", soft_wrap=True)
+    console.print(f"memory: {job.memory}", soft_wrap=True)
     missing = f"{job.shards_missing:,} shards, {job.rows_missing:,} rows"
     console.print(
         f"to run: {missing if job.shards_missing else 'nothing'}, into {job.output}", soft_wrap=True
     )
+
+
+def _show_prompts(console: Console, prompts: "Sequence[ShownPrompt]") -> None:
+    if prompts:
+        console.print(
+            "tokens, each up to its │: ▁ is a space, ↵ a new line, «» marks control tokens", style="dim"
+        )
+    for before, prompt in zip([None, *prompts], prompts, strict=False):
+        for line in prompt.lines(console.width, before):
+            console.print(line, soft_wrap=True)
+
+
+def _show_found(console: Console, title: str, found: "Sequence[FoundRows]") -> None:
+    if found:
+        console.print(title, soft_wrap=True)
+    for one in found:
+        console.print(f"  {one}", markup=False, soft_wrap=True)
 
 
 def _histogram(job: "Forecast") -> Table:

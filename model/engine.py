@@ -4,7 +4,8 @@
     completions = engine.generate([[1, 733, 16289]], SamplingParams(max_new_tokens=8))
 
 It knows token ids only. `submit` rows at any time, call `step` until `idle`. A step is: the scheduler chooses
-rows, the ranks compute them, and what each row wants of the outputs is read.
+rows, the ranks compute them, and what each row wants of the outputs is read. What memory does not suffice for
+at once is computed in parts.
 """
 
 from collections.abc import Collection
@@ -14,30 +15,32 @@ from pathlib import Path
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
-from model.execution.executor import BatchTooLargeError
+from model.execution.divided_step import run_divided
+from model.execution.end_rows import end_rows
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
-from model.execution.read_step import read_step
+from model.execution.step_size import StepSize
+from model.machine.budget import STEP_TOKENS
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.request import Completion, Failure, Request
+from model.requests.request import Completion, Request
+from model.requests.split_row import SplitRow
 from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
-from model.scheduling.scheduler import Scheduler, Sequence
+from model.scheduling.scheduler import Scheduler
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
-
-_PREFILL_TOKENS = 4096
 
 
 class Engine:
     def __init__(self, ranks: Ranks, config: ModelConfig, options: ExecutorOptions) -> None:
         self.config = config
         self.ranks = ranks
-        self.max_batch_rows = self._most_rows = options.slots
+        self.max_batch_rows = options.slots
+        self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
-        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, _PREFILL_TOKENS)
+        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, STEP_TOKENS)
 
     @classmethod
     def load(
@@ -54,11 +57,13 @@ class Engine:
         statistics: bool = True,
         end_ids: Collection[int] = (),
         random_weights: bool = False,
+        device: str = "auto",
+        least_cache_tokens: int = 1,
     ) -> "Engine":
         """Load a checkpoint folder.
 
         Args:
-            dtype: float32, bfloat16, float16, or auto: the checkpoint's on a GPU, float32 on a CPU.
+            dtype: float32, bfloat16, float16, or auto: see `model.machine.device.auto_dtype`.
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
@@ -66,9 +71,13 @@ class Engine:
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             end_ids: tokens that end an answer, beside those that the checkpoint's configuration names.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
+            device: gpu, cpu, or auto: a GPU where torch sees one.
+            least_cache_tokens: what the longest row may need of the cache.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load.load_transformer`.
+            ValueError: torch can't use as many GPUs as are asked for, or memory does not suffice; before
+                weights are loaded.
         """
         numbers = {"threads": threads, "max_batch_rows": max_batch_rows, "kv_cache_tokens": kv_cache_tokens}
         for name, value in numbers.items():
@@ -87,6 +96,8 @@ class Engine:
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            device=device,
+            least_cache_tokens=least_cache_tokens,
             **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
@@ -103,7 +114,8 @@ class Engine:
             return
         Request("prefix", token_ids, SamplingParams(max_new_tokens=1)).check(self.config, self.cache_tokens)
         row = Row(Phase.PREFILL, PREFIX_SLOT, 0, token_ids)
-        self.ranks.forward(Batch.of([row], becomes_prefix=True))
+        with self.ranks.step():
+            self.ranks.forward(Batch.of([row], becomes_prefix=True))
         self.scheduler.prefix = token_ids
 
     def submit(self, request: Request) -> None:
@@ -116,6 +128,11 @@ class Engine:
         return self.scheduler.idle
 
     @property
+    def path(self) -> dict[str, str]:
+        """How this engine computes: see `model.execution.computing_path`."""
+        return self.ranks.local.path
+
+    @property
     def machine(self) -> dict[str, str]:
         """What the results depend on to the last bit, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
@@ -125,13 +142,10 @@ class Engine:
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and prefill waiting rows that fit beside them."""
         decoding, admitted = self.scheduler.next_step()
-        if not decoding and not admitted:
-            return []
-        rows = [
-            *(sequence.next_token() for sequence in decoding),
-            *(sequence.prompt() for sequence in admitted),
-        ]
-        return self._run_rows(decoding + admitted, rows)
+        sequences = decoding + admitted
+        rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
+        ended = run_divided(self.ranks, self.step_size, sequences, rows)
+        return end_rows(self.scheduler, self.ranks.local.routing, ended)
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -168,29 +182,9 @@ class Engine:
         self.ranks.close()
 
     def _add(self, request: Request) -> None:
-        self.scheduler.add(request, request.wanted.start(request.key, self.config))
-
-    def _run_rows(self, sequences: list[Sequence], rows: list[Row]) -> list[Completion]:
-        """Run a step or, where memory does not suffice, its halves; later steps begin with what worked."""
-        if len(rows) <= self._most_rows:
-            try:
-                outputs = self.ranks.forward(Batch.of(rows))
-            except BatchTooLargeError:
-                self._most_rows = max(1, len(rows) // 2)
-            else:
-                return [self._finish(*ended) for ended in read_step(sequences, rows, outputs)]
-            if len(rows) == 1:  # it was the row, not how many there were
-                self._most_rows = self.max_batch_rows
-                return [self._finish(sequences[0], "out_of_memory")]
-        half = len(rows) // 2
-        return self._run_rows(sequences[:half], rows[:half]) + self._run_rows(sequences[half:], rows[half:])
-
-    def _finish(self, sequence: Sequence, failure: Failure | None = None) -> Completion:
-        self.scheduler.release(sequence)
-        routing = self.ranks.local.routing
-        return Completion(
-            key=sequence.request.key,
-            answer=sequence.reading.answer,
-            routing=routing.take(sequence.slot, bool(sequence.shared)) if routing else None,
-            failure=failure,
-        )
+        if len(request.wanted.parts) == 1:
+            self.scheduler.add(request, request.wanted.start(request.random_stream, self.config))
+            return
+        whole = SplitRow(request)
+        for i, part in enumerate(whole.requests):
+            self.scheduler.add(part, part.wanted.start(part.random_stream, self.config), (whole, i))

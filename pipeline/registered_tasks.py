@@ -17,9 +17,6 @@ BUILT_IN = {
     "generate": "pipeline.tasks.generate:Generate",
     "label": "pipeline.tasks.label:Label",
 }
-# FORMAT_VERSION 2 has the sections of these tasks in every job's spec and their columns in every output, null
-# where the job's task is another. Sections and columns of other tasks are in jobs of those tasks alone.
-IN_EVERY_JOB = ("generate", "label")
 
 
 @cache
@@ -38,10 +35,6 @@ def tasks() -> Mapping[str, type[Task[Any]]]:
                 raise ConfigError(f"{_described(point)}: its name or its section is that of task {other}")
         found[point.name] = task
     return found
-
-
-def tasks_in_every_job() -> list[type[Task[Any]]]:
-    return [tasks()[name] for name in IN_EVERY_JOB]
 
 
 def _loaded(point: EntryPoint) -> type[Task[Any]]:

@@ -20,14 +20,17 @@ from pipeline.cluster.resources import (
     plan_resources,
 )
 from pipeline.cluster.session import as_job_error, connect
+from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import Published, finalize, remaining
 from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
+from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.memory_forecast import require_memory
 from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
@@ -79,7 +82,9 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    prefix = shared_prefix(job, plan)
+                    first = job.preparation.prepared(plan.shards[0])
+                    warn_of_notices(first)
+                    prefix = shared_prefix(first)
                     with closing(_run_shards(job, store, missing, replica, prefix, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256
@@ -111,6 +116,10 @@ def _stages(
 ) -> Dataset:
     """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
+    require_memory(job, resources, len(prefix))
+    wait_for_gpus(resources)
+    if resources.num_gpus:  # other nodes may be there by now
+        resources = plan_resources(job.config, job.model, shards)
     ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
     names = ShardNames(shards)
     named = ray.data.read_datasource(
@@ -153,13 +162,21 @@ def _finish(
     assert report.rows_by_status is not None
     assert report.error_rate is not None
     if report.error_rate > job.config.errors.max_error_rate:
-        raise TooManyErrors(
-            f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors "
-            f"({report.errors_by_code}), more than errors.max_error_rate "
-            f"({job.config.errors.max_error_rate:.0%}); all rows are published in {report.output}",
-            report,
-        )
+        raise TooManyErrors(_too_many(report, job.config.errors.max_error_rate), report)
     summaries = [{"rows_by_status": of_file.summary.rows_by_status} for of_file in parts]
     known = {path: digest for of_file in parts for path, digest in of_file.sha256.items()}
     execute(finalize(plan, summaries[: plan.plan_files], known), store)
     return report
+
+
+def _too_many(report: Report, most: float) -> str:
+    assert report.rows_by_status is not None
+    assert report.errors_by_code is not None
+    codes = ", ".join(f"{count:,} {code}" for code, count in report.errors_by_code.items())
+    return (
+        f"{report.rows_by_status['error']:,} of {report.rows:,} rows are errors ({codes}), more than "
+        f"errors.max_error_rate ({most:.2%}) allows; all rows are published in {report.output}, but no "
+        "_SUCCESS. Read error_message of the rows with status error, and docs/errors.md on their codes. If "
+        "the input is at fault, mend it and run it into another output.path; if so many errors are to be "
+        "expected, raise errors.max_error_rate and run the same command again, which computes no row anew"
+    )

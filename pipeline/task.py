@@ -6,7 +6,7 @@ its name. `docs/adding-a-task.md` goes through an example, and `pipeline/registe
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -30,6 +30,17 @@ class Outcome:
     routing: RowRouting | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What the engine is asked for one row, for people."""
+
+    prompt_token_ids: Sequence[int]  # as the engine gets them
+    answers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # those that are scored, by name
+    at_end_ids: bool = False  # whether the checkpoint's end ids end an answer
+    stop_token_ids: Sequence[int] = ()  # that end it too
+    ends: Sequence[str] = ()  # what else ends it: "after 9 tokens"
+
+
 Finish = Callable[[Completion], Outcome]
 
 
@@ -43,6 +54,14 @@ class RowRequests(ABC):
         `params` is what `Task.row_params` gave for the row.
         """
 
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        """What `start` would ask, for `plan` to show."""
+        return Asked(prompt_token_ids)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What `plan` says of every row's request, each fact with its name."""
+        return []
+
     def longest_prompt(self, context: int) -> int:
         """Tokens of the longest prompt in a model with that context.
 
@@ -51,7 +70,10 @@ class RowRequests(ABC):
         return context
 
     def cache_tokens(self, context: int) -> int:
-        """Tokens of cache that the longest row may need, in a model with that context."""
+        """Tokens of cache that the longest row may need, in a model with that context.
+
+        0 where rows are answered by one pass, as by a `OnePassReadout`: the job then reserves none.
+        """
         return context
 
 
@@ -61,11 +83,11 @@ class Task(ABC, Generic[SectionModel]):
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
     input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
-    parameters: Collection[str] = ()  # input columns by which a row may set its own parameters
+    generates: ClassVar[bool] = False  # whether rows have generated tokens, and so columns about them
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
     included: ClassVar[Sequence[Column]] = ()  # further columns that output.include may name
-    free_names: Collection[str] = ()  # columns of other tasks whose names kept columns may have
+    report_keys: ClassVar[Sequence[str]] = ()  # of report.json, see `report`
 
     def __init__(self, section: SectionModel) -> None:
         self.section = section
@@ -76,8 +98,8 @@ class Task(ABC, Generic[SectionModel]):
         return [key for key, field in cls.section_model.model_fields.items() if field.is_required()]
 
     @classmethod
-    def check(cls, section: SectionModel, kept_columns: Sequence[str]) -> None:
-        """ValueError if the section does not fit the job's input.keep."""
+    def check(cls, section: SectionModel, kept_columns: Container[str]) -> None:
+        """ValueError if the section does not fit the job's input.keep, by the names in the output."""
         return
 
     @property
@@ -110,4 +132,12 @@ class Task(ABC, Generic[SectionModel]):
 
         `totals` are over all rows: rows, prompt_tokens, generated_tokens, known, right, what `measure` gave.
         """
+        return []
+
+    def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
+        """The values of `report_keys` in report.json, which JSON must be able to hold; `totals` as above."""
+        return {}
+
+    def warnings(self, totals: Mapping[str, int]) -> list[str]:
+        """What makes the answers of the job doubtful as a whole, each in a sentence; `totals` as above."""
         return []

@@ -111,7 +111,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> HFCheckpoint:
     model.save_pretrained(folder)
     source = files("mistral_common") / "data" / "tokenizer.model.v1"
     shutil.copy(str(source), folder / "tokenizer.model")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }} [INST]"}))
+    template = Path(__file__).parent / "pipeline/text/chat_formats/mixtral-8x7b-instruct-old.jinja"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template.read_text()}))
     return HFCheckpoint(folder, model)
 
 
@@ -171,11 +172,12 @@ def make_config(tmp_path: Path, checkpoint: HFCheckpoint) -> Callable[..., JobCo
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
         (tmp_path / "rows.jsonl").write_text("".join(line + "\n" for line in lines))
         prompt = sections.pop("prompt", {"token_ids": "ids"})
+        include = ["token_ids"] if sections.get("task", "generate") == "generate" else []
         data = {
             "job": "test",
             "task": "generate",
             "model": {"path": str(checkpoint.folder)},
-            "output": {"path": str(tmp_path / "out"), "include": ["token_ids"]},
+            "output": {"path": str(tmp_path / "out"), "include": include},
             **sections,
         }
         given = {"path": str(tmp_path / "rows.jsonl"), "prompt": prompt, "shard_rows": 8}

@@ -21,6 +21,8 @@ def test_no_file_is_longer_than_a_room():
 
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
+    "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
+    "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
@@ -30,13 +32,21 @@ TESTED_IN = {
     "pipeline/config/output.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
+    "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
     "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
+    "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
+    "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
+    "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
+    "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
+    "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_sandbox.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/template_format.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/tokenizer_files.py": "tests/pipeline/text/test_tokenization.py",
+    "pipeline/text/tokenizer_settings.py": "tests/pipeline/text/test_tokenization.py",
     "jobs/__main__.py": "tests/jobs/test_command_line.py",
     "jobs/arguments.py": "tests/jobs/test_run.py",
     "jobs/plan.py": "tests/jobs/test_run.py",

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from benchmarks.device.setting import Setting, Table, decode_all, random_prompts, rows_of_a_step
+from benchmarks.device.setting import Setting, Table, decode_all, random_prompts, tokens_of_a_step
 from model.engine import Engine
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
@@ -47,5 +47,5 @@ def _state(engine: Engine, seconds: float) -> dict[str, object]:
     return {
         "s": seconds,
         "rows that run": len(engine.scheduler.running),
-        "rows a step at most": rows_of_a_step(engine),
+        "tokens a step at most": tokens_of_a_step(engine),
     }

@@ -143,9 +143,9 @@ def replace_head(engine: Engine, head: nn.Module) -> None:
     engine.ranks.local.model._modules["head"] = head
 
 
-def rows_of_a_step(engine: Engine) -> int:
-    """The most rows that the engine runs at once; it lowers them when memory does not suffice."""
-    return engine._most_rows
+def tokens_of_a_step(engine: Engine) -> int | None:
+    """The most tokens that the engine computes at once since memory did not suffice; None: it did."""
+    return engine.step_size.most
 
 
 def scores(engine: Engine, prompts: list[list[int]], choices: list[list[int]]) -> NDArray[np.float64]:

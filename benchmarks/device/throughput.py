@@ -5,7 +5,7 @@ import time
 import numpy as np
 import torch
 
-from benchmarks.device.setting import Setting, Table, rows_of_a_step
+from benchmarks.device.setting import Setting, Table, tokens_of_a_step
 from benchmarks.workloads import conversations
 from model.engine import Engine
 
@@ -44,7 +44,7 @@ def _run(setting: Setting, engine: Engine) -> dict[str, object]:
     return {
         "output tokens/s": tokens / seconds,
         "cache tokens": engine.cache_tokens,
-        "rows a step at most": rows_of_a_step(engine),
+        "tokens a step at most": tokens_of_a_step(engine),
         **{f"{kind} steps": len(taken) for kind, taken in milliseconds.items()},
         **{f"{kind} ms": float(np.median(taken)) if taken else None for kind, taken in milliseconds.items()},
         "reserved GB": None if setting.rehearsal else torch.cuda.max_memory_reserved() / 1e9,

@@ -72,7 +72,7 @@ def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_d
         raise ValueError(f"attention must be auto, sdpa or flash, got {attention}")
     if attention == "sdpa":
         return False
-    missing = _missing(device, dtype, head_dim)
+    missing = what_flash_lacks(device, dtype, head_dim)
     if missing and attention == "flash":
         raise ValueError(f"attention flash needs {missing}; choose auto")
     if missing and device.type == "cuda":
@@ -80,7 +80,8 @@ def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_d
     return missing is None
 
 
-def _missing(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
+def what_flash_lacks(device: torch.device, dtype: torch.dtype, head_dim: int) -> str | None:
+    """What is missing for flash attention, the Triton kernel and captured steps; None if nothing is."""
     if device.type != "cuda":
         return f"a GPU, got {device.type}"
     if dtype not in (torch.float16, torch.bfloat16):

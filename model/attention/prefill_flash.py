@@ -1,15 +1,17 @@
 """Attention of rows with several new tokens by FlashAttention: all rows in one call, without padding.
 
-n new tokens of all rows, H query heads, G key/value heads, hd head dimension, B rows, t nodes of the largest
-tree behind a prompt.
+n new tokens of all rows, H query heads, G key/value heads, hd head dimension.
 """
+
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from model.attention.flash import Ragged, flash
 from model.attention.kv_cache import KVCache
-from model.attention.log_sum_exp import attend, bias_of, merge
+from model.attention.log_sum_exp import merge
+from model.attention.tree_blocks import TreeBlocks
 from model.scheduling.batch import Row
 
 
@@ -35,7 +37,7 @@ class FlashPrefill:
         attended[trunk], lse[trunk] = flash(q[trunk], keys, values, self.trunks, self.trunks, causal=True)
         read = self.trees.read_tokens
         to_rows = flash(q[nodes], k[read], v[read], self.trees.nodes, self.trees.read, causal=False)
-        to_nodes = self.trees.attend_among(q, k, v)
+        to_nodes = self.trees.blocks.attend(q, k, v)
         attended[nodes], lse[nodes] = merge(*to_rows, *to_nodes), torch.logaddexp(to_rows[1], to_nodes[1])
         return [(attended, lse)]
 
@@ -48,24 +50,14 @@ class Trees:
         has_tree = torch.cat([torch.full((row.length,), bool(row.tree.token_ids)) for row in rows])
         self.trunk_tokens = (~is_node).nonzero()[:, 0].to(device)
         self.read_tokens = (~is_node & has_tree).nonzero()[:, 0].to(device)  # of rows that have a tree
+        self.node_tokens = is_node.nonzero()[:, 0].to(device)
+        ends = accumulate(row.length for row in rows)
+        trees = [
+            (end - len(row.tree.token_ids), row.tree)
+            for end, row in zip(ends, rows, strict=True)
+            if row.tree.token_ids
+        ]
+        self.blocks = TreeBlocks(trees, device)
         rows = [row for row in rows if row.tree.token_ids]
         self.nodes = Ragged.of([len(row.tree.token_ids) for row in rows], device)
         self.read = Ragged.of([len(row.token_ids) for row in rows], device)
-        node_tokens = is_node.nonzero()[:, 0]
-        real = torch.zeros(len(rows), self.nodes.longest, dtype=torch.bool)
-        visible = torch.eye(self.nodes.longest, dtype=torch.bool).repeat(len(rows), 1, 1)
-        for i, row in enumerate(rows):
-            nodes = len(row.tree.token_ids)
-            real[i, :nodes] = True
-            visible[i, :nodes, :nodes] = torch.from_numpy(row.tree.ancestors)
-        padded = torch.zeros(real.shape, dtype=torch.int64)
-        padded[real] = node_tokens
-        self.node_tokens, self.padded = node_tokens.to(device), padded.to(device)  # [nodes], [B, t]
-        self.real = real.flatten().nonzero()[:, 0].to(device)  # [nodes] of the B * t
-        self.visible = visible[:, None].to(device)  # [B, 1, t, t]; a pad sees itself
-
-    def attend_among(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Nodes to nodes -> [nodes, H, hd] and log-sum-exp [nodes, H]"""
-        padded = (x[self.padded].transpose(1, 2) for x in (q, k, v))  # [B, heads, t, hd]
-        attended, lse = attend(*padded, bias=bias_of(self.visible, q.dtype))
-        return attended.transpose(1, 2).flatten(0, 1)[self.real], lse.transpose(1, 2).flatten(0, 1)[self.real]

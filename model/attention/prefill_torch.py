@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from model.attention.kv_cache import KVCache
-from model.attention.log_sum_exp import attend_tokens, bias_of
-from model.requests.token_tree import TokenTree
+from model.attention.log_sum_exp import attend_tokens, bias_of, merge
+from model.attention.tree_blocks import TreeBlocks
+from model.requests.token_tree import NO_TREE, TokenTree
 from model.scheduling.batch import Row
 
 
@@ -29,27 +30,46 @@ class TorchPrefill:
 
 
 class Span:
-    """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other."""
+    """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other.
+
+    The nodes of a large tree read the row's tokens and each other apart, so that none of this is as large as
+    the square of the tree. With a sliding window they don't: what a node sees depends on its depth.
+    """
 
     def __init__(self, cache: KVCache, row: Row) -> None:
         window = cache.sliding_window
         self.length = row.length
+        tree, self.blocks, self.apart = row.tree, None, 0  # how many nodes read apart
+        if window is None and len(tree.blocks) > 1:
+            self.blocks, self.apart = (
+                TreeBlocks([(len(row.token_ids), tree)], cache.device),
+                len(tree.token_ids),
+            )
+            tree = NO_TREE
         self.cached: Tensor | None = None
         if row.cached:
             places = cache.places(np.array(row.pages), np.arange(row.cached))
             self.cached = cache.indices(torch.from_numpy(places).to(cache.device))  # [S, G]
-        self.causal = not row.cached and not row.tree.token_ids and row.trunk <= (window or row.trunk)
+        self.causal = not row.cached and not tree.token_ids and row.trunk <= (window or row.trunk)
         self.bias: Tensor | None = None
         if not self.causal:
-            visible = _visible(row.cached, row.trunk, row.tree, window)
+            visible = _visible(row.cached, row.trunk, tree, window)
             self.bias = bias_of(visible.to(cache.device), cache.keys[0].dtype)[None, None]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """New queries, keys and values [n, heads, hd], the layer's pages -> [n, H, hd], log-sum-exp [n, H]"""
+        among = None if self.blocks is None else self.blocks.attend(q, k, v)
+        if among is not None:
+            k, v = k[: -self.apart], v[: -self.apart]
         if self.cached is not None:
             k = torch.cat((keys.flatten(0, 2)[self.cached], k))
             v = torch.cat((values.flatten(0, 2)[self.cached], v))
-        return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
+        if among is None:
+            return attend_tokens(q, k, v, causal=self.causal, bias=self.bias)
+        trunk = attend_tokens(q[: -self.apart], k, v, causal=self.causal, bias=self.bias)
+        to_trunk = attend_tokens(q[-self.apart :], k, v)
+        nodes = merge(*to_trunk, *among), torch.logaddexp(to_trunk[1], among[1])
+        return torch.cat((trunk[0], nodes[0])), torch.cat((trunk[1], nodes[1]))
 
 
 def _visible(cached: int, trunk: int, tree: TokenTree, window: int | None) -> Tensor:

@@ -14,8 +14,10 @@ from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
+from model.execution.computing_path import computing_path
 from model.execution.decode_graphs import DecodeGraphs
 from model.execution.options import ExecutorOptions
+from model.execution.token_logprobs import token_logprobs
 from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
@@ -54,6 +56,16 @@ class Executor:
         self.graphs = None
         if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
+        self.path = computing_path(
+            config,
+            options.device,
+            options.dtype,
+            quantization=options.quantization,
+            attention=options.attention,
+            fused=fused,
+            captured=self.graphs is not None,
+            grouped=self.model.is_sync_free,
+        )
 
     @torch.inference_mode()
     def forward(self, batch: Batch) -> dict[Head, Tensor]:
@@ -80,6 +92,11 @@ class Executor:
                 self.routing.take_prefix()
         return outputs
 
+    def close(self) -> None:
+        """Forget captured steps, which refer to the ranks' communicator."""
+        if self.graphs:
+            self.graphs.forget()
+
     def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
         # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
         # of a thread would use another number.
@@ -93,4 +110,10 @@ class Executor:
             if self.graphs:
                 self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        return {head: self.heads[head](x[read]) for head, read in reads.items()}
+        outputs = {head: self.heads[head](x[read]) for head, read in reads.items() if head in self.heads}
+        if Head.LOGPROBS in reads:
+            read = reads[Head.LOGPROBS]
+            outputs[Head.LOGPROBS] = token_logprobs(
+                self.heads[Head.VOCABULARY], x[read], batch.asked, self.model.config.vocab_size
+            )
+        return outputs

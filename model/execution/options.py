@@ -6,8 +6,17 @@ from pathlib import Path
 import torch
 
 from model.config import ModelConfig
-from model.machine.budget import cache_tokens
-from model.machine.device import batch_rows, compute_dtype, default_device, page_size
+from model.machine.available_memory import available_bytes
+from model.machine.budget import cache_tokens, in_gib, needed_memory
+from model.machine.device import (
+    batch_rows,
+    compute_dtype,
+    default_device,
+    device_name,
+    dtype_name,
+    page_size,
+    required_device,
+)
 
 
 @dataclass(frozen=True)
@@ -39,17 +48,23 @@ class ExecutorOptions:
         attention: str,
         statistics: bool,
         random_weights: bool,
+        device: str = "auto",
+        least_cache_tokens: int = 1,
     ) -> "ExecutorOptions":
         """For this machine: None becomes what it offers, "auto" what suits it. See `Engine.load`."""
-        device = default_device()
-        slots = max_batch_rows or batch_rows(device)
-        torch_dtype = compute_dtype(dtype, config, device)
-        tokens = kv_cache_tokens or cache_tokens(config, slots, torch_dtype, device, tensor_parallel)
-        size = page_size(device)
+        found = default_device() if device == "auto" else required_device(device, tensor_parallel)
+        slots = max_batch_rows or batch_rows(found)
+        torch_dtype = compute_dtype(dtype, config, found)
+        tokens = kv_cache_tokens
+        if tokens is None:
+            tokens = cache_tokens(config, slots, torch_dtype, found, tensor_parallel)
+        least = kv_cache_tokens or least_cache_tokens
+        _require_memory(config, torch_dtype, found, tensor_parallel, tokens, least)
+        size = page_size(found)
         return cls(
             folder=Path(folder),
             dtype=torch_dtype,
-            device=device,
+            device=found,
             threads=threads or max(1, torch.get_num_threads() // tensor_parallel),
             slots=slots,
             pages=-(-tokens // size),
@@ -58,4 +73,34 @@ class ExecutorOptions:
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+        )
+
+
+def _require_memory(
+    config: ModelConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    tensor_parallel: int,
+    tokens: int,
+    least: int,
+) -> None:
+    """ValueError with what is needed and what is there, if the cache has room for fewer than `least` tokens.
+
+    On a CPU a cache of a given size is not judged: it takes memory only as rows come.
+    """
+    needed = needed_memory(config, dtype, tensor_parallel, least)
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        fits, share = needed.total <= free, ""
+    elif device.type == "cpu":
+        free = available_bytes()
+        fits, share = tokens >= least, ", of which the cache takes half at most"
+    else:  # no memory at all: a device of tests
+        return
+    if not fits:
+        ranks = f", with tensor_parallel {tensor_parallel}" if tensor_parallel > 1 else ""
+        raise ValueError(
+            f"memory does not suffice on {device_name(device)}: {needed} are needed in "
+            f"{dtype_name(dtype)}{ranks} for one row of {least:,} tokens, {in_gib(free)} are free{share}; "
+            "use more tensor_parallel, a device with more memory, or fewer replicas on each machine"
         )

@@ -2,10 +2,10 @@
 
 Rank 0 sends every step through each child's standard input, so a waiting child needs no timeout and sees the
 end of the file when its parent is gone. What the ranks compute together goes over torch.distributed: NCCL on
-GPUs, gloo on the loopback interface on CPU. Any rank's death ends the replica: the others fail in their next
-collective.
+GPUs, gloo on the loopback interface on CPU. If any rank ends, the replica does: `model.execution.rank_watch`.
 """
 
+import logging
 import os
 import pickle
 import socket
@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -25,16 +25,13 @@ from torch import Tensor
 
 from model.execution.executor import Executor
 from model.execution.options import ExecutorOptions
+from model.execution.rank_watch import RankError, RankWatch
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
 from model.scheduling.batch import Batch
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=5)
 _PARENT_CHECK_SECONDS = 0.5
-
-
-class RankError(RuntimeError):
-    """A rank ended, or does not start."""
 
 
 class Ranks:
@@ -46,6 +43,8 @@ class Ranks:
                 "this process holds a replica with tensor_parallel > 1 already; close it first"
             )
         self._children: list[subprocess.Popen[bytes]] = []
+        self._watch: RankWatch | None = None
+        self._local: Executor | None = None
         try:
             if tensor_parallel > 1:
                 self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
@@ -53,11 +52,25 @@ class Ranks:
                 for rank in range(1, tensor_parallel):
                     self._children.append(_start(rank, tensor_parallel, store, options))
                 _wait_for(self._children, store)
-                _join(0, tensor_parallel, store, options)
-            self.local = Executor(options, TensorParallel(0, tensor_parallel))
+                self._watch = RankWatch(self._children)
+                with self.step():
+                    _join(0, tensor_parallel, store, options)
+            self._local = Executor(options, TensorParallel(0, tensor_parallel))
+            if self._watch:
+                self._watch.check()
         except BaseException:
             self.close()
             raise
+
+    @property
+    def local(self) -> Executor:
+        """Rank 0's."""
+        assert self._local is not None
+        return self._local
+
+    def step(self) -> AbstractContextManager[None]:
+        """Around a forward pass and the reading of its outputs: RankError if a rank has ended."""
+        return self._watch.step() if self._watch else nullcontext()
 
     def forward(self, batch: Batch) -> dict[Head, Tensor]:  # [M, ...] each: see Executor.forward
         if self._children:
@@ -76,6 +89,10 @@ class Ranks:
         return [os.getpid(), *(child.pid for child in self._children)]
 
     def close(self) -> None:
+        if self._watch:
+            self._watch.close()
+        if self._local:
+            self._local.close()  # before the group, whose destruction may wait for what refers to it
         for child in self._children:
             child.kill()
             child.wait()
@@ -160,7 +177,9 @@ def _follow() -> None:
         try:
             batch = pickle.load(steps)
         except EOFError:
-            return
+            # The parent is gone. The interpreter's own end would wait for what still runs on a GPU.
+            logging.shutdown()
+            os._exit(0)
         executor.forward(batch)
 
 

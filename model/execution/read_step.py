@@ -1,6 +1,6 @@
 """After a step: each row reads its outputs, rows of one kind in one call, and some rows end.
 
-M tokens of all rows whose outputs are wanted under one head.
+M outputs of one head: of tokens, or of what is asked about them.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ def read_step(
     done: list[tuple[Sequence, Failure | None]] = []
     for sequence, row in zip(sequences, rows, strict=True):
         sequence.cached += len(row.token_ids)
-        part = slice(ends[row.head], ends[row.head] + row.num_read)
+        part = slice(ends[row.head], ends[row.head] + row.num_outputs)
         ends[row.head] = part.stop
         if all(finite[row.head][part]):
             alike[type(sequence.reading), row.head].append((sequence, part))
@@ -46,5 +46,5 @@ def read_step(
 
 
 def _are_finite(outputs: Tensor) -> list[bool]:  # [M, ...] -> [M]
-    finite: list[bool] = outputs.flatten(1).sum(-1, dtype=torch.float32).isfinite().tolist()
+    finite: list[bool] = outputs.reshape(len(outputs), -1).sum(-1, dtype=torch.float32).isfinite().tolist()
     return finite

@@ -1,10 +1,16 @@
 """Memory that a model takes: its weights, its cache, an engine, and how many tokens a machine can hold."""
 
+from dataclasses import dataclass
+
 import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
 
+LOGITS_AT_A_TIME = 1 << 23  # where only the log-probabilities of some tokens are kept of them
+GIB = 1 << 30
+STEP_TOKENS = 4096  # that a step prefills together; a longer prompt is prefilled alone
+_GPU_RESERVE = 0.15  # of what the weights leave of a GPU: what a step takes at least
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 
@@ -15,14 +21,45 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: in
     return 2 * config.num_layers * kv_heads * config.head_dim * dtype.itemsize
 
 
+@dataclass(frozen=True)
+class DeviceMemory:
+    """Bytes that an engine needs of each of its devices, for its longest row alone."""
+
+    weights: int
+    cache: int
+    activations: int  # what a step computes
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.cache + self.activations
+
+    def __str__(self) -> str:
+        weights, cache, step = map(in_gib, (self.weights, self.cache, self.activations))
+        return f"{in_gib(self.total)} (weights {weights}, cache {cache}, a step {step})"
+
+
+def in_gib(size: int) -> str:
+    """Bytes as people read them, in GiB, or MiB where they are few."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
+
+
+def needed_memory(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> DeviceMemory:
+    """For a cache of so many tokens."""
+    return DeviceMemory(
+        weights=-(-weight_bytes(config, dtype) // tensor_parallel),
+        cache=tokens * bytes_per_token(config, dtype, tensor_parallel),
+        activations=pass_bytes(config, dtype, tensor_parallel, min(STEP_TOKENS, config.max_positions)),
+    )
+
+
 def cache_tokens(
     config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
 ) -> int:
     """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits."""
     if device.type == "cuda":
-        weights = weight_bytes(config, dtype) // tensor_parallel
-        free = torch.cuda.mem_get_info(device)[0]
-        budget = int(0.85 * (free - weights))
+        needed = needed_memory(config, dtype, tensor_parallel, 0)
+        left = torch.cuda.mem_get_info(device)[0] - needed.weights
+        budget = min(int((1 - _GPU_RESERVE) * left), left - needed.activations)
     else:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
         budget = min(available_bytes() // (2 * tensor_parallel), most)
@@ -54,7 +91,7 @@ def _tokens_within(
 ) -> int:
     """Tokens that fit into `budget` bytes on one rank, but no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
-    return max(min(fitting, rows * config.max_positions), 1)
+    return max(min(fitting, rows * config.max_positions), 0)
 
 
 def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
@@ -64,3 +101,16 @@ def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
     vocabularies = 1 if config.tie_embeddings else 2
     return (config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)) * dtype.itemsize
+
+
+def pass_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> int:
+    """The most memory that a forward pass of so many tokens takes on one rank, beside weights and cache.
+
+    That is its widest layer's, or that of the logits that are in memory at a time. Of a row of choices the
+    tokens are its own part of the prompt and `ChoiceScores.largest_tree`.
+    """
+    chosen = config.num_experts_per_tok if config.num_experts else 1
+    feed_forward = chosen * (4 * config.ffn_dim // tensor_parallel + 2 * config.dim)
+    layer = tokens * (feed_forward + 4 * config.dim) * dtype.itemsize
+    logits = max(LOGITS_AT_A_TIME, config.vocab_size) * (dtype.itemsize + 2 * torch.float32.itemsize)
+    return max(layer, logits)

@@ -32,8 +32,8 @@ class NextToken(Readout):
         """All but the last one, which is never fed back."""
         return self.params.max_new_tokens - 1
 
-    def start(self, key: str, config: ModelConfig) -> "NextTokenReading":
-        return NextTokenReading(self, stream_of(self.params.seed, key), config.eos_token_ids)
+    def start(self, stream: str, config: ModelConfig) -> "NextTokenReading":
+        return NextTokenReading(self, stream_of(self.params.seed, stream), config.eos_token_ids)
 
 
 class NextTokenReading(Reading):

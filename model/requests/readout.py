@@ -15,7 +15,9 @@ To add one that needs a single forward pass, write a class, anywhere:
     completion.answer
 
 Override what differs from the defaults: `head` for hidden states in place of logits; `first_read` to read
-more of the prompt than its last token; `tree` to compute tokens behind the prompt and read those too.
+more of the prompt than its last token; `tree` to compute tokens behind the prompt and read those too. The
+logits of a large tree take much memory: the head LOGPROBS keeps only the log-probabilities of tokens that are
+`asked` for. `parts` divides what takes more than one forward pass.
 
 A readout that feeds tokens back, as generation does, derives from `Readout` itself and brings a `Reading`.
 A new kind of output needs a head: one more member of `Head`, and its module in `model.execution.executor`.
@@ -23,8 +25,12 @@ A new kind of output needs a head: one more member of `Head`, and its module in 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model.config import ModelConfig
 from model.requests.token_tree import NO_TREE, TokenTree
@@ -38,6 +44,23 @@ class Head(StrEnum):
 
     VOCABULARY = "vocabulary"  # logits [V]
     HIDDEN = "hidden"  # the normalised hidden state itself [D]
+    # Log-probabilities, float64 on the host, of the tokens that the readout asks for: one for each of those,
+    # however many tokens are read.
+    LOGPROBS = "logprobs"
+
+
+@dataclass(frozen=True, eq=False)
+class AskedTokens:
+    """Q tokens of the vocabulary, each with the token that is read whose successor it would be."""
+
+    reads: NDArray[np.int64]  # [Q] ascending; 0: the first token that is read
+    token_ids: NDArray[np.int64]  # [Q]
+
+    def __len__(self) -> int:
+        return len(self.reads)
+
+
+NOTHING_ASKED = AskedTokens(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 class Readout(ABC):
@@ -45,6 +68,7 @@ class Readout(ABC):
 
     head: Head = Head.VOCABULARY
     tree: TokenTree = NO_TREE  # computed and read behind the prompt
+    asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
 
     def first_read(self, prompt_tokens: int) -> int:
         """The index in the prompt of the first token that is read; all tokens behind it are read too."""
@@ -63,11 +87,21 @@ class Readout(ABC):
     @property
     def named_token_ids(self) -> Iterable[int]:
         """Token ids that the readout looks up, beside the tree's: each must be in the vocabulary."""
-        return ()
+        return map(int, self.asked.token_ids)
+
+    @property
+    def parts(self) -> "Sequence[Readout]":
+        """Readouts of one forward pass each, where one pass would take too much memory for all of it."""
+        return [self]
+
+    def join(self, answers: Sequence[Any]) -> Any:
+        """The answers of all parts -> the answer."""
+        [answer] = answers
+        return answer
 
     @abstractmethod
-    def start(self, key: str, config: ModelConfig) -> "Reading":
-        """Begin to read the row called `key`."""
+    def start(self, stream: str, config: ModelConfig) -> "Reading":
+        """Begin to read a row; `stream` names its random stream, for readouts that draw numbers."""
 
 
 class Reading(ABC):
@@ -97,7 +131,7 @@ class OnePassReadout(Readout):
         answer needs: its memory may be used again in the next step.
         """
 
-    def start(self, key: str, config: ModelConfig) -> Reading:
+    def start(self, stream: str, config: ModelConfig) -> Reading:
         return _OnePassReading(self)
 
 

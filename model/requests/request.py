@@ -19,11 +19,12 @@ Failure = Literal["nan_logits", "out_of_memory"]
 class Request:
     """One row: continue the prompt or, with another readout, answer what that asks about it."""
 
-    key: str  # names the row's random stream
+    key: str  # no two rows in the engine have the same
     prompt_token_ids: list[int]
     params: SamplingParams | None = None  # of generation; None: greedy, 128 tokens at most
     readout: Readout | None = None  # None: generate
     should_stop: Callable[[int], bool] | None = None  # of generation: see NextToken
+    stream: str | None = None  # names the row's random stream, which rows may share; None: the key does
 
     @cached_property
     def wanted(self) -> Readout:
@@ -31,6 +32,10 @@ class Request:
         if self.readout is not None:
             return self.readout
         return NextToken(self.params or SamplingParams(), self.should_stop)
+
+    @property
+    def random_stream(self) -> str:
+        return self.key if self.stream is None else self.stream
 
     @property
     def first_read(self) -> int:
@@ -58,7 +63,8 @@ class Request:
             raise ValueError("params and should_stop are of generation: with a readout they have no effect")
         if not prompt:
             raise ValueError("a prompt must hold at least one token")
-        for token in chain(prompt, wanted.tree.token_ids, wanted.named_token_ids):
+        named = [*wanted.named_token_ids]
+        for token in chain(*((min(ids), max(ids)) for ids in (prompt, wanted.tree.token_ids, named) if ids)):
             if not 0 <= token < config.vocab_size:
                 raise ValueError(f"a token id must be in [0, {config.vocab_size}), got {token}")
         if len(prompt) + wanted.further_tokens > config.max_positions:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from model.config import ModelConfig
-from model.requests.row_routing import FIXED_POINT, RowRouting
+from model.requests.row_routing import FIXED_POINT, Counts, RowRouting
 from model.routing.token_owners import PREFIX_SLOT, SPECIAL_SLOTS, TokenOwners
 
 _PHASES = 2
@@ -79,7 +79,7 @@ class RoutingRecorder:
 
     def take_prefix(self) -> None:
         """Keep the counts of the shared prefix, to be added to those of every row that has it."""
-        self.of_prefix = self.take(PREFIX_SLOT)
+        [self.of_prefix] = self.take([(PREFIX_SLOT, False)])
 
     def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
         before = chosen.roll(1, dims=0)
@@ -107,13 +107,17 @@ class RoutingRecorder:
         index = starts.reshape(-1, *[1] * (within.ndim - 1)) + within
         self._counts.view(-1).index_add_(0, index.flatten(), values.flatten())
 
-    def take(self, slot: int, has_prefix: bool = False) -> RowRouting:
-        """The counts of the row in `slot`, which start again at zero.
+    def take(self, slots: list[tuple[int, bool]]) -> list[RowRouting]:
+        """Slots, and whether their rows have the shared prefix -> their counts, which start again at zero.
 
-        A row with the shared prefix has the prefix's counts, too, except for `computed`.
+        A row with the prefix has the prefix's counts, too, except for `computed`.
         """
-        taken = self._counts[:, slot].to("cpu", copy=True).numpy()
-        self._counts[:, slot] = 0
+        which = torch.tensor([slot % self.slots for slot, _ in slots], device=self.device)
+        taken = self._counts.index_select(1, which).transpose(0, 1).contiguous().cpu().numpy()
+        self._counts.index_fill_(1, which, 0)
+        return [self._counts_of(one, has_prefix) for one, (_, has_prefix) in zip(taken, slots, strict=True)]
+
+    def _counts_of(self, taken: Counts, has_prefix: bool) -> RowRouting:  # [phases, numbers of a slot]
         counts = {
             name: taken[:, offset : offset + size].reshape(_PHASES, *self._shapes[name])
             for (name, offset), size in zip(self._offsets.items(), self._sizes, strict=True)

@@ -11,9 +11,10 @@ from itertools import chain
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.requests.readout import Head
+from model.requests.readout import NOTHING_ASKED, AskedTokens, Head
 from model.requests.token_tree import NO_TREE, TokenTree
 
 
@@ -33,6 +34,7 @@ class Row:
     shared: int = 0  # tokens of the shared prefix, which is before all of these
     read_from: int = -1  # of the new tokens, the first whose outputs are wanted; -1: only the last one
     head: Head = Head.VOCABULARY  # which outputs
+    asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
 
     @property
     def length(self) -> int:
@@ -42,6 +44,10 @@ class Row:
     def num_read(self) -> int:
         """New tokens whose outputs are wanted: from `read_from` on, all nodes of the tree among them."""
         return self.length - self.read_from % len(self.token_ids)
+
+    @property
+    def num_outputs(self) -> int:
+        return len(self.asked) if self.head is Head.LOGPROBS else self.num_read
 
     @property
     def trunk(self) -> int:
@@ -82,6 +88,16 @@ class Batch:
             if row.head is head:
                 wanted.append(range(end - row.num_read, end))
         return torch.tensor([*chain.from_iterable(wanted)])
+
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """[2, Q]: what the rows ask of the head LOGPROBS: which of the M tokens is read, and the token."""
+        asked, first = [], 0
+        for row in self.rows:
+            if row.head is Head.LOGPROBS:
+                asked.append(np.stack((row.asked.reads + first, row.asked.token_ids)))
+                first += row.num_read
+        return np.concatenate(asked, axis=1)
 
 
 def _positions(row: Row) -> list[int]:

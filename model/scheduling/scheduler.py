@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from model.requests.readout import Reading
 from model.requests.request import Request
+from model.requests.split_row import SplitRow
 from model.scheduling.batch import Phase, Row
 from model.scheduling.pages import Growth, PageAllocator, worst_case
 
@@ -27,6 +28,7 @@ class Sequence:
     slot: int = -1
     cached: int = 0  # tokens behind the prefix that the model has seen
     pages: list[int] = field(default_factory=list)
+    part_of: tuple[SplitRow, int] | None = None  # and which part of it
 
     @property
     def prompt_tokens(self) -> int:
@@ -46,6 +48,7 @@ class Sequence:
             shared=self.shared,
             read_from=request.first_read - self.shared,
             head=wanted.head,
+            asked=wanted.asked,
         )
 
     def next_token(self) -> Row:
@@ -70,12 +73,12 @@ class Scheduler:
         self._arrivals = 0
         self._overtaken = 0  # rows admitted before the one that has waited longest, since it did not fit
 
-    def add(self, request: Request, reading: Reading) -> None:
+    def add(self, request: Request, reading: Reading, part_of: tuple[SplitRow, int] | None = None) -> None:
         """Let a row wait. It shares the prefix where its prompt begins with it and nothing of it is read."""
         prompt, shared = request.prompt_token_ids, len(self.prefix)
         if request.first_read < shared or prompt[:shared] != self.prefix:
             shared = 0
-        sequence = Sequence(request, reading, shared)
+        sequence = Sequence(request, reading, shared, part_of=part_of)
         bucket = _bucket(sequence.prompt_tokens)
         self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
         self._arrivals += 1

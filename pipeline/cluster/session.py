@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import socket
 import warnings
 from itertools import dropwhile
 
@@ -56,6 +57,27 @@ def connect() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+
+
+def require_listening() -> None:
+    """OSError if nothing listens at RAY_ADDRESS, where it names a port: Ray would wait long for it."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if ":" in address and "://" not in address:
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+
+
+def look_at_cluster() -> None:
+    """Join the cluster of RAY_ADDRESS to see what it has; JobError, and soon, if it is not there."""
+    if not ray.is_initialized():
+        try:
+            require_listening()
+        except OSError as error:
+            raise JobError(
+                f"Ray could not reach its cluster (RAY_ADDRESS): {error}; `python -m jobs doctor` looks "
+                "further"
+            ) from error
+    connect()
 
 
 def as_job_error(error: RayError) -> JobError:

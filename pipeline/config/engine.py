@@ -1,20 +1,38 @@
 """Section `engine`: how many replicas, what each may take, and whether results are the same to the bit."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.config.section import Auto, PositiveInt, Section
+
+
+def _in_order(bounds: dict[str, int]) -> dict[str, int]:
+    if bounds.keys() != {"min", "max"} or bounds["min"] > bounds["max"]:
+        raise ValueError(f"must be a number, auto or {{min: a, max: b}} with a up to b, got {bounds}")
+    return bounds
+
+
+Bounds = Annotated[dict[Literal["min", "max"], PositiveInt], AfterValidator(_in_order)]
 
 
 class EngineSection(Section):
     """How the model is run. Most jobs leave all of it out."""
 
-    replicas: PositiveInt | Auto = Field(
+    device: Literal["auto", "gpu", "cpu"] = Field(
+        default="auto",
+        description="`gpu`: on a cluster that was joined the job asks for GPUs and waits until they come; "
+        "without a cluster a machine that has none is an error. `auto`: GPUs if a node of the cluster has "
+        "any or its autoscaler is known to offer them, else CPUs. `cpu`: CPUs, whatever the cluster has.",
+        examples=["gpu"],
+    )
+    replicas: PositiveInt | Auto | Bounds = Field(
         default="auto",
         description="Copies of the model. `auto`: on GPUs as many as fit, and no more than there are shards; "
-        "on CPUs one a core, as far as memory goes and each has four shards and two batches of rows.",
-        examples=[4],
+        "on CPUs one a core, as far as memory goes and each has four shards and two batches of rows. "
+        "`{min: a, max: b}`: on GPUs the job begins once `a` have room and takes nodes that come later, for "
+        "up to `b`; on CPUs what `auto` takes, within these bounds. A number is both.",
+        examples=[4, {"min": 2, "max": 8}],
     )
     threads: PositiveInt | Auto = Field(
         default="auto",
@@ -48,3 +66,10 @@ class EngineSection(Section):
         "step, or a process of a Ray task that stood still. It is killed and started anew.",
         examples=[60],
     )
+
+    @property
+    def replica_bounds(self) -> tuple[int, int | None]:
+        """How many replicas at least and at most; None: as many as suit the cluster and the job."""
+        if isinstance(self.replicas, dict):
+            return self.replicas["min"], self.replicas["max"]
+        return (self.replicas, self.replicas) if isinstance(self.replicas, int) else (1, None)

@@ -2,24 +2,59 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pipeline.config.job_yaml import no_text
 from pipeline.errors import ConfigError
 from pipeline.storage.urls import redact
 
 NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"}
 # pydantic names the branch of a union among the keys that lead to an error.
-_OF_UNIONS = ("constrained-int", "literal['auto']")
+_AUTO = "literal['auto']"
+_OF_UNIONS = ("constrained-int", "int", "bool", _AUTO)
+_WRONG_KINDS = ("int_parsing", "int_type", "int_from_float", "bool_parsing", "bool_type")
+_OF_MAPPING = "function-after["  # a mapping that is checked as a whole
 
 
 def config_error(path: object, model: type[BaseModel], error: ValidationError) -> ConfigError:
     """One sentence for each fault that pydantic found; each quotes at most the value of its own key."""
-    sentences = dict.fromkeys(_sentence(model, found) for found in error.errors())
+    found = _of_the_given_kind(_without_branches(error.errors()))
+    sentences = dict.fromkeys(_sentence(model, one) for one in found)
     return ConfigError(f"{path}: " + "; ".join(sentences))
+
+
+def _of_the_given_kind(errors: Iterable[Any]) -> Iterator[Any]:
+    """Of a key that takes a mapping or something else, what is wrong with the kind that was given."""
+    for _, found in groupby(errors, key=_keys):
+        same = list(found)
+        yield from [e for e in same if isinstance(e["input"], dict) == _takes_mapping(e)] or same
+
+
+def _keys(error: Mapping[str, Any]) -> list[str]:
+    return [
+        str(part) for part in error["loc"] if part not in _OF_UNIONS and not str(part).startswith(_OF_MAPPING)
+    ]
+
+
+def _takes_mapping(error: Mapping[str, Any]) -> bool:
+    return any(str(part).startswith(_OF_MAPPING) for part in error["loc"])
+
+
+def _without_branches(errors: Sequence[Any]) -> Iterator[Any]:
+    """Of a key that takes a number or `auto`, one error in place of one for each of the two."""
+    not_auto = {error["loc"][:-1] for error in errors if error["loc"][-1:] == (_AUTO,)}
+    for error in errors:
+        if error["loc"][:-1] not in not_auto or not error["loc"]:
+            yield error
+        elif error["type"] in _WRONG_KINDS:
+            yield {**error, "msg": error["msg"].partition(",")[0] + " or 'auto'"}
+        elif error["loc"][-1] != _AUTO:
+            yield error
 
 
 def yaml_location(error: Exception) -> str:
@@ -31,12 +66,14 @@ def yaml_location(error: Exception) -> str:
 
 def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
     given = redact(error["input"]) if isinstance(error["input"], str) else error["input"]
-    keys = [str(part) for part in error["loc"] if part not in _OF_UNIONS]
+    keys = _keys(error)
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         what = "unknown key" + _did_you_mean(model, keys)
     elif error["type"] == "literal_error" and isinstance(given, str) and (like := _like(given, error)):
         what = f"{what}, got {given!r}; did you mean {like}?"
+    elif error["type"] == "string_type":
+        what = f"must be text, {no_text(given)}"
     elif isinstance(given, str) and given in NOT_BUILT:
         what = f"{given} is not built yet; {what[0].lower()}{what[1:]}"
     elif isinstance(given, str | int | float | None) and error["type"] != "missing":

@@ -1,10 +1,12 @@
 """Section `input`: which files, what of a row is the prompt, and what is carried into the output."""
 
+from collections.abc import Container
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from pipeline.config.section import Auto, Location, PositiveInt, Section, as_list, distinct
+from pipeline.config.keep import ALL, AnyName, Keep, TypeName
+from pipeline.config.section import Auto, Location, PositiveInt, Section, as_list
 
 
 class PromptSource(Section):
@@ -83,16 +85,29 @@ class InputSection(Section):
     )
     id_column: str | None = Field(
         default=None,
-        description="The column with each row's id, a text or an integer. Without it a row's id is "
-        "`<file>#<row>`.",
+        description="The column with each row's id, a text or an integer; the output's `id` is text. Without "
+        "it a row's id is `<file>#<row>`.",
         examples=["id"],
     )
-    keep: Annotated[list[str], AfterValidator(distinct)] = Field(
-        default=[],
-        description="Columns that are carried into the output under their own names. Those of Parquet keep "
-        "their type; with any JSONL among the files all become text.",
-        examples=[["language", "queue"]],
-        json_schema_extra={"uniqueItems": True},
+    keep: Keep = Field(
+        default={},
+        description="Columns that are carried into the output: a list of names; a mapping of new names to "
+        'names in the input; `"*"` for all. Those of Parquet keep their type. Values of JSONL become '
+        "numbers, booleans, lists or texts, see [kept columns](output.md#kept-columns).",
+        examples=[["language", "queue"], {"topic": "queue"}, "*"],
+    )
+    keep_types: dict[str, TypeName] = Field(
+        default={},
+        description="Types of kept columns, by their names in the output: `string`, `int64`, `float64`, "
+        "`bool` or `list<...>` of one. A column of JSONL that is not named here gets the type of its first "
+        "1,000 values in each file. A value that does not fit goes into `kept_unfit`.",
+        examples=[{"queue": "string"}],
+    )
+    limit: PositiveInt | None = Field(
+        default=None,
+        description="Only the first rows are run, so many; to try a job out. The whole job then needs an "
+        "`output.path` of its own.",
+        examples=[100],
     )
     group_by: str | None = Field(
         default=None,
@@ -106,3 +121,26 @@ class InputSection(Section):
         "computed again after a kill.",
         examples=[500],
     )
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether columns are kept that `keep` does not name."""
+        return ALL in self.keep
+
+    @property
+    def kept_by_name(self) -> dict[str, str]:
+        """The columns that `keep` names: the name in the output, and the one in the input."""
+        return {new: old for new, old in self.keep.items() if new != ALL}
+
+    @property
+    def kept_names(self) -> Container[str]:
+        """The names of kept columns in the output; any name that columns may have where all are kept."""
+        return AnyName() if self.keeps_all else self.keep
+
+    @model_validator(mode="after")
+    def _types_are_of_kept_columns(self) -> "InputSection":
+        strange = [] if self.keeps_all else sorted(self.keep_types.keys() - self.keep.keys())
+        if strange:
+            kept = ", ".join(self.keep) or "none"
+            raise ValueError(f"keep_types: {', '.join(strange)} is not kept; kept columns are {kept}")
+        return self

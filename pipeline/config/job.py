@@ -14,6 +14,7 @@ from pipeline.config.engine import EngineSection
 from pipeline.config.errors import ErrorsSection
 from pipeline.config.explain import config_error, yaml_location
 from pipeline.config.input import InputSection
+from pipeline.config.job_yaml import MisreadError, read_yaml
 from pipeline.config.model import ModelSection
 from pipeline.config.output import INCLUDED, OutputSection
 from pipeline.config.router import RouterSection
@@ -54,7 +55,7 @@ class _Job(Section):
         if section is None:
             wanted = ", ".join(own.required_keys())
             raise ValueError(f"task {self.task} needs a section {own.section_name} with {wanted}")
-        own.check(section, self.input.keep)
+        own.check(section, self.input.kept_names)
         known = {*INCLUDED, *(name for name, _ in own.included)}
         for name in self.output.include:
             if name not in known:  # a column of another task
@@ -70,9 +71,11 @@ class _Job(Section):
     def load(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
         """Read and check a job file; `overrides` are `section.key=value`, the value in YAML."""
         try:
-            data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            data = read_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"{path}: cannot read the job file: {error.strerror}") from error
+        except MisreadError as error:
+            raise ConfigError(f"{path}{yaml_location(error)}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid YAML{yaml_location(error)}") from None
         if not isinstance(data, dict):
@@ -123,7 +126,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if not isinstance(data, dict):
             raise ConfigError(f"--set {dotted}: {section} is not a section")
     try:
-        data[key] = yaml.safe_load(text)
+        data[key] = read_yaml(text)
+    except MisreadError as error:
+        raise ConfigError(f"--set {dotted}: {error.problem}") from None
     except yaml.YAMLError:
         raise ConfigError(
             f"--set {dotted}: the value is not valid YAML; put it in quotes within quotes"

@@ -22,7 +22,9 @@ class ModelSection(Section):
     )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="The number type to compute in. `auto`: the checkpoint's own on GPUs, float32 on CPUs.",
+        description="The number type to compute in. `auto`: the checkpoint's own on GPUs; on CPUs bfloat16 "
+        "if it is the checkpoint's and they multiply it themselves (AMX, AVX-512 BF16), else float32. The "
+        "first run of a job decides, and later ones keep to it.",
         examples=["bfloat16"],
     )
     quantization: Literal["none", "int8"] = Field(

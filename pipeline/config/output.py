@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pipeline.config.section import Location, Section, distinct
 from pipeline.registered_tasks import tasks
 
-INCLUDED = ("prompt", "token_ids", "prompt_token_ids")  # what jobs of every task may include
+INCLUDED = ("prompt", "prompt_token_ids")  # what jobs of every task may include
 
 
 def _all_included() -> dict[str, None]:
@@ -32,7 +32,8 @@ class OutputSection(Section):
     )
     include: Annotated[list[Included], AfterValidator(distinct)] = Field(
         default=[],
-        description="Columns to add: the prompt's text, the generated token ids, the prompt's token ids.",
+        description="Columns to add: the prompt's text, its token ids; with task generate the generated "
+        "token ids.",
         examples=[["prompt"]],
         json_schema_extra={"uniqueItems": True},
     )

@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 def as_list(value: object) -> object:
     """For a key that takes one text or a list of them."""
-    return [value] if isinstance(value, str) else value
+    return value if isinstance(value, list | tuple | dict | None) else [value]
 
 
 def distinct(values: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.errors import ConfigError, shortened
 
-FORMAT_VERSION = 2  # of what is written to the output folder; another one cannot be resumed
+FORMAT_VERSION = 3  # of what is written to the output folder; another one cannot be resumed
 
 
 def spec_bytes(spec: Mapping[str, Any]) -> bytes:
@@ -29,29 +29,37 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
         return
     try:
         theirs = json.loads(stored)
-        theirs["config"], theirs["format_version"]
+        theirs["config"]
+        version = int(theirs["format_version"])
     except (ValueError, KeyError, TypeError):
         raise ConfigError(
             "output.path: its _job/spec.json is not one of mixtray; choose another folder"
         ) from None
     ours = json.loads(spec_bytes(spec))
+    if version != ours["format_version"]:
+        raise _written_by(version, ours["format_version"])
     differences = []
-    if theirs["format_version"] != ours["format_version"]:
-        differences.append(f"format version {theirs['format_version']} (now {ours['format_version']})")
     before, now = _flat(theirs["config"]), _flat(ours["config"])
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
-    # fingerprints of another version are computed otherwise
-    if theirs["format_version"] == ours["format_version"]:
-        for part in ("checkpoint", "tokenizer"):
-            if theirs.get(part) != ours[part]:
-                differences.append(f"{part}: other content than at the start")
+    for part in ("checkpoint", "tokenizer"):
+        if theirs.get(part) != ours[part]:
+            differences.append(f"{part}: other content than at the start")
     if differences:
         raise ConfigError(
             "output.path: this folder holds another job (" + "; ".join(differences) + "); "
             "give the job its own output.path, or undo the change to go on with the old one"
         )
+
+
+def _written_by(version: int, ours: int) -> ConfigError:
+    age = "an older" if version < ours else "a newer"
+    return ConfigError(
+        f"output.path: {age} version of mixtray wrote this folder, in format {version}; this one writes "
+        f"format {ours} and cannot go on there. Its rows can be read as they are: to finish or extend the "
+        "job, use the version that began it; to run it anew, give it another output.path"
+    )
 
 
 def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -66,7 +66,7 @@ def read_parts(
         return path, summary, _router_table(store, table) if table else None, digest
 
     def summaries() -> Iterator[ShardSummary]:
-        for path, summary, table, digest in _in_threads(read, paths, deadline):
+        for path, summary, table, digest in in_threads(read, paths, deadline):
             if table is not None:
                 merge_into(router, from_parquet(table))
             if digest is not None:
@@ -76,7 +76,9 @@ def read_parts(
     return Parts(ShardSummary.total(summaries()), router, sha256)
 
 
-def _in_threads(work: Callable[[Given], Result], items: Iterable[Given], deadline: float) -> Iterator[Result]:
+def in_threads(
+    work: Callable[[Given], Result], items: Iterable[Given], deadline: float = inf
+) -> Iterator[Result]:
     """The results of `work` on every item, in order; only a few are computed ahead of the caller.
 
     An exception or a close leaves work that hangs behind: the pool's threads are daemons.

@@ -37,7 +37,7 @@ class Publishing:
     def _publish(self, finished: CarriedShard) -> pa.Table:
         execute(require_begun(self.spec), self.store)
         rows = finished.rows
-        summary = ShardSummary.of(rows, self.task)
+        summary = ShardSummary.of(rows, self.task, finished.path)
         published = execute(
             publish(finished.shard, finished.router_table, lambda router: part_bytes(rows, summary, router)),
             self.store,

@@ -12,6 +12,7 @@ from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, hide_row_text
 from pipeline.output.committed_parts import Parts, read_parts
+from pipeline.output.duplicate_ids import count_duplicate_ids
 from pipeline.output.router_tables import write_router_tables
 from pipeline.preflight.job import Job
 from pipeline.preflight.job_plan import joined
@@ -127,9 +128,14 @@ def _write(
             MOST_GROUPS,
             OTHER_GROUP,
         )
-    rows = sum(shard.rows for shard in plan.shards if part_path(shard) in committed)
+    there = [shard for shard in plan.shards if part_path(shard) in committed]
+    rows = sum(shard.rows for shard in there)
+    duplicates: int | None = 0  # without a column for them, ids are the rows' places
+    if job.config.input.id_column is not None:
+        counted = state == "done"
+        duplicates = count_duplicate_ids(store, [*map(part_path, there)], rows) if counted else None
     report = make_report(
-        job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged
+        job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged, duplicates
     )
     store.replace("report.json", report.to_json())
     store.replace("report.html", to_html(report, experts))

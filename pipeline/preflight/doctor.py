@@ -4,32 +4,31 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import ray
 from packaging.requirements import Requirement
 
+from model.machine.budget import GIB
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
-from pipeline.cluster.resources import memory_holds, plan_resources, replica_bytes
-from pipeline.cluster.session import connect
+from pipeline.cluster.session import connect, require_listening
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, describe_without_message
+from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
+from pipeline.preflight.kept_names import check_found_names
+from pipeline.preflight.replica_checks import Level, computing, replicas
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
 from pipeline.storage.urls import redact
 
-Level = Literal["ok", "warning", "problem"]
-GIB = 1 << 30
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
 
@@ -50,7 +49,8 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         ("output", partial(_output, config)),
         ("disk", partial(_disk, config)),
         ("cluster", _cluster),
-        ("replicas", partial(_replicas, config)),
+        ("replicas", partial(replicas, config)),
+        ("computing", partial(computing, config)),
     ]
     for what, check in checks:
         try:
@@ -92,11 +92,14 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
     model = job.model
     experts = f"{model.num_experts} experts" if model.num_experts else "dense"
     yield "ok", f"{redact(config.model.path)}: {model.num_layers} layers, {experts}, fits the job"
+    for name, fact in [*checkpoint_facts(job), *job.requests.facts()]:
+        yield "ok", f"{name}: {fact}"
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     files = expand(config.input)
-    check_columns(files, config.input, task=config.make_task())
+    task = config.make_task()
+    check_found_names(config, task, check_columns(files, config.input, task=task))
     size = sum(file.size for file in files)
     yield "ok", f"{len(files):,} files, {size / GIB:.2f} GiB, with all columns that the job names"
 
@@ -133,9 +136,7 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
 def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
     try:
-        if address and ":" in address and "://" not in address:  # Ray waits long where nothing listens
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        require_listening()
         connect()
     except Exception as error:  # Ray raises many types where it finds no cluster
         where, kind = address or "a local Ray", type(error).__name__
@@ -152,21 +153,3 @@ def _cluster() -> Iterator[tuple[Level, str]]:
             "warning",
             "no RAY_AUTH_MODE=token: whoever reaches any of Ray's ports can run code; close them off",
         )
-
-
-def _replicas(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    if not ray.is_initialized():
-        yield "warning", "not known without a cluster"
-        return
-    job = check_job(config)
-    planned = plan_resources(job.config, job.model)
-    many = f"up to {planned.replicas}" if job.config.engine.replicas == "auto" else str(planned.replicas)
-    if planned.num_gpus:
-        yield "ok", f"{many}; GPUs of each: {planned.num_gpus}"
-        return
-    memory = f"{replica_bytes(job.config, job.model) / GIB:.1f} GiB at most"
-    text = f"{many}; CPU threads of each: {planned.threads}; its memory: {memory}"
-    if memory_holds(planned, job.config, job.model):
-        yield "ok", text
-    else:
-        yield "warning", f"{text}, which a node may lack: lower engine.replicas or engine.kv_cache_tokens"

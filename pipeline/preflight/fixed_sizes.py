@@ -29,3 +29,13 @@ def with_fixed_sizes(config: JobConfig, longest: int) -> JobConfig:
         else min(max(_CACHE_TOKENS, longest), rows * longest),
     }
     return config.model_copy(update={"engine": engine.model_copy(update=fixed)})
+
+
+def without_cache(config: JobConfig) -> JobConfig:
+    """The job with the smallest cache in place of `auto`, for rows that are answered by one pass.
+
+    They keep nothing in it; a shared prefix has memory of its own.
+    """
+    if config.engine.kv_cache_tokens != "auto":
+        return config
+    return config.model_copy(update={"engine": config.engine.model_copy(update={"kv_cache_tokens": 1})})

@@ -2,18 +2,34 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from pipeline.cluster.devices import is_joined
+from pipeline.cluster.resources import plan_resources
+from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.preflight.checkpoint_facts import checkpoint_facts
+from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import joined
+from pipeline.preflight.job_plan import joined, require_no_orphans
+from pipeline.preflight.kept_names import check_plan_names
+from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_memory
+from pipeline.preflight.number_type import will_use_gpus
+from pipeline.preflight.replica_checks import how_computed
+from pipeline.preflight.shared_prefix import shared_prefix
+from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
+from pipeline.rows.prepare import PREPARED
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
+from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.open_store import open_store
 
 _SAMPLED_ROWS = 2_000
@@ -36,20 +52,36 @@ class Forecast:
     shards_missing: int
     rows_missing: int
     output: str
-    sampled: int  # rows that were prepared for the figures below
-    errors: dict[str, int]  # by code
+    facts: list[tuple[str, str]]  # of the checkpoint and of every row's request, each with its name
+    sampled: int  # rows that were prepared for what is below
+    errors: list[FoundRows]
+    duplicate_ids: int  # rows whose id a row before them has
+    notices: list[FoundRows]
+    shown: list[ShownPrompt]
     lengths: dict[tuple[int, int], int]  # prompts by length in tokens, from and to
     mean_tokens: float
+    memory: MemoryForecast
+
+    @property
+    def all_bad(self) -> bool:
+        """Whether there are rows, and each one that was looked at is an error."""
+        return self.sampled > 0 and sum(found.rows for found in self.errors) == self.sampled
 
 
-def forecast(config: JobConfig) -> Forecast:
-    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run."""
+def forecast(config: JobConfig, show: int = 0) -> Forecast:
+    """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
+
+    It looks at the cluster that RAY_ADDRESS names, and starts no Ray. JobError if that can't be reached.
+    `show`: how many prompts to show as tokens.
+    """
     job = check_job(config)
     store = open_store(config.output.path)
+    require_no_orphans(job, store)
     stored = execute(begun(job.spec), store)
     new, refused = Plan((), ()), None
     if not stored:
         plan = make_plan(config.input, task=job.task)
+        check_plan_names(job.config, job.task, plan)
     else:
         plan, new_files = joined(stored).check(config.input)
         try:
@@ -57,8 +89,14 @@ def forecast(config: JobConfig) -> Forecast:
         except ConfigError as error:
             refused = str(error)
     missing = execute(remaining(plan), store)
-    lengths, errors = _prepare(job, _sample(plan))
-    counted = len(lengths) + errors.total()
+    prepared = [*_prepared(job, _sample(plan))]
+    prefix_tokens = len(shared_prefix(prepared[0])) if prepared else 0
+    if is_joined():  # else the job may be for a cluster, and this machine none of it
+        look_at_cluster()
+        if missing:
+            resources = plan_resources(job.config, job.model, ShardTable.of(missing))
+            require_memory(job, resources, prefix_tokens)
+    lengths = [len(ids) for table in prepared for ids in table["prompt_token_ids"] if ids.is_valid]
     return Forecast(
         files=_files(plan),
         shards=len(plan.shards),
@@ -68,10 +106,15 @@ def forecast(config: JobConfig) -> Forecast:
         shards_missing=len(missing),
         rows_missing=sum(shard.rows for shard in missing),
         output=store.url(),
-        sampled=counted,
-        errors=dict(errors),
+        facts=[*checkpoint_facts(job), *job.requests.facts(), ("computing", how_computed(job)[1])],
+        sampled=sum(map(len, prepared)),
+        errors=found_errors(prepared),
+        duplicate_ids=_duplicates(prepared),
+        notices=found_notices(prepared),
+        shown=show_prompts(job, prepared, show),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
+        memory=forecast_memory(job, will_use_gpus(job.config), prefix_tokens),
     )
 
 
@@ -91,14 +134,14 @@ def _sample(plan: Plan) -> list[Shard]:
     return [plan.shards[i * len(plan.shards) // count] for i in range(count)]
 
 
-def _prepare(job: Job, shards: list[Shard]) -> tuple[list[int], Counter[str]]:
-    lengths: list[int] = []
-    errors: Counter[str] = Counter()
+def _prepared(job: Job, shards: Sequence[Shard]) -> Iterator[pa.Table]:
     for shard in shards:
-        prepared = job.preparation.prepared(shard)
-        lengths += [len(ids) for ids in prepared["prompt_token_ids"].to_pylist() if ids is not None]
-        errors.update(code for code in prepared["error_code"].to_pylist() if code is not None)
-    return lengths, errors
+        yield job.preparation.prepared(shard).select(PREPARED.names)
+
+
+def _duplicates(prepared: Sequence[pa.Table]) -> int:
+    ids = Counter(one for table in prepared for one in table["id"].to_pylist())
+    return ids.total() - len(ids)
 
 
 def _histogram(lengths: list[int]) -> dict[tuple[int, int], int]:

@@ -11,11 +11,13 @@ from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.preflight.fixed_sizes import with_fixed_sizes
+from pipeline.preflight.fixed_sizes import with_fixed_sizes, without_cache
+from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
+from pipeline.preflight.number_type import with_number_type
 from pipeline.rows.prepare import Preparation
-from pipeline.rows.result_rows import doubled_names, reserved_names
-from pipeline.task import Task
+from pipeline.rows.result_rows import doubled_names
+from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
@@ -30,8 +32,10 @@ class Job:
     model: ModelConfig
     task: Task[Any]
     prompt_format: PromptFormat | None  # None: prompts are token ids, and there is no tokenizer
+    requests: RowRequests
     preparation: Preparation
     spec: dict[str, object]
+    least_cache_tokens: int  # that the longest row may need
 
 
 def check_job(config: JobConfig) -> Job:
@@ -52,9 +56,11 @@ def check_job(config: JobConfig) -> Job:
         prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
         requests = task.requests(prompt_format)
     context = model.max_positions
-    longest = requests.longest_prompt(context)
-    config = with_fixed_sizes(config, requests.cache_tokens(context))
-    cache, needed = config.engine.kv_cache_tokens, requests.cache_tokens(context)
+    longest, needed = requests.longest_prompt(context), max(1, requests.cache_tokens(context))
+    config = with_fixed_sizes(with_number_type(config, model), needed)
+    if requests.cache_tokens(context) == 0:
+        config = without_cache(config)
+    cache = config.engine.kv_cache_tokens
     if isinstance(cache, int) and cache < needed:
         raise ConfigError(
             f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
@@ -71,8 +77,10 @@ def check_job(config: JobConfig) -> Job:
         model=model,
         task=task,
         prompt_format=prompt_format,
+        requests=requests,
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
+        least_cache_tokens=needed,
     )
 
 
@@ -82,12 +90,7 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             f"task {config.task}: its columns {', '.join(doubled)} are names of other columns of the output; "
             "the package that brings the task must rename them"
         )
-    clashing = sorted(reserved_names(task).intersection(config.input.keep))
-    if clashing:
-        raise ConfigError(
-            f"input.keep: {', '.join(clashing)} is a column of the output already; "
-            "rename it in the input, or use input.id_column for an id"
-        )
+    check_kept_names(config, task, config.input.kept_by_name)
     for key, path in (("output.path", config.output.path), *(("input.path", p) for p in config.input.path)):
         if path.startswith("memory://"):
             raise ConfigError(

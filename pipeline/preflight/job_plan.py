@@ -9,6 +9,7 @@ from pipeline.durable.job_start import begun, extend, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job
+from pipeline.preflight.kept_names import check_plan_names
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
@@ -21,14 +22,14 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
 
     ConfigError if the output folder is another job's, or if an input file changed.
     """
-    _require_no_orphans(job, store)
+    require_no_orphans(job, store)
     stored = execute(start(job.spec, lambda: _plan_files(job)), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
     plan, new_files = joined(stored).check(job.config.input)
-    if new_files:
+    if new_files and job.config.input.limit is None:
         logger.warning(
-            "%d input files are newer than this job's plan and are not part of it, %s for one; "
+            "files that are newer than this job's plan are not part of it (%d, %s for one); "
             "run it with --extend to add them",
             len(new_files),
             new_files[0],
@@ -36,14 +37,14 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     return plan
 
 
-def _require_no_orphans(job: Job, store: Store) -> None:
+def require_no_orphans(job: Job, store: Store) -> None:
     """ConfigError if there are parts but no plan: they may be of a job with other rows."""
     if execute(begun(job.spec), store):
         return
     parts = store.list(PARTS)
     if parts and not execute(begun(job.spec), store):  # looked at again: another run may have begun
         raise ConfigError(
-            f"output.path: there are {len(parts)} files in {PARTS}, but no _job that tells what they "
+            f"output.path: {PARTS} holds files ({len(parts)}), but there is no _job that tells what they "
             "are; choose an empty folder, or remove them too"
         )
 
@@ -54,7 +55,9 @@ def joined(stored: Sequence[bytes]) -> Plan:
 
 
 def _plan_files(job: Job, before: Plan | None = None) -> bytes:
-    return make_plan(job.config.input, before, spec_digest(job.spec), job.task).to_parquet()
+    plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
+    check_plan_names(job.config, job.task, plan)
+    return plan.to_parquet()
 
 
 def _plan_new_files(job: Job, stored: Sequence[bytes]) -> bytes | None:

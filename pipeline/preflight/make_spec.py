@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_spec import FORMAT_VERSION
-from pipeline.registered_tasks import tasks, tasks_in_every_job
+from pipeline.registered_tasks import tasks
 
 FREE = (
     "job",
@@ -20,6 +20,7 @@ FREE = (
 )
 # They change only the last bits of results, so they are free unless engine.deterministic is shard.
 FREE_BUT_FOR_BITS = (
+    "engine.device",
     "model.tensor_parallel",
     "model.attention",
     "engine.threads",
@@ -33,8 +34,7 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
     data = config.model_dump(mode="json")
     own = tasks()[config.task]
     for task in tasks().values():
-        # a job is the same whatever else is installed
-        if task is not own and task not in tasks_in_every_job():
+        if task is not own:  # a job is the same whatever else is installed
             del data[task.section_name]
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":

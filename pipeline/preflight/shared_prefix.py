@@ -6,17 +6,14 @@ one. Rows of other shards that do not begin with it are computed in full.
 
 from itertools import takewhile
 
-from pipeline.preflight.job import Job
-from pipeline.shards.plan import Plan
+import pyarrow as pa
 
 _SHORTEST = 16  # tokens; computing a shorter prefix anew costs less than merging it in
 
 
-def shared_prefix(job: Job, plan: Plan) -> list[int]:
-    """The tokens with which all prompts of the first shard begin, each with more to come; [] if too few."""
-    if not plan.shards:
-        return []
-    column = job.preparation.prepared(plan.shards[0])["prompt_token_ids"]
+def shared_prefix(prepared: pa.Table) -> list[int]:
+    """The tokens with which all prompts of prepared rows begin, each with more to come; [] if too few."""
+    column = prepared["prompt_token_ids"]
     prompts = [token_ids for token_ids in column.to_pylist() if token_ids]
     if len(prompts) < 2:
         return []

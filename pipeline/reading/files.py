@@ -5,11 +5,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
+from pipeline.reading.other_formats import how_to_convert
+from pipeline.reading.partitions import is_partition
 from pipeline.storage.retries import with_retries
 from pipeline.storage.urls import filesystem, redact
 
@@ -39,7 +42,7 @@ def expand(section: InputSection) -> list[InputFile]:
         files, base = _expand_one(path, section.format)
         found |= files
         bases.append(base.split("/"))
-    common = _common_folder(bases)
+    common = _without_partitions(bases[0], _common_folder(bases))
     result = []
     for url, info in found.items():
         name = "/".join(url.split("/")[common:])
@@ -105,6 +108,8 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         kinds = "*.parquet" if format == "parquet" else "*.jsonl, *.json, *.ndjson (also .gz, .zst)"
         kinds += " or *.parquet" if format == "auto" else ""
         what = f"no {kinds} in this folder" if info is not None else "no file has such a name"
+        hints = filter(None, map(how_to_convert, sorted(infos)))
+        what += "".join(f"; {hint}" for hint in islice(hints, 1))
         raise ConfigError(f"input.path: {redact(path)}: {what}")
     return files, str(fs.unstrip_protocol(base))
 
@@ -123,6 +128,8 @@ def _format(name: str, format: str) -> Format:
         return cast(Format, format)
     by_name = format_by_name(name)
     if by_name is None:
+        if hint := how_to_convert(name):
+            raise ConfigError(f"input.path: {name}: {hint}")
         raise ConfigError(
             f"input.path: {name}: the name does not tell the format; say input.format: jsonl or parquet"
         )
@@ -137,6 +144,13 @@ def _common_folder(bases: list[list[str]]) -> int:
             break
         shared += 1
     return shared
+
+
+def _without_partitions(folder: list[str], parts: int) -> int:
+    """How many of the first parts are no partitions at the folder's end, whose columns the names keep."""
+    while parts and is_partition(folder[parts - 1]):
+        parts -= 1
+    return parts
 
 
 def etag(info: dict[str, Any]) -> str:

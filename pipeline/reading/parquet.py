@@ -1,6 +1,6 @@
 """Parquet files as an input: footers for the plan, slices of row groups for the shards."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
+from pipeline.reading.partitions import with_partitions
 from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, redact
 
@@ -40,24 +41,24 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
 
 
 def read_schema(file: InputFile) -> pa.Schema:
-    """The columns of a Parquet file; ConfigError as in `read_footer`."""
+    """The columns of a Parquet file and its folders, see `partitions`; ConfigError as in `read_footer`."""
     footer = read_footer(file)
     try:
         schema = footer.schema.to_arrow_schema()
         str(schema)  # raises for names that are not UTF-8
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
-    return schema
+    return with_partitions(schema, file.name)
 
 
 def read_slice(
-    file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str]
+    file: str, etag: str, row_groups: Sequence[int], skip: int, rows: int, columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    """`rows` rows of these row groups, after the first `skip`, with those of `columns` that the file has.
+    """`rows` rows of these row groups, after the first `skip`, with those of `columns`, or all, of the file.
 
     They come in small batches. Undecodable if the data is damaged, or decodes to more than DECODED_CAP bytes.
     """
-    key = file, etag, tuple(row_groups), tuple(columns)
+    key = file, etag, tuple(row_groups), None if columns is None else tuple(columns)
     decoded = 0
     for batch in read_on(key, partial(_decode, file, row_groups, columns), skip, skip + rows):
         decoded += batch.nbytes
@@ -69,13 +70,16 @@ def read_slice(
         raise Undecodable(f"{rows} rows fewer than its footer says")
 
 
-def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _decode(file: str, row_groups: Sequence[int], columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     with _opened(file) as parquet:
-        present = [name for name in columns if name in parquet.schema_arrow.names]
+        there = dict.fromkeys(parquet.schema_arrow.names)
+        present = {name: None for name in (there if columns is None else columns) if name in there}
         for row_group in row_groups:
             _check_lengths(parquet.metadata.row_group(row_group), present)
-        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=present):
-            yield _decoded(batch.select(present))  # asked for "a", pyarrow also gives a column named "a.b"
+        for batch in parquet.iter_batches(BATCH_ROWS, row_groups=list(row_groups), columns=list(present)):
+            yield _decoded(
+                batch.select(list(present))
+            )  # asked for "a", pyarrow also gives a column named "a.b"
 
 
 def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -87,7 +91,7 @@ def _decoded(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _check_lengths(row_group: pq.RowGroupMetaData, columns: Sequence[str]) -> None:
+def _check_lengths(row_group: pq.RowGroupMetaData, columns: Container[str]) -> None:
     """Undecodable if rows are too long: a few encoded bytes can stand for a list of billions of values."""
     for number in range(row_group.num_columns):
         leaf = row_group.column(number)

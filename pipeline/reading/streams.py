@@ -16,6 +16,7 @@ from pipeline.storage.urls import filesystem, redact
 
 CHUNK = 8 << 20  # bytes per request for a plain file
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG
+_WHITE_SPACE = b" \t\r\n"
 SHARD_BYTES = 32 << 20  # of a shard's lines, since Ray's object store holds many shards at once
 
 
@@ -58,6 +59,23 @@ def split_lines(chunks: Iterator[bytes], cap: int = LINE_CAP) -> Iterator[bytes 
         held = [others[-1]] if size <= cap else []
     if size:
         yield b"".join(held) if size <= cap else None
+
+
+def without_blank_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The stream without the blank lines at its end; those of many megabytes stay."""
+    held: list[bytes] = []  # white space that may be the end
+    try:
+        for chunk in chunks:
+            text = chunk.rstrip(_WHITE_SPACE)
+            if text or sum(map(len, held)) > CHUNK:
+                yield from held
+                held.clear()
+            if text:
+                yield text
+            held += [chunk[len(text) :]] if len(text) < len(chunk) else []
+    except BrokenStream:
+        yield from held  # what is behind the damage is not known to be blank
+        raise
 
 
 def cut_at_lines(

@@ -17,7 +17,7 @@ from torch import AcceleratorError
 from torch.distributed import DistError
 
 from model.engine import Engine
-from model.execution.ranks import RankError
+from model.execution.rank_watch import RankError
 from model.requests.request import Completion, Request
 from pipeline.cluster import cpu_priority
 from pipeline.errors import describe_without_message

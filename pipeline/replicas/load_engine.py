@@ -1,23 +1,27 @@
 """A replica's engine: loaded, tried with a row of its own, and given the prefix of the job's prompts."""
 
+import logging
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from model.engine import Engine
+from model.machine.device import has_native_bfloat16
 from model.sampling.sampling_params import SamplingParams
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import require_same_machine
-from pipeline.errors import ConfigError, JobError
+from pipeline.errors import ConfigError
 from pipeline.storage.store import Store
 from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
-from pipeline.task import RowRequests, Task
+from pipeline.task import Task
 from pipeline.text.prompt_format import PromptFormat
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class ReplicaOptions:
     store: Store
     spec: Mapping[str, Any]
     coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
+    on_gpus: bool = False  # Ray gave this replica a GPU for each of its ranks
+    least_cache_tokens: int = 1  # that the longest row may need
 
 
 def load_engine(options: ReplicaOptions) -> Engine:
@@ -46,6 +52,12 @@ def load_engine(options: ReplicaOptions) -> Engine:
             f"model.path: {located.path}: it is another checkpoint than the job began with: it was "
             f"changed, or {socket.gethostname()} sees another folder under this path"
         )
+    if not options.on_gpus and config.model.dtype == "bfloat16" and not has_native_bfloat16():
+        logger.warning(
+            "%s: the job computes in bfloat16, which this processor only emulates, several times slower than "
+            "one that has it",
+            socket.gethostname(),
+        )
     try:
         return Engine.load(
             folder,
@@ -58,28 +70,22 @@ def load_engine(options: ReplicaOptions) -> Engine:
             attention=config.model.attention,
             statistics=config.router.statistics,
             end_ids=options.prompt_format.end_ids if options.prompt_format else (),
+            device="gpu" if options.on_gpus else "cpu",
+            least_cache_tokens=options.least_cache_tokens,
         )
     except ValueError as error:
-        raise ConfigError(located.named(f"model: {redact(str(error))}")) from None
+        given = f"Ray gave this replica GPUs of {socket.gethostname()}; " if options.on_gpus else ""
+        raise ConfigError(located.named(f"model: {given}{redact(str(error))}")) from None
 
 
 def _number(value: int | str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def make_ready(engine: Engine, requests: RowRequests, options: ReplicaOptions, watchdog: Watchdog) -> None:
-    """Try the engine and give it the shared prefix, before the first shard.
-
-    JobError if the cache that memory allows is smaller than the longest row may need.
-    """
+def make_ready(engine: Engine, options: ReplicaOptions, watchdog: Watchdog) -> None:
+    """Try the engine and give it the shared prefix, before the first shard."""
     engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
     watchdog.progressed()
-    needed = requests.cache_tokens(engine.config.max_positions)
-    if engine.cache_tokens < needed:
-        raise JobError(
-            f"memory is left for {engine.cache_tokens} tokens of the cache, the longest row may need "
-            f"{needed}: use larger machines, fewer replicas on each, or more tensor_parallel"
-        )
     engine.share_prefix(options.prefix)
     if options.config.engine.deterministic == "shard":
         execute(require_same_machine(engine.machine), options.store)

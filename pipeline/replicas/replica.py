@@ -5,6 +5,7 @@ full across their borders; a shard's call only waits for its own rows.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ from pipeline.task import Finish, Outcome
 
 logger = logging.getLogger(__name__)
 
-_ROW_COLUMNS = ("file", "row", "prompt_token_ids", "params", "error_code", "error_message")
+_ROW_COLUMNS = ("file", "row", "id", "prompt_token_ids", "params", "error_code", "error_message")
 
 
 class Replica:
@@ -76,7 +77,7 @@ class Replica:
         with watchdog.beating():
             engine = self.load_engine(options)
         watchdog.also_kill(engine.ranks.process_ids[1:])
-        make_ready(engine, self._requests, options, watchdog)
+        make_ready(engine, options, watchdog)
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:
@@ -100,6 +101,7 @@ class Replica:
             prepared,
             rows=self._results.table(prepared.rows, outcomes),
             router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
+            path=json.dumps(self._engine.engine.path, sort_keys=True),
         )
 
     async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
@@ -129,7 +131,8 @@ class Replica:
                 continue
             key = f"{row['file']}#{row['row']}"
             try:
-                started.append((i, *self._requests.start(key, row["prompt_token_ids"], row["params"])))
+                request, finish = self._requests.start(key, row["prompt_token_ids"], row["params"])
+                started.append((i, replace(request, stream=row["id"]), finish))
             except RowError as error:
                 outcomes[i] = Outcome(error.code.value, error.message)
         completions = await asyncio.gather(*self._engine.run([request for _, request, _ in started]))

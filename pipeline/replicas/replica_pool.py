@@ -25,6 +25,8 @@ def replica_options(
         store=store,
         spec=job.spec,
         coordinator=coordinator,
+        on_gpus=resources.num_gpus > 0,
+        least_cache_tokens=job.least_cache_tokens,
     )
 
 

@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 
 from pipeline.config.job import JobConfig
+from pipeline.reporting.computed import computed, path_in_words
 from pipeline.reporting.figures import routing_heatmap
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
@@ -25,18 +26,23 @@ class Report:
     output: str
     rows: int  # published by this run and by earlier ones
     rows_planned: int
-    # This field and the next five are None if an interrupted run had no time to add up the parts.
+    # From here to `computed` fields are None if an interrupted run had no time to add up the parts.
     rows_by_status: dict[str, int] | None
     errors_by_code: dict[str, int] | None
     prompt_tokens: int | None
     generated_tokens: int | None
     label_accuracy: float | None  # of the rows with a known label
     groups_merged: bool | None  # whether the router tables count small groups as one, as there were too many
+    # How the rows were computed: each `Engine.path`, as docs/output.md lists it, with its number of rows.
+    computed: list[dict[str, Any]] | None
+    duplicate_ids: int | None  # rows whose id another row before them has; None: not counted
     rows_this_run: int
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
-    # what the task itself reports; the JSON leaves it out
+    warnings: list[str]  # what makes the answers doubtful as a whole
+    # What the task itself reports. The JSON has the facts nowhere, and the values as keys of its own.
     task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)
+    task_values: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def error_rate(self) -> float | None:
@@ -53,6 +59,8 @@ class Report:
         facts = [
             ("state", self.state),
             ("rows", f"{self.rows:,} of {self.rows_planned:,}"),
+            *(("warning", sentence) for sentence in self.warnings),
+            *self.task_facts,
             *self._facts_of_parts(),
         ]
         if self.rows_this_run:
@@ -71,7 +79,12 @@ class Report:
             ("errors", f"{self.rows_by_status['error']:,} ({self.error_rate:.2%})"),
             *((f"errors {code}", f"{count:,}") for code, count in self.errors_by_code.items()),
         ]
-        facts += [("prompt tokens", f"{self.prompt_tokens:,}"), *self.task_facts]
+        facts.append(("prompt tokens", f"{self.prompt_tokens:,}"))
+        facts += [
+            ("computed", f"{path['rows']:,} rows in {path_in_words(path)}") for path in self.computed or []
+        ]
+        if self.duplicate_ids:
+            facts.append(("duplicate ids", f"{self.duplicate_ids:,} rows have the id of another row"))
         if self.groups_merged:
             facts.append(
                 ("router groups", f"the {MOST_GROUPS} largest; the others together as {OTHER_GROUP}")
@@ -80,7 +93,8 @@ class Report:
 
     def to_json(self) -> bytes:
         values = asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second}
-        del values["task_facts"]
+        del values["task_facts"], values["task_values"]
+        values |= self.task_values
         return orjson.dumps(values, option=orjson.OPT_INDENT_2)
 
 
@@ -95,9 +109,11 @@ def make_report(
     this_run: Sequence[ShardSummary],
     seconds: float,
     groups_merged: bool = False,
+    duplicate_ids: int | None = 0,
 ) -> Report:
     """`committed` sums up all parts in the output, this run's included; None if that was not done."""
     new = ShardSummary.total(this_run)
+    totals = committed.totals() if committed else None
     return Report(
         job=config.job,
         task=config.task,
@@ -111,10 +127,14 @@ def make_report(
         generated_tokens=committed.generated_tokens if committed else None,
         label_accuracy=committed.right / committed.known if committed and committed.known else None,
         groups_merged=groups_merged if committed else None,
+        computed=computed(committed) if committed else None,
+        duplicate_ids=duplicate_ids if committed else None,
         rows_this_run=new.rows,
         tokens_this_run=new.prompt_tokens + new.generated_tokens,
         seconds=seconds,
-        task_facts=task.facts(committed.totals()) if committed else [],
+        warnings=task.warnings(totals) if totals else [],
+        task_facts=task.facts(totals) if totals else [],
+        task_values=task.report(totals) if totals else dict.fromkeys(task.report_keys),
     )
 
 

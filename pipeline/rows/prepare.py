@@ -8,7 +8,9 @@ import pyarrow as pa
 from pipeline.config.job import JobConfig
 from pipeline.errors import RowError, RowErrorCode, hide_row_text
 from pipeline.reading.columns import columns_to_read
-from pipeline.reading.kept_columns import as_text, kept_columns
+from pipeline.reading.fit_values import as_text
+from pipeline.reading.kept_columns import kept_columns
+from pipeline.reading.kept_types import id_column
 from pipeline.router.groups import group_name
 from pipeline.shards.carried_shard import CarriedShard, named_shard
 from pipeline.shards.read_shard import read_shard, records
@@ -18,6 +20,7 @@ from pipeline.text.prompts import PromptBuilder
 
 NO_GROUP = "all"
 MISSING_GROUP = "(none)"
+KEPT = "keep."  # how the names of kept columns begin until they are in the output
 
 PREPARED = pa.schema(
     [
@@ -30,6 +33,7 @@ PREPARED = pa.schema(
         ("prompt", pa.string()),
         ("prompt_token_ids", pa.list_(pa.int32())),
         ("params", pa.string()),  # what the task's `row_params` returned
+        ("notice", pa.string()),  # what may be wrong with the prompt: see `Prompt.notice`
     ]
 )
 
@@ -58,27 +62,32 @@ class Preparation:
     def prepared(self, shard: Shard) -> pa.Table:
         """Read a shard and return its rows: PREPARED and the kept columns. No exception quotes a row."""
         with hide_row_text(shard.id):
-            return self._prepare_rows(shard, read_shard(shard, columns_to_read(self.config.input, self.task)))
+            columns = columns_to_read(self.config.input, self.task)
+            return self._prepare_rows(shard, read_shard(shard, columns))
 
     def _prepare_rows(self, shard: Shard, table: pa.Table) -> pa.Table:
         file = shard.name
-        parsed = list(records(table, self._columns()))
+        parsed = list(records(table, self._columns(), file))
         prepared = [
             {"file": file, "row": row, **self._prepare(f"{file}#{row}", record)}
             for row, record in zip(table["row"].to_pylist(), parsed, strict=True)
         ]
         result = pa.Table.from_pylist(prepared, schema=PREPARED)
-        if self.config.input.keep:
-            kept = kept_columns(table, shard.kept, parsed)
-            for name in self.config.input.keep:
-                result = result.append_column(f"keep.{name}", kept[name])
-        return result
+        section = self.config.input
+        if not section.keep:
+            return result
+        renamed = {*section.kept_by_name.values(), *id_column(section)}
+        kept = kept_columns(table, shard.kept, parsed, renamed if section.keeps_all else None)
+        names = [*result.column_names, *(KEPT + name for name in kept.column_names)]
+        return pa.table([*result.columns, *kept.columns], names=names)
 
-    def _columns(self) -> set[str]:
-        """Columns that the prompt, the id, the group or the task needs: only these are converted."""
+    def _columns(self) -> set[str] | None:
+        """Columns that the prompt, the id, the group or the task needs, which are converted; None: all."""
+        if self.prompts.columns is None:
+            return None
         section = self.config.input
         named = {name for name in (section.id_column, section.group_by) if name is not None}
-        return {*self.prompts.columns, *named, *self.task.input_columns, *self.task.parameters}
+        return {*self.prompts.columns, *named, *self.task.input_columns}
 
     def _prepare(self, default_id: str, record: dict[str, Any] | RowError) -> dict[str, Any]:
         known: dict[str, Any] = dict.fromkeys(_MADE_HERE)
@@ -92,6 +101,7 @@ class Preparation:
             prompt = self.prompts.build(record)
             if "prompt" in self.config.output.include:
                 known["prompt"] = prompt.text
+            known["notice"] = prompt.notice
             self._check_length(len(prompt.token_ids))
             known["params"] = self.task.row_params(record, len(prompt.token_ids), self.context)
             known["prompt_token_ids"] = prompt.token_ids
@@ -103,7 +113,9 @@ class Preparation:
         column = self.config.input.id_column
         if column is None:
             return default_id
-        value = record.get(column)
+        if column not in record:
+            raise RowError(RowErrorCode.MISSING_COLUMN, f"this row has no column {column}")
+        value = record[column]
         if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
             return str(value)
         raise RowError(RowErrorCode.WRONG_TYPE, f"the id in column {column!r} must be a string or an integer")

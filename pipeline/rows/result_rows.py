@@ -10,7 +10,8 @@ from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
 from pipeline.config.output import INCLUDED
-from pipeline.registered_tasks import tasks_in_every_job
+from pipeline.reading.kept_types import KEPT_UNFIT
+from pipeline.rows.prepare import KEPT
 from pipeline.task import Column, Outcome, Task
 
 _FIRST: list[Column] = [
@@ -21,60 +22,61 @@ _FIRST: list[Column] = [
     ("error_code", pa.string()),
     ("error_message", pa.string()),
 ]
-_COUNTS: list[Column] = [("prompt_tokens", pa.int32()), ("generated_tokens", pa.int32())]
+_PROMPT_TOKENS: Column = ("prompt_tokens", pa.int32())
+_GENERATED_TOKENS: Column = ("generated_tokens", pa.int32())
 _INCLUDED: dict[str, Column] = {
     name: (name, pa.string() if name == "prompt" else pa.list_(pa.int32())) for name in INCLUDED
 }
-_ROUTING = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
+_CHOICES = ("first", "second")
+_PHASES = ("prefill", "decode")  # in the order of `RowRouting.chosen`
 
 
-def reserved_names(task: Task[Any]) -> frozenset[str]:
-    """Names that kept columns cannot have, since columns of the output have them."""
-    of_others = _names_of_others(task) - set(task.free_names)
-    return frozenset({*_of_every_job(), *of_others, *_names(task)})
+def output_columns(config: JobConfig, task: Task[Any]) -> list[Column]:
+    """The columns of the job's output in their order, without those of `input.keep` and of the router."""
+    counts = [_PROMPT_TOKENS, _GENERATED_TOKENS] if task.generates else [_PROMPT_TOKENS]
+    included = _INCLUDED | {column[0]: column for column in task.included}
+    asked_for = [included[name] for name in config.output.include]
+    return [*_FIRST, *task.columns, *counts, *asked_for, *task.last_columns]
+
+
+def reserved_names(config: JobConfig, task: Task[Any]) -> frozenset[str]:
+    """Names that kept columns cannot have, since other columns of this job's output have them."""
+    names = [name for name, _ in output_columns(config, task)]
+    return frozenset([*names, KEPT_UNFIT, *_router_columns(config, task)])
 
 
 def doubled_names(task: Task[Any]) -> list[str]:
     """Columns of a task that have the name of another column of the output: the task cannot be run."""
-    taken = {*_of_every_job(), *_names_of_others(task)}
-    return sorted(name for name, count in Counter(_names(task)).items() if count > 1 or name in taken)
+    of_output = [name for name, _ in (*_FIRST, _PROMPT_TOKENS, _GENERATED_TOKENS, *_INCLUDED.values())]
+    taken = {
+        *of_output,
+        KEPT_UNFIT,
+        *(f"router_{phase}_{choice}" for phase in _PHASES for choice in _CHOICES),
+    }
+    names = Counter(name for name, _ in (*task.columns, *task.last_columns, *task.included))
+    return sorted(name for name, count in names.items() if count > 1 or name in taken)
 
 
-def _of_every_job() -> list[str]:
-    return [*(name for name, _ in (*_FIRST, *_COUNTS, *_INCLUDED.values())), *_ROUTING]
-
-
-def _names_of_others(task: Task[Any]) -> set[str]:
-    others = [other for other in tasks_in_every_job() if not isinstance(task, other)]
-    return {name for other in others for name, _ in (*other.columns, *other.last_columns)}
-
-
-def _names(task: Task[Any]) -> list[str]:
-    return [name for name, _ in (*task.columns, *task.last_columns, *task.included)]
-
-
-def _answer_columns(task: Task[Any]) -> list[Column]:
-    """The columns of the tasks in every job, null where the job's task is another; then the task's own."""
-    others: list[Column] = [column for other in tasks_in_every_job() for column in other.columns]
-    return list(dict([*others, *task.columns]).items())
+def _router_columns(config: JobConfig, task: Task[Any]) -> dict[str, tuple[int, int]]:
+    """Each with its phase and choice, counted from 0."""
+    if not (config.router.statistics and config.router.per_row):
+        return {}
+    phases = _PHASES if task.generates else _PHASES[:1]
+    return {
+        f"router_{phase}_{choice}": (_PHASES.index(phase), _CHOICES.index(choice))
+        for phase in phases
+        for choice in _CHOICES
+    }
 
 
 class ResultRows:
-    """Lays out finished rows; the schema depends on the job and the checkpoint alone."""
+    """Lays out finished rows; the schema depends on the job, its plan and the checkpoint alone."""
 
     def __init__(self, config: JobConfig, task: Task[Any], model: ModelConfig) -> None:
-        self._config = config
         self._model = model
-        self._columns = [
-            column
-            for column in [*_FIRST, *_answer_columns(task), *_COUNTS]
-            if column[0] not in config.input.keep
-        ]
-        included = _INCLUDED | {column[0]: column for column in task.included}
-        self._columns += [included[name] for name in config.output.include]
-        self._columns += task.last_columns
-        self._values = {*(name for name, _ in self._columns), *included}
-        self._routed = bool(model.num_experts and config.router.statistics and config.router.per_row)
+        self._columns = output_columns(config, task)
+        self._values = {name for name, _ in (*self._columns, *task.included)}
+        self._routing = _router_columns(config, task) if model.num_experts else {}
 
     def table(self, prepared: pa.Table, outcomes: list[Outcome]) -> pa.Table:
         """Join prepared rows with their outcomes, in the same order, into rows of generations."""
@@ -82,13 +84,14 @@ class ResultRows:
         assert not unknown, f"the task gives values for columns that it does not list: {sorted(unknown)}"
         rows = [_row(row, outcome) for row, outcome in zip(_rows(prepared), outcomes, strict=True)]
         table = pa.Table.from_pylist(rows, schema=pa.schema(self._columns))
-        for name in self._config.input.keep:
-            table = table.append_column(name, prepared[f"keep.{name}"])
-        if self._routed:
-            for column, phase, choice in zip(_ROUTING, (0, 0, 1, 1), (0, 1, 0, 1), strict=True):
-                counts = [_chosen(outcome.routing, phase, choice) for outcome in outcomes]
-                table = table.append_column(column, self._counts_column(counts))
-        return table
+        columns = dict(zip(table.column_names, table.columns, strict=True))
+        for name in prepared.column_names:
+            if name.startswith(KEPT):
+                columns[name.removeprefix(KEPT)] = prepared[name]
+        for name, (phase, choice) in self._routing.items():
+            counts = [_chosen(outcome.routing, phase, choice) for outcome in outcomes]
+            columns[name] = self._counts_column(counts)
+        return pa.table(columns)
 
     def _counts_column(self, counts: list[np.ndarray[Any, Any] | None]) -> pa.Array:
         size = self._model.num_layers * self._model.num_experts

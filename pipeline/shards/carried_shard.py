@@ -17,6 +17,7 @@ CARRIED = pa.schema(
         ("shard", pa.binary()),  # JSON
         ("rows", pa.large_binary()),  # a table in Arrow's streaming format
         ("router_table", pa.large_binary()),
+        ("path", pa.string()),
     ]
 )
 
@@ -28,6 +29,7 @@ class CarriedShard:
     shard: Shard
     rows: pa.Table
     router_table: bytes | None = None  # Parquet; None until a replica has run the shard
+    path: str | None = None  # `Engine.path` of that replica, as JSON
 
     def __post_init__(self) -> None:
         if len(self.rows) != self.shard.rows:
@@ -39,6 +41,7 @@ class CarriedShard:
             pa.array([_json(self.shard)], pa.binary()),
             _one_binary(_stream(self.rows)),
             pa.array([self.router_table], pa.large_binary()),
+            pa.array([self.path], pa.string()),
         ]
         return pa.table(columns, schema=CARRIED)
 
@@ -48,7 +51,7 @@ class CarriedShard:
         shard = named_shard(block)
         with pa.ipc.open_stream(block["rows"][0].as_buffer()) as stream:
             rows = stream.read_all()
-        return CarriedShard(shard, rows, block["router_table"][0].as_py())
+        return CarriedShard(shard, rows, block["router_table"][0].as_py(), block["path"][0].as_py())
 
 
 def name_shard(shard: Shard) -> pa.Table:

@@ -5,6 +5,7 @@ has the same plan, and jobs whose rows may differ share no shard id.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import Any
@@ -13,9 +14,9 @@ from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import InputFile, expand
-from pipeline.reading.kept_columns import KeptBefore
+from pipeline.reading.kept_types import KeptBefore
 from pipeline.reading.parquet import read_footer
-from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file
+from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file, read_range, without_blank_end
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
@@ -32,8 +33,8 @@ def make_plan(
     """Find the files, check that the columns the job needs are there, and cut the files into shards.
 
     JSONL files are read once from end to end, of Parquet files only the footers. With a plan `before`, only
-    files that it does not name are planned: their ordinals go on after its own, and their kept columns must
-    have its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
+    files that it does not name are planned: their ordinals go on after its own, and their kept columns get
+    its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
     columns that `task` needs must be there too.
     """
     try:
@@ -44,6 +45,8 @@ def make_plan(
 
 
 def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[Any] | None) -> Plan:
+    if before.files and section.limit is not None:
+        raise ConfigError("input.limit: a job of the first rows takes no further files: run without --extend")
     planned = {file.name for file in before.files}
     files = [file for file in expand(section) if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before), task)
@@ -54,10 +57,16 @@ def _shards(
     files: Iterable[InputFile], section: InputSection, kept: str, first_ordinal: int, job_digest: str
 ) -> Iterator[Shard]:
     ordinals = count(first_ordinal)
+    left = sys.maxsize if section.limit is None else section.limit
     for file in files:
         cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
         for cut in cuts(file, section.shard_rows):
+            if left < cut["rows"]:
+                cut = _beginning(file, cut, left) if left else {}
+            if not cut:
+                return
+            left -= cut["rows"]
             yield _shard(job_digest, file, kept, next(ordinals), first_row, **cut)
             first_row += cut["rows"]
 
@@ -78,8 +87,17 @@ def _shard(job_digest: str, file: InputFile, kept: str, ordinal: int, first_row:
 
 
 def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
-    for start, end, rows, broken in cut_at_lines(read_file(file), shard_rows):
+    for start, end, rows, broken in cut_at_lines(without_blank_end(read_file(file)), shard_rows):
         yield {"start": start, "end": end, "rows": rows, "broken": broken}
+
+
+def _beginning(file: InputFile, cut: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The first rows of a shard, fewer than it has."""
+    if file.format == "parquet":
+        return cut | {"rows": rows}
+    lines = cut_at_lines(read_range(file.file, file.etag, cut["start"], cut["end"]), rows)
+    _, end, _, _ = next(lines)
+    return cut | {"end": cut["start"] + end, "rows": rows, "broken": False}
 
 
 def _cut_parquet(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:

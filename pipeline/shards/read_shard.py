@@ -14,6 +14,7 @@ from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
+from pipeline.reading.partitions import partition_columns
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.shards.shard import Shard
 from pipeline.storage.urls import redact
@@ -21,12 +22,13 @@ from pipeline.storage.urls import redact
 BOM = b"\xef\xbb\xbf"
 
 
-def read_shard(shard: Shard, columns: Sequence[str]) -> pa.Table:
+def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     """All rows of a shard, in the order of the file: exactly `shard.rows` of them.
 
     Columns: `row` int64 (its number in the file), `unreadable` string (a RowErrorCode, or null), and either
     `line` large_binary (JSONL: the bytes without newline, carriage return and leading BOM; null where
-    unreadable) or `record` struct (Parquet: those of `columns` that the file has; null where unreadable).
+    unreadable) or `record` struct (Parquet: those of `columns` that the file has, all if that is None; null
+    where unreadable).
     ConfigError if the file changed since it was planned.
     """
     _require_unchanged(shard)
@@ -46,19 +48,24 @@ def _require_unchanged(shard: Shard) -> None:
         raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
 
 
-def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any] | RowError]:
+def records(
+    table: pa.Table, columns: Container[str] | None, file: str = ""
+) -> Iterator[dict[str, Any] | RowError]:
     """Each row of `read_shard`'s table as a record, or as the error that makes it unusable.
 
-    A record of Parquet has those of `columns` that the file has.
+    A record of Parquet has those of `columns`, or all, that the file has. One of JSONL also has the columns
+    of the folders in the name `file`.
     """
     lines = "line" in table.column_names
+    of_folders = partition_columns(file)
     values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
     for code, value in zip(table["unreadable"], values, strict=True):
         try:
             if code.is_valid:
                 yield _unreadable(RowErrorCode(code.as_py()))
             elif lines:
-                yield parse_line(value.as_py())
+                record = parse_line(value.as_py())
+                yield of_folders | record if of_folders else record
             else:
                 yield value.as_py()
         except RowError as error:
@@ -67,7 +74,9 @@ def records(table: pa.Table, columns: Container[str]) -> Iterator[dict[str, Any]
             yield RowError(RowErrorCode.WRONG_TYPE, "a value has no form in Python, as times far away have")
 
 
-def _without_others(record: pa.StructArray, columns: Container[str]) -> pa.StructArray:
+def _without_others(record: pa.StructArray, columns: Container[str] | None) -> pa.StructArray:
+    if columns is None:
+        return record
     fields = [field for field in record.type if field.name in columns]
     arrays = [pc.struct_field(record, field.name) for field in fields]
     return pa.StructArray.from_arrays(arrays, fields=fields) if fields else pa.array([{}] * len(record))
@@ -81,7 +90,7 @@ def _unreadable(code: RowErrorCode) -> RowError:
     return RowError(code, "the file is damaged here, or decodes to more than a shard may hold")
 
 
-def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _lines(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     whole = shard.rows - shard.broken
     lines: list[bytes | None] = []
     try:
@@ -99,17 +108,24 @@ def _lines(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | N
     return pa.array(lines, pa.large_binary()), codes
 
 
-def _records(shard: Shard, columns: Sequence[str]) -> tuple[pa.Array, list[str | None]]:
+def _records(shard: Shard, columns: Sequence[str] | None) -> tuple[pa.Array, list[str | None]]:
     groups = range(shard.start, shard.end)
     try:
         batches = list(read_slice(shard.file, shard.etag, groups, shard.skip, shard.rows, columns))
     except Undecodable:
         return pa.nulls(shard.rows, pa.struct([])), [RowErrorCode.UNREADABLE.value] * shard.rows
     codes = [code for batch in batches for code in _validity(batch)]
-    table = pa.Table.from_batches(batches).combine_chunks()
+    table = _with_partitions(pa.Table.from_batches(batches).combine_chunks(), shard.name, columns)
     arrays = [column.combine_chunks() for column in table.columns]
     mask = pa.array([code is not None for code in codes], pa.bool_())
     return pa.StructArray.from_arrays(arrays, fields=list(table.schema), mask=mask), codes
+
+
+def _with_partitions(table: pa.Table, name: str, columns: Sequence[str] | None) -> pa.Table:
+    for column, value in partition_columns(name).items():
+        if column not in table.column_names and (columns is None or column in columns):
+            table = table.append_column(column, pa.array([value] * len(table), pa.string()))
+    return table
 
 
 def _validity(batch: pa.RecordBatch) -> list[str | None]:

@@ -21,10 +21,7 @@ class LocalStore(Store):
         target = self._target(path)
         temporary = self._write_temporary(data)
         try:
-            os.link(temporary, target)
-            created = True
-        except FileExistsError:
-            created = False
+            created = _link(temporary, target)
         finally:
             temporary.unlink()
         _sync_folder(target.parent)  # on False too: the caller then relies on the file
@@ -52,10 +49,19 @@ class LocalStore(Store):
             return []
 
     def probe(self) -> None:
-        path = f"_job/probe-{uuid.uuid4().hex}"
+        """Tried in the innermost folder that exists: a job that is refused leaves no folder behind."""
+        folder = Path(self.root, "_job")
+        while not os.path.lexists(folder):
+            folder = folder.parent
+        name = f".mixtray-probe-{uuid.uuid4().hex}"
+        source, target = folder / name, folder / f"{name}-linked"
         try:
-            answers = self.create(path, b"mixtray"), self.create(path, b"mixtray")
-            os.unlink(Path(self.root, path))
+            _write(source, b"mixtray")
+            try:
+                answers = _link(source, target), _link(source, target)
+                target.unlink()
+            finally:
+                source.unlink()
         except OSError as error:
             raise ConfigError(
                 f"output.path: {self.root}: cannot create files with hard links here "
@@ -72,16 +78,30 @@ class LocalStore(Store):
         folder = Path(self.root, "_job/tmp")
         _make_folder(folder)
         temporary = folder / uuid.uuid4().hex
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        _write(temporary, data)
         return temporary
+
+
+def _write(new: Path, data: bytes) -> None:
+    """Durably; what could not be written whole is removed."""
+    try:
+        with open(new, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise
+
+
+def _link(source: Path, target: Path) -> bool:
+    """False if the target is there already."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,32 +1,38 @@
 """Task generate: every prompt is continued, greedily or by sampling."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Annotated, Any
 
 import orjson
 import pyarrow as pa
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from model.requests.request import Completion, Request
 from model.sampling.sampling_params import SamplingParams
+from pipeline.config.row_parameters import AS_WRITTEN, by_parameter, check_names, with_own_values
 from pipeline.config.section import PositiveInt, Section, as_list
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.stops import split_stops
-
-_SAMPLING = [field.name for field in fields(SamplingParams)]
-
 
 StopText = Annotated[str, Field(min_length=1)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class GenerationSection(Section):
-    """How prompts are continued. A row may have columns of these names, which go before the job's values."""
+    """How prompts are continued. Rows may set these keys by columns of their own, which `columns` names."""
 
+    columns: Annotated[
+        dict[str, str], BeforeValidator(by_parameter), WithJsonSchema(AS_WRITTEN, mode="validation")
+    ] = Field(
+        default={},
+        description="Which of the other keys a row sets by a column of its own: a list of keys whose columns "
+        "have their names, or a mapping of keys to columns. No other column has an effect.",
+        examples=[["max_new_tokens", "seed"], {"max_new_tokens": "answer_length"}],
+    )
     max_new_tokens: PositiveInt = Field(
         default=128,
         description="Tokens to generate at most; fewer where the model's context ends before.",
@@ -71,8 +77,8 @@ class GenerationSection(Section):
         default=0,
         ge=-(2**63),
         lt=2**63,
-        description="Seed of the sampling. A row's random numbers depend on it, on the row's file and "
-        "number, and on nothing else.",
+        description="Seed of the sampling. A row's random numbers depend on it and on the row's id, and on "
+        "nothing else; without `input.id_column` the id is the row's file and number.",
         examples=[17],
     )
     ignore_eos: bool = Field(
@@ -82,38 +88,41 @@ class GenerationSection(Section):
     )
     logprobs: bool = Field(
         default=False,
-        description="Fill the column `token_logprobs` with each generated token's log-probability.",
+        description="Add the column `token_logprobs` with each generated token's log-probability.",
         examples=[True],
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_of_parameters(cls, columns: dict[str, str]) -> dict[str, str]:
+        check_names(columns, cls)
+        return columns
 
 
 class Generate(Task[GenerationSection]):
     section_name = "generation"
     section_model = GenerationSection
-    parameters = frozenset(GenerationSection.model_fields)
+    generates = True
     columns = (("text", pa.string()), ("finish_reason", pa.string()))
-    last_columns = (("token_logprobs", pa.list_(pa.float64())),)  # in every job: a row may ask for them
+    included = (("token_ids", pa.list_(pa.int32())),)
+
+    def __init__(self, section: GenerationSection) -> None:
+        super().__init__(section)
+        self.input_columns = dict.fromkeys(section.columns.values(), "generation.columns")
+        if section.logprobs or "logprobs" in section.columns:
+            self.last_columns = (("token_logprobs", pa.list_(pa.float64())),)
 
     @property
     def needs_tokenizer(self) -> bool:
-        return bool(self.section.stop)
+        return bool(self.section.stop) or "stop" in self.section.columns
 
     def row_params(self, record: Mapping[str, Any], prompt_tokens: int, context: int) -> str:
-        """The section with the row's own columns over it, as JSON."""
-        section = self.section
-        given = {name: record[name] for name in type(section).model_fields if record.get(name) is not None}
-        try:
-            own = type(section).model_validate({**section.model_dump(), **given}, strict=True)
-            values = own.model_dump()
-            room = context - prompt_tokens + 1  # the last token is never fed back
-            values["max_new_tokens"] = min(values["max_new_tokens"], room)
-            SamplingParams(**{name: values[name] for name in _SAMPLING})
-            return orjson.dumps(values).decode()
-        except (ValueError, TypeError) as error:  # TypeError: an integer beyond 64 bits
-            names = ", ".join(sorted(given)) or "none"
-            raise RowError(
-                RowErrorCode.BAD_PARAMETER, f"the row's own generation parameters ({names}) are not valid"
-            ) from error
+        """The section with the row's own values in it, as JSON."""
+        own = with_own_values(self.section, self.section.columns, record)
+        values = own.model_dump(exclude={"columns"})
+        room = context - prompt_tokens + 1  # the last token is never fed back
+        values["max_new_tokens"] = min(values["max_new_tokens"], room)
+        return orjson.dumps(values).decode()
 
     def requests(self, prompt_format: PromptFormat | None) -> "GenerateRows":
         if prompt_format is not None:
@@ -151,13 +160,23 @@ class GenerateRows(RowRequests):
         )
 
         def finish(completion: Completion) -> Outcome:
-            values = {
+            values: dict[str, Any] = {
                 "text": text.finish() if text is not None else None,
                 "finish_reason": completion.finish_reason,
                 "generated_tokens": len(completion.token_ids),
                 "token_ids": completion.token_ids,
-                "token_logprobs": completion.logprobs,
             }
+            if completion.logprobs is not None:
+                values["token_logprobs"] = completion.logprobs
             return Outcome(values=values, routing=completion.routing)
 
         return request, finish
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        values = orjson.loads(params or "{}")
+        tokens = self._format.tokenizer.trusted_tokens if self._format else {}
+        ids = [*values["stop_token_ids"], *(tokens[stop] for stop in values["stop"] if stop in tokens)]
+        texts = [stop for stop in values["stop"] if stop not in tokens]
+        ends = [f"at the text {json.dumps(stop, ensure_ascii=False)}" for stop in texts]
+        ends.append(f"after {values['max_new_tokens']:,} tokens")
+        return Asked(prompt_token_ids, at_end_ids=not values["ignore_eos"], stop_token_ids=ids, ends=ends)

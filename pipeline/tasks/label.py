@@ -1,26 +1,24 @@
 """Task label: each row is given one of the job's choices, with the probability of every choice."""
 
-import math
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+import json
+from collections.abc import Container, Mapping
 from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import Field, WithJsonSchema, model_validator
 
-from model.requests.choice_scores import ChoiceScores
-from model.requests.request import Completion, Request
+from pipeline.config.job_yaml import no_text
 from pipeline.config.section import Section
-from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Finish, Outcome, RowRequests, Task
-from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
+from pipeline.reporting import label_mass
+from pipeline.task import Task
+from pipeline.tasks.label_rows import LabelRows
 from pipeline.text.prompt_format import PromptFormat
 
 # What a job file may hold. Validation turns a list into a mapping of each text to itself.
 _AS_WRITTEN = {
     "anyOf": [
         {"type": "array", "items": {"type": ["string", "integer"]}, "minItems": 2, "uniqueItems": True},
-        {"type": "object", "additionalProperties": {"type": "string"}, "minProperties": 2},
+        {"type": "object", "additionalProperties": {"type": ["string", "integer"]}, "minProperties": 2},
     ]
 }
 
@@ -44,16 +42,13 @@ class LabelSection(Section):
     @classmethod
     def _names_stand_for_themselves(cls, data: Any) -> Any:
         choices = data.get("choices") if isinstance(data, dict) else None
-        if isinstance(choices, list | dict):
-            for choice in choices:  # of a mapping, the names
-                if not isinstance(choice, str | int) or isinstance(choice, bool):
-                    hint = " (YAML reads yes, no, on, off as booleans)" if isinstance(choice, bool) else ""
-                    raise ValueError(f"each must be text, got {choice!r}{hint}: put it in quotes")
-        if isinstance(choices, list):
-            if len(set(map(str, choices))) != len(choices):
-                raise ValueError(f"choices must differ from each other, got {choices}")
-            return {**data, "choices": {str(choice): str(choice) for choice in choices}}
-        return data
+        if not isinstance(choices, list | dict):
+            return data
+        names = [_text(name) for name in choices]
+        if len(set(names)) != len(names):
+            raise ValueError(f"choices must differ from each other, got {names}")
+        texts = map(_text, choices.values()) if isinstance(choices, dict) else names
+        return {**data, "choices": dict(zip(names, texts, strict=True))}
 
     @model_validator(mode="after")
     def _at_least_two(self) -> "LabelSection":
@@ -64,92 +59,76 @@ class LabelSection(Section):
         return self
 
 
+def _text(choice: object) -> str:
+    """A name or a text of a choice; integers are taken as they were written. ValueError for all else."""
+    if isinstance(choice, str):
+        return choice
+    if type(choice) is not int:
+        raise ValueError(f"each must be text, {no_text(choice)}")
+    return str(choice)
+
+
 class Label(Task[LabelSection]):
     section_name = "label"
     section_model = LabelSection
     columns = (
         ("label", pa.string()),
         ("label_prob", pa.float64()),
-        ("label_probs", pa.map_(pa.string(), pa.float64())),
+        ("label_probs", pa.list_(pa.struct([("label", pa.string()), ("prob", pa.float64())]))),
+        ("label_mass", pa.float64()),
     )
-    free_names = frozenset({"text"})  # the row's text is what people label, and what they keep
+    report_keys = ("label_mass",)
 
     @classmethod
-    def check(cls, section: LabelSection, kept_columns: Sequence[str]) -> None:
-        if section.known_column not in (None, *kept_columns):
+    def check(cls, section: LabelSection, kept_columns: Container[str]) -> None:
+        if section.known_column is not None and section.known_column not in kept_columns:
             raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
 
-    def requests(self, prompt_format: PromptFormat) -> "LabelRows":
+    def requests(self, prompt_format: PromptFormat) -> LabelRows:
         return LabelRows(prompt_format, self.section.choices)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
         if self.section.known_column is None:
             return 0, 0
-        labels, answers = rows["label"].to_pylist(), rows[self.section.known_column].to_pylist()
+        labels, answers = rows["label"].to_pylist(), _known(rows, self.section.known_column)
         right = [
-            label == str(answer)
+            label in _spellings(answer)
             for label, answer in zip(labels, answers, strict=True)
             if label is not None and answer is not None
         ]
         return len(right), sum(right)
 
+    def measure(self, rows: pa.Table) -> dict[str, int]:
+        return label_mass.measured(rows["label_mass"].to_pylist())
+
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         known, right = totals["known"], totals["right"]
-        return [("accuracy on known labels", f"{right / known:.2%}")] if known else []
+        accuracy = f"{right / known:.2%}" if known else None
+        facts = {"accuracy on known labels": accuracy, "label mass": label_mass.fact(totals)}
+        return [(name, fact) for name, fact in facts.items() if fact is not None]
+
+    def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
+        return {"label_mass": label_mass.distribution(totals)}
+
+    def warnings(self, totals: Mapping[str, int]) -> list[str]:
+        doubt = label_mass.doubt(totals)
+        return [doubt] if doubt else []
 
 
-# A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
-_WORD = 4
+def _known(rows: pa.Table, column: str) -> list[Any]:
+    """The values of a kept column, those too that do not fit its type."""
+    values: list[Any] = rows[column].to_pylist()
+    for row, text in enumerate(rows["kept_unfit"].to_pylist()):
+        if text and values[row] is None:
+            values[row] = json.loads(text).get(column)
+    return values
 
 
-class LabelRows(RowRequests):
-    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
-        self._names = list(choices)
-        self._tokens = ChoiceTokens(prompt_format, choices)
-        self._end_ids = prompt_format.end_ids
-        self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
-        trees = [self._make_scores(choices).tree for choices in self._tokens.typical]
-        self._depth = max(tree.depth for tree in trees) + _WORD
-        self._nodes = max(len(tree.token_ids) for tree in trees) + _WORD
-
-    def longest_prompt(self, context: int) -> int:
-        room = context - self._depth
-        if room < 1:
-            raise ConfigError(
-                f"label.choices: the longest takes {context - room} tokens, the context {context}"
-            )
-        return room
-
-    def cache_tokens(self, context: int) -> int:
-        return context - self._depth + self._nodes
-
-    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        prompt, choices = self._tokens.behind(prompt_token_ids)
-        scores = self._scores(choices)
-        if len(prompt) + scores.tree.depth > len(prompt_token_ids) + self._depth:
-            raise RowError(
-                RowErrorCode.PROMPT_TOO_LONG,
-                f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
-            )
-        return Request(key, prompt, readout=scores), self._finish
-
-    def _make_scores(self, choices: Choices) -> ChoiceScores:
-        return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
-
-    def _finish(self, completion: Completion) -> Outcome:
-        probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))
-        label = max(probabilities, key=lambda name: probabilities[name])
-        values = {
-            "label": label,
-            "label_prob": probabilities[label],
-            "label_probs": list(probabilities.items()),
-        }
-        return Outcome(values=values, routing=completion.routing)
-
-
-def normalised(logprobs: list[float]) -> list[float]:
-    """Probabilities that are to each other as the exponentials of `logprobs`, and sum to 1."""
-    largest = max(logprobs)
-    weights = [math.exp(logprob - largest) for logprob in logprobs]
-    total = sum(weights)
-    return [weight / total for weight in weights]
+def _spellings(answer: Any) -> set[str]:
+    """The names of a choice that a known answer stands for: 1 is also "1", 1.0 too, and true is "true"."""
+    spellings = {str(answer)}
+    if isinstance(answer, bool):
+        spellings.add(str(answer).lower())
+    elif isinstance(answer, float) and answer.is_integer():
+        spellings.add(str(int(answer)))
+    return spellings

@@ -35,7 +35,7 @@ class ChoiceTokens:
     def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
         self._format = prompt_format
         self._tokenizer = prompt_format.tokenizer
-        self._texts = list(choices.values())
+        self.texts = list(choices.values())
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._behind)
         for name, text in choices.items():
             self._check(name, text)
@@ -93,8 +93,8 @@ class ChoiceTokens:
         """`continues`: the choices go on in the text that the prompt ends in."""
         encode = self._tokenizer.encode_trusted
         if frame.alone:
-            return Choices((), tuple(tuple(encode(text)) for text in self._texts))
-        answers = [frame.before + text + frame.behind for text in self._texts]
+            return Choices((), tuple(tuple(encode(text)) for text in self.texts))
+        answers = [frame.before + text + frame.behind for text in self.texts]
         if last_word:
             word = self._tokenizer.mark(self._tokenizer.decode([*last_word]))
             base = encode(word + frame.before, continues=True)

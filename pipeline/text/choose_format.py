@@ -1,6 +1,7 @@
 """Which format the prompts of a job have: what `input.chat` says, and what the checkpoint brings."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
@@ -20,6 +21,9 @@ def choose_format(section: InputSection, tokenizer: Tokenizer, model_end_ids: It
     end_ids = frozenset(model_end_ids)
     _check(section)
     if section.prompt.token_ids is not None or section.chat is False:
+        with suppress(ConfigError):  # the template is not needed, but it may know what ends an answer
+            found = _of_template(section, tokenizer, end_ids)
+            end_ids = found.end_ids if found else end_ids
         return _plain(section, tokenizer, end_ids)
     found = _of_template(section, tokenizer, end_ids)
     if found is not None:

@@ -50,13 +50,17 @@ def join_parts(parts: Sequence[str]) -> str:
 def _parse_message(number: int, item: object) -> Message:
     if not isinstance(item, dict):
         raise bad_messages(f"message {number} must be an object, got {type(item).__name__}")
-    role = item.get("role")
+    if "role" not in item:
+        raise bad_messages(f"message {number} has no role")
+    role = item["role"]
     if role not in ROLES:
         raise bad_messages(f"the role of message {number} must be system, user or assistant")
     for key in UNSUPPORTED_KEYS:
         if item.get(key):
             raise bad_messages(f"message {number} has {key}, which is not supported")
-    content = item.get("content")
+    if "content" not in item:
+        raise bad_messages(f"message {number} has no content")
+    content = item["content"]
     if isinstance(content, str):
         parts: tuple[str, ...] = (content,) if content else ()
     elif isinstance(content, list):

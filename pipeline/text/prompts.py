@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import orjson
 
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.control_tokens import without_marks
+from pipeline.text.first_tokens import first_tokens
 from pipeline.text.messages import Message, parse_messages
 from pipeline.text.prompt_format import PromptFormat
-from pipeline.text.templates import BoundedTemplate
+from pipeline.text.row_template import RowTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class PromptBuilder:
 
     Token ids need no format: then it may be None.
 
-    columns  the row's columns from which the prompt is made
+    columns  the row's columns from which the prompt is made; None: all that there are
     """
 
     def __init__(self, config: InputSection, prompt_format: PromptFormat | None, vocab_size: int) -> None:
@@ -34,12 +36,18 @@ class PromptBuilder:
         self.format = prompt_format
         self._vocab_size = vocab_size
         self._source = config.prompt
-        self._template: BoundedTemplate | None = None
+        self._template: RowTemplate | None = None
         if self._source.template is not None:
-            mark = prompt_format.tokenizer.mark if prompt_format else None
-            self._template = BoundedTemplate(self._source.template, where="input.prompt.template", mark=mark)
+            assert prompt_format is not None, "only token ids can do without a format"
+            tokenizer = prompt_format.tokenizer
+            self._template = RowTemplate(
+                self._source.template, partial(first_tokens, tokenizer), tokenizer.mark
+            )
         column = self._source.column or self._source.messages or self._source.token_ids
-        self.columns = self._template.columns if self._template else frozenset({column} if column else ())
+        self.columns: frozenset[str] | None = frozenset({column} if column else ())
+        if self._template is not None:
+            names = self._template.names
+            self.columns = None if names.whole_row else names.read
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -70,7 +78,7 @@ class PromptBuilder:
         return Prompt(self.format.encode([Message("user", (marked,))]), text, self._notice(marked))
 
     def _from_messages(self, value: object) -> Prompt:
-        messages = [message.map(self._mark) for message in parse_messages(value)]
+        messages = [message.map(self._mark) for message in parse_messages(_unpacked(value))]
         if not any(message.content.strip() for message in messages):
             raise RowError(RowErrorCode.EMPTY_PROMPT, "every message is empty or only white space")
         assert self.format is not None
@@ -89,7 +97,7 @@ class PromptBuilder:
             return None
         if marked.startswith(bos) and not self.format.chat:
             return None  # the author's own, in place of the one that is added
-        return f"begins with {bos} as text, although every prompt is given that token"
+        return f"the prompt begins with the text {bos}, although every prompt is given that token"
 
     def _check_vocabulary(self) -> None:
         """ConfigError if the tokenizer gives ids without an embedding: it belongs to another model."""
@@ -122,6 +130,17 @@ class PromptBuilder:
             message = f"token ids must be integers in [0, {size}), got {found} at position {position}"
             raise RowError(RowErrorCode.BAD_TOKEN_ID, message)
         return value
+
+
+def _unpacked(messages: object) -> object:
+    """Messages as they are, or out of their JSON in a text."""
+    if not isinstance(messages, str):
+        return messages
+    try:
+        return orjson.loads(messages)
+    except orjson.JSONDecodeError as error:
+        sentence = "messages must be a list, or a text with its JSON, got a text that is no JSON"
+        raise RowError(RowErrorCode.WRONG_TYPE, sentence) from error
 
 
 def _value(record: Mapping[str, object], column: str) -> object:

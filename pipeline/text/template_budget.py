@@ -4,9 +4,10 @@ Steps and characters are counted rather than timed, so that a row fails on every
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from contextvars import ContextVar
 
+from jinja2 import Undefined
 from jinja2.exceptions import SecurityError
 
 MAX_CHARACTERS = 1_000_000  # of a rendered template
@@ -16,6 +17,10 @@ MAX_SECONDS = 20.0
 
 class OverBudget(SecurityError):
     """A template does too much; unlike jinja2's own errors, the message never holds a value."""
+
+
+class MisuseError(Exception):
+    """A template does what makes no prompt, such as printing a function; the message never holds a value."""
 
 
 class Budget:
@@ -59,6 +64,20 @@ class Budget:
                 self.measure(item)
         elif isinstance(value, str):
             self.spend(len(value))
+        else:
+            _require_printable(value)
+
+
+def _require_printable(value: object) -> None:
+    """MisuseError for what Python would print as `<function ...>`, or as the b'...' of its own source."""
+    if isinstance(value, Undefined):
+        return  # whatever is done with it raises jinja2's own error
+    if isinstance(value, bytes):
+        raise MisuseError("the template prints binary data: store that column as text")
+    if isinstance(value, Iterator | KeysView | ItemsView | ValuesView | range):
+        raise MisuseError("the template prints a sequence that is no list: put | list or | join behind it")
+    if callable(value) or type(value).__module__.startswith("jinja2"):
+        raise MisuseError("the template prints a function, not a value: call it")
 
 
 budget: ContextVar[Budget] = ContextVar("budget")

@@ -6,11 +6,11 @@ that pays for every loop round, call, filter and printed character.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from jinja2 import StrictUndefined, Undefined, nodes, pass_context
+from jinja2 import Undefined, nodes, pass_context
 from jinja2.filters import FILTERS
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -18,6 +18,7 @@ from jinja2.visitor import NodeTransformer
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.template_budget import OverBudget, budget
+from pipeline.text.template_names import FUNCTIONS
 
 
 def _words(text: str) -> frozenset[str]:
@@ -50,13 +51,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
     mark: Callable[[str], str] = str  # what `marked` does to text
 
-    def __init__(
-        self, print_nulls: bool, undefined: type[Undefined] = StrictUndefined, **options: Any
-    ) -> None:
+    def __init__(self, print_nulls: bool, undefined: type[Undefined], **options: Any) -> None:
         super().__init__(undefined=undefined, finalize=_print if print_nulls else _refuse_null, **options)
         own = {"join": _join, "replace": _replace, "string": _string, "tojson": _to_json}
         self.filters = {name: _charged(FILTERS[name]) for name in ALLOWED_FILTERS} | own
-        self.globals = {name: self.globals[name] for name in ("dict", "namespace", "range")}
+        self.globals = {name: self.globals[name] for name in FUNCTIONS}
+
+    def add_filters(self, filters: Mapping[str, Callable[..., Any]]) -> None:
+        self.filters |= {name: _charged(run) for name, run in filters.items()}
 
     def charge_step(self) -> None:
         """Does nothing: loop and macro bodies begin with a call of it, and `call` below charges for that."""

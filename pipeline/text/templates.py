@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateSyntaxError, Undefined, UndefinedError, meta, nodes
+from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.marked_output import MarkedOutput
-from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
+from pipeline.text.missing_names import MissingNameError, NamedUndefined, written_paths
+from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
+from pipeline.text.template_names import FUNCTIONS, called_only, names_of
 from pipeline.text.template_sandbox import Charged, Sandbox
 
 
@@ -18,10 +20,12 @@ class BoundedTemplate:
     where        what to call it in error messages
     print_nulls  print null as None, as jinja2 does; else a printed null is RowError(NULL_PROMPT)
     functions    what it may call, besides range, dict and namespace
-    undefined    what a missing name is; with any other than StrictUndefined, none is called a missing column
+    filters      further filters
+    undefined    what a missing name is; with any other than NamedUndefined, none is called a missing column
     mark         what marks the text of values where it is printed; None: nothing is marked
     options      of jinja2's Environment
-    columns      the names that it takes from the values of `render`
+    names        what it takes from the values of `render`
+    columns      the same names, in one set
     """
 
     def __init__(
@@ -30,18 +34,26 @@ class BoundedTemplate:
         where: str,
         print_nulls: bool = False,
         functions: Mapping[str, Callable[..., Any]] | None = None,
-        undefined: type[Undefined] = StrictUndefined,
+        filters: Mapping[str, Callable[..., Any]] | None = None,
+        undefined: type[Undefined] = NamedUndefined,
         mark: Callable[[str], str] | None = None,
         **options: Any,
     ) -> None:
         sandbox = Sandbox(print_nulls, undefined, **options)
-        self._names_are_columns = undefined is StrictUndefined
-        sandbox.globals.update(functions or {})
+        sandbox.add_filters(filters or {})
         try:
             tree = sandbox.parse(source)
+            # a name that is more than called is a value's, even if jinja has a function of that name
+            for name in FUNCTIONS - called_only(tree):
+                del sandbox.globals[name]
+            sandbox.globals.update(functions or {})
             for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
                 raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
-            self.columns = frozenset(meta.find_undeclared_variables(tree) - set(sandbox.globals))
+            if any(node.name == "self" for node in tree.find_all(nodes.Name)):
+                raise ConfigError(f'{where}: self is jinja\'s own name; for a column write row["self"]')
+            self.names = names_of(tree, meta.find_undeclared_variables(tree))
+            self.columns = self.names.read
+            self._paths = written_paths(tree)
             if mark is not None:
                 sandbox.mark = mark
                 tree = MarkedOutput(tree).visit(tree)
@@ -68,17 +80,29 @@ class BoundedTemplate:
 
     def _describe(self, error: Exception, values: Mapping[str, object]) -> RowError:
         """jinja2's own messages may hold a value (`a[b]` names what b is), so only their type is told."""
-        if isinstance(error, OverBudget):
+        if isinstance(error, MisuseError):
+            what = str(error)
+        elif isinstance(error, OverBudget):
             what = f"the template was stopped: {error}"
         elif isinstance(error, SecurityError):
             what = "the template uses an attribute or method that templates may not use"
+        elif isinstance(error, MissingNameError):
+            what = "the template looks for a key that this row does not have"
         else:
             what = f"the template failed with {type(error).__name__}"
-        missing = sorted(self.columns - values.keys()) if self._names_are_columns else []
-        if isinstance(error, UndefinedError) and missing:
+        missing = self._missing(error.name, values) if isinstance(error, MissingNameError) else []
+        if missing:
             message = f"the template names {', '.join(missing)}, which this row does not have"
             return RowError(RowErrorCode.MISSING_COLUMN, message)
         return RowError(RowErrorCode.TEMPLATE_FAILED, what + _line(error))
+
+    def _missing(self, name: Any, values: Mapping[str, object]) -> list[str]:
+        """All columns that a row lacks, if one of them was looked for; else the key that a value lacks."""
+        columns = self.names.missing(values)
+        if name in columns:
+            may_lack = (self.names.optional | self.names.optional_of_row) - {name}
+            return [column for column in columns if column not in may_lack]
+        return self._paths.get(name, []) if isinstance(name, str | int) else []
 
 
 def _line(error: Exception) -> str:
@@ -90,8 +114,3 @@ def _line(error: Exception) -> str:
             line = f" (its line {traceback.tb_lineno})"
         traceback = traceback.tb_next
     return line
-
-
-def template_columns(template: str, where: str = "input.prompt.template") -> frozenset[str]:
-    """The columns that a prompt template names; ConfigError if it is not a template."""
-    return BoundedTemplate(template, where).columns

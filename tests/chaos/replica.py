@@ -89,7 +89,11 @@ class FakeRanks(Ranks):
 
 
 class _NoRouting:
-    routing = None
+    def __init__(self) -> None:
+        self.routing = None
+        self.path = dict.fromkeys(
+            ("device", "dtype", "quantization", "attention", "decode", "experts", "steps"), ""
+        )
 
 
 class FakeReplica(Replica):

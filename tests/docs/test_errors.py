@@ -13,6 +13,7 @@ from pipeline.config.input import InputSection, PromptSource
 from pipeline.errors import JobError, RowError, RowErrorCode
 from pipeline.reading.lines import parse_line
 from pipeline.replicas.replica import _outcome
+from pipeline.reporting import label_mass
 from pipeline.shards.read_shard import _unreadable
 from pipeline.tasks.generate import Generate, GenerationSection
 from pipeline.text.choose_format import choose_format
@@ -67,8 +68,11 @@ RAISED: dict[str, Callable[[], object]] = {
     "BAD_MESSAGES": lambda: build({"messages": "m"}, {"m": [{"role": "tool", "content": "x"}]}),
     "BAD_TOKEN_ID": lambda: build({"token_ids": "ids"}, {"ids": [1, TOKENIZER.vocab_size]}),
     "TEMPLATE_FAILED": lambda: build({"template": "{{ n + 1 }}"}, {"n": "x"}),
-    "BAD_PARAMETER": lambda: Generate(GenerationSection()).row_params({"temperature": -1.0}, 1, 9),
+    "BAD_PARAMETER": lambda: HEATED.row_params({"temperature": -1.0}, 1, 9),
 }
+
+
+HEATED = Generate(GenerationSection(columns=["temperature"]))
 
 
 def _raise(error: RowError) -> None:
@@ -154,3 +158,10 @@ def test_every_warning_is_explained() -> None:
     printed = texts(ast.parse((ROOT / "pipeline/supervision/graceful_stop.py").read_text()))
     for line in lines:
         assert any(re.fullmatch(pattern, line) for pattern in [*patterns, *printed]), f"nothing says {line}"
+
+
+def test_what_the_report_warns_of_is_explained() -> None:
+    [row] = table(PAGE["What the report may warn of"])
+    said, end = row["warning"].strip("`").split("NUMBER")
+    doubt = label_mass.doubt(label_mass.measured([1e-9]))
+    assert re.match(re.escape(said) + r"1e-08" + re.escape(end.removesuffix("...")), str(doubt))

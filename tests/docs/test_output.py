@@ -18,6 +18,7 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
 from pipeline.output.router_tables import write_router_tables
+from pipeline.reporting.label_mass import measured
 from pipeline.reporting.report import make_report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import sum_by_group
@@ -43,18 +44,18 @@ def config(task: str, **sections: Any) -> JobConfig:
     }
     if task == "label":
         data["label"] = {"choices": ["a", "b"]}
+        data["output"]["include"].remove("token_ids")
     return JobConfig.model_validate(data | sections)
 
 
 def columns(job: JobConfig, model: ModelConfig = MODEL) -> dict[str, str]:
-    rows = ResultRows(job, job.make_task(), model).table(PREPARED.empty_table(), [])
+    prepared = PREPARED.append(pa.field("keep.kept_unfit", pa.string())).empty_table()
+    rows = ResultRows(job, job.make_task(), model).table(prepared, [])
     return {field.name: name_of(field.type) for field in rows.schema}
 
 
 def name_of(type_: pa.DataType) -> str:
     """As the page writes it: a list's size is L*E."""
-    if pa.types.is_map(type_):
-        return f"map<{type_.key_type}, {type_.item_type}>"
     if pa.types.is_fixed_size_list(type_):
         assert type_.list_size == MODEL.num_layers * MODEL.num_experts
         return f"list<{type_.value_type}>[L*E]"
@@ -62,19 +63,28 @@ def name_of(type_: pa.DataType) -> str:
 
 
 def test_columns_of_rows() -> None:
-    assert types(PAGE["Rows: generations/"], "column") == columns(config("label")) | columns(
-        config("generate")
-    )
-    assert list(types(PAGE["Rows: generations/"], "column")) == list(columns(config("generate")))
+    of_page = types(PAGE["Rows: generations/"], "column")
+    generate = config("generate", generation={"logprobs": True})
+    assert of_page == columns(config("label")) | columns(generate)
+    for whole in (config("label"), generate):
+        of_task = columns(whole)
+        assert [name for name in of_page if name in of_task] == list(of_task), "in their order"
 
 
-def test_what_the_page_says_of_columns_that_some_jobs_lack() -> None:
-    of_page = list(types(PAGE["Rows: generations/"], "column"))
-    plain = {"output": {"path": "o"}, "router": {"per_row": False}}
-    always = of_page[: of_page.index("generated_tokens") + 1]
-    assert list(columns(config("label", **plain))) == always
-    assert list(columns(config("generate", **plain))) == [*always, "token_logprobs"]
-    long = columns(config("label"), replace(MODEL, max_positions=65_536))
+def test_the_page_says_which_columns_are_of_one_task() -> None:
+    of_task = {
+        "label": columns(config("label")).keys(),
+        "generate": columns(config("generate", generation={"columns": ["logprobs"]})).keys(),
+    }
+    group = ""  # of the columns of one task, the first says so
+    for row in table(PAGE["Rows: generations/"]):
+        name = row["column"].strip("`")
+        said = re.match(r"Task `(\w+)`", row["meaning"])
+        group = said[1] if said else group if row["meaning"].startswith("The same") else ""
+        tasks = {group} if group and not name.startswith("router_prefill") else {*of_task}
+        assert {task for task, names in of_task.items() if name in names} == tasks, name
+    assert "token_logprobs" not in columns(config("generate"))
+    long = columns(config("generate"), replace(MODEL, max_positions=65_536))
     assert long["router_decode_second"] == "list<uint32>[L*E]"
 
 
@@ -98,7 +108,7 @@ def test_columns_of_router_tables(tmp_path: Path) -> None:
 def reports() -> list[dict[str, Any]]:
     """Of a run that added up what is there, and of one that could not."""
     job = config("label")
-    summary = ShardSummary(3, {"EMPTY_LINE": 1}, 10, 0, known=2, right=1)
+    summary = ShardSummary(3, {"EMPTY_LINE": 1}, 10, 0, known=2, right=1, measured=measured([0.5, 0.9]))
     return [
         orjson.loads(
             make_report(job, job.make_task(), "o", "done", 3, 3, committed, [summary], 1.5).to_json()
@@ -158,3 +168,5 @@ def test_the_demo_leaves_what_the_page_lists_and_nothing_else(demo_output: Path)
         )
     report = json.loads((demo_output / "report.json").read_text())
     assert list(report) == list(types(PAGE["report.json"], "key"))
+    assert report["warnings"] == []
+    assert f"In the demo it is {report['label_mass']['mean']:.3f} on average" in page("labelling.md")

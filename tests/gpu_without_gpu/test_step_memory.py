@@ -4,7 +4,11 @@ The engine leaves such steps 15 % of what weights leave of a device. The bounds 
 """
 
 import pytest
+import torch
 
+from benchmarks.random_checkpoint import SIZES
+from model.config import ModelConfig
+from model.machine.budget import STEP_TOKENS, pass_bytes
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
@@ -17,8 +21,11 @@ MIB = 1 << 20
 
 
 def test_a_budget_of_prompts() -> None:
-    """4,096 tokens, as many as rows that are prefilled together may have."""
-    assert peak_bytes([Request(str(i), [5] * 128, FEW) for i in range(32)]) <= 1123 * MIB
+    """4,096 tokens, as many as rows that are prefilled together may have: what the budget leaves them."""
+    peak = peak_bytes([Request(str(i), [5] * 128, FEW) for i in range(32)])
+    assert peak <= 1123 * MIB
+    needed = pass_bytes(ModelConfig.from_dict(SIZES["8x7b"]), torch.bfloat16, 1, STEP_TOKENS)
+    assert peak <= needed <= 1.1 * peak
 
 
 @pytest.mark.parametrize(("tokens", "most"), [(8_000, 2194), (32_000, 4013)])
@@ -31,3 +38,13 @@ def test_labels() -> None:
     """As many rows as run together, with 50 choices of two tokens each."""
     scores = ChoiceScores.of([[11 + i, 300 + i] for i in range(50)])
     assert peak_bytes([Request(str(i), [5] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
+
+
+def test_many_labels() -> None:
+    """1,500 choices of eight tokens and an end, which one row alone takes 12,000 nodes for, in passes."""
+    scores = ChoiceScores.of([[11 + i] + [300 + i] * 7 for i in range(1500)], [2, 3])
+    assert (scores.computed_tokens, len(scores.parts)) == (12_000, 3)
+    found = peak_bytes([Request("row", [5] * 30, readout=scores.parts[0])])
+    assert found <= 1132 * MIB
+    model = ModelConfig.from_dict(SIZES["8x7b"])
+    assert found == pytest.approx(pass_bytes(model, torch.bfloat16, 1, 30 + scores.largest_tree), rel=0.05)

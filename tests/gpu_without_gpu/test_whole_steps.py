@@ -32,8 +32,7 @@ BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode_beside_a_prompt, True): Asked(56, 102, waits_a_layer=0, waits_beside=21, asynchronous_copies=0),
     (decode_beside_a_prompt, False): Asked(82, 102, waits_a_layer=3, waits_beside=21, asynchronous_copies=0),
     (sample_behind_a_prefix, True): Asked(61, 146, waits_a_layer=0, waits_beside=9, asynchronous_copies=1),
-    # outside the layers, most is asked for once for each of the 50 rows, or for each choice
-    (label, True): Asked(97, 704, waits_a_layer=0, waits_beside=479, asynchronous_copies=0),
+    (label, True): Asked(97, 121, waits_a_layer=0, waits_beside=33, asynchronous_copies=0),
 }
 
 

@@ -77,7 +77,7 @@ JSON_LINES = {
         columns={"prompt": ["a\u2028b\u2029c\u0085d", None]},
     ),
     "lines that end in CRLF": Case(
-        raw(b'{"text": "a"}\r\n{"text": "b"}\r\n\r\n'), rows=[OK, OK, "EMPTY_LINE"]
+        raw(b'{"text": "a"}\r\n\r\n{"text": "b"}\r\n\r\n'), rows=[OK, "EMPTY_LINE", OK]
     ),
     "lines that end in CR alone are one line": Case(raw(b'{"text": "a"}\r{"text": "b"}\r'), rows=[MALFORMED]),
     "a BOM at the start, and in the middle": Case(
@@ -90,7 +90,8 @@ JSON_LINES = {
     "a JSON array": Case(raw(b'[\n{"text": "a"},\n{"text": "b"}\n]\n'), refused="this is a JSON array"),
     "an array in one line": Case(raw(b'[{"text": "a"}]'), refused="this is a JSON array"),
     "an empty file": Case(raw(b""), rows=[]),
-    "only newlines": Case(raw(b"\n" * 5000), rows=["EMPTY_LINE"] * 5000),
+    "only newlines": Case(raw(b"\n" * 5000), rows=[]),
+    "newlines before the only row": Case(raw(b"\n" * 5000 + GOOD), rows=[*["EMPTY_LINE"] * 5000, OK]),
     "no newline at the end": Case(raw(GOOD + b"\n" + GOOD), rows=[OK, OK]),
     "a million empty objects' keys": Case(
         lines(b"{" + b",".join(b'"k%d": {}' % n for n in range(100_000)) + b', "text": "a"}'), rows=[OK]

@@ -83,10 +83,8 @@ STREAMS = {
             b_jsonl_gz=lambda: gzip.compress(noise(3000) + b"\xff\n\n"),
             c_jsonl_zst=lambda: zstd(noise(3000) + b"\xff\n\n"),
         ),
-        rows=[*[OK] * 3000, "INVALID_UTF8", "EMPTY_LINE"] * 3,
-        columns={
-            "prompt": [*(json.loads(line)["text"] for line in noise(3000).splitlines()), None, None] * 3
-        },
+        rows=[*[OK] * 3000, "INVALID_UTF8"] * 3,
+        columns={"prompt": [*(json.loads(line)["text"] for line in noise(3000).splitlines()), None] * 3},
     ),
     "Parquet that was gzipped": Case(
         named(a_parquet_gz=gzip.compress(GOOD)), refused="no \\*.jsonl, \\*.json, .* in this folder"

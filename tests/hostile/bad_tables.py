@@ -118,7 +118,7 @@ TABLES = {
         refused=r"column 'k' in a.parquet is nested 61 levels deep; at most 60",
     ),
     "a bomb of one endless list": Case(
-        table(_one_endless_list(), keep=["k"]), rows=["UNREADABLE"], types={"keep.k": "list<element: int64>"}
+        table(_one_endless_list(), keep=["k"]), rows=["UNREADABLE"], types={"keep.k": "list<item: int64>"}
     ),
     "bad UTF-8 in a kept column": Case(
         table(_bad_utf8(), keep=["k"]), rows=[OK, "INVALID_UTF8", OK], columns={"keep.k": ["a", None, "c"]}

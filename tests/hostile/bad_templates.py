@@ -17,7 +17,7 @@ def template(source: str) -> Any:
 
 
 def failing(source: str) -> Case:
-    return Case(template(source), rows=[FAILED, FAILED])
+    return Case(template(source + "{{ text }}"), rows=[FAILED, FAILED])
 
 
 TEMPLATES = {
@@ -30,7 +30,7 @@ TEMPLATES = {
         columns={"prompt": ["a", None]},
     ),
     "an escape through attributes": failing("{{ ''.__class__.__mro__[1].__subclasses__() }}"),
-    "an escape through globals": failing("{{ range.__init__.__globals__ }}"),
+    "an escape through globals": failing("{{ dict().get.__class__ }}"),
     "an escape through format": failing("{{ '{0.__class__}'.format(text) }}"),
     "a gigabyte by multiplication": failing("{{ 'x' * 1000000000 }}"),
     "a gigabyte by a width": failing("{{ '%1000000000d' % 1 }}"),
@@ -49,7 +49,11 @@ TEMPLATES = {
     "nested 10,000 deep": Case(
         template("{{ " + "(" * 10_000 + "1" + ")" * 10_000 + " }}"), refused="not a valid"
     ),
+    "a template without a column": Case(
+        template("{# {{ text }} #} Say {text}"), refused=r"it names no column.* write {{ text }}, not {text}"
+    ),
+    "a function that is a column's name": Case(template("{{ range }}"), refused="no column 'range'"),
     "a column that no row has": Case(template("{{ body }}"), refused="no column 'body'"),
-    "a lone surrogate": Case(template("{{ '\\ud800' }}"), rows=["INVALID_UTF8"] * 2),
-    "nothing but space": Case(template("{# {{ text }} #}  "), rows=["EMPTY_PROMPT"] * 2),
+    "a lone surrogate": Case(template("{{ '\\ud800' ~ text }}"), rows=["INVALID_UTF8"] * 2),
+    "nothing but space": Case(template("{{ text[:0] }}  "), rows=["EMPTY_PROMPT"] * 2),
 }

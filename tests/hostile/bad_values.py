@@ -11,10 +11,10 @@ from tests.hostile.case import OK, Case, write_lines, write_table
 BAD, WRONG = "BAD_MESSAGES", "WRONG_TYPE"
 
 
-def records(*rows: dict[str, Any], **section: Any) -> Any:
+def records(*rows: dict[str, Any], generation: Any = None, **section: Any) -> Any:
     def make(folder: Path) -> dict[str, Any]:
         write_lines(folder, *(json.dumps(row).encode() for row in rows))
-        return {"input": section}
+        return {"input": section, "generation": generation or {}}
 
     return make
 
@@ -23,7 +23,7 @@ def column(name: str, *values: Any, **section: Any) -> Any:
     return records(*({"text": "a", name: value} for value in values), **section)
 
 
-def tables(*columns: dict[str, Any], **section: Any) -> Any:
+def tables(*columns: dict[str, Any], generation: Any = None, **section: Any) -> Any:
     def make(folder: Path) -> dict[str, Any]:
         for number, given in enumerate(columns):
             if isinstance(given, list):
@@ -32,7 +32,7 @@ def tables(*columns: dict[str, Any], **section: Any) -> Any:
                 write_table(
                     folder, {"text": ["a"] * len(next(iter(given.values()))), **given}, f"{number}.parquet"
                 )
-        return {"input": section}
+        return {"input": section, "generation": generation or {}}
 
     return make
 
@@ -91,7 +91,10 @@ VALUES = {
     "numbers beyond int64 are exact": Case(
         column("n", 2**63, -(2**63) - 1, 1e30, 10**400, keep=["n"]),  # the last is beyond a double
         rows=[OK, OK, OK, "MALFORMED_JSON"],
-        columns={"keep.n": [str(2**63), str(-(2**63) - 1), "1e+30", None]},
+        columns={
+            "keep.n": ["9.223372036854776e+18", None, "1e+30", None],
+            "keep.kept_unfit": [None, '{"n":-9223372036854775809}', None, None],
+        },
     ),
     "a group of its own for every row": Case(
         column("g", *range(500), None, "(none)", "(other)", [1], "x" * 100_000, group_by="g"),
@@ -113,14 +116,23 @@ VALUES = {
         rows=[code for _, code in TOKENS],
     ),
     "parameters that a row cannot have": Case(
-        records(*({"text": "a", **given} for given, _ in PARAMETERS)), rows=[code for _, code in PARAMETERS]
+        records(
+            *({"text": "a", **given} for given, _ in PARAMETERS),
+            generation={"columns": sorted({name for given, _ in PARAMETERS for name in given})},
+        ),
+        rows=[code for _, code in PARAMETERS],
+    ),
+    "what looks like parameters and is none": Case(
+        records({"text": "a", "temperature": 38.9, "stop": "12 Main St", "columns": ["seed"], "seed": "x"}),
+        rows=[OK],
     ),
     "parameters of Parquet": Case(
         tables(
             {
                 "temperature": [float("nan"), float("inf"), 0.5, None],
                 "seed": pa.array([2**64 - 1, 1, 1, None], pa.uint64()),
-            }
+            },
+            generation={"columns": ["temperature", "seed"]},
         ),
         rows=["BAD_PARAMETER", "BAD_PARAMETER", OK, OK],
     ),
@@ -152,7 +164,10 @@ VALUES = {
             keep=["k", "t"],
         ),
         rows=[OK] * 4,
-        columns={"keep.k": ["1", None, "x", '{"y":1}'], "keep.t": ["1970-01-01 00:00:00", None, "now", None]},
+        columns={
+            "keep.k": ["1", None, "x", '{"y":1}'],
+            "keep.t": ["1970-01-01 00:00:00", str(2**62), "now", None],
+        },
         types={"keep.k": "string", "keep.t": "string"},
     ),
     "a kept type that drifts": Case(

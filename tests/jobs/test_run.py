@@ -96,7 +96,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_bad_job_exits_2_with_one_sentence_before_anything_is_written(job_file: Path, name: str) -> None:
+def test_a_bad_job_exits_2_with_one_sentence_and_nothing_is_written(job_file: Path, name: str) -> None:
+    """`plan` says the same sentence."""
     overrides, sentence = WRONG[name]
     sets = [part for override in overrides for part in ("--set", override)]
     result = CliRunner().invoke(app, ["run", str(job_file), *sets])
@@ -104,7 +105,9 @@ def test_a_bad_job_exits_2_with_one_sentence_before_anything_is_written(job_file
     assert sentence in result.stderr
     assert result.stderr.startswith("error: ")
     assert len(result.stderr.strip().splitlines()) == 1
-    assert not (job_file.parent / "out" / "_job" / "spec.json").exists()
+    assert not (job_file.parent / "out").exists()
+    planned = CliRunner().invoke(app, ["plan", str(job_file), *sets])
+    assert (planned.exit_code, planned.stderr) == (2, result.stderr)
 
 
 def test_a_checkpoint_with_other_weights_than_its_config_exits_2(job_file: Path, checkpoint: Any) -> None:
@@ -122,18 +125,32 @@ def test_a_checkpoint_with_other_weights_than_its_config_exits_2(job_file: Path,
 def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: Path) -> None:
     (job_file.parent / "rows.jsonl").write_text("")
     assert CliRunner().invoke(app, ["run", str(job_file)]).exit_code == 0
-    result = CliRunner().invoke(app, ["run", str(job_file), "--set", "generation.max_new_tokens=13"])
-    assert result.exit_code == 2
-    assert "generation.max_new_tokens: was 12, is 13" in result.stderr
+    for command in ("run", "plan"):
+        result = CliRunner().invoke(app, [command, str(job_file), "--set", "generation.max_new_tokens=13"])
+        assert result.exit_code == 2
+        assert "generation.max_new_tokens: was 12, is 13" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--extend"], ["plan"], ["doctor"]], ids=" ".join)
+def test_a_folder_in_an_older_format_says_so_and_what_to_do(job_file: Path, command: list[str]) -> None:
+    spec = job_file.parent / "out" / "_job" / "spec.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"format_version": 2, "config": {"job": "x"}}))
+    result = CliRunner().invoke(app, [command[0], str(job_file), *command[1:]], env={"COLUMNS": "400"})
+    assert result.exit_code == 2, result.output
+    said = " ".join(result.output.split())
+    assert "older version of mixtray wrote this folder, in format 2; this one writes format 3" in said
+    assert "to run it anew, give it another output.path" in said
 
 
 def test_parts_without_their_plan_are_refused(job_file: Path) -> None:
     parts = job_file.parent / "out" / "generations"
     parts.mkdir(parents=True)
     (parts / "part-000000-feed.parquet").touch()
-    result = CliRunner().invoke(app, ["run", str(job_file)])
-    assert result.exit_code == 2
-    assert "there are 1 files in generations, but no _job" in result.stderr
+    for command in ("run", "plan"):
+        result = CliRunner().invoke(app, [command, str(job_file)])
+        assert result.exit_code == 2
+        assert "generations holds files (1), but there is no _job" in result.stderr
 
 
 def test_plan_shows_what_would_run_and_writes_nothing(job_file: Path) -> None:
@@ -143,6 +160,23 @@ def test_plan_shows_what_would_run_and_writes_nothing(job_file: Path) -> None:
     assert "25 shards, 200 rows" in result.stdout
     assert "prompt tokens of 200 rows" in result.stdout
     assert not (job_file.parent / "out").exists()
+    assert "prompt of rows.jsonl, row 0: " in result.stdout
+    assert "its answer ends after 12 tokens" in result.stdout
+    for count in (0, 2):
+        shown = CliRunner().invoke(app, ["plan", str(job_file), "--show", str(count)]).stdout
+        assert shown.count("prompt of rows.jsonl") == count
+
+
+def test_plan_exits_2_if_each_row_that_it_looked_at_is_an_error(job_file: Path) -> None:
+    rows = job_file.parent / "rows.jsonl"
+    rows.write_text('{"ids": []}\n[bold]\n{"ids": []}\n')
+    result = CliRunner().invoke(app, ["plan", str(job_file), "--set", "output.path=o"], env={"COLUMNS": "60"})
+    assert "errors among the 3 rows looked at:" in result.stdout, result.output
+    assert result.exit_code == 2
+    assert result.stderr == "error: each of the 3 rows looked at is an error: mend what is said above\n"
+    assert "1 MALFORMED_JSON (rows.jsonl, row 1): not valid JSON" in result.stdout
+    rows.write_text(rows.read_text() + '{"ids": [5]}\n')
+    assert CliRunner().invoke(app, ["plan", str(job_file)]).exit_code == 0
 
 
 def test_help_names_the_exit_codes_and_the_options() -> None:

@@ -37,7 +37,6 @@ def others(monkeypatch: pytest.MonkeyPatch) -> Iterator[Others]:
 
 class Third(Generate):
     section_name = "third"
-    parameters = frozenset({"loudness"})
 
 
 def test_the_tasks_that_mixtray_brings_are_listed() -> None:
@@ -85,12 +84,17 @@ def test_a_task_is_made_from_its_section_alone() -> None:
 
 
 class OwnColumns(Third):
-    columns = (("label", pa.string()), ("third", pa.string()), ("third", pa.string()))
+    columns = (
+        ("label", pa.string()),
+        ("kept_unfit", pa.string()),
+        ("third", pa.string()),
+        ("third", pa.string()),
+    )
     last_columns = (("status", pa.string()),)
 
 
 def test_columns_that_stand_in_the_output_already_are_named() -> None:
-    assert doubled_names(OwnColumns(GenerationSection())) == ["label", "status", "third"]
+    assert doubled_names(OwnColumns(GenerationSection())) == ["kept_unfit", "status", "third"]
     for built_in in (Generate(GenerationSection()), Label(LabelSection(choices={"a": "a", "b": "b"}))):
         assert doubled_names(built_in) == []
 

@@ -1,6 +1,7 @@
 """Whole jobs on Ray, from a file of prompts to published tables, with transformers as the oracle."""
 
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -46,6 +47,11 @@ def test_greedy_tokens_are_those_of_transformers(
     assert report.state == "done"
     assert report.rows_by_status == {"ok": 30, "error": 0}
     assert list(table["generated_tokens"]) == [len(tokens) for tokens in expected]
+    [computed] = json.loads((Path(config.output.path) / "report.json").read_bytes())["computed"]
+    assert (computed["rows"], computed["dtype"], computed["attention"]) == (30, "float32", "torch")
+    assert computed["device"].endswith(torch.backends.cpu.get_cpu_capability())
+    spec = json.loads((Path(config.output.path) / "_job/spec.json").read_bytes())
+    assert spec["config"]["model"]["dtype"] == "float32", "auto is decided once"
 
 
 def test_router_statistics_are_those_of_transformers(make_config: MakeConfig, checkpoint: Any) -> None:
@@ -104,7 +110,7 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
         [{"text": text, "gold": "yes"} for text in texts],
         task="label",
         prompt={"template": "Answer.\n{{ text }}"},
-        input={"keep": ["gold"]},
+        input={"keep": ["gold"], "chat": False},
         label={"choices": choices, "known_column": "gold"},
         output={"path": make_config([]).output.path, "include": ["prompt", "prompt_token_ids"]},
     )
@@ -117,7 +123,10 @@ def test_label_probabilities_are_the_products_of_token_probabilities(
             for name, text in choices.items()
         }
         expected = dict(zip(logprobs, torch.tensor(list(logprobs.values())).softmax(0).tolist(), strict=True))
-        assert dict(row.label_probs) == pytest.approx(expected, abs=1e-5)
+        probs = {one["label"]: one["prob"] for one in row.label_probs}
+        assert probs == pytest.approx(expected, abs=1e-5)
+        assert [*probs] == [*choices]
+        assert row.label_mass == pytest.approx(sum(map(math.exp, logprobs.values())), rel=1e-3)
         assert row.label == max(expected, key=expected.__getitem__)
         assert row.label_prob == pytest.approx(expected[row.label], abs=1e-5)
     assert report.label_accuracy == pytest.approx((table["label"] == "yes").mean())

@@ -22,7 +22,6 @@ from pipeline.errors import ConfigError, JobError, hide_row_text
 from pipeline.preflight.doctor import examine
 from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
-from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
@@ -137,7 +136,7 @@ def test_a_bug_in_reading_is_told_alike_by_those_who_read_in_the_driver(
     config = make_config([{"ids": [1, 2]}] * 2)
     monkeypatch.setattr("pipeline.rows.prepare.read_shard", fail)
     for reads in (
-        lambda: shared_prefix(check_job(config), make_plan(config.input)),
+        lambda: check_job(config).preparation.prepared(make_plan(config.input).shards[0]),
         lambda: forecast(config),
     ):
         with pytest.raises(JobError, match=rf"^shard \w+: ValueError, raised at .*{HERE}$"):
@@ -147,7 +146,7 @@ def test_a_bug_in_reading_is_told_alike_by_those_who_read_in_the_driver(
 def test_a_check_of_the_doctor_that_breaks_is_a_finding_without_its_message(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for check in ("_versions", "_checkpoint", "_input", "_output", "_cluster", "_replicas"):
+    for check in ("_versions", "_checkpoint", "_input", "_output", "_cluster", "replicas", "computing"):
         monkeypatch.setattr(f"pipeline.preflight.doctor.{check}", lambda *_: iter(()))
     monkeypatch.setattr("pipeline.preflight.doctor._free", fail)
     [finding] = examine(make_config([]))

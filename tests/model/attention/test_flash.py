@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from model.attention.flash import Ragged, _missing, _what_triton_lacks, wants_flash
+from model.attention.flash import Ragged, _what_triton_lacks, wants_flash, what_flash_lacks
 from model.engine import Engine
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def test_what_triton_needs_is_tried_on_the_pages_that_attention_reads():
 
 
 def test_what_keeps_flash_from_running_is_named():
-    assert _missing(CPU, torch.bfloat16, 64) == "a GPU, got cpu"
+    assert what_flash_lacks(CPU, torch.bfloat16, 64) == "a GPU, got cpu"
     assert not wants_flash("auto", CPU, torch.bfloat16, 64)
     assert not wants_flash("sdpa", CPU, torch.bfloat16, 64)
 

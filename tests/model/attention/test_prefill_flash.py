@@ -1,12 +1,15 @@
 """Rows side by side, and the trees behind some of them, against a loop; flash itself is a plain stand-in."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from model.attention.prefill_flash import FlashPrefill
+from model.requests import token_tree
 from model.requests.choice_scores import ChoiceScores
+from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Phase, Row
 from tests.model.attention.plain_flash import plain_flash
 from tests.model.attention.rows_without_cache import attend_one_by_one
@@ -22,8 +25,13 @@ WITH_TREES = [
 ]
 
 
-@pytest.mark.parametrize(("rows", "window"), [(PLAIN, None), (PLAIN, 3), (WITH_TREES, None)])
-def test_each_row_reads_its_own_tokens(rows, window, monkeypatch):
+@pytest.mark.parametrize(
+    ("rows", "window", "block"),
+    [(PLAIN, None, 256), (PLAIN, 3, 256), (WITH_TREES, None, 256), (WITH_TREES, None, 2)],
+)
+def test_each_row_reads_its_own_tokens(rows, window, block, monkeypatch):
+    monkeypatch.setattr(token_tree, "BLOCK_NODES", block)
+    rows = [replace(row, tree=TokenTree(row.tree.token_ids, row.tree.parents)) for row in rows]
     monkeypatch.setattr("model.attention.prefill_flash.flash", plain_flash)
     cache = SimpleNamespace(sliding_window=window, device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)

@@ -1,5 +1,6 @@
 """Rows of several new tokens against a loop over queries and keys: cached tokens, windows and trees."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from model.attention.kv_cache import KVCache
 from model.attention.prefill_torch import TorchPrefill
 from model.network.tensor_parallel import TensorParallel
+from model.requests import token_tree
 from model.requests.choice_scores import ChoiceScores
+from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Phase, Row
 from tests.model.attention.rows_without_cache import attend_one_by_one
 
@@ -21,18 +24,22 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("window", [None, 4])
-def test_each_row_reads_its_own_tokens(window):
+@pytest.mark.parametrize(("window", "block"), [(None, 256), (4, 256), (None, 2), (4, 2)])
+def test_each_row_reads_its_own_tokens(window, block, monkeypatch):
+    """Nodes of a tree that is more than one block read the row's tokens apart."""
+    monkeypatch.setattr(token_tree, "BLOCK_NODES", block)
+    tree = TokenTree(TREE.token_ids, TREE.parents)  # whose blocks are not made yet
+    rows = [replace(row, tree=tree) if row.tree is TREE else row for row in ROWS]
     config = SimpleNamespace(num_kv_heads=2, head_dim=16, num_layers=1, sliding_window=window)
     cache = KVCache(config, 6, 4, TensorParallel(), torch.float32, torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
-    new = sum(row.length for row in ROWS)
+    new = sum(row.length for row in rows)
     q, k, v = (torch.randn(new, heads, 16, generator=generator) for heads in (4, 2, 2))
     for pages in (cache.keys[0], cache.values[0]):
         pages.normal_(generator=generator)
-    parts = TorchPrefill(cache, ROWS).attend(q, k, v, cache.keys[0], cache.values[0])
-    lengths = [row.length for row in ROWS]
-    for row, part, *of_row in zip(ROWS, parts, *(x.split(lengths) for x in (q, k, v)), strict=True):
+    parts = TorchPrefill(cache, rows).attend(q, k, v, cache.keys[0], cache.values[0])
+    lengths = [row.length for row in rows]
+    for row, part, *of_row in zip(rows, parts, *(x.split(lengths) for x in (q, k, v)), strict=True):
         keys, values = (
             torch.cat((pages[row.pages].transpose(1, 2).flatten(0, 1)[: row.cached], x))
             for pages, x in zip((cache.keys[0], cache.values[0]), of_row[1:], strict=True)

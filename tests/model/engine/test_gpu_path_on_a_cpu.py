@@ -31,7 +31,7 @@ def gpu_engine(monkeypatch, checkpoint):
     """A variant's name and options -> its engine on the GPU's path, which engines take from then on."""
 
     def load(variant, **options):
-        monkeypatch.setattr("model.attention.flash._missing", lambda *_: None)
+        monkeypatch.setattr("model.attention.flash.what_flash_lacks", lambda *_: None)
         monkeypatch.setattr("model.network.experts.has_grouped_matmul", lambda *_: True)
         monkeypatch.setattr("model.execution.executor.layout_for", lambda *_: None)
         monkeypatch.setattr("model.attention.prefill_flash.flash", plain_flash)

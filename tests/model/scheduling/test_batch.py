@@ -40,3 +40,16 @@ def test_each_row_is_read_from_where_it_says_under_its_own_head():
     assert batch.reads(Head.HIDDEN).tolist() == [1, 2, 3, 10]
     assert [row.num_read for row in rows] == [1, 3, 4, 1]
     assert Batch.of(rows[:1]).heads == [Head.VOCABULARY]
+
+
+def test_what_rows_ask_is_counted_from_the_first_of_their_tokens_that_is_read():
+    scores = ChoiceScores.of([[7, 8, 9], [7, 5]])
+    rows = [
+        Row(Phase.PREFILL, 0, 0, [1, 2], tree=TREE, head=Head.LOGPROBS, asked=scores.asked),
+        Row(Phase.PREFILL, 1, 0, [1, 2]),
+        Row(Phase.PREFILL, 2, 0, [3], tree=TREE, head=Head.LOGPROBS, asked=scores.asked),
+    ]
+    batch = Batch.of(rows)
+    assert batch.reads(Head.LOGPROBS).tolist() == [1, 2, 3, 6, 7, 8]
+    assert batch.asked.tolist() == [[0, 1, 1, 2, 3, 4, 4, 5], [7, 5, 8, 9, 7, 5, 8, 9]]
+    assert [row.num_outputs for row in rows] == [4, 1, 4]

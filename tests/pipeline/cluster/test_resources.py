@@ -9,6 +9,7 @@ import torch
 
 from model.config import ModelConfig
 from model.machine.budget import engine_bytes
+from pipeline.cluster.devices import Offer
 from pipeline.cluster.resources import Resources, fastest, plan_resources
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
@@ -145,11 +146,63 @@ def test_on_gpus_a_replica_takes_its_ranks_of_one_node(plan: Callable[..., Resou
     assert plan() == Resources(7, 1, threads=1, ray_tasks=18)
     assert plan(tensor_parallel=2) == Resources(3, 2, threads=1, ray_tasks=18)
     assert plan(shards(5, 8)) == Resources(5, 1, threads=1, ray_tasks=18)
-    assert plan(shards(5, 8), engine={"replicas": 6}) == Resources(6, 1, threads=1, ray_tasks=18)
-    with pytest.raises(ConfigError, match=r"engine\.replicas: the cluster has room for 7, got 8"):
-        plan(engine={"replicas": 8})
+    assert plan(shards(5, 8), engine={"replicas": 6}) == Resources(6, 1, 1, 18, least=5)
+    assert plan(engine={"replicas": {"min": 2, "max": 9}}) == Resources(7, 1, 1, 18, least=2)
+    for eight in (8, {"min": 8, "max": 9}):
+        with pytest.raises(ConfigError, match=r"engine\.replicas: this machine has room for 7, got 8"):
+            plan(engine={"replicas": eight})
     with pytest.raises(ConfigError, match=r"no node has 8 GPUs \(they have \[0, 3, 4\]\)"):
         plan(tensor_parallel=8)
+
+
+def test_a_cluster_that_was_joined_may_get_more_nodes(
+    plan: Callable[..., Resources], nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offers: list[Offer] = []
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr("pipeline.cluster.devices.offered_gpus", lambda: offers)
+    monkeypatch.setattr("pipeline.cluster.resources.offered_gpus", lambda: offers)
+    nodes({"CPU": 16, "GPU": 4})
+    assert plan(engine={"replicas": 8}) == Resources(8, 1, 1, 8, least=8)
+    assert plan(engine={"replicas": {"min": 2, "max": 9}}) == Resources(9, 1, 1, 8, least=2)
+    assert plan(tensor_parallel=2, engine={"replicas": 8}) == Resources(8, 2, 1, 8, least=8)
+    with pytest.raises(
+        ConfigError, match=r"no node has 8 GPUs .*lower it, or set engine\.device to gpu to wait"
+    ):
+        plan(tensor_parallel=8)
+    assert plan(tensor_parallel=8, engine={"device": "gpu"}) == Resources(1, 8, 1, 8)
+
+    nodes({"CPU": 4})  # scaled to zero
+    assert plan() == Resources(4, 0, threads=1, ray_tasks=2)
+    assert plan(engine={"device": "gpu"}) == Resources(1, 1, 1, 2)
+    assert plan(engine={"device": "gpu", "replicas": 3}) == Resources(3, 1, 1, 2, least=3)
+    offers.append(Offer(gpus=8, nodes=3))
+    assert plan() == Resources(24, 1, 1, 2)
+    assert plan(shards(5, 8), tensor_parallel=4) == Resources(5, 4, 1, 2)
+    offers[:] = [Offer(gpus=8, nodes=None)]
+    assert plan() == Resources(8, 1, 1, 2)
+
+
+def test_the_device_is_the_job_s_to_choose(
+    plan: Callable[..., Resources], nodes: Nodes, caplog: pytest.LogCaptureFixture
+) -> None:
+    nodes({"CPU": 4, "GPU": 2})
+    on_cpus = Resources(4, 0, threads=1, ray_tasks=2)
+    assert plan(engine={"device": "cpu"}) == on_cpus
+    assert plan(quantization="int8", engine={"device": "cpu"}) == on_cpus
+    nodes({"CPU": 4})
+    with pytest.raises(ConfigError, match=r"engine\.device: gpu, but Ray sees none on this machine"):
+        plan(engine={"device": "gpu"})
+    assert not caplog.messages
+    plan(tensor_parallel=2)
+    [said] = caplog.messages
+    assert said.startswith("no node of this cluster has a GPU, so each replica's 2 ranks share CPUs")
+
+
+def test_bounds_hold_on_cpus(plan: Callable[..., Resources], nodes: Nodes) -> None:
+    nodes({"CPU": 4}, {"CPU": 4})
+    found = [plan(engine={"replicas": {"min": a, "max": b}}).replicas for a, b in ((1, 3), (10, 12), (2, 99))]
+    assert found == [3, 10, 8]
 
 
 def test_where_there_are_gpus_int8_is_refused(plan: Callable[..., Resources], nodes: Nodes) -> None:
@@ -162,5 +215,5 @@ def test_where_there_are_no_gpus_flash_attention_is_refused(
     plan: Callable[..., Resources], nodes: Nodes
 ) -> None:
     nodes({"CPU": 16})
-    with pytest.raises(ConfigError, match="flash is for GPUs, this cluster has none"):
+    with pytest.raises(ConfigError, match="flash is for GPUs, this job runs on CPUs"):
         plan(attention="flash")

@@ -9,8 +9,16 @@ from ray.data import Datasource, ReadTask
 from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 
-from pipeline.cluster.session import as_job_error, connect
+from pipeline.cluster.session import as_job_error, connect, look_at_cluster
 from pipeline.errors import ConfigError, JobError
+from tests.ray_head import free_port
+
+
+def test_a_cluster_where_nothing_listens_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free_port()}")
+    with pytest.raises(JobError, match=r"could not reach its cluster \(RAY_ADDRESS\): .*refused"):
+        look_at_cluster()
 
 
 def raised_by(failing: Callable[[object], Any], reading: bool) -> JobError:

@@ -50,7 +50,36 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
     ("override", "sentence"),
     [
         ("label.choices=[yes, no]", "each must be text, got True (YAML reads yes"),
-        ("label.choices=[a, null]", "each must be text, got None"),
+        ("label.choices=[a, null]", "each must be text, got null, as YAML reads null, ~ and nothing: put it"),
+        (
+            "label.choices=[1_000, b]",
+            "each must be text, got 1_000 (YAML reads it as 1000): put it in",
+        ),
+        ("label.choices=[0x10, b]", "got 0x10 (YAML reads it as 16): put it in quotes"),
+        ("label.choices=[+1, b]", "got +1 (YAML reads it as 1)"),
+        (
+            "label.choices=[010, b]",
+            "label.choices: YAML reads 010 as the number 8, in base 8: write 8",
+        ),
+        ("label.choices=[b, 12:30]", "YAML reads 12:30 as the number 750, in base 60"),
+        ("label.choices=[2026-01-01, b]", "got 2026-01-01 (YAML reads it as a date): put it in quotes"),
+        ("label.choices=[1.0, b]", "each must be text, got 1.0: put it in quotes"),
+        ("label.choices={a: 1_0, b: c}", "each must be text, got 1_0 (YAML reads it as 10)"),
+        ("label.choices={a: no, b: c}", "each must be text, got False (YAML reads yes"),
+        ("label.choices={2026-01-01: a, b: c}", "got 2026-01-01 (YAML reads it as a date)"),
+        ("label.choices={1: a, '1': b}", "choices must differ from each other, got ['1', '1']"),
+        ("label.choices={a: x, a: y}", "--set label.choices: the key a stands twice here: remove one"),
+        ("job=2026-01-01", "job: must be text, got 2026-01-01 (YAML reads it as a date): put it in quotes"),
+        (
+            "input.keep=[yes]",
+            "input.keep: each must be the name of a column, got True (YAML reads yes",
+        ),
+        ("input.id_column=7", "input.id_column: must be text, got 7: put it in quotes"),
+        ("input.path=5", "input.path.0: must be text, got 5"),
+        ("engine.max_batch_rows=0100", "YAML reads 0100 as the number 64, in base 8: write 64"),
+        ("engine.replicas=many", "engine.replicas: Input should be a valid integer or 'auto', got 'many'"),
+        ("engine.replicas=1.5", "engine.replicas: Input should be a valid integer or 'auto', got 1.5"),
+        ("input.chat=7", "input.chat: Input should be a valid boolean or 'auto', got 7"),
         ("label.choices=[a, a]", "choices must differ"),
         ("label.choices=[a]", "at least two"),
         ("label.choices={a: same, b: same}", "same text"),
@@ -72,6 +101,12 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
             "router.trace_fraction: Input should be less than or equal to 0, got 0.1",
         ),
         ("engine.replicas=0", "engine.replicas: Input should be greater than 0, got 0"),
+        (
+            "engine.replicas={min: 3, max: 2}",
+            "engine.replicas: must be a number, auto or {min: a, max: b} with",
+        ),
+        ("engine.replicas={min: 3}", "with a up to b, got {'min': 3}"),
+        ("engine.device=tpu", "engine.device: Input should be 'auto', 'gpu' or 'cpu', got 'tpu'"),
         ("generation={temperature: 0.5}", "section generation has no effect with task label"),
         ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
         ("engine.relicas=2", "engine.relicas: unknown key; did you mean engine.replicas?"),
@@ -88,6 +123,36 @@ def test_what_is_wrong_is_named_with_what_was_given(tmp_path: Path, override: st
         load(tmp_path, LABEL, override)
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
+    assert str(raised.value).count("Input should") < 2, "one sentence for each key"
+
+
+def test_labels_are_what_is_written(tmp_path: Path) -> None:
+    config = load(tmp_path, LABEL, "label.choices=[1, 42, -3, 1e3, '010', 'yes', 0]")
+    assert config.label is not None
+    assert list(config.label.choices) == ["1", "42", "-3", "1e3", "010", "yes", "0"]
+    config = load(tmp_path, LABEL, "label.choices={1: 0, b: '0x1'}", "engine.max_batch_rows=1_000")
+    assert config.label is not None
+    assert config.label.choices == {"1": "0", "b": "0x1"}
+    assert config.engine.max_batch_rows == 1000, "a number where numbers belong"
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    text = yaml.safe_dump(LABEL)
+    with pytest.raises(ConfigError, match=r"job\.yaml: line \d+, column 1: the key job stands twice here"):
+        load(tmp_path, text + "job: again\n")
+    with pytest.raises(ConfigError, match=r"the key a stands twice"):
+        load(tmp_path, text + "generation: {x: [{a: 1, b: 2, a: 1}]}\n")
+
+
+def test_a_value_is_judged_as_the_kind_that_it_is(tmp_path: Path) -> None:
+    for value, mapping in (("{min: 3, max: 2}", True), ("many", False)):
+        with pytest.raises(ConfigError) as raised:
+            load(tmp_path, LABEL, f"engine.replicas={value}")
+        sentences = str(raised.value).split("; ")
+        assert all(("{min: a, max: b}" in said) == mapping for said in sentences), sentences
+    bounds = {"auto": (1, None), "4": (4, 4), "{min: 2, max: 8}": (2, 8)}
+    for value, expected in bounds.items():
+        assert load(tmp_path, LABEL, f"engine.replicas={value}").engine.replica_bounds == expected
 
 
 @pytest.mark.parametrize(

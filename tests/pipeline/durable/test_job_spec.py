@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.durable.job_spec import spec_bytes
-from pipeline.durable.job_start import SPEC, start
+from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_start import SPEC, begun, require_begun, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.make_spec import make_spec
@@ -16,15 +16,26 @@ def test_another_job_in_the_folder_is_refused_part_by_part(store: Store) -> None
         execute(start(make_spec(changed, "weights", "others"), lambda: PLAN_BYTES), store)
     message = str(refusal.value)
     assert "generation.temperature: was 0.0, is 0.5" in message
-    assert 'input.keep: was [], is ["language"]' in message
+    assert 'input.keep.language: was absent, is "language"' in message
     assert "tokenizer" in message
     assert "checkpoint" not in message
 
 
 def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> None:
-    store.create(SPEC, spec_bytes(SPEC_OF_JOB | {"format_version": 1, "checkpoint": "fingerprint of then"}))
-    with pytest.raises(ConfigError, match=r"another job \(format version 1 \(now 2\)\)"):
-        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
+    changed = job(generation__temperature=0.5)
+    of_then = make_spec(changed, "fingerprint of then", "") | {"format_version": 2}
+    store.create(SPEC, spec_bytes(of_then))
+    for run in (start(SPEC_OF_JOB, lambda: PLAN_BYTES), begun(SPEC_OF_JOB), require_begun(SPEC_OF_JOB)):
+        with pytest.raises(ConfigError) as refusal:
+            execute(run, store)
+        message = str(refusal.value)
+        assert (
+            "an older version of mixtray wrote this folder, in format 2; this one writes format 3" in message
+        )
+        assert "use the version that began it; to run it anew, give it another output.path" in message
+        assert "temperature" not in message
+    with pytest.raises(ConfigError, match="a newer version of mixtray wrote this folder, in format 3"):
+        require_same(spec_bytes(SPEC_OF_JOB), SPEC_OF_JOB | {"format_version": 2})
 
 
 def test_a_spec_that_is_not_ours_is_refused(store: Store) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +29,20 @@ def test_groups_that_were_merged_are_told(tmp_path: Path, caplog: pytest.LogCapt
     layers = pd.read_parquet(tmp_path / "out/router/layers.parquet").query("layer == 0")
     assert layers["group"].nunique() == 257
     assert layers["tokens"].sum() == 3 * 600 * 2, "one token in each phase"
+
+
+def test_rows_of_one_id_are_counted_where_ids_are_the_job_s_own(tmp_path: Path) -> None:
+    folder.fill(tmp_path, shards=4, missing=0)
+    job = check_job(folder.make_config(tmp_path))
+    store = open_store(job.config.output.path)
+    assert write_report(job, store, "done", [], 1.0)[0].duplicate_ids == 0
+    section = job.config.input.model_copy(update={"id_column": "key"})
+    job = replace(job, config=job.config.model_copy(update={"input": section}))
+    report, _ = write_report(job, store, "done", [], 1.0)
+    assert report.duplicate_ids == 3, "all four parts are copies of one row"
+    assert dict(report.facts())["duplicate ids"] == "3 rows have the id of another row"
+    assert json.loads((tmp_path / "out/report.json").read_bytes())["duplicate_ids"] == 3
+    assert write_report(job, store, "interrupted", [], 1.0)[0].duplicate_ids is None
 
 
 def test_with_no_time_left_only_what_is_known_is_told(

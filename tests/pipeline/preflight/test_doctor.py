@@ -120,9 +120,9 @@ def test_of_an_output_elsewhere_no_disk_here_is_judged() -> None:
 @pytest.mark.parametrize(
     ("resources", "overrides", "text"),
     [
-        ({"CPU": 4}, [], "up to 4; CPU threads of each: 1; its memory: 2.5 GiB at most"),
-        ({"CPU": 4, "memory": 6 * GIB}, [], "up to 2; CPU threads of each: 2; its memory: 2.5 GiB at most"),
-        ({"CPU": 4}, ["engine.replicas=1"], "1; CPU threads of each: 4; its memory: 2.5 GiB at most"),
+        ({"CPU": 4}, [], "up to 4; CPU threads of each: 1; its memory: 2.0 GiB at most"),
+        ({"CPU": 4, "memory": 6 * GIB}, [], "up to 2; CPU threads of each: 2; its memory: 2.0 GiB at most"),
+        ({"CPU": 4}, ["engine.replicas=1"], "1; CPU threads of each: 4; its memory: 2.0 GiB at most"),
         ({"CPU": 4, "GPU": 2}, [], "up to 2; GPUs of each: 1"),
         ({"CPU": 4, "GPU": 4}, ["model.tensor_parallel=2"], "up to 2; GPUs of each: 2"),
     ],
@@ -132,7 +132,12 @@ def test_replicas_are_told_with_what_each_has(
 ) -> None:
     monkeypatch.setattr("ray.is_initialized", lambda: True)
     monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True, "Resources": resources}])
-    assert found("replicas", *overrides) == [("ok", text)]
+    told, (level, memory) = found("replicas", *overrides)
+    assert told == ("ok", text)
+    assert level == "ok"
+    assert " at least on " in memory
+    room = "the largest node has 6.0 GiB" if "memory" in resources else "what the nodes have is not known"
+    assert memory.endswith("no GPU is seen here" if "GPU" in resources else room)
 
 
 @pytest.mark.parametrize(("memory", "replicas"), [(2 * GIB, "auto"), (6 * GIB, "3")])
@@ -142,10 +147,38 @@ def test_replicas_that_memory_may_not_hold_are_a_warning(
     monkeypatch.setattr("ray.is_initialized", lambda: True)
     nodes = [{"Alive": True, "Resources": {"CPU": 4, "memory": memory}}]
     monkeypatch.setattr("ray.nodes", lambda: nodes)
-    [(level, text)] = found("replicas", f"engine.replicas={replicas}")
+    (level, text), _ = found("replicas", f"engine.replicas={replicas}")
     assert level == "warning"
-    assert "2.5 GiB at most, which a node may lack: lower engine.replicas" in text
+    assert "2.0 GiB at most, which a node may lack: lower engine.replicas" in text
 
 
 def test_without_a_cluster_replicas_are_not_known() -> None:
     assert found("replicas") == [("warning", "not known without a cluster")]
+
+
+def test_memory_that_the_nodes_lack_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 4, "memory": 8 << 20, "object_store_memory": 2 << 20}}]
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    _, (level, text) = found("replicas")
+    assert level == "problem"
+    assert text.endswith("at least on a node in float32; the largest node has 10.0 MiB")
+
+
+def test_how_the_model_will_be_computed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    [(level, text)] = found("computing")
+    assert level == "ok"
+    assert text.startswith("float32 on ")
+    assert text.endswith("attention torch, decode torch, experts one by one, steps eager")
+    [(level, text)] = found("computing", "engine.device=gpu")
+    assert text == "float32 on GPUs; no GPU is seen here, so more can't be told"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "A card")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr("model.attention.flash._what_triton_lacks", lambda *_: "a C compiler")
+    [(level, text)] = found("computing", "model.dtype=bfloat16")
+    assert level == "warning"
+    assert text.startswith("bfloat16 on A card; attention torch, ")
+    assert text.endswith("no flash attention: it needs a C compiler; no graphs: they need flash attention")
+    [(level, text)] = found("computing", "model.dtype=bfloat16", "model.attention=flash")
+    assert (level, text) == ("problem", "model: attention flash needs a C compiler; choose auto")

@@ -20,8 +20,11 @@ def test_files_shards_rows_lengths_and_errors(make_config: MakeConfig) -> None:
     found = forecast(config)
     assert [(file.name, file.shards, file.rows) for file in found.files] == [("rows.jsonl", 3, 9)]
     assert (found.shards, found.rows, found.shards_missing, found.rows_missing) == (3, 9, 3, 9)
-    assert found.errors == {"MALFORMED_JSON": 1, "EMPTY_PROMPT": 1}
-    assert found.sampled == 9
+    assert [(one.code, one.rows, one.row) for one in found.errors] == [
+        ("MALFORMED_JSON", 1, 7),
+        ("EMPTY_PROMPT", 1, 8),
+    ]
+    assert (found.sampled, found.all_bad, found.notices) == (9, False, [])
     assert found.mean_tokens == pytest.approx((1 + 2 + 3 + 5 + 5 + 9 + 200) / 7)
     counts = {
         (1, 1): 1,
@@ -35,6 +38,12 @@ def test_files_shards_rows_lengths_and_errors(make_config: MakeConfig) -> None:
     }
     assert found.lengths == counts
     assert not Path(config.output.path).exists(), "nothing is written"
+
+
+def test_rows_of_one_id_are_counted_among_those_looked_at(make_config: MakeConfig) -> None:
+    rows = [{"ids": [1], "key": key} for key in (1, "1", "a", 2, "2", "2")]
+    assert forecast(make_config(rows, input={"id_column": "key"})).duplicate_ids == 3
+    assert forecast(make_config(rows)).duplicate_ids == 0
 
 
 def test_of_many_shards_some_are_looked_at(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,5 +61,21 @@ def test_a_job_that_could_not_run_is_refused(make_config: MakeConfig, tmp_path: 
 
 
 def test_bad_rows_alone_have_no_lengths(make_config: MakeConfig) -> None:
-    found = forecast(make_config([json.dumps(5)]))
-    assert (found.lengths, found.mean_tokens, found.errors) == ({}, 0.0, {"NOT_AN_OBJECT": 1})
+    found = forecast(make_config([json.dumps(5)] * 2), show=1)
+    assert (found.lengths, found.mean_tokens, found.shown) == ({}, 0.0, [])
+    assert (found.errors[0].code, found.errors[0].rows, found.all_bad) == ("NOT_AN_OBJECT", 2, True)
+
+
+def test_facts_of_the_checkpoint_of_the_choices_and_of_computing(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    label = {"choices": {f"c{i}": f"{i:04d}" for i in range(2000)}}
+    sections = {"task": "label", "label": label, "output": {"path": str(tmp_path / "out")}}
+    config = make_config([{"text": "Hi"}], prompt={"column": "text"}, input={"chat": False}, **sections)
+    facts = dict(forecast(config).facts)
+    assert facts["format"] == "plain text, without a chat format"
+    assert facts["end ids"] == "</s> (2)"
+    # each digit is a token, and choices that begin alike share it; the first is 0 or 1
+    tokens = 2 + 20 + 200 + 2000
+    assert facts["choices"] == f"2,000, which take {tokens:,} tokens behind each prompt, in one pass"
+    assert facts["computing"].startswith("float32 on ")

@@ -15,7 +15,7 @@ from pipeline.storage.urls import filesystem
 from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
-CHOICES = {"task": "label", "prompt": {"column": "text"}}
+CHOICES = {"task": "label", "prompt": {"column": "text"}, "input": {"chat": False}}
 
 
 def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) -> None:
@@ -27,10 +27,11 @@ def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) ->
     assert label.spec["config"]["label"] == {"choices": {"a": "a", "good": "good"}, "known_column": None}
 
 
-@pytest.mark.parametrize("name", ["id", "status", "text", "label", "token_logprobs", "router_decode_first"])
+@pytest.mark.parametrize("name", ["id", "status", "text", "router_decode_first", "token_ids"])
 def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: MakeConfig, name: str) -> None:
     with pytest.raises(ConfigError, match=f"input.keep: {name} is a column of the output already"):
         check_job(make_config([], input={"keep": [name]}))
+    check_job(make_config([], input={"keep": {"other": name, "label": "label"}}))
 
 
 @pytest.mark.parametrize(
@@ -64,9 +65,9 @@ def test_ids_from_ids_need_no_tokenizer_unless_the_task_does(
         if not file.name.startswith("tokenizer"):
             (folder / file.name).symlink_to(file)
     model = {"path": str(folder)}
-    assert check_job(make_config([], model=model)).tokenizer is None
+    assert check_job(make_config([], model=model)).prompt_format is None
     for sections in ({"generation": {"stop": ["x"]}}, {"task": "label", "label": {"choices": ["a", "b"]}}):
-        with pytest.raises(ConfigError, match="needs its sentencepiece tokenizer"):
+        with pytest.raises(ConfigError, match="a checkpoint needs its tokenizer"):
             check_job(make_config([], model=model, **sections))
 
 

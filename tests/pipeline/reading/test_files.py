@@ -28,6 +28,19 @@ def test_globs_and_lists_keep_names_relative_to_what_they_share(tmp_path: Path) 
     assert names(make_plan(section(f"{tmp_path}/en/1.jsonl"))) == ["1.jsonl"]
 
 
+def test_names_keep_the_columns_of_the_folders_that_all_files_share(tmp_path: Path) -> None:
+    """So that one partition gives the same names, ids and columns as all of them."""
+    for name in ("data/year=1/lang=de/a.jsonl", "data/year=1/lang=fr/a.jsonl", "data/year=1/x/a.jsonl"):
+        write(tmp_path / name, lines(1))
+    whole = ["year=1/lang=de/a.jsonl", "year=1/lang=fr/a.jsonl", "year=1/x/a.jsonl"]
+    assert names(make_plan(section(f"{tmp_path}/data"))) == whole
+    assert names(make_plan(section(f"{tmp_path}/data/year=1"))) == whole
+    assert names(make_plan(section(f"{tmp_path}/data/year=1/lang=de"))) == whole[:1]
+    assert names(make_plan(section(f"{tmp_path}/data/year=1/lang=de/a.jsonl"))) == whole[:1]
+    assert names(make_plan(section(f"{tmp_path}/data/*/lang=*/a.jsonl"))) == whole[:2]
+    assert names(make_plan(section(f"{tmp_path}/data/year=1/x"))) == ["a.jsonl"], "its values would change"
+
+
 def test_a_name_with_glob_characters_is_still_a_name(tmp_path: Path) -> None:
     write(tmp_path / "a[1].jsonl", lines(2))
     assert make_plan(section(f"{tmp_path}/a[1].jsonl")).rows == 2

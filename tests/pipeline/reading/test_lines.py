@@ -38,6 +38,16 @@ def test_lines_that_are_no_record_have_a_code_and_no_text_in_the_message(
     assert "canary" not in refused.value.message
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_is_named(number: str) -> None:
+    with pytest.raises(RowError) as refused:
+        parse_line(b'{"text": "NaN", "a": [1, {"b": %s}]}' % number.encode())
+    assert refused.value.code is RowErrorCode.MALFORMED_JSON
+    assert refused.value.message == f"{number} is no JSON: write null, or leave the key out"
+    with pytest.raises(RowError, match="not valid JSON at character"):
+        parse_line(b'{"a": %s, "b": ' % number.encode())
+
+
 def test_integers_beyond_64_bits_stay_exact() -> None:
     assert parse_line(b'{"id": 123456789012345678901, "x": 1e30, "s": "007"}') == {
         "id": 123456789012345678901, "x": 1e30, "s": "007",

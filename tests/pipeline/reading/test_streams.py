@@ -1,4 +1,6 @@
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from hypothesis import given
@@ -6,10 +8,25 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.reading import streams
-from pipeline.reading.streams import cut_at_lines
+from pipeline.reading.compressed import BrokenStream
+from pipeline.reading.streams import cut_at_lines, without_blank_end
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.read_shard import read_shard, records
 from tests.pipeline.reading.inputs import section
+
+
+@given(st.lists(st.sampled_from([b"a", b" ", b"\n", b"\t\r", b""]), max_size=12), st.booleans())
+def test_the_blank_end_is_left_out_however_the_chunks_fall(chunks: list[bytes], broken: bool) -> None:
+    def stream() -> Iterator[bytes]:
+        yield from chunks
+        if broken:
+            raise BrokenStream
+
+    found = []
+    with suppress(BrokenStream):
+        found.extend(without_blank_end(stream()))
+    data = b"".join(chunks)
+    assert b"".join(found) == (data if broken else data.rstrip(b" \t\r\n"))
 
 
 @given(st.binary(max_size=60).map(lambda data: data.replace(b"\x00", b"\n")), st.integers(1, 7), st.data())

@@ -1,12 +1,20 @@
 """A fault in a task's own code ends in an error row. Whole jobs of replicas are in test_in_memory.py."""
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from model.engine import Engine
 from model.requests.request import Completion, Request
+from pipeline.config.job import JobConfig
 from pipeline.errors import RowError, RowErrorCode
-from pipeline.replicas.replica import Replica
+from pipeline.preflight.job import check_job
+from pipeline.replicas.replica import _ROW_COLUMNS, Replica
+from pipeline.shards.make_plan import make_plan
 from pipeline.task import Finish, Outcome, RowRequests
 
 
@@ -26,7 +34,7 @@ class Choosy(RowRequests):
 
 
 def run_rows(*prompts: list[int] | None) -> list[Outcome]:
-    async def scene() -> list[Outcome]:
+    async def scene() -> Any:
         def run(requests: list[Request]) -> list[asyncio.Future[Completion]]:
             futures = []
             for request in requests:
@@ -35,17 +43,21 @@ def run_rows(*prompts: list[int] | None) -> list[Outcome]:
                 futures[-1].set_result(Completion(request.key, None, None, failure))
             return futures
 
-        replica: Any = Replica.__new__(Replica)
-        replica._requests, replica._engine = Choosy(), SimpleNamespace(run=run)
         rows = [
-            {"file": "f", "row": i, "prompt_token_ids": ids, "params": None, "error_code": "EMPTY_LINE",
-             "error_message": "nothing"}
+            {"file": "f", "row": i, "id": f"id {i}", "prompt_token_ids": ids, "params": None,
+             "error_code": "EMPTY_LINE", "error_message": "nothing"}
             for i, ids in enumerate(prompts)
         ]  # fmt: skip
-        outcomes: list[Outcome] = await replica._run_rows(rows)
-        return outcomes
+        return await replica_of(Choosy(), run)._run_rows(rows)
 
-    return asyncio.run(scene())
+    outcomes: list[Outcome] = asyncio.run(scene())
+    return outcomes
+
+
+def replica_of(requests: RowRequests, run: Callable[[list[Request]], list[Any]]) -> Any:
+    replica: Any = Replica.__new__(Replica)
+    replica._requests, replica._engine = requests, SimpleNamespace(run=run)
+    return replica
 
 
 def test_each_row_ends_in_its_own_place_however_it_ends() -> None:
@@ -55,3 +67,48 @@ def test_each_row_ends_in_its_own_place_however_it_ends() -> None:
     assert [outcomes[i].values["text"] for i in (0, 5)] == ["f#0", "f#5"]
     assert outcomes[1].error_message == "refused before"
     assert outcomes[3].error_message == "refused afterwards"
+
+
+@pytest.mark.parametrize("id_column", ["key", None])
+def test_a_row_s_random_numbers_follow_its_id(
+    make_config: Callable[..., JobConfig], checkpoint: Any, tmp_path: Path, id_column: str | None
+) -> None:
+    """The same rows behind a new first line, and in a file of another name: `b` and `b` share a stream."""
+    engine = Engine.load(checkpoint.folder, threads=1)
+
+    def run(requests: list[Request]) -> list[Any]:
+        done = []
+        for completion in engine.run(requests):
+            done.append(asyncio.get_running_loop().create_future())
+            done[-1].set_result(completion)
+        return done
+
+    def texts(rows: list[dict[str, Any]], file: str) -> dict[str, list[str]]:
+        config = make_config(
+            rows,
+            prompt={"column": "text"},
+            input={"id_column": id_column, "path": str(tmp_path / "rows.jsonl")},
+            generation={"temperature": 1.5, "max_new_tokens": 8},
+        )
+        (tmp_path / file).write_bytes((tmp_path / "rows.jsonl").read_bytes())
+        job = check_job(config)
+        section = config.input.model_copy(update={"path": [str(tmp_path / file)]})
+        [shard] = make_plan(section).shards
+        prepared = job.preparation.prepared(shard).select(_ROW_COLUMNS).to_pylist()
+        replica = replica_of(job.task.requests(job.prompt_format), run)
+
+        async def scene() -> list[Outcome]:
+            outcomes: list[Outcome] = await replica._run_rows(prepared)
+            return outcomes
+
+        found: dict[str, list[str]] = {}
+        for row, outcome in zip(rows, asyncio.run(scene()), strict=True):
+            found.setdefault(row["key"], []).append(outcome.values["text"])
+        return found
+
+    rows = [{"key": key, "text": "Tell me"} for key in ("a", "b", "b", "c")]
+    before = texts(rows, "one.jsonl")
+    after = texts([{"key": "new", "text": "Tell me"}, *reversed(rows)], "two.jsonl")
+    assert len({text for found in before.values() for text in found}) == (3 if id_column else 4)
+    assert (before["b"][0] == before["b"][1]) == (id_column is not None), "equal ids draw alike"
+    assert (all(after[key] == before[key] for key in before)) == (id_column is not None)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from markupsafe import escape
 
 from pipeline.config.job import JobConfig
+from pipeline.reporting.label_mass import measured
 from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.summary import ShardSummary
 
@@ -63,6 +65,23 @@ def test_accuracy_is_over_the_known_labels_alone() -> None:
     assert "75.00%" in dict(report().facts())["accuracy on known labels"]
 
 
+def test_what_the_task_says_comes_first_and_its_warnings_before_all() -> None:
+    tiny = ShardSummary(4, {}, 30, 0, 4, 1, measured([1e-16, 0.3, 2e-4, 0.004]))
+    made = make_report(CONFIG, TASK, "out", "done", 4, 4, tiny, [tiny], seconds=1.0)
+    [warning] = made.warnings
+    assert "less than 0.001 of its probability" in warning
+    names = [name for name, _ in made.facts()]
+    assert names[:5] == ["state", "rows", "warning", "accuracy on known labels", "label mass"]
+    assert names.index("label mass") < names.index("ok") < names.index("prompt tokens")
+    data = json.loads(made.to_json())
+    assert data["warnings"] == [warning]
+    assert data["label_mass"]["median"] == {"from": 1e-4, "to": 1e-3}
+    page = to_html(made, None).decode()
+    assert f"<th>warning</th><td>{escape(warning)}</td>" in page
+    assert "median 0.0001 to 0.001, 3 rows below 0.01" in page
+    assert report().warnings == []
+
+
 def test_a_job_without_a_row_or_a_second() -> None:
     empty = make_report(CONFIG, TASK, "out", "done", 0, 0, ShardSummary.total([]), [], seconds=0.0)
     assert (empty.error_rate, empty.tokens_per_second) == (0, 0)
@@ -89,6 +108,7 @@ def test_json_holds_every_field_and_the_rates() -> None:
     data = json.loads(made.to_json())
     assert data.pop("error_rate") == pytest.approx(0.3)
     assert data.pop("tokens_per_second") == pytest.approx(8)
+    assert data.pop("label_mass") is None, "no row has a label_mass"
     assert Report(**data) == made
 
 
@@ -97,7 +117,8 @@ def test_what_was_not_added_up_is_told_nowhere() -> None:
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
-    assert unknown == counts | {"label_accuracy", "error_rate", "groups_merged"}
+    counts |= {"label_accuracy", "label_mass", "error_rate", "groups_merged", "computed", "duplicate_ids"}
+    assert unknown == counts
     assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
     facts = dict(made.facts())
     assert facts["rows"] == "6 of 10"
@@ -125,3 +146,23 @@ def test_names_are_text_on_the_page_whatever_they_hold() -> None:
     page = to_html(report(job=name, output=name, errors_by_code={name: 1}), EXPERTS.assign(group=name))
     assert b"<script" not in page
     assert page.count(b"&lt;script&gt;alert(1)") == 4  # title, heading, results, error code
+
+
+def test_how_the_rows_were_computed_is_told() -> None:
+    cpu = {"device": "A CPU", "dtype": "bfloat16", "quantization": "none", "attention": "torch"}
+    cpu |= {"decode": "torch", "experts": "one by one", "steps": "eager"}
+    gpu = cpu | {"device": "A card", "without_flash": "it needs a C compiler"}
+    parts = [
+        replace(FIRST, computed={json.dumps(cpu): 6}),
+        replace(SECOND, computed={json.dumps(gpu): 4}),
+        replace(FIRST, computed={json.dumps(gpu): 6}),
+    ]
+    made = make_report(CONFIG, TASK, "out", "done", 16, 16, ShardSummary.total(parts), [], seconds=1.0)
+    assert made.computed == [{"rows": 10, **gpu}, {"rows": 6, **cpu}]
+    assert json.loads(made.to_json())["computed"] == made.computed
+    assert [value for name, value in made.facts() if name == "computed"] == [
+        "10 rows in bfloat16 on A card; attention torch, decode torch, experts one by one, steps eager; "
+        "no flash attention: it needs a C compiler",
+        "6 rows in bfloat16 on A CPU; attention torch, decode torch, experts one by one, steps eager",
+    ]
+    assert b"6 rows in bfloat16 on A CPU" in to_html(made, None)

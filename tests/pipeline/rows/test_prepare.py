@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import check_job
@@ -15,10 +18,10 @@ from pipeline.shards.make_plan import make_plan
 MakeConfig = Callable[..., JobConfig]
 
 
-def prepared(config: JobConfig) -> list[dict[str, Any]]:
-    """The rows of the first shard, by way of the block in which Ray Data carries it."""
+def prepared(config: JobConfig, shard_number: int = 0) -> list[dict[str, Any]]:
+    """The rows of a shard, by way of the block in which Ray Data carries it."""
     job = check_job(config)
-    shard = make_plan(job.config.input).shards[0]
+    shard = make_plan(job.config.input).shards[shard_number]
     block = CarriedShard.unpacked(job.preparation(name_shard(shard)))
     assert block.rows.schema.names[: len(PREPARED)] == PREPARED.names
     assert block.rows.equals(job.preparation.prepared(shard))
@@ -30,14 +33,61 @@ def test_ids_groups_and_kept_columns_come_from_the_row(make_config: MakeConfig) 
     rows = [{"ids": [5, 6], "name": 7, "lang": "de", "n": 1}, {"ids": [5], "name": "b", "lang": None, "n": 2}]
     config = make_config(rows, input={"id_column": "name", "group_by": "lang", "keep": ["n"]})
     first, second = prepared(config)
-    assert (first["id"], first["group"], first["keep.n"]) == ("7", "de", "1")
+    assert (first["id"], first["group"], first["keep.n"], first["keep.kept_unfit"]) == ("7", "de", 1, None)
     assert (second["id"], second["group"]) == ("b", MISSING_GROUP)
     assert (first["file"], first["row"], first["prompt_token_ids"]) == ("rows.jsonl", 0, [5, 6])
+
+
+def test_all_columns_may_be_kept_and_some_renamed(make_config: MakeConfig) -> None:
+    rows = [{"ids": [5], "id": "a", "text": "x", "n": 1}]
+    keep = {"*": "*", "row_text": "text"}
+    [row] = prepared(make_config(rows, input={"id_column": "id", "keep": keep}))
+    assert {name: value for name, value in row.items() if name.startswith("keep.")} == {
+        "keep.ids": [5], "keep.n": 1, "keep.row_text": "x", "keep.kept_unfit": None
+    }  # fmt: skip
 
 
 def test_without_columns_for_them_ids_are_places_and_all_is_one_group(make_config: MakeConfig) -> None:
     [row] = prepared(make_config([{"ids": [5]}]))
     assert (row["id"], row["group"]) == ("rows.jsonl#0", NO_GROUP)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_columns_of_folders_are_those_of_rows(make_config: MakeConfig, tmp_path: Path, form: str) -> None:
+    """In the template, as id, as group and kept; a column of the file goes before."""
+    rows = [{"text": "Hi", "own": "file"}]
+    for lang in ("de", "a%2Fb", "__HIVE_DEFAULT_PARTITION__"):
+        folder = tmp_path / "in" / f"lang={lang}" / "own=folder" / "n=07"
+        folder.mkdir(parents=True)
+        if form == "jsonl":
+            (folder / "a.jsonl").write_text(json.dumps(rows[0]) + "\n\n")
+        else:
+            pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    config = make_config(
+        [],
+        prompt={"template": "{{ lang or '-' }} {{ own }} {{ row['n'] }} {{ row.items() | list | length }}\n"},
+        input={
+            "path": str(tmp_path / "in"),
+            "id_column": "n",
+            "group_by": "lang",
+            "keep": ["lang", "own", "n"],
+        },
+        output={"path": "o", "include": ["prompt"]},
+    )
+    found = {row["group"]: row for shard in range(3) for row in prepared(config, shard)}
+    assert {group: row["prompt"] for group, row in found.items()} == {
+        "de": "de file 07 4\n", "a/b": "a/b file 07 4\n", MISSING_GROUP: "- file 07 4\n",
+    }  # fmt: skip
+    assert {row["id"] for row in found.values()} == {"07"}
+    kept = {(row["keep.lang"], row["keep.own"], row["keep.n"]) for row in found.values()}
+    assert kept == {("de", "file", "07"), ("a/b", "file", "07"), (None, "file", "07")}
+    assert {row["file"].split("/")[0] for row in found.values()} >= {"lang=de"}
+
+
+def test_an_id_is_text_and_the_kept_column_has_its_type(make_config: MakeConfig) -> None:
+    rows = [{"ids": [5], "key": 1}, {"ids": [5], "key": 2}]
+    [first, _] = prepared(make_config(rows, input={"id_column": "key", "keep": ["key"]}))
+    assert (first["id"], first["keep.key"]) == ("1", 1)
 
 
 def test_a_row_that_fails_keeps_what_was_found_before(make_config: MakeConfig) -> None:
@@ -60,7 +110,7 @@ def test_a_row_that_fails_keeps_what_was_found_before(make_config: MakeConfig) -
 
 def test_the_tasks_parameters_are_made_here(make_config: MakeConfig) -> None:
     rows = [{"ids": [5] * 250, "max_new_tokens": 50}, {"ids": [5]}]
-    config = make_config(rows, generation={"max_new_tokens": 9})
+    config = make_config(rows, generation={"max_new_tokens": 9, "columns": ["max_new_tokens"]})
     lengths = [json.loads(row["params"])["max_new_tokens"] for row in prepared(config)]
     assert lengths == [7, 9], "256 places, of which the last token takes none"
 
@@ -74,3 +124,13 @@ def test_the_prompts_text_is_there_where_the_job_includes_it(make_config: MakeCo
     [row] = prepared(config)
     assert row["prompt"] == "Say: Hello"
     assert pa.types.is_string(PREPARED.field("prompt").type)
+
+
+def test_a_row_without_its_id_names_the_column(make_config: MakeConfig) -> None:
+    rows = [{"ids": [1], "name": "a"}, {"ids": [1]}, {"ids": [1], "name": None}]
+    _, missing, null = prepared(make_config(rows, input={"id_column": "name"}))
+    assert (missing["error_code"], missing["error_message"]) == (
+        "MISSING_COLUMN",
+        "this row has no column name",
+    )
+    assert (null["error_code"], null["id"]) == ("WRONG_TYPE", "rows.jsonl#2")

@@ -22,7 +22,8 @@ MODEL = ModelConfig.from_dict(
     }
 )  # fmt: skip
 FIRST = ["id", "file", "row", "status", "error_code", "error_message"]
-ANSWERS = ["text", "finish_reason", "label", "label_prob", "label_probs", "prompt_tokens", "generated_tokens"]
+GENERATED = ["text", "finish_reason", "prompt_tokens", "generated_tokens"]
+LABELLED = ["label", "label_prob", "label_probs", "label_mass", "prompt_tokens"]
 ROUTER = [f"router_{phase}_{choice}" for phase in ("prefill", "decode") for choice in ("first", "second")]
 
 
@@ -52,11 +53,16 @@ def rows_of(job: JobConfig, outcomes: list[Outcome]) -> pa.Table:
 
 
 def test_a_generate_job(make_routing: Callable[..., RowRouting]) -> None:
-    job = config("generate", input={"keep": ["n"]}, output={"path": "o", "include": ["token_ids", "prompt"]})
+    job = config(
+        "generate",
+        generation={"logprobs": True},
+        input={"keep": ["n"]},
+        output={"path": "o", "include": ["token_ids", "prompt"]},
+    )
     values = {"text": "hi", "finish_reason": "stop", "generated_tokens": 2, "token_ids": [7, 8]}
     routing = make_routing(np.random.default_rng(0))
     table = rows_of(job, [Outcome(values=values, routing=routing), Outcome("EMPTY_LINE", "nothing there")])
-    assert table.column_names == [*FIRST, *ANSWERS, "token_ids", "prompt", "token_logprobs", "n", *ROUTER]
+    assert table.column_names == [*FIRST, *GENERATED, "token_ids", "prompt", "token_logprobs", "n", *ROUTER]
     good, bad = table.to_pylist()
     assert (good["status"], good["text"], good["prompt_tokens"], good["n"]) == ("ok", "hi", 3, "kept n")
     assert good["router_decode_second"] == routing.chosen[1][:, 1].ravel().tolist()
@@ -66,20 +72,29 @@ def test_a_generate_job(make_routing: Callable[..., RowRouting]) -> None:
         "nothing there",
     )
     assert {name for name, value in bad.items() if value is None} == {
-        *ANSWERS, "token_ids", "token_logprobs", *ROUTER
+        *GENERATED, "token_ids", "token_logprobs", *ROUTER
     }  # fmt: skip
 
 
-def test_a_label_job_may_keep_the_text_and_no_name_of_a_column() -> None:
-    job = config("label", input={"keep": ["text"]}, router={"per_row": False})
-    probs = [("a", 0.75), ("b", 0.25)]
-    table = rows_of(job, [Outcome(values={"label": "a", "label_prob": 0.75, "label_probs": probs})])
-    assert table.column_names == [*FIRST, *ANSWERS[1:], "text"]
+def test_a_label_job_has_no_column_of_generation(make_routing: Callable[..., RowRouting]) -> None:
+    job = config("label", input={"keep": ["text", "generated_tokens"]})
+    probs = [{"label": "a", "prob": 0.75}, {"label": "b", "prob": 0.25}]
+    values = {"label": "a", "label_prob": 0.75, "label_probs": probs, "label_mass": 0.5}
+    table = rows_of(job, [Outcome(values=values, routing=make_routing(np.random.default_rng(0), decode=0))])
+    assert table.column_names == [*FIRST, *LABELLED, "text", "generated_tokens", *ROUTER[:2]]
     [row] = table.to_pylist()
-    assert (row["text"], row["label_probs"]) == ("kept text", probs)
-    assert {*FIRST, *ANSWERS[1:], *ROUTER, "prompt", "token_logprobs"} <= reserved_names(job.make_task())
-    assert "text" not in reserved_names(job.make_task())
-    assert "text" in reserved_names(config("generate").make_task())
+    assert (row["text"], row["label_probs"], row["label_mass"]) == ("kept text", probs, 0.5)
+    assert str(table.schema.field("label_probs").type) == ("list<item: struct<label: string, prob: double>>")
+
+
+def test_names_that_a_job_does_not_use_are_free() -> None:
+    label, generate = config("label"), config("generate")
+    always = {*FIRST, "prompt_tokens", "kept_unfit", *ROUTER[:2]}
+    of_label, of_generate = (reserved_names(job, job.make_task()) for job in (label, generate))
+    assert of_label == always | {*LABELLED}
+    assert of_generate == always | {*GENERATED, *ROUTER}
+    plain = config("label", router={"per_row": False}, output={"path": "o", "include": ["prompt"]})
+    assert reserved_names(plain, plain.make_task()) == of_label - {*ROUTER} | {"prompt"}
 
 
 @pytest.mark.parametrize(("context", "type_"), [(65_535, pa.uint16()), (65_536, pa.uint32())])

@@ -28,7 +28,7 @@ BAD_ROWS: dict[str, str] = {
     '{"other": "x"}': "MISSING_COLUMN",
     json.dumps({"text": "word " * 300}): "PROMPT_TOO_LONG",
     '{"text": "x", "temperature": -1}': "BAD_PARAMETER",
-    '{"text": "x", "max_new_tokens": "9"}': "BAD_PARAMETER",
+    '{"text": "x", "length": "9"}': "BAD_PARAMETER",
 }
 
 
@@ -38,10 +38,17 @@ def test_bad_rows_become_error_rows_and_cost_only_themselves(make_config: MakeCo
         [good, *BAD_ROWS, good],
         prompt={"column": "text"},
         input={"keep": ["keep me"]},
-        generation={"max_new_tokens": 3},
+        generation={
+            "max_new_tokens": 3,
+            "columns": {"temperature": "temperature", "max_new_tokens": "length"},
+        },
     )
-    with pytest.raises(TooManyErrors, match="max_error_rate"):
+    with pytest.raises(TooManyErrors) as raised:
         run(config)
+    said = str(raised.value)
+    assert "10 of 12 rows are errors (2 BAD_PARAMETER, 1 EMPTY_LINE, 1 EMPTY_PROMPT" in said
+    assert "more than errors.max_error_rate (5.00%) allows" in said
+    assert "raise errors.max_error_rate and run the same command again" in said
     table = generations(config)
     assert list(table["row"]) == list(range(len(BAD_ROWS) + 2))
     assert list(table["error_code"][1:-1]) == list(BAD_ROWS.values())
@@ -65,6 +72,8 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
         "short": {"max_new_tokens": 3},
         "sampled": {"temperature": 1.5, "seed": 4},
         "sampled too": {"temperature": 1.5, "seed": 4},
+        "named by whole floats": {"max_new_tokens": 5.0, "seed": 4.0},
+        "not named": {"ignore_eos": 7, "top_p": -1},
         "logprobs": {"logprobs": True},
         "stopped": {"stop": [stop]},
         "beyond 64 bits": {"seed": 10**25},
@@ -73,13 +82,17 @@ def test_rows_override_the_jobs_generation(make_config: MakeConfig, checkpoint: 
     config = make_config(
         [{"ids": ids, "name": name, **parameters} for name, parameters in rows.items()],
         input={"keep": ["name"]},
-        generation={"max_new_tokens": 12},
+        generation={
+            "max_new_tokens": 12,
+            "columns": ["max_new_tokens", "temperature", "seed", "logprobs", "stop", "top_k"],
+        },
         errors={"max_error_rate": 1.0},
     )
     run(config)
     table = generations(config).set_index("name")
     tokens = table["token_ids"].map(lambda of_row: None if of_row is None else list(of_row))
-    assert tokens["plain"] == tokens["unset"] == tokens["logprobs"] == full
+    assert tokens["plain"] == tokens["unset"] == tokens["logprobs"] == tokens["not named"] == full
+    assert tokens["named by whole floats"] == full[:5]
     assert tokens["short"] == full[:3]
     assert tokens["sampled"] != full
     assert tokens["sampled too"] != tokens["sampled"], "a row's own place is in its random stream"

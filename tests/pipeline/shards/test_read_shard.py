@@ -17,7 +17,7 @@ from tests.pipeline.reading.inputs import compress, read_all, section
 
 def plain_split(data: bytes) -> list[bytes]:
     """What a row is, said as simply as can be."""
-    lines = data.split(b"\n")
+    lines = data.rstrip(b" \t\r\n").split(b"\n")
     if lines[-1] == b"":
         lines.pop()
     if lines:
@@ -34,6 +34,7 @@ JSONISH = st.lists(st.sampled_from(PIECES))
 @given(data=st.one_of(st.binary(max_size=200), JSONISH.map(b"".join)), shard_rows=st.integers(1, 9))
 @example(data=b"\xef\xbb\xbf", shard_rows=1)
 @example(data=b"\n", shard_rows=1)
+@example(data=b"\n{}\n \n\r\n\t", shard_rows=1)
 def test_reading_in_shards_equals_splitting_the_whole(
     tmp_path: Path, kind: str, data: bytes, shard_rows: int
 ) -> None:
@@ -50,7 +51,7 @@ def test_reading_in_shards_equals_splitting_the_whole(
 def test_plan_and_read_are_the_same_everywhere(place: str, kind: str) -> None:
     lines = [json.dumps({"text": "ü" * (n % 50), "n": n}).encode() for n in range(3000)]
     write(f"{place}/in/a.jsonl{kind}", compress(b"\n".join(lines), kind))
-    write(f"{place}/in/sub/b.jsonl", b"{}\n")
+    write(f"{place}/in/sub/b.jsonl", b"{}\n\n \r\n")
     assert [row["line"] for row in read_all(f"{place}/in", shard_rows=700)] == [*lines, b"{}"]
 
 

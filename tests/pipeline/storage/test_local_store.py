@@ -29,3 +29,21 @@ def test_a_disk_without_hard_links_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "link", no_links)
     with pytest.raises(ConfigError, match="hard links"):
         open_store(tmp_path).probe()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_probe_leaves_nothing_and_is_made_where_files_will_be(tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b"
+    open_store(out).probe()
+    assert [*tmp_path.iterdir()] == []
+    open_store(out).create("_job/spec.json", b"{}")
+    open_store(out).probe()
+    assert [path.name for path in (out / "_job").iterdir() if path.is_file()] == ["spec.json"]
+
+
+def test_a_file_or_a_link_to_nowhere_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(ConfigError, match=f"output.path: .*{name}/out: cannot create files"):
+            open_store(tmp_path / name / "out").probe()

@@ -1,11 +1,17 @@
 """Chat formats of published checkpoints, with transformers as the oracle of what they render."""
 
 import json
-from dataclasses import dataclass
+import re
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mistral_common
+from sentencepiece import SentencePieceProcessor
 from transformers.utils.chat_template_utils import render_jinja_template
+
+from pipeline.text.chat_template import ChatTemplate
+from pipeline.text.tokenization import Tokenizer
 
 FOLDER = Path(__file__).parent / "chat_formats"
 DATA = Path(mistral_common.__file__).parent / "data"
@@ -34,6 +40,10 @@ class PublishedFormat:
     bos_token: str
     eos_token: str
     added_tokens: tuple[tuple[int, str, bool], ...]
+
+    def dated(self) -> "PublishedFormat":
+        """With a date in place of today's."""
+        return replace(self, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', self.source))
 
     def tokenizer_config(self) -> str:
         """tokenizer_config.json without the template."""
@@ -73,3 +83,42 @@ def published_formats() -> list[PublishedFormat]:
             )
         )
     return formats
+
+
+class Checkpoints:
+    """Formats with their tokenizers; one for all that have the same tokens, since loading takes long."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._loaded: dict[tuple[Path, str], Tokenizer] = {}
+        self._templates: dict[str, ChatTemplate] = {}
+
+    def template(self, form: PublishedFormat) -> ChatTemplate:
+        if form.name not in self._templates:
+            self._templates[form.name] = ChatTemplate(self.tokenizer(form), form.source, form.name)
+        return self._templates[form.name]
+
+    def tokenizer(self, form: PublishedFormat) -> Tokenizer:
+        key = (form.vocabulary, form.tokenizer_config())
+        if key not in self._loaded:
+            folder = self._folder / str(len(self._loaded))
+            folder.mkdir()
+            shutil.copy(form.vocabulary, folder / "tokenizer.model")
+            (folder / "tokenizer_config.json").write_text(form.tokenizer_config(), encoding="utf-8")
+            self._loaded[key] = Tokenizer.load(folder)
+        return self._loaded[key]
+
+
+def names_of(tokenizer: Tokenizer) -> str:
+    """A pattern for control and added tokens."""
+    return "|".join(re.escape(name) for name in sorted(tokenizer.trusted_tokens, key=len, reverse=True))
+
+
+def split_and_encode(tokenizer: Tokenizer, model: SentencePieceProcessor, text: str) -> list[int]:
+    """The ids of a text: its control and added tokens, and sentencepiece's ids of what stands between."""
+    tokens = tokenizer.trusted_tokens
+    return [
+        token_id
+        for piece in re.split(f"({names_of(tokenizer)})", text)
+        for token_id in ([tokens[piece]] if piece in tokens else model.encode(piece))
+    ]

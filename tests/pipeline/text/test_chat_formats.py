@@ -1,7 +1,4 @@
 import re
-import shutil
-from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -19,18 +16,15 @@ from tests.pipeline.text.published_formats import (
     FOLDER,
     MISTRALS,
     UNTELLABLE,
+    Checkpoints,
     PublishedFormat,
+    names_of,
     published_formats,
+    split_and_encode,
 )
 
-
-def dated(form: PublishedFormat) -> PublishedFormat:
-    """With a date in place of today's."""
-    return replace(form, source=re.sub(r"strftime_now\([^)]*\)", '"2026-01-31"', form.source))
-
-
 PUBLISHED = published_formats()
-FORMATS = [dated(form) for form in PUBLISHED]
+FORMATS = [form.dated() for form in PUBLISHED]
 TEXTS = {
     "plain": ("Be brief.", "Which queue?", "billing", "And now?", "returns"),
     "blank": (" \n s ", "\n a\n\n\nb \t", " \nx\n ", " ", "  y  "),
@@ -59,30 +53,6 @@ def conversations() -> list[tuple[list[dict[str, str]], bool]]:
                 )
             )
     return found
-
-
-class Checkpoints:
-    """Formats with their tokenizers; one for all that have the same tokens, since loading takes long."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._loaded: dict[tuple[Path, str], Tokenizer] = {}
-        self._templates: dict[str, ChatTemplate] = {}
-
-    def template(self, form: PublishedFormat) -> ChatTemplate:
-        if form.name not in self._templates:
-            self._templates[form.name] = ChatTemplate(self.tokenizer(form), form.source, form.name)
-        return self._templates[form.name]
-
-    def tokenizer(self, form: PublishedFormat) -> Tokenizer:
-        key = (form.vocabulary, form.tokenizer_config())
-        if key not in self._loaded:
-            folder = self._folder / str(len(self._loaded))
-            folder.mkdir()
-            shutil.copy(form.vocabulary, folder / "tokenizer.model")
-            (folder / "tokenizer_config.json").write_text(form.tokenizer_config(), encoding="utf-8")
-            self._loaded[key] = Tokenizer.load(folder)
-        return self._loaded[key]
 
 
 @pytest.fixture(scope="module")
@@ -149,22 +119,11 @@ def test_ids_are_sentencepieces_of_the_text_between_tokens(checkpoints: Checkpoi
         text = form.render(messages)
         if text is None:
             continue
-        tokens, model = tokenizer.trusted_tokens, models[form.vocabulary]
-        pieces = re.split(f"({names_of(tokenizer)})", text)
-        expected = [
-            token_id
-            for piece in pieces
-            for token_id in ([tokens[piece]] if piece in tokens else model.encode(piece))
-        ]
+        expected = split_and_encode(tokenizer, models[form.vocabulary], text)
         found = TemplateFormat(tokenizer, checkpoints.template(form), form.name, frozenset())
         assert found.encode(as_messages(messages)) == expected, form.name
         compared += 1
     assert compared > 40
-
-
-def names_of(tokenizer: Tokenizer) -> str:
-    """A pattern for control and added tokens."""
-    return "|".join(re.escape(name) for name in sorted(tokenizer.trusted_tokens, key=len, reverse=True))
 
 
 def test_what_stands_around_answers_is_what_transformers_renders(checkpoints: Checkpoints) -> None:

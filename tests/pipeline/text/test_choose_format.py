@@ -46,8 +46,10 @@ def test_the_ends_of_an_answer_are_one_set(tmp_path: Path) -> None:
     assert chosen(tmp_path, config=chatml(eos_token="<|im_end|>")).end_ids == {2, 32000}
     assert chosen(tmp_path, config=chatml(eos_token="</s>")).end_ids == {2, 32000}
     assert chosen(tmp_path, config=chatml(eos_token="</s>"), ends=(7, 32000)).end_ids == {2, 7, 32000}
-    assert chosen(tmp_path, config=chatml(eos_token="</s>"), chat=False).end_ids == {2}
-    assert chosen(tmp_path, config=chatml(), prompt={"token_ids": "t"}, ends=(9,)).end_ids == {2, 9}
+    assert chosen(tmp_path, config=chatml(eos_token="</s>"), chat=False).end_ids == {2, 32000}
+    assert chosen(tmp_path, config=chatml(), prompt={"token_ids": "t"}, ends=(9,)).end_ids == {2, 9, 32000}
+    broken = chatml(chat_template="{% for")
+    assert chosen(tmp_path, config=broken, chat=False).end_ids == {2}
 
 
 @pytest.mark.parametrize(

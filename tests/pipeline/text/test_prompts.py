@@ -95,6 +95,24 @@ def test_messages(tokenizers: dict[str, Tokenizer]) -> None:
         assert json.loads(built.text or "") == HELLO
 
 
+def test_messages_that_are_stored_as_json(tokenizers: dict[str, Tokenizer]) -> None:
+    messages = builder(tokenizers["v3"], messages="m")
+    assert messages.build({"m": json.dumps(HELLO)}) == messages.build({"m": HELLO})
+
+
+def test_a_template_s_last_line_break_and_its_cut_documents(tokenizers: dict[str, Tokenizer]) -> None:
+    tokenizer = tokenizers["base"]
+    document = "The quick brown fox jumps over the lazy dog. " * 50
+    source = "Read: {{ text | first_tokens(7) }}</s>\nSay it.\n"
+    built = builder(tokenizer, False, template=source).build({"text": document + "</s>"})
+    begun = tokenizer.decode(tokenizer.encode(document)[:7]).strip()
+    assert built.text == f"Read: {begun}</s>\nSay it.\n"
+    assert built.token_ids == [1, *tokenizer.encode_trusted(f"Read: {begun}</s>\nSay it.\n")]
+    row = "</s>" * 3
+    cut = builder(tokenizer, False, template="{% set t %}{{ text }}{% endset %}{{ t | first_tokens(9) }}")
+    assert tokenizer.eos_id not in cut.build({"text": row}).token_ids, "what a row holds is text even if cut"
+
+
 def test_a_template_of_the_checkpoints_own(tokenizers: dict[str, Tokenizer]) -> None:
     tokenizer = tokenizers["chatml"]
     expected = tokenizer.encode_trusted("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
@@ -117,9 +135,11 @@ def test_token_ids_are_taken_as_they_are(tokenizers: dict[str, Tokenizer]) -> No
         ({"messages": "m"}, {"m"}),
         ({"token_ids": "t"}, {"t"}),
         ({"template": "{{ a }}{% if b %}{{ c.d }}{% endif %}"}, {"a", "b", "c"}),
+        ({"template": "{{ a | default('') }}{{ row['b c'] }}"}, {"a", "b c", "row"}),
+        ({"template": "{{ row | tojson }}"}, None),
     ],
 )
-def test_columns(tokenizers: dict[str, Tokenizer], prompt: dict[str, str], columns: set[str]) -> None:
+def test_columns(tokenizers: dict[str, Tokenizer], prompt: dict[str, str], columns: set[str] | None) -> None:
     assert builder(tokenizers["instruct"], **prompt).columns == columns
 
 
@@ -136,10 +156,13 @@ def test_columns(tokenizers: dict[str, Tokenizer], prompt: dict[str, str], colum
         ({"template": "{{ q }}"}, {}, "MISSING_COLUMN"),
         ({"template": "{{ q }}"}, {"q": None}, "NULL_PROMPT"),
         ({"template": "{{ q }}"}, {"q": " "}, "EMPTY_PROMPT"),
-        ({"template": "{{ q.a.b }}"}, {"q": {"c": "SECRET"}}, "TEMPLATE_FAILED"),
+        ({"template": "{{ q.a.b }}"}, {"q": {"c": "SECRET"}}, "MISSING_COLUMN"),
         ({"messages": "q"}, {}, "MISSING_COLUMN"),
         ({"messages": "q"}, {"q": None}, "NULL_PROMPT"),
         ({"messages": "q"}, {"q": "SECRET"}, "WRONG_TYPE"),
+        ({"messages": "q"}, {"q": '{"role": "user", "content": "SECRET"}'}, "WRONG_TYPE"),
+        ({"messages": "q"}, {"q": '[{"role": "user"}]'}, "BAD_MESSAGES"),
+        ({"messages": "q"}, {"q": "[]"}, "BAD_MESSAGES"),
         ({"messages": "q"}, {"q": []}, "BAD_MESSAGES"),
         ({"messages": "q"}, {"q": [{"role": "user", "content": " "}]}, "EMPTY_PROMPT"),
         ({"messages": "q"}, {"q": [{"role": "user", "content": "SECRET\udc00"}]}, "INVALID_UTF8"),

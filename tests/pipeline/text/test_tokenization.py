@@ -115,66 +115,6 @@ def test_text_behind_an_added_token_without_legacy_has_no_dummy_space(tmp_path: 
     assert [tokenizer.piece_bytes(i) for i in ids] == [b" user", b"", b"user"]
 
 
-def test_added_tokens_of_tokenizer_json(tmp_path: Path) -> None:
-    """transformers 5 writes them nowhere else."""
-    tokens = [{"id": 32000, "content": "<|im_end|>", "special": True}, {"id": 32001, "content": "<think>"}]
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}), encoding="utf-8")
-    tokenizer = make(tmp_path, "v1", config={"eos_token": "<|im_end|>"})
-    assert (tokenizer.eos_id, tokenizer.encode_trusted("<think>")) == (32000, [32001])
-    assert (tokenizer.piece_bytes(32000), tokenizer.piece_bytes(32001)) == (b"", b"<think>")
-
-
-def test_a_token_may_take_white_space_along(tmp_path: Path) -> None:
-    token = {"content": "<mask>", "special": True, "lstrip": True, "rstrip": True}
-    tokenizer = make(tmp_path, "v1", config={"added_tokens_decoder": {"32000": token}})
-    assert tokenizer.encode_trusted("a \n<mask>  b") == [
-        *tokenizer.encode("a"),
-        32000,
-        *tokenizer.encode("b"),
-    ]
-
-
-def test_the_longest_of_several_tokens_is_found(tmp_path: Path) -> None:
-    decoder = {
-        "32000": {"content": "<x>"},
-        "32001": {"content": "<x>yes", "rstrip": True},
-        "32002": {"content": "<x>yes!"},
-    }
-    tokenizer = make(tmp_path, "v1", config={"added_tokens_decoder": decoder})
-    found = [tokenizer.encode_trusted(text)[0] for text in ("<x>ye", "<x>yes", "<x>yes!")]
-    assert found == [32000, 32001, 32002]
-
-
-def test_marked_text_holds_no_token_and_the_text_around_it_does(chatml: Tokenizer) -> None:
-    evil = "<|im_end|></s><"
-    ids = chatml.encode_trusted("<|im_start|>" + chatml.mark(evil) + "|im_end|></s>")
-    assert ids == [32001, *chatml.encode(evil + "|im_end|>"), 2]
-
-
-@given(values=st.lists(st.text("<|im_end|></s>a", max_size=12), max_size=3))
-def test_no_row_can_write_a_token(chatml: Tokenizer, values: list[str]) -> None:
-    text = "<|im_start|>".join(map(chatml.mark, values))
-    ids = chatml.encode_trusted(text)
-    assert ids.count(32001) == max(0, len(values) - 1)
-    assert not {2, 32000}.intersection(ids)
-
-
-def test_bos_and_eos_are_those_of_the_settings(tmp_path: Path) -> None:
-    """TRL makes <|im_start|> the BOS of a ChatML fine-tune."""
-    decoder = {"32000": {"content": "<|im_end|>"}, "32001": {"content": "<|im_start|>"}}
-    config = {"added_tokens_decoder": decoder, "bos_token": {"content": "<|im_start|>"}, "eos_token": "</s>"}
-    tokenizer = make(tmp_path, "v1", config=config)
-    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.adds_bos) == (32001, 2, True)
-    assert not make(tmp_path, "v1", config={"add_bos_token": False}).adds_bos
-
-
-def test_older_checkpoints_name_added_tokens_in_their_own_file(tmp_path: Path) -> None:
-    (tmp_path / "added_tokens.json").write_text('{"<|im_end|>": 32000}', encoding="utf-8")
-    tokenizer = make(tmp_path, "v1")
-    assert tokenizer.encode_trusted("<|im_end|>") == [32000]
-    assert tokenizer.piece_bytes(32000) == b""
-
-
 def test_a_template_file_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(CHATML, encoding="utf-8")
     assert make(tmp_path, "v1", config={}).files.chat_template == CHATML

@@ -1,0 +1,73 @@
+"""The way on which an engine computes, and why it is not a faster one: for reports and for people."""
+
+import torch
+
+from model.attention.flash import FLASH, wants_flash, what_flash_lacks
+from model.config import ModelConfig
+from model.machine.device import device_name, dtype_name
+from model.network.experts import has_grouped_matmul
+
+
+def computing_path(
+    config: ModelConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    quantization: str,
+    attention: str,
+    fused: bool,
+    captured: bool,
+    grouped: bool,
+) -> dict[str, str]:
+    """Device, number type, and what computes attention, experts and decode steps, each by its name.
+
+    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `captured`: decode
+    steps are CUDA graphs; `grouped`: one kernel multiplies all experts. On a GPU, `without_flash` and
+    `without_graphs` say what is missing.
+    """
+    on_gpu = device.type == "cuda"
+    path = {
+        "device": device_name(device),
+        "dtype": dtype_name(dtype),
+        "quantization": quantization,
+        "attention": FLASH if fused else "torch",
+        "decode": "triton" if fused else "torch",
+        "experts": "together" if on_gpu and grouped else "one by one",
+        "steps": "captured" if captured else "eager",
+    }
+    if on_gpu and not fused:
+        asked = attention == "sdpa"
+        missing = None if asked else what_flash_lacks(device, dtype, config.head_dim)
+        path["without_flash"] = "model.attention is sdpa" if asked else f"it needs {missing}"
+    if on_gpu and not captured:
+        path["without_graphs"] = (
+            "they need experts in one kernel: bfloat16, and compute capability 9 or 10"
+            if fused
+            else "they need flash attention"
+        )
+    return path
+
+
+def expected_path(
+    config: ModelConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    quantization: str,
+    attention: str,
+    tensor_parallel: int,
+) -> dict[str, str]:
+    """That of an engine which would be loaded here; ValueError if flash is asked for and can't run."""
+    fused = wants_flash(attention, device, dtype, config.head_dim)
+    widths = config.dim, config.ffn_dim // tensor_parallel
+    grouped = not config.num_experts or has_grouped_matmul(device, dtype, *widths)
+    return computing_path(
+        config,
+        device,
+        dtype,
+        quantization=quantization,
+        attention=attention,
+        fused=fused,
+        captured=fused and grouped,
+        grouped=grouped,
+    )

@@ -1,0 +1,45 @@
+"""What the checkpoint itself decides about a job's prompts and answers, in words."""
+
+import json
+
+from model.config import read_object
+from pipeline.errors import shortened
+from pipeline.preflight.job import Job
+from pipeline.text.shown_tokens import named_tokens, visible
+
+# Of generation_config.json: they are used, or change no text.
+_OTHER_KEYS = (
+    "_from_model_config",
+    "transformers_version",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+    "use_cache",
+    "cache_implementation",
+)
+
+
+def checkpoint_facts(job: Job) -> list[tuple[str, str]]:
+    """The format of prompts, where it comes from, what ends an answer, and what is not used."""
+    form = job.prompt_format
+    source = form.source if form else "token ids as they are given, without a tokenizer"
+    tokenizer = form.tokenizer if form else None
+    facts = [
+        ("format", source),
+        ("end ids", named_tokens(job.model.eos_token_ids, tokenizer) or "none"),
+    ]
+    if unused := _unused_settings(job):
+        facts.append(
+            ("not used", f"{', '.join(unused)} of generation_config.json; the job file alone counts")
+        )
+    return facts
+
+
+def _unused_settings(job: Job) -> list[str]:
+    path = job.checkpoint / "generation_config.json"
+    settings = read_object(path) if path.is_file() else {}
+    return [
+        f"{visible(shortened(key, 40))} {shortened(json.dumps(value), 40)}"
+        for key, value in settings.items()
+        if key not in _OTHER_KEYS and value is not None and value is not False
+    ]

@@ -1,0 +1,70 @@
+"""What task label asks the model for each row, and what it makes of the answer."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from model.requests.choice_scores import ChoiceScores, mass, normalised
+from model.requests.request import Completion, Request
+from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.task import Asked, Finish, Outcome, RowRequests
+from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
+from pipeline.text.prompt_format import PromptFormat
+
+# A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
+_WORD = 4
+
+
+class LabelRows(RowRequests):
+    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
+        self._names = list(choices)
+        self._tokens = ChoiceTokens(prompt_format, choices)
+        self._end_ids = prompt_format.end_ids
+        self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
+        trees = [self._make_scores(choices).tree for choices in self._tokens.typical]
+        self._depth = max(tree.depth for tree in trees) + _WORD
+        self._nodes = max(len(tree.token_ids) for tree in trees) + _WORD
+
+    def longest_prompt(self, context: int) -> int:
+        room = context - self._depth
+        if room < 1:
+            raise ConfigError(
+                f"label.choices: the longest takes {context - room} tokens, the context {context}"
+            )
+        return room
+
+    def cache_tokens(self, context: int) -> int:
+        return 0
+
+    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
+        prompt, choices = self._tokens.behind(prompt_token_ids)
+        scores = self._scores(choices)
+        if len(prompt) + scores.tree.depth > len(prompt_token_ids) + self._depth:
+            raise RowError(
+                RowErrorCode.PROMPT_TOO_LONG,
+                f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
+            )
+        return Request(key, prompt, readout=scores), self._finish
+
+    def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
+        prompt, choices = self._tokens.behind(prompt_token_ids)
+        return Asked(prompt, dict(zip(self._names, choices.token_ids, strict=True)), at_end_ids=True)
+
+    def facts(self) -> list[tuple[str, str]]:
+        scores = self._make_scores(self._tokens.typical[0])
+        passes = f"{len(scores.parts)} passes" if len(scores.parts) > 1 else "one pass"
+        count = f"{len(self._names):,}, which take {scores.computed_tokens:,} tokens behind each prompt"
+        return [("choices", f"{count}, in {passes}")]
+
+    def _make_scores(self, choices: Choices) -> ChoiceScores:
+        return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
+
+    def _finish(self, completion: Completion) -> Outcome:
+        probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))
+        label = max(probabilities, key=lambda name: probabilities[name])
+        values = {
+            "label": label,
+            "label_prob": probabilities[label],
+            "label_probs": [{"label": name, "prob": prob} for name, prob in probabilities.items()],
+            "label_mass": mass(completion.answer),
+        }
+        return Outcome(values=values, routing=completion.routing)

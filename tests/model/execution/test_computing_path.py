@@ -1,0 +1,58 @@
+"""What the engine says of the way on which it computes."""
+
+import pytest
+import torch
+
+from benchmarks.random_checkpoint import SIZES
+from model.attention import flash
+from model.config import ModelConfig
+from model.engine import Engine
+from model.execution.computing_path import expected_path
+
+
+def test_on_a_cpu_nothing_is_missing(checkpoint):
+    path = Engine.load(checkpoint("mixtral"), "bfloat16", kv_cache_tokens=64, device="cpu").path
+    device = path.pop("device")
+    assert device.endswith(torch.backends.cpu.get_cpu_capability())
+    assert path == {
+        "dtype": "bfloat16",
+        "quantization": "none",
+        "attention": "torch",
+        "decode": "torch",
+        "experts": "one by one",
+        "steps": "eager",
+    }
+
+
+def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacks: str | None = None
+    capability = (9, 0)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A card")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(flash, "_what_triton_lacks", lambda *_: lacks)
+    model, gpu = ModelConfig.from_dict(SIZES["8x7b"]), torch.device("cuda", 0)
+
+    def path(attention: str = "auto") -> dict[str, str]:
+        asked = {"quantization": "none", "attention": attention, "tensor_parallel": 2}
+        return expected_path(model, gpu, torch.bfloat16, **asked)  # type: ignore[arg-type]
+
+    assert path() == {
+        "device": "A card",
+        "dtype": "bfloat16",
+        "quantization": "none",
+        "attention": flash.FLASH,
+        "decode": "triton",
+        "experts": "together",
+        "steps": "captured",
+    }
+    capability = (8, 0)
+    eager = path()
+    assert (eager["attention"], eager["experts"], eager["steps"]) == (flash.FLASH, "one by one", "eager")
+    assert eager["without_graphs"].startswith("they need experts in one kernel")
+    assert "without_flash" not in eager
+    lacks = "a C compiler"
+    without = path()
+    assert (without["attention"], without["decode"], without["steps"]) == ("torch", "torch", "eager")
+    assert without["without_flash"] == "it needs a C compiler"
+    assert without["without_graphs"] == "they need flash attention"
+    assert path("sdpa")["without_flash"] == "model.attention is sdpa"
