@@ -5,7 +5,6 @@ wrong set of end ids lets answers run on, or multiplies each choice by noise.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from configs.demo.recipe.write_rows import DEMO
 from tests.pipeline.text.format_lessons import FormatLessons
 from tests.pipeline.text.published_formats import UNTELLABLE, published_formats
 from tests.pipeline.text.trained_answers import Answers, answers
-from tests.pipeline.text.trained_checkpoint import train_in_all, train_in_one, write_tokenizer
+from tests.pipeline.text.trained_checkpoint import train, write_upload
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # training takes some minutes of one core
 
 # Three formats write system prompts of 400 to 1,300 tokens of their own, which would take long.
 LONG = {"mistral-small-2501", "ministral-3-8b-instruct", "mistral-medium-3.5"}
@@ -28,27 +27,15 @@ CHATML = "openhermes-2.5"
 
 
 class School:
-    """Checkpoints by format, each trained when it is first asked for.
-
-    Formats that write a probe with the same tokens share their weights: they differ in their files.
-    """
+    """One checkpoint trained in all formats, and what each of them is taught by."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.lessons = {name: FormatLessons(form, folder / name) for name, form in FORMATS.items()}
-        tokens = {name: lessons.lesson("qquestionn", "aa") for name, lessons in self.lessons.items()}
-        first = {tuple(lesson.token_ids): name for name, lesson in reversed(tokens.items())}
-        self._taught_as = {name: first[tuple(lesson.token_ids)] for name, lesson in tokens.items()}
-        train_in_all([self.lessons[name] for name in first.values()], folder / "all")
-
-    def checkpoint(self, name: str) -> Path:
-        taught_as = self._taught_as[name]
-        weights, checkpoint = self._folder / taught_as / "weights", self._folder / name / "checkpoint"
-        if not weights.exists():
-            train_in_one(self.lessons[taught_as], self._folder / "all", weights)
-        shutil.copytree(weights, checkpoint, dirs_exist_ok=True)
-        write_tokenizer(self.lessons[name], checkpoint)
-        return checkpoint
+        probes = {name: lessons.lesson("qquestionn", "aa") for name, lessons in self.lessons.items()}
+        # Formats of the same tokens are taught once.
+        taught = {tuple(probe.token_ids): self.lessons[name] for name, probe in probes.items()}
+        self.weights = folder / "weights"
+        train([*taught.values()], self.weights)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +55,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Answers:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_is_labelled_as_well_as_the_demo(name: str, school: School, demo: Answers, tmp_path: Path) -> None:
-    check(school.checkpoint(name), school.lessons[name], demo, tmp_path)
+    write_upload(school.weights, school.lessons[name], tmp_path / "checkpoint")
+    check(tmp_path / "checkpoint", school.lessons[name], demo, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +78,7 @@ def test_ends_wherever_one_of_its_files_says_so(
     tmp_path: Path,
 ) -> None:
     lessons, folder = school.lessons[CHATML], tmp_path / "checkpoint"
-    shutil.copytree(school.checkpoint(CHATML), folder)
+    write_upload(school.weights, lessons, folder)
     ends = [lessons.tokens[end] for end in config_eos]
     change(folder / "config.json", eos_token_id=ends if len(ends) > 1 else ends[0])
     change(folder / "tokenizer_config.json", eos_token=tokenizer_eos)
