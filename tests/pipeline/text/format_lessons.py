@@ -30,6 +30,7 @@ class Lesson:
     token_ids: list[int]  # the answer and its end included
     answer_tokens: int  # how many of them follow from the answer
     text: str  # the answer, with what the format writes between it and its end
+    follows: bool  # the prompt's own tokens begin it, so that the model has seen an answer follow them
 
 
 class FormatLessons:
@@ -62,14 +63,14 @@ class FormatLessons:
             vocabulary = str(self.form.vocabulary)
             prompt = _instruct(vocabulary, asked, ValidationMode.test)
             whole = _instruct(vocabulary, answered, ValidationMode.finetuning)
-            return Lesson(whole, len(whole) - len(prompt), answer)
+            return Lesson(whole, len(whole) - len(prompt), answer, follows=True)
         text = self.form.render(asked)
         assert text is not None
         prompt = self._encode(text)
         before, behind, end = self._around(answered, answer)
         whole = [*self._encode(before + answer + behind), self.tokens[end]]
         shared = len([*takewhile(lambda pair: pair[0] == pair[1], zip(prompt, whole, strict=False))])
-        return Lesson(whole, len(whole) - shared, answer + behind)
+        return Lesson(whole, len(whole) - shared, answer + behind, follows=shared == len(prompt))
 
     def _around(self, answered: Messages, answer: str) -> tuple[str, str, str]:
         """The text before and behind an answer, and the token that ends it: the tokenizer's own if none."""

@@ -5,7 +5,6 @@ wrong set of end ids lets answers run on, or multiplies each choice by noise.
 """
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from configs.demo.recipe.write_rows import DEMO
 from tests.pipeline.text.format_lessons import FormatLessons
 from tests.pipeline.text.published_formats import UNTELLABLE, published_formats
 from tests.pipeline.text.trained_answers import Answers, answers
-from tests.pipeline.text.trained_checkpoint import train_in_all, train_in_one
+from tests.pipeline.text.trained_checkpoint import train, write_upload
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # training takes some minutes of one core
 
 # Three formats write system prompts of 400 to 1,300 tokens of their own, which would take long.
 LONG = {"mistral-small-2501", "ministral-3-8b-instruct", "mistral-medium-3.5"}
@@ -28,18 +27,15 @@ CHATML = "openhermes-2.5"
 
 
 class School:
-    """Checkpoints by format, each trained when it is first asked for."""
+    """One checkpoint trained in all formats, and what each of them is taught by."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lessons = {name: FormatLessons(form, folder / name) for name, form in FORMATS.items()}
-        train_in_all([*self._lessons.values()], folder / "all")
-
-    def trained_in(self, name: str) -> tuple[Path, FormatLessons]:
-        lessons, checkpoint = self._lessons[name], self._folder / name / "checkpoint"
-        if not checkpoint.exists():
-            train_in_one(lessons, self._folder / "all", checkpoint)
-        return checkpoint, lessons
+        self.lessons = {name: FormatLessons(form, folder / name) for name, form in FORMATS.items()}
+        probes = {name: lessons.lesson("qquestionn", "aa") for name, lessons in self.lessons.items()}
+        # Formats of the same tokens are taught once.
+        taught = {tuple(probe.token_ids): self.lessons[name] for name, probe in probes.items()}
+        self.weights = folder / "weights"
+        train([*taught.values()], self.weights)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +55,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Answers:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_is_labelled_as_well_as_the_demo(name: str, school: School, demo: Answers, tmp_path: Path) -> None:
-    check(answers(*school.trained_in(name), tmp_path), demo)
+    write_upload(school.weights, school.lessons[name], tmp_path / "checkpoint")
+    check(tmp_path / "checkpoint", school.lessons[name], demo, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -80,23 +77,23 @@ def test_ends_wherever_one_of_its_files_says_so(
     demo: Answers,
     tmp_path: Path,
 ) -> None:
-    checkpoint, lessons = school.trained_in(CHATML)
-    folder = Path(shutil.copytree(checkpoint, tmp_path / "checkpoint"))
-    ends = (
-        [lessons.tokens.get(end, end) for end in config_eos] if isinstance(config_eos, list) else config_eos
-    )
-    change(folder / "config.json", eos_token_id=ends)
+    lessons, folder = school.lessons[CHATML], tmp_path / "checkpoint"
+    write_upload(school.weights, lessons, folder)
+    ends = [lessons.tokens[end] for end in config_eos]
+    change(folder / "config.json", eos_token_id=ends if len(ends) > 1 else ends[0])
     change(folder / "tokenizer_config.json", eos_token=tokenizer_eos)
     (folder / "generation_config.json").unlink()
     if generation_eos is not None:
         (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": generation_eos}))
-    check(answers(folder, lessons, tmp_path), demo)
+    check(folder, lessons, demo, tmp_path)
 
 
-def check(found: Answers, demo: Answers) -> None:
+def check(checkpoint: Path, lessons: FormatLessons, demo: Answers, folder: Path) -> None:
+    found = answers(checkpoint, lessons, folder)
     assert found.accuracy >= demo.accuracy - 0.02
     assert found.mass > 0.9
-    assert found.agreement >= 0.98, found.otherwise[:3]
+    if lessons.lesson("qquestionn", "aa").follows:
+        assert found.agreement >= 0.98, found.otherwise[:3]
 
 
 def change(file: Path, **values: object) -> None:

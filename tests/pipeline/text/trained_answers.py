@@ -1,7 +1,6 @@
 """How a checkpoint labels held-out tickets, and what it says of them, through everything of a job but Ray."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -11,7 +10,6 @@ from configs.demo.recipe.examine import QUEUES
 from configs.demo.recipe.lessons import label_prompt
 from configs.demo.recipe.write_rows import MONTHS, ticket_rows
 from model.engine import Engine
-from model.requests.request import Completion
 from pipeline.config.job import JobConfig
 from pipeline.preflight.job import check_job
 from pipeline.shards.make_plan import make_plan
@@ -38,25 +36,25 @@ def answers(checkpoint: Path, lessons: FormatLessons, folder: Path) -> Answers:
     tickets.write_text("\n".join(lines), encoding="utf-8")
     labelled = _run(checkpoint, tickets, task="label", label={"choices": QUEUES})
     said = _run(checkpoint, tickets, task="generate", generation={"max_new_tokens": 32})
-    labels = [values["label"] for _, values in labelled]
+    labels = [values["label"] for values in labelled]
     taught = {queue: lessons.lesson("", queue).text for queue in QUEUES}
     same = [
         (taught[label], "stop") == (values["text"], values["finish_reason"])
-        for label, (_, values) in zip(labels, said, strict=True)
+        for label, values in zip(labels, said, strict=True)
     ]
     return Answers(
         accuracy=mean(label == ticket["queue"] for label, ticket in zip(labels, TICKETS, strict=True)),
-        mass=mean(sum(map(math.exp, completion.answer)) for completion, _ in labelled),
+        mass=mean(values["label_mass"] for values in labelled),
         agreement=mean(same),
         otherwise=[
             (label, values["text"], values["finish_reason"])
-            for label, (_, values), is_same in zip(labels, said, same, strict=True)
+            for label, values, is_same in zip(labels, said, same, strict=True)
             if not is_same
         ],
     )
 
 
-def _run(checkpoint: Path, tickets: Path, **task: Any) -> list[tuple[Completion, dict[str, Any]]]:
+def _run(checkpoint: Path, tickets: Path, **task: Any) -> list[dict[str, Any]]:
     config = {
         "job": "trained",
         "model": {"path": str(checkpoint), "dtype": "float32"},
@@ -73,7 +71,6 @@ def _run(checkpoint: Path, tickets: Path, **task: Any) -> list[tuple[Completion,
     requests = job.task.requests(job.prompt_format)
     started = [requests.start(str(row["row"]), row["prompt_token_ids"], row["params"]) for row in rows]
     completions = engine.run([request for request, _ in started])
-    return [
-        (completion, dict(finish(completion).values))
-        for completion, (_, finish) in zip(completions, started, strict=True)
-    ]
+    engine.close()
+    pairs = zip(completions, started, strict=True)
+    return [dict(finish(completion).values) for completion, (_, finish) in pairs]
