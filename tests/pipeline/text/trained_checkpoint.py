@@ -1,4 +1,4 @@
-"""Trains the demo's tiny Mixtral further, to label tickets in many chat formats, and saves it as an upload."""
+"""Trains the demo's tiny Mixtral further, to label tickets in many chat formats; saved as an upload."""
 
 import json
 import math
