@@ -110,13 +110,21 @@ def _check(file: str, section: InputSection, task: Task[Any] | None, present: di
 
 
 def _point_out_slips(section: InputSection, present: Collection[str]) -> None:
-    """ConfigError for a template that makes the same prompt of all rows; a warning for `{column}` in one."""
+    """ConfigError for a template that makes the same prompt of all rows.
+
+    Warnings for `{column}` in one, and for a column that it can do without and that no record has.
+    """
     template = section.prompt.template
     if template is None:
         return
     names = _template_names(section)
     if not names.read and not names.whole_row:
         require_variable(template, present)
+    if present and (unseen := columns_of_no_record(section, present)):
+        logger.warning(
+            "input.prompt.template: no record looked at has %s, which the template does without",
+            ", ".join(unseen),
+        )
     for column in braces_of_columns(template, present):
         logger.warning(
             "input.prompt.template: {%s} is text there, and %s a column, whose value is printed by {{ %s }}",

@@ -25,7 +25,7 @@ def test_a_column_that_only_some_lines_have_is_there(tmp_path: Path) -> None:
     assert make_plan(section(str(tmp_path), id_column="id")).rows == 4
 
 
-def test_columns_that_a_template_can_do_without(tmp_path: Path) -> None:
+def test_columns_that_a_template_can_do_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Wherever in the input they first appear, and whichever files have them."""
     source = "{{ text }}{{ late | default('-') }}{% if row['never seen'] is defined %}!{% endif %}"
     asked = section(str(tmp_path), prompt={"template": source})
@@ -33,6 +33,7 @@ def test_columns_that_a_template_can_do_without(tmp_path: Path) -> None:
     write_parquet(tmp_path / "b.parquet", 2, 2)
     write_parquet(tmp_path / "c.parquet", 2, 2, late=["y", "z"])
     assert make_plan(asked).rows == 155
+    assert "no record looked at has never seen, which the template does without" in caplog.text
     assert columns_to_read(asked) == ["text", "late", "never seen", "row"]
     assert list(required_columns(asked)) == ["text"]
     assert columns_of_no_record(asked, ["text", "late"]) == ["never seen"]
