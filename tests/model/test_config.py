@@ -59,6 +59,20 @@ def test_dense_mistral_has_no_experts():
     assert (config.num_experts, config.num_experts_per_tok, config.sliding_window) == (0, 0, 4096)
 
 
+def test_a_window_must_be_said_of_a_dense_mistral_and_be_that_of_all_layers():
+    dense = {key: value for key, value in MIXTRAL_8X7B.items() if "expert" not in key} | {
+        "model_type": "mistral"
+    }
+    del dense["sliding_window"]
+    with pytest.raises(ValueError, match="sliding_window is missing, and programs differ"):
+        ModelConfig.from_dict(dense)
+    of_all = {"sliding_window": 8, "layer_types": ["sliding_attention"] * 2}
+    assert ModelConfig.from_dict(dense | of_all).sliding_window == 8
+    for kinds in (["full_attention", "sliding_attention"], ["full_attention"]):
+        with pytest.raises(ValueError, match="layer_types differ from sliding_window"):
+            ModelConfig.from_dict(dense | of_all | {"layer_types": kinds})
+
+
 @pytest.mark.parametrize(
     ("changes", "theta"),
     [

@@ -156,7 +156,15 @@ def test_a_value_is_judged_as_the_kind_that_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "override", ["temperature=.inf", "temperature=.nan", f"seed={2**63}", f"top_k={2**40}"]
+    "override",
+    [
+        "temperature=.inf",
+        "temperature=.nan",
+        f"seed={2**63}",
+        f"top_k={2**40}",
+        "max_new_tokens=yes",
+        "top_p=on",
+    ],
 )
 def test_numbers_that_can_never_work_are_refused_at_the_start(tmp_path: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=override.partition("=")[0]):

@@ -19,7 +19,7 @@ from pipeline.reading.lines import parse_line
         (b'{"text": "\xff"}', RowErrorCode.INVALID_UTF8),
         (b"\xff\xfe{\x00}\x00", RowErrorCode.INVALID_UTF8),
         (b'{"canary": tru', RowErrorCode.MALFORMED_JSON),
-        (b'{"a": "\\ud800"}', RowErrorCode.MALFORMED_JSON),
+        (b'{"a": "\\ud800"}', RowErrorCode.INVALID_UTF8),
         (b'{"a": NaN}', RowErrorCode.MALFORMED_JSON),
         (b'{"a": 1} {"a": 2}', RowErrorCode.MALFORMED_JSON),
         (b"[" * 100_000, RowErrorCode.MALFORMED_JSON),

@@ -151,6 +151,29 @@ def test_how_a_decoded_answer_begins(tmp_path: Path) -> None:
     assert chosen(tmp_path, chat=False, config={}).answer_opening == ""
 
 
+def test_a_template_that_strips_is_none_of_mistrals(tmp_path: Path) -> None:
+    template = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}"
+    template += "{{ '[INST] ' + m.content | trim + ' [/INST]' }}{% elif m.role == 'assistant' %}"
+    template += "{{ m.content + eos_token }}{% else %}{{ raise_exception() }}{% endif %}{% endfor %}"
+    form = chosen(tmp_path, config={"chat_template": template})
+    assert form.encode([Message("user", (" \nHello ",))]) == form.encode(HELLO)
+
+
+def test_a_template_is_given_all_special_tokens_by_their_names(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m.content + sep_token + pad_token + unk_token }}{% endfor %}"
+    named = {"sep_token": "<|im_end|>", "pad_token": {"content": "<|im_start|>"}, "unk_token": "</s>"}
+    assert chosen(tmp_path, config=chatml(chat_template=template, **named)).encode(HELLO)[1:] == [
+        32000,
+        32001,
+        2,
+    ]
+
+
+def test_ends_that_a_model_has_no_token_for_are_left_out_of_plain_text(tmp_path: Path) -> None:
+    assert chosen(tmp_path, config=chatml(), chat=False).within(32000).end_ids == {2}
+    assert chosen(tmp_path, config=chatml(), chat=False).within(32001).end_ids == {2, 32000}
+
+
 def test_a_pickle_encodes_the_same(tmp_path: Path) -> None:
     for config, chat in ((chatml(), "auto"), ({}, False), ({}, True)):
         form = chosen(tmp_path, config=config, chat=chat)

@@ -81,6 +81,12 @@ def test_bos_is_added_where_the_post_processor_adds_it(tmp_path: Path) -> None:
     assert save(tmp_path, llama_style()).adds_bos
     data = json.loads((tmp_path / "tokenizer.json").read_text())
     data["post_processor"]["single"] = [{"Sequence": {"id": "A", "type_id": 0}}]
-    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
-    assert not Tokenizer.load(tmp_path).adds_bos
-    assert AutoTokenizer.from_pretrained(tmp_path).encode("a")[0] != 1
+    for steps in (
+        data["post_processor"],
+        None,
+        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+    ):
+        whole = {**data, "post_processor": steps}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(whole), encoding="utf-8")
+        assert not Tokenizer.load(tmp_path).adds_bos
+        assert AutoTokenizer.from_pretrained(tmp_path).encode("a")[0] != 1
