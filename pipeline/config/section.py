@@ -22,7 +22,7 @@ class Section(BaseModel):
     def _no_flag_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
         if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
-            raise ValueError(f"must be a number, got {value} (YAML reads yes, no, on, off as booleans)")
+            raise ValueError("must be a number, not true or false")
         return value
 
 

@@ -73,7 +73,8 @@ class FakeRanks(Ranks):
         self._sums: dict[int, int] = {}  # by slot
         self._generated: dict[int, int] = {}
         self._children = []
-        self.local = _NoRouting()  # type: ignore[assignment]
+        self._local = _NoRouting()  # type: ignore[assignment]
+        self._watch = None
 
     def forward(self, batch: Batch) -> dict[Head, Tensor]:
         sums = self._ranks.of([row.token_ids if row.phase is Phase.PREFILL else [] for row in batch.rows])

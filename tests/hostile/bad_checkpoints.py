@@ -161,11 +161,11 @@ CHECKPOINTS = {
     "tokenizer.model is garbage": file(
         TOKENIZER, b"\xff" * 1000, "tokenizer.model: not a sentencepiece model"
     ),
-    "tokenizer.model is empty": file(TOKENIZER, b"", "tokenizer.model: not a sentencepiece model"),
+    "tokenizer.model is empty": file(TOKENIZER, b"", "tokenizer.model: is empty"),
     "tokenizer.model is 101 MiB": file(
         TOKENIZER, lambda: b"\0" * (101 << 20), "tokenizer.model: is larger than 100 MiB"
     ),
-    "tokenizer.model is gone": file(TOKENIZER, None, "a checkpoint needs its sentencepiece tokenizer"),
+    "tokenizer.model is gone": file(TOKENIZER, None, "a checkpoint needs its tokenizer"),
     "pieces that are not UTF-8": file(
         TOKENIZER,
         lambda: (TINY / TOKENIZER).read_bytes().replace(b"ticket", b"tick\xff\xff"),

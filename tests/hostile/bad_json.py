@@ -52,7 +52,7 @@ JSON_LINES = {
     ),
     "lone surrogates in escapes": Case(
         lines(b'{"text": "\\ud800"}', b'{"text": "\\udc00\\ud800"}', b'{"text": "\\ud83d\\ude00"}'),
-        rows=[MALFORMED, MALFORMED, OK],
+        rows=["INVALID_UTF8", "INVALID_UTF8", OK],
         columns={"prompt": [None, None, "\U0001f600"]},
     ),
     "NUL bytes and characters": Case(

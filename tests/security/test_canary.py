@@ -80,7 +80,7 @@ def job_file(tmp_path: Path, checkpoint: Any, s3_url: str) -> Path:
             "group_by": "kind",
             "shard_rows": 10,
         },
-        "generation": {"max_new_tokens": 12, "ignore_eos": True},
+        "generation": {"max_new_tokens": 12, "ignore_eos": True, "columns": ["temperature"]},
         "engine": {"replicas": 1, "max_batch_rows": 2},
         "output": {"path": f"{s3_url}/out", "include": ["prompt"]},
         "errors": {"max_error_rate": 1.0},

@@ -31,14 +31,16 @@ COLUMNS = {
     "prompt_tokens": pa.int32(),
     "generated_tokens": pa.int32(),
     "queue": pa.string(),
+    "kept_unfit": pa.string(),
+    "label_mass": pa.float64(),
 }
 ROWS = [
-    ("0", "ok", None, "yes", 10, 0, "yes"),
-    ("1", "ok", None, "no", 20, 0, "yes"),
-    ("2", "ok", None, "no", 5, 0, None),
-    ("3", "error", "EMPTY_LINE", None, None, None, None),
-    ("4", "error", "BAD_MESSAGES", None, 7, None, "yes"),
-    ("5", "error", "EMPTY_LINE", None, None, None, "no"),
+    ("0", "ok", None, "yes", 10, 0, "yes", None, None),
+    ("1", "ok", None, "no", 20, 0, "yes", None, None),
+    ("2", "ok", None, "no", 5, 0, None, None, None),
+    ("3", "error", "EMPTY_LINE", None, None, None, None, None, None),
+    ("4", "error", "BAD_MESSAGES", None, 7, None, "yes", None, None),
+    ("5", "error", "EMPTY_LINE", None, None, None, "no", None, None),
 ]
 ROUTER = b"sums of the shard"
 TASK = Label(LabelSection(choices={"yes": "yes", "no": "no"}, known_column="queue"))
@@ -86,7 +88,9 @@ def test_a_summary_of_errors_alone() -> None:
 
 
 def test_known_labels_may_be_numbers() -> None:
-    rows = [("0", "ok", None, "1", 1, 0, 1), ("1", "ok", None, "0", 1, 0, 1)]
+    rows: list[tuple[Any, ...]] = [
+        ("0", "ok", None, "1", 1, 0, 1, None, None), ("1", "ok", None, "0", 1, 0, 1, None, None)
+    ]  # fmt: skip
     numbers = Label(LabelSection(choices={"1": "1", "0": "0"}, known_column="queue"))
     assert numbers.known_and_right(rows_table(rows, queue=pa.int64())) == (2, 1)
 

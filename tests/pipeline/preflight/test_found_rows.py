@@ -24,7 +24,7 @@ def test_one_for_each_code_with_its_first_row(make_config: MakeConfig) -> None:
     found = found_errors(prepared(make_config(rows, input={"shard_rows": 3})))
     assert [str(one) for one in found] == [
         "2 EMPTY_PROMPT (first: rows.jsonl, row 1): the list of token ids is empty",
-        "1 MALFORMED_JSON (rows.jsonl, row 2): XXX",
+        "1 MALFORMED_JSON (rows.jsonl, row 2): not valid JSON at character 2: unexpected end of data",
         "1 NOT_AN_OBJECT (rows.jsonl, row 4): the line is a JSON array, not an object",
         "1 EMPTY_LINE (rows.jsonl, row 6): the line is blank",
         "1 WRONG_TYPE (rows.jsonl, row 7): token ids must be a list, got str",

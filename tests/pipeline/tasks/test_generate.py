@@ -62,7 +62,7 @@ def test_no_more_tokens_than_the_context_has_room_for(prompt_tokens: int, allowe
         ({"length": "SECRET"}, "max_new_tokens in column 'length' must be a valid integer, got text"),
         ({"length": 2.5}, "max_new_tokens in column 'length' must be a valid integer, got 2.5"),
         ({"seed": 10**25}, "column 'seed' must be less than 9223372036854775808, got 1000000000"),
-        ({"seed": True}, "column 'seed' must be a valid integer, got True"),
+        ({"seed": True}, "column 'seed': must be a number, not true or false, got True"),
         ({"stop": ["SECRET", ""]}, "column 'stop': String should have at least 1 character, got a list"),
         ({"p": float("nan")}, "top_p in column 'p' must be a finite number, got nan"),
         (
