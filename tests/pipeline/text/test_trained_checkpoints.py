@@ -1,7 +1,7 @@
 """A checkpoint trained in a published chat format is labelled as well as the demo, and says its labels.
 
-A wrong guess about how an answer follows a prompt leaves the labels at chance and their mass at nothing; a
-wrong set of end ids lets answers run on, or multiplies each choice by noise.
+A wrong guess about how an answer follows a prompt leaves the choices next to no mass; a wrong set of end ids
+lets answers run on, or multiplies each choice by noise.
 """
 
 import json
