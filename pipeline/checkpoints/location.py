@@ -9,11 +9,6 @@ from pipeline.checkpoints.remote_folder import locate_remote_folder
 from pipeline.errors import ConfigError
 
 
-def local_checkpoint(path: str) -> Path:
-    """The local folder of a checkpoint with all that is needed of it; see `locate`."""
-    return locate(path).whole()
-
-
 def locate(path: str) -> Located:
     """A checkpoint in a folder, at an fsspec URL, or in the Hugging Face hub (hf://org/name[@revision]).
 

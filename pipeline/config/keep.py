@@ -4,8 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from pipeline.config.job_yaml import no_text
-from pipeline.config.section import distinct
+from pipeline.config.section import each_for_itself
 
 ALL = "*"  # stands for all columns that are not renamed
 
@@ -30,12 +29,7 @@ _AS_WRITTEN = {
 def _as_mapping(keep: Any) -> Any:
     if keep == ALL:
         return {ALL: ALL}
-    if not isinstance(keep, list):
-        return keep
-    for name in keep:
-        if not isinstance(name, str):
-            raise ValueError(f"each must be the name of a column, {no_text(name)}")
-    return {name: name for name in distinct(keep)}
+    return each_for_itself(keep, "a column")
 
 
 def _stars_for_itself(keep: dict[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.section import distinct
+from pipeline.config.section import each_for_itself
 from pipeline.errors import RowError, RowErrorCode, shortened
 
 KEY = "columns"
@@ -30,12 +30,7 @@ def parameter_names(section: type[BaseModel]) -> list[str]:
 
 def by_parameter(columns: object) -> object:
     """The columns by parameter. A list names columns that are called as their parameters are."""
-    if not isinstance(columns, list):
-        return columns
-    for name in columns:
-        if not isinstance(name, str):
-            raise ValueError(f"each must be the name of a key of this section, got {name!r}")
-    return {name: name for name in distinct(columns)}
+    return each_for_itself(columns, "a key of this section")
 
 
 def check_names(columns: Mapping[str, str], section: type[BaseModel]) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from pipeline.config.job_yaml import no_text
 from pipeline.storage.urls import without_credentials
 
 Auto = Literal["auto"]
@@ -34,6 +35,16 @@ def _kinds(annotation: Any) -> set[Any]:
 def as_list(value: object) -> object:
     """For a key that takes one text or a list of them."""
     return value if isinstance(value, list | tuple | dict | None) else [value]
+
+
+def each_for_itself(names: object, what: str) -> object:
+    """For a key that takes a mapping, or a list of names that each stand for themselves."""
+    if not isinstance(names, list):
+        return names
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"each must be the name of {what}, {no_text(name)}")
+    return {name: name for name in distinct(names)}
 
 
 def distinct(values: list[str]) -> list[str]:

@@ -43,7 +43,11 @@ class PromptFormat(ABC):
         self.end_ids = end_ids
 
     def within(self, vocab_size: int) -> Self:
-        """The same; of plain text without ends that the model has no token for, and so never writes."""
+        """The same format, for a model of this vocabulary.
+
+        In plain text, ends that the model has no token for are left out: it can't write them. A chat format
+        keeps them, so that a tokenizer of another model is noticed.
+        """
         if not self.chat:
             self.end_ids = frozenset(end for end in self.end_ids if end < vocab_size)
         return self

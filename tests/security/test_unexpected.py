@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import pipeline.supervision.start_limit
 from jobs.__main__ import app
 from model.engine import Engine
-from pipeline.checkpoints.location import local_checkpoint
+from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, JobError, hide_row_text
 from pipeline.preflight.doctor import examine
@@ -160,7 +160,7 @@ def test_a_checkpoint_s_store_that_fails_is_told_without_its_words(monkeypatch: 
         "pipeline.checkpoints.remote_folder.filesystem", lambda path: (SimpleNamespace(ls=fail), path)
     )
     with pytest.raises(ConfigError, match=r"s3://b/m: cannot be listed \(ValueError\)") as raised:
-        local_checkpoint("s3://b/m")
+        locate("s3://b/m").whole()
     assert raised.value.__suppress_context__
 
 

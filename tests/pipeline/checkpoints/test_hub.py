@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
-from pipeline.checkpoints.location import local_checkpoint, locate
+from pipeline.checkpoints.location import locate
 from pipeline.errors import ConfigError, JobError
 from tests.pipeline.checkpoints.hub_server import COMMIT, GATED, TOKEN, Hub
 
@@ -36,11 +36,11 @@ def test_what_is_needed_is_fetched_once_and_is_the_same_checkpoint(
 
     hub.fetched.clear()
     for url in ("hf://acme/tiny", "hf://acme/tiny/", "hf://acme/tiny@main", located.pinned):
-        assert local_checkpoint(url) == folder
+        assert locate(url).whole() == folder
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert local_checkpoint("hf://acme/tiny") == folder
+    assert locate("hf://acme/tiny").whole() == folder
     with pytest.raises(JobError, match=r"^model\.path: hf://acme/other: cannot be fetched"):
-        local_checkpoint("hf://acme/other")
+        locate("hf://acme/other").whole()
     assert hub.fetched == []
 
 
@@ -48,17 +48,17 @@ def test_a_token_opens_a_gated_repository(hub: Hub, monkeypatch: pytest.MonkeyPa
     with pytest.raises(
         ConfigError, match=rf"^model\.path: hf://{GATED}: .* gated: .*HF_TOKEN.*hf auth login"
     ):
-        local_checkpoint(f"hf://{GATED}")
+        locate(f"hf://{GATED}").whole()
     monkeypatch.setenv("HF_TOKEN", "hf_canaryThatIsWrong")
     with pytest.raises(
         ConfigError, match=r"does not accept the token \(HTTP 401\): give another in"
     ) as refused:
-        local_checkpoint(f"hf://{GATED}")
+        locate(f"hf://{GATED}").whole()
     assert "canary" not in str(refused.value)
     assert refused.value.__suppress_context__
     assert hub.fetched == []
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    assert (local_checkpoint(f"hf://{GATED}") / "model.safetensors").exists()
+    assert (locate(f"hf://{GATED}").whole() / "model.safetensors").exists()
 
 
 def test_a_repository_of_another_kind_is_named_as_what_it_is(hub: Hub, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_repository_of_another_kind_is_named_as_what_it_is(hub: Hub, tmp_path:
         (tmp_path / "gguf" / name).write_bytes(b"")
     hub.repositories["acme/gguf"] = tmp_path / "gguf"
     with pytest.raises(ConfigError, match=r"^model: hf://acme/gguf: tiny\.Q4_K_M\.gguf is in GGUF"):
-        local_checkpoint("hf://acme/gguf")
+        locate("hf://acme/gguf").whole()
     assert hub.fetched == []
 
 
@@ -82,7 +82,7 @@ def test_a_repository_of_another_kind_is_named_as_what_it_is(hub: Hub, tmp_path:
 )
 def test_what_the_hub_does_not_have_is_told(hub: Hub, url: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=rf"^model\.path: {url}: {sentence}"):
-        local_checkpoint(url)
+        locate(url).whole()
 
 
 def test_a_hub_that_cannot_be_reached_is_the_machine_s_fault(
@@ -91,5 +91,5 @@ def test_a_hub_that_cannot_be_reached_is_the_machine_s_fault(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     what = r"cannot be fetched \(\w+\): run it again .* HF_HUB_OFFLINE=1"
     with pytest.raises(JobError, match=rf"^model\.path: hf://acme/tiny: {what}") as raised:
-        local_checkpoint("hf://acme/tiny")
+        locate("hf://acme/tiny").whole()
     assert raised.value.exit_code == 1

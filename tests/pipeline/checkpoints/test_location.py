@@ -2,27 +2,27 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.checkpoints.location import local_checkpoint, locate
+from pipeline.checkpoints.location import locate
 from pipeline.errors import ConfigError
 
 
 def test_a_local_folder_is_itself(checkpoint: Path) -> None:
-    assert local_checkpoint(str(checkpoint)) == checkpoint
-    assert local_checkpoint(f"file://{checkpoint}") == checkpoint
+    assert locate(str(checkpoint)).whole() == checkpoint
+    assert locate(f"file://{checkpoint}").whole() == checkpoint
     assert locate(f"file://{checkpoint}").pinned == str(checkpoint), "a replica's folder is another"
 
 
 def test_what_is_not_there_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere: no such folder$"):
-        local_checkpoint(str(tmp_path / "nowhere"))
+        locate(str(tmp_path / "nowhere")).whole()
     with pytest.raises(ConfigError, match=r"^model\.path: memory://nowhere: no such folder$"):
-        local_checkpoint("memory://nowhere")
+        locate("memory://nowhere").whole()
 
 
 def test_the_name_of_a_repository_suggests_its_url() -> None:
     name = "mistralai/Mixtral-8x7B-Instruct-v0.1"
     with pytest.raises(ConfigError, match=rf"^model\.path: {name}: no such folder; .*: hf://{name}$"):
-        local_checkpoint(name)
+        locate(name).whole()
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused_by_the_path_that_was_given(
@@ -31,4 +31,4 @@ def test_a_folder_that_is_no_checkpoint_is_refused_by_the_path_that_was_given(
     monkeypatch.chdir(tmp_path)
     Path("empty").mkdir()
     with pytest.raises(ConfigError, match=r"^model: empty: no config\.json in it"):
-        local_checkpoint("empty")
+        locate("empty").whole()

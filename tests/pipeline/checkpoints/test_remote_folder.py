@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
-from pipeline.checkpoints.location import local_checkpoint, locate
+from pipeline.checkpoints.location import locate
 from pipeline.errors import ConfigError
 from tests.pipeline.conftest import write
 
@@ -28,7 +28,7 @@ def test_what_is_needed_at_a_url_is_downloaded_once(place: str, checkpoint: Path
     for name in BESIDE:
         (checkpoint / name).write_bytes(b"beside")
     url = upload(checkpoint, place if "://" in place else f"local://{place}")
-    first = local_checkpoint(url)
+    first = locate(url).whole()
     assert sorted(file.name for file in first.iterdir()) == [
         "config.json",
         "model.safetensors",
@@ -36,9 +36,9 @@ def test_what_is_needed_at_a_url_is_downloaded_once(place: str, checkpoint: Path
     ]
     assert checkpoint_fingerprint(first) == checkpoint_fingerprint(checkpoint)
     (first / "config.json").write_bytes(b"{}")  # the cache's own is not fetched again
-    assert (local_checkpoint(url) / "config.json").read_bytes() == b"{}"
+    assert (locate(url).whole() / "config.json").read_bytes() == b"{}"
     write(f"{url}/config.json", b'{"hidden_size": 16}')
-    second = local_checkpoint(url)
+    second = locate(url).whole()
     assert second != first
     assert (second / "config.json").read_bytes() == b'{"hidden_size": 16}'
 
@@ -50,7 +50,7 @@ def test_the_index_says_which_weights_are_fetched(checkpoint: Path) -> None:
         (checkpoint / name).write_bytes(weights)
     shards = {"a": "model-00002-of-00002.safetensors", "b": "model-00001-of-00002.safetensors"}
     (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
-    folder = local_checkpoint(upload(checkpoint, "memory://by-index"))
+    folder = locate(upload(checkpoint, "memory://by-index")).whole()
     assert sorted(file.name for file in folder.glob("*.safetensors")) == [
         "model-00001-of-00002.safetensors",
         "model-00002-of-00002.safetensors",
@@ -80,10 +80,14 @@ def test_a_download_that_broke_off_goes_on_with_the_files_that_are_missing(check
     assert not [*folder.glob("*.part")]
 
 
+def fetched(url: str) -> Path:
+    return locate(url).whole()
+
+
 def test_processes_that_ask_at_once_share_one_download(s3_url: str, checkpoint: Path, cache: Path) -> None:
     url = upload(checkpoint, s3_url)
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        folders = set(pool.map(local_checkpoint, [url] * 3))
+        folders = set(pool.map(fetched, [url] * 3))
     [folder] = folders
     assert checkpoint_fingerprint(folder) == checkpoint_fingerprint(checkpoint)
     assert [path.name for path in (cache / "checkpoints").iterdir() if path.is_dir()] == [folder.name]

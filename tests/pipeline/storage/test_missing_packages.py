@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from pipeline.checkpoints.location import local_checkpoint
+from pipeline.checkpoints.location import locate
 from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.files import expand
@@ -22,7 +22,7 @@ def test_the_extra_is_told(url: str, package: str, extra: str, monkeypatch: pyte
     with pytest.raises(ConfigError, match=f"output.path: {what}"):
         open_store(url)
     with pytest.raises(ConfigError, match=f"model.path: {what}"):
-        local_checkpoint(url)
+        locate(url).whole()
     with pytest.raises(ConfigError, match=f"input.path: {what}"):
         expand(InputSection.model_validate({"path": url, "prompt": {"column": "text"}}))
 
@@ -31,4 +31,4 @@ def test_the_extra_of_the_hub_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     what = r"huggingface_hub is not installed: pip install 'mixtray\[hf\]'"
     with pytest.raises(ConfigError, match=f"model.path: hf://acme/tiny: {what}"):
-        local_checkpoint("hf://acme/tiny")
+        locate("hf://acme/tiny").whole()
