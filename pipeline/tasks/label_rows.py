@@ -20,9 +20,8 @@ class LabelRows(RowRequests):
         self._tokens = ChoiceTokens(prompt_format, choices)
         self._end_ids = prompt_format.end_ids
         self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
-        trees = [self._make_scores(choices).tree for choices in self._tokens.typical]
-        self._depth = max(tree.depth for tree in trees) + _WORD
-        self._nodes = max(len(tree.token_ids) for tree in trees) + _WORD
+        typical = map(self._make_scores, self._tokens.typical)
+        self._depth = max(scores.tree.depth for scores in typical) + _WORD
 
     def longest_prompt(self, context: int) -> int:
         room = context - self._depth

@@ -13,6 +13,7 @@ from typing import Self
 from pipeline.text.messages import Message
 from pipeline.text.tokenization import Tokenizer
 
+# What opens brackets, quotes and Spanish sentences: a word follows without a space.
 OPENING = tuple("([{<\u2018\u201a\u201c\u201e\u00ab\u2039\u300c\u300e\uff08\u00bf\u00a1")
 STRAIGHT_QUOTES = tuple("\"'`")
 
