@@ -52,7 +52,7 @@ class Executor:
         )
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
-            self.routing = RoutingRecorder(config, options.slots, options.device)
+            self.routing = RoutingRecorder(config, options.counters, options.device)
         self.graphs = None
         if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
@@ -88,8 +88,6 @@ class Executor:
             raise BatchTooLargeError from error
         if self.routing and owners:
             self.routing.end_step(owners)
-            if batch.becomes_prefix:
-                self.routing.take_prefix()
         return outputs
 
     def close(self) -> None:
@@ -105,10 +103,6 @@ class Executor:
         token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
         reads = {head: batch.reads(head).to(self.device) for head in batch.heads}
         observe = self.routing.observe if self.routing else None
-        if batch.becomes_prefix:
-            self.cache.shared.clear()
-            if self.graphs:
-                self.graphs.forget()
         x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
         outputs = {head: self.heads[head](x[read]) for head, read in reads.items() if head in self.heads}
         if Head.LOGPROBS in reads:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.config import ModelConfig
 from model.requests.row_routing import FIXED_POINT, Counts, RowRouting
-from model.routing.token_owners import PREFIX_SLOT, SPECIAL_SLOTS, TokenOwners
+from model.routing.token_owners import SPECIAL_SLOTS, TokenOwners
 
 _PHASES = 2
 
@@ -25,7 +25,6 @@ class RoutingRecorder:
         self.config = config
         self.device = device
         self.slots = slots + SPECIAL_SLOTS
-        self.of_prefix: RowRouting | None = None
         self._shapes: dict[str, tuple[int, ...]] = {
             "tokens": (),
             "computed": (),
@@ -77,16 +76,15 @@ class RoutingRecorder:
         self._add("entropy_q", counters, _fixed(entropy))
         self._add_repeats(owners, chosen)
 
-    def take_prefix(self) -> None:
-        """Keep the counts of the shared prefix, to be added to those of every row that has it."""
-        [self.of_prefix] = self.take([(PREFIX_SLOT, False)])
-
     def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
         before = chosen.roll(1, dims=0)
-        before[owners.first] = self.latest[owners.before]
+        before[owners.first] = self.latest[owners.slots]
+        self.latest[owners.slots] = chosen[owners.last]
+        if owners.follows is not None:
+            which, slots = owners.follows
+            before[owners.first[which]] = self.latest[slots]
         paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
         paired[owners.first] = owners.continues
-        self.latest[owners.slots] = chosen[owners.last]
 
         same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [n, L]
         any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1) & paired[:, None]
@@ -107,26 +105,18 @@ class RoutingRecorder:
         index = starts.reshape(-1, *[1] * (within.ndim - 1)) + within
         self._counts.view(-1).index_add_(0, index.flatten(), values.flatten())
 
-    def take(self, slots: list[tuple[int, bool]]) -> list[RowRouting]:
-        """Slots, and whether their rows have the shared prefix -> their counts, which start again at zero.
-
-        A row with the prefix has the prefix's counts, too, except for `computed`.
-        """
-        which = torch.tensor([slot % self.slots for slot, _ in slots], device=self.device)
+    def take(self, slots: list[int]) -> list[RowRouting]:
+        """The counts of these slots, which start again at zero."""
+        which = torch.tensor(slots, device=self.device)
         taken = self._counts.index_select(1, which).transpose(0, 1).contiguous().cpu().numpy()
         self._counts.index_fill_(1, which, 0)
-        return [self._counts_of(one, has_prefix) for one, (_, has_prefix) in zip(taken, slots, strict=True)]
+        return [self._counts_of(one) for one in taken]
 
-    def _counts_of(self, taken: Counts, has_prefix: bool) -> RowRouting:  # [phases, numbers of a slot]
+    def _counts_of(self, taken: Counts) -> RowRouting:  # [phases, numbers of a slot]
         counts = {
             name: taken[:, offset : offset + size].reshape(_PHASES, *self._shapes[name])
             for (name, offset), size in zip(self._offsets.items(), self._sizes, strict=True)
         }
-        if has_prefix:
-            assert self.of_prefix is not None
-            for name, count in counts.items():
-                if name != "computed":
-                    count += getattr(self.of_prefix, name)
         return RowRouting(**counts)
 
 

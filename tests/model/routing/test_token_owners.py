@@ -3,7 +3,7 @@
 import torch
 
 from model.requests.choice_scores import ChoiceScores
-from model.routing.token_owners import PREFIX_SLOT, SPARE_SLOT, SPECIAL_SLOTS, TokenOwners
+from model.routing.token_owners import SPARE_SLOT, SPECIAL_SLOTS, TokenOwners
 from model.scheduling.batch import Batch, Phase, Row
 
 SLOTS = 4 + SPECIAL_SLOTS
@@ -16,19 +16,21 @@ def test_tokens_are_counted_by_phase_and_slot_and_nodes_are_not():
         [
             Row(Phase.DECODE, 2, 9, [1]),
             Row(Phase.PREFILL, 0, 0, [1, 2], tree=tree),
-            Row(Phase.PREFILL, 3, 0, [3], shared=4),
+            Row(Phase.PREFILL, 3, 4, [3], shared=4, follows=1),
+            Row(Phase.PREFILL, 1, 2, [4, 5], counted=False),
         ]
     )
     owners = TokenOwners.of(batch, SLOTS, CPU)
-    assert owners.slots.tolist() == [2, 0, 3]
-    assert owners.counters.tolist() == [SLOTS + 2, 0, 3], "those of decode follow those of prefill"
-    assert (owners.computed.tolist(), owners.tokens.tolist()) == ([1, 4, 1], [1, 2, 1])
-    assert owners.own.tolist() == [0, 1, 2, 5]
-    assert owners.token_counters.tolist() == [SLOTS + 2, 0, 0, 3]
-    assert (owners.first.tolist(), owners.last.tolist()) == ([0, 1, 3], [0, 2, 3])
-    # The token before: the row's own in the cache, none, the shared prefix's last one.
-    assert owners.continues.tolist() == [True, False, True]
-    assert (owners.before[0], owners.before[2]) == (2, PREFIX_SLOT % SLOTS)
+    assert owners.slots.tolist() == [2, 0, 3, 1]
+    assert owners.counters.tolist() == [SLOTS + 2, 0, 3, 1], "those of decode follow those of prefill"
+    assert (owners.computed.tolist(), owners.tokens.tolist()) == ([1, 4, 1, 2], [1, 2, 1, 0])
+    assert owners.own.tolist() == [0, 1, 2, 5, 6, 7]
+    spare = SPARE_SLOT % SLOTS
+    assert owners.token_counters.tolist() == [SLOTS + 2, 0, 0, 3, spare, spare]
+    assert (owners.first.tolist(), owners.last.tolist()) == ([0, 1, 3, 4], [0, 2, 3, 5])
+    assert owners.continues.tolist() == [True, False, True, True]
+    which, slots = owners.follows
+    assert (which.tolist(), slots.tolist()) == ([2], [1])
 
 
 def test_without_trees_no_token_is_selected():
@@ -40,8 +42,9 @@ def test_a_captured_step_has_the_owners_of_the_same_batch():
     batch = Batch.of([Row(Phase.DECODE, slot, 5, [1]) for slot in slots])
     expected, captured = TokenOwners.of(batch, SLOTS, CPU), TokenOwners.decoding(torch.tensor(slots), SLOTS)
     for name, value in vars(expected).items():
-        assert (value is None and captured.own is None) or torch.equal(getattr(captured, name), value), name
+        other = getattr(captured, name)
+        assert (value is None and other is None) or torch.equal(other, value), name
 
 
-def test_special_slots_lie_behind_those_of_rows():
-    assert sorted(slot % SLOTS for slot in (PREFIX_SLOT, SPARE_SLOT)) == [4, 5]
+def test_the_spare_slot_lies_behind_those_of_rows():
+    assert SPARE_SLOT % SLOTS == 4
