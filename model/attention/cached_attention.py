@@ -43,13 +43,10 @@ class CachedAttention:
             reads = TritonDecode.of(cache, single) if cache.fused else TorchDecode(cache, single)
         if several:
             spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
-
-        def left_out(row: Row) -> int:
-            if _single(row):
-                return 0 if cache.fused else row.shared
-            return row.cached if cache.sliding_window is None else 0
-
-        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, left_out))
+        # What `reads` and `spans` leave out:
+        cached = [0 if cache.fused else row.shared for row in single]
+        cached += [row.cached if cache.sliding_window is None else 0 for row in several]
+        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, cached))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
