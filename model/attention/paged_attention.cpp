@@ -228,6 +228,7 @@ struct PagedAttention {
     int64_t work = 0;
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t begin = begins[row * begins_stride], end = ends[row * ends_stride];
+      STD_TORCH_CHECK(begin < end, "each row reads one place at least");
       for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
         firsts.push_back(parts.size());
         for (int64_t first = begin; first < end; first += PART) {

@@ -130,9 +130,11 @@ def test_bounds_may_be_columns_of_a_wider_table():
     close(attend_pages(*inputs), one_by_one(*inputs))
 
 
-def test_other_number_types_are_refused():
+def test_what_the_kernel_cannot_read_is_refused():
     q, keys, values, table, begins, ends = step_of([5], 16, 4, 2, 16, torch.float32)
     with pytest.raises(RuntimeError, match="one dtype"):
         attend_pages(q.bfloat16(), keys, values, table, begins, ends)
     with pytest.raises(RuntimeError, match="int32"):
         attend_pages(q, keys, values, table.long(), begins, ends)
+    with pytest.raises(RuntimeError, match="one place at least"):
+        attend_pages(q, keys, values, table, ends, ends)
