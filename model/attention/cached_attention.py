@@ -7,6 +7,7 @@ head dimension.
 import torch
 from torch import Tensor
 
+from model.attention.decode_cpu import CpuDecode
 from model.attention.decode_torch import TorchDecode
 from model.attention.decode_triton import TritonDecode
 from model.attention.flash import flash_to_all
@@ -24,7 +25,7 @@ class CachedAttention:
         self,
         cache: KVCache,
         writes: Writes,
-        reads: TorchDecode | TritonDecode | None,  # of the first R tokens
+        reads: TorchDecode | CpuDecode | TritonDecode | None,  # of the first R tokens
         spans: TorchPrefill | FlashPrefill | None = None,  # of the others
         prefixed: Tensor | None = None,
         becomes_prefix: bool = False,
@@ -45,7 +46,7 @@ class CachedAttention:
         single, several = rows[:singles], rows[singles:]
         reads = spans = prefixed = None
         if single:
-            reads = TritonDecode.of(cache, single) if cache.fused else TorchDecode(cache, single)
+            reads = _decode_of(cache, single)
         if several:
             spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
         if any(row.shared for row in rows):
@@ -84,6 +85,14 @@ class CachedAttention:
             return merge(attended, lse, *attend(q, *shared))
         merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *shared))
         return attended.index_copy(0, prefixed, merged)
+
+
+def _decode_of(cache: KVCache, rows: list[Row]) -> TorchDecode | CpuDecode | TritonDecode:
+    if cache.fused:
+        return TritonDecode.of(cache, rows)
+    if cache.device.type == "cpu" and CpuDecode.is_compiled():
+        return CpuDecode.of(cache, rows)
+    return TorchDecode(cache, rows)
 
 
 def _single(row: Row) -> bool:

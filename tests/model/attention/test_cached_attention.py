@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from model.attention.cached_attention import CachedAttention
+from model.attention.decode_cpu import CpuDecode
+from model.attention.decode_torch import TorchDecode
 from model.requests.choice_scores import ChoiceScores
 from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase, Row, left_pad
@@ -18,6 +21,17 @@ def executor(request, checkpoint):
     for places in executor.cache.keys + executor.cache.values:
         places.fill_(float("nan"))  # what others left there must never be read
     return executor
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def decode(request, monkeypatch):
+    """The way decoding rows take here, and the one they take where nothing can be compiled."""
+    if request.param == "plain":
+        monkeypatch.setattr(CpuDecode, "is_compiled", lambda: False)
+        return TorchDecode
+    if not CpuDecode.is_compiled():
+        pytest.skip("there is no C++ compiler")
+    return CpuDecode
 
 
 def uncached(executor, token_ids):
@@ -122,11 +136,13 @@ def test_prompts_of_one_token_with_and_without_an_empty_tree(executor):
     torch.testing.assert_close(logits, expected.expand(3, -1), atol=1e-5, rtol=0)
 
 
-def test_one_new_token_at_a_time_from_the_first(executor):
+def test_one_new_token_at_a_time_from_the_first(executor, decode):
     """No prefill at all: every token, the first too, takes the decode path, past the window's end."""
     row = torch.randint(0, 97, (15,), generator=torch.Generator().manual_seed(6)).tolist()
     expected = uncached(executor, row)
     (pages,) = scattered([len(row)], 1)
+    batch = Batch.of([Row(Phase.DECODE, 0, 0, row[:1], pages)])
+    assert type(CachedAttention.of(executor.cache, batch).reads) is decode
     for cached, token in enumerate(row):
         (logits,) = executor.forward(Batch.of([Row(Phase.DECODE, 0, cached, [token], pages)]))[
             Head.VOCABULARY
