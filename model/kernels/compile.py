@@ -1,7 +1,8 @@
 """Compiles kernels in C++ on first use, for the processor that is there, and keeps them for later processes.
 
-A kernel is one file that registers an operator with torch's stable library; loading it makes the operator
-callable as torch.ops.mixtray.NAME. Where nothing can be compiled, its plain twin in Python runs.
+A kernel is one file, with the headers beside it, that registers an operator with torch's stable library;
+loading it makes the operator callable as torch.ops.mixtray.NAME. Where nothing can be compiled, its plain
+twin in Python runs.
 """
 
 import fcntl
@@ -58,7 +59,9 @@ def _folder() -> Path:
 def _digest(source: Path) -> str:
     """Of all that decides what is compiled, but the compiler."""
     parts = [torch.__version__, str(torch.version.git_version), platform.machine(), *_flags()]
-    return hashlib.sha256("\0".join(parts).encode() + b"\0" + source.read_bytes()).hexdigest()[:16]
+    files = [source, *sorted(source.parent.glob("*.h"))]
+    contents = (path.read_bytes() for path in files)
+    return hashlib.sha256(b"\0".join(["\0".join(parts).encode(), *contents])).hexdigest()[:16]
 
 
 def _flags() -> list[str]:
