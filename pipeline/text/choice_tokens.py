@@ -49,9 +49,9 @@ class ChoiceTokens:
 
     def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
         """The prompt as far as its ids stay, and the choices behind it."""
-        frame = self._format.answer_frame(self._tokenizer.decode([*prompt_ids[-8:]]))
+        at_token = prompt_ids[-1] in self._tokenizer.never_text
+        frame = self._format.answer_frame("" if at_token else self._tokenizer.decode([*prompt_ids[-8:]]))
         begin = self._last_word(prompt_ids, frame)
-        at_token = not self._tokenizer.piece_bytes(prompt_ids[-1])
         continues = not (at_token and self._tokenizer.each_alone)
         choices = self._remembered(tuple(prompt_ids[begin:]), frame, continues)
         return [*prompt_ids[:begin], *choices.shared], choices
@@ -78,7 +78,7 @@ class ChoiceTokens:
         if frame.before.startswith(" ") and self._starts_word(prompt_ids, end, b" "):
             return end
         begin = end
-        while begin and self._tokenizer.piece_bytes(prompt_ids[begin - 1]):
+        while begin and prompt_ids[begin - 1] not in self._tokenizer.never_text:
             begin -= 1
             if self._starts_word(prompt_ids, begin, self._tokenizer.piece_bytes(prompt_ids[begin])):
                 break

@@ -59,7 +59,7 @@ class PromptFormat(ABC):
 
     @abstractmethod
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
-        """What stands around the answer to a prompt that ends in this text."""
+        """What stands around the answer to a prompt that ends in this text; "" if it ends in a token."""
 
     @property
     def answer_opening(self) -> str:
@@ -68,7 +68,11 @@ class PromptFormat(ABC):
 
 
 class PlainFormat(PromptFormat):
-    """The prompt's text behind BOS, and the answer behind one space."""
+    """The prompt's text behind BOS, and the answer behind one space.
+
+    Behind a control or added token, such as an [/INST] that the job's author wrote, an answer is a text of its
+    own, as it is in chat formats: its dummy space, if the tokenizer puts one there, is the one space.
+    """
 
     chat = False
 
@@ -86,7 +90,7 @@ class PlainFormat(PromptFormat):
         return [bos, *ids]
 
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
-        return AnswerFrame("" if _opens(prompt_end) else " ", "")
+        return AnswerFrame("" if _opens(prompt_end) else " ", "", alone=not prompt_end)
 
 
 def _opens(text: str) -> bool:

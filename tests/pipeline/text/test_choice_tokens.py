@@ -92,6 +92,38 @@ def test_in_mistrals_formats_an_answer_is_a_text_of_its_own(tmp_path: Path) -> N
         assert answered(form, "Hi") == [[*prompt, *tokenizer.encode(text)] for text in CHOICES.values()]
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_behind_a_chat_prompt_that_ends_in_an_added_token(tmp_path: Path, special: bool) -> None:
+    """An added token that is not special has a text, but the answer behind it goes on in none."""
+    template = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    names = {"32000": "<|user|>", "32001": "<|assistant|>"}
+    decoder = {number: {"content": name, "special": special} for number, name in names.items()}
+    tokenizer = load(tmp_path, chat_template=template, added_tokens_decoder=decoder)
+    model = SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    prompt = [32000, *model.encode("Hi"), 2, 32001]
+    whole = [[*prompt, *model.encode(text)] for text in CHOICES.values()]
+    assert answered(format_of(tokenizer), "Hi") == whole
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_behind_plain_text_that_ends_in_a_token(tmp_path: Path, legacy: bool) -> None:
+    """An answer is a text of its own there, as mistral-common encodes it behind [/INST]."""
+    tokenizer = load(tmp_path, "mistral_instruct_tokenizer_240323.model.v3", legacy=legacy)
+    model = SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    hand_written = InputSection.model_validate(
+        {"path": "x", "prompt": {"template": "[INST]{{ q }}[/INST]"}, "chat": False}
+    )
+    as_ids = InputSection.model_validate({"path": "x", "prompt": {"token_ids": "ids"}})
+    for section in (hand_written, as_ids):
+        form = choose_format(section, tokenizer, ())
+        row = {"q": "Hi", "ids": [1, 3, *model.encode("Hi"), 4]}
+        prompt = PromptBuilder(section, form, 1 << 20).build(row).token_ids
+        kept, choices = ChoiceTokens(form, CHOICES).behind(prompt)
+        assert kept == prompt
+        assert choices.token_ids == tuple(tuple(model.encode(text)) for text in CHOICES.values())
+
+
 def test_behind_prompts_of_published_chat_formats(tmp_path: Path) -> None:
     """The ids of what transformers renders for a question and its answer, up to the first that ends one."""
     checkpoints = Checkpoints(tmp_path)
