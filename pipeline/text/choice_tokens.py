@@ -102,14 +102,18 @@ class ChoiceTokens:
             kept = all(tuple(ids[: len(last_word)]) == last_word for ids in (base, *whole))
             known = tuple(encode(word, continues=True)) == last_word  # not so with an unknown character
             if kept or (known and not self._format.as_given):
-                return _parted(base, whole)
-            return Choices(last_word, tuple(tuple(encode(answer, continues=True)) for answer in answers))
+                return self._parted(base, whole)
+            ids = [self._up_to_end(encode(answer, continues=True)) for answer in answers]
+            return Choices(last_word, tuple(ids))
         base = encode(frame.before, continues)
-        return _parted(base, [encode(answer, continues) for answer in answers])
+        return self._parted(base, [encode(answer, continues) for answer in answers])
 
+    def _parted(self, base: list[int], whole: list[list[int]]) -> Choices:
+        """Where the ids of all texts part from each other, or from those of the text without a choice."""
+        columns = zip(base, *(ids[:-1] for ids in whole), strict=False)
+        shared = len([*takewhile(lambda column: len({*column}) == 1, columns)])
+        return Choices(tuple(base[:shared]), tuple(self._up_to_end(ids[shared:]) for ids in whole))
 
-def _parted(base: list[int], whole: list[list[int]]) -> Choices:
-    """Where the ids of all texts part from each other, or from those of the text without a choice."""
-    columns = zip(base, *(ids[:-1] for ids in whole), strict=False)
-    shared = len([*takewhile(lambda column: len({*column}) == 1, columns)])
-    return Choices(tuple(base[:shared]), tuple(tuple(ids[shared:]) for ids in whole))
+    def _up_to_end(self, ids: list[int]) -> tuple[int, ...]:
+        """What stands behind the choice may hold an end id itself: a newline that ends answers, say."""
+        return (*ids[:1], *takewhile(lambda token_id: token_id not in self._format.end_ids, ids[1:]))

@@ -59,7 +59,8 @@ class Tokenizer:
 
         self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
         self._splitter = splitter(files, self.trusted_tokens)
-        starts = "".join(sorted({text[0] for text in self.trusted_tokens}))
+        firsts = {text[0] for text in self.trusted_tokens}  # in both cases: templates may change them
+        starts = "".join(sorted({char for first in firsts for char in first.lower() + first.upper()}))
         self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
         first, *_ = vocabulary.encode("a")
         self._anchor = vocabulary.encode(ANCHOR) if self._bytes[first].startswith(b" ") else None

@@ -106,6 +106,19 @@ def test_behind_a_chat_prompt_that_ends_in_an_added_token(tmp_path: Path, specia
     assert answered(format_of(tokenizer), "Hi") == whole
 
 
+def test_an_answer_ends_at_the_first_end_id_behind_it(tmp_path: Path) -> None:
+    """A checkpoint may end answers at a newline, which its template writes before a control token."""
+    newline = 13
+    template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' + eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}assistant: {% endif %}"
+    tokenizer = load(tmp_path, chat_template=template)
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
+    ends: tuple[tuple[int, ...], ...] = ((), (newline,))
+    whole = [answered(choose_format(section, tokenizer, end_ids), "Hi") for end_ids in ends]
+    assert all(ids[-1] == newline for ids in whole[0])
+    assert whole[1] == [ids[:-1] for ids in whole[0]]
+
+
 @pytest.mark.parametrize("legacy", [True, False])
 def test_behind_plain_text_that_ends_in_a_token(tmp_path: Path, legacy: bool) -> None:
     """An answer is a text of its own there, as mistral-common encodes it behind [/INST]."""
