@@ -103,7 +103,9 @@ def _check_token_ids(task: Task[Any], model: ModelConfig) -> None:
     for key, token_ids in task.token_ids.items():
         for token_id in token_ids:
             if token_id >= model.vocab_size:
-                raise ConfigError(f"{key}: {token_id} is no token of a model of vocab_size {model.vocab_size}")
+                raise ConfigError(
+                    f"{key}: {token_id} is no token of a model of vocab_size {model.vocab_size}"
+                )
 
 
 def _with_chat_template(config: JobConfig) -> JobConfig:

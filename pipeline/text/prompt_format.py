@@ -70,8 +70,8 @@ class PromptFormat(ABC):
 class PlainFormat(PromptFormat):
     """The prompt's text behind BOS, and the answer behind one space.
 
-    Behind a control or added token, such as an [/INST] that the job's author wrote, an answer is a text of its
-    own, as it is in chat formats: its dummy space, if the tokenizer puts one there, is the one space.
+    Behind a control or added token, such as an [/INST] of the author's own, an answer is a text by itself, as
+    mistral-common encodes it: the dummy space, where the tokenizer has one, stands for that one space.
     """
 
     chat = False
