@@ -97,7 +97,7 @@ class PromptBuilder:
             return None
         if marked.startswith(bos) and not self.format.chat:
             return None  # the author's own, in place of the one that is added
-        return f"the prompt begins with the text {bos}, although every prompt is given that token"
+        return f"the prompt begins with the text {bos}, which the format adds where it belongs"
 
     def _check_vocabulary(self) -> None:
         """ConfigError if the tokenizer gives ids without an embedding: it belongs to another model."""
