@@ -106,6 +106,10 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
             "engine.replicas: must be a number, auto or {min: a, max: b} with",
         ),
         ("engine.replicas={min: 3}", "with a up to b, got {'min': 3}"),
+        ("engine.replicas={min: 0, max: 1}", "job.yaml: engine.replicas.min: Input should be greater than 0"),
+        ("engine.replicas={min: 1, max: auto}", "job.yaml: engine.replicas.max: Input should be a valid"),
+        ("engine.replicas={min: 1, max: 2, mx: 3}", "job.yaml: engine.replicas.mx: Input should be 'min'"),
+        ("engine.replicas={min: true, max: 2}", "engine.replicas: must be a number, not true or false"),
         ("engine.device=tpu", "engine.device: Input should be 'auto', 'gpu' or 'cpu', got 'tpu'"),
         ("generation={temperature: 0.5}", "section generation has no effect with task label"),
         ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
@@ -124,6 +128,26 @@ def test_what_is_wrong_is_named_with_what_was_given(tmp_path: Path, override: st
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
     assert str(raised.value).count("Input should") < 2, "one sentence for each key"
+
+
+@pytest.mark.parametrize(
+    ("device", "key", "sentence"),
+    [
+        ("cpu", "model.attention=flash", "model.attention: flash is for GPUs, but engine.device is cpu"),
+        ("gpu", "model.quantization=int8", "model.quantization: int8 is for CPUs, but engine.device is gpu"),
+    ],
+)
+def test_what_the_device_cannot_do_is_found_without_a_cluster(
+    tmp_path: Path, device: str, key: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        load(tmp_path, LABEL, f"engine.device={device}", key)
+    load(tmp_path, LABEL, key)
+
+
+def test_no_flag_stands_for_a_number_in_a_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"generation\.stop_token_ids: must be a number, not true or false"):
+        load(tmp_path, GENERATE, "generation.stop_token_ids=[2, true]")
 
 
 def test_labels_are_what_is_written(tmp_path: Path) -> None:
