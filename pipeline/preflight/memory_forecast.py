@@ -84,7 +84,9 @@ def forecast_memory(
     cache = config.engine.kv_cache_tokens
     tokens = job.least_cache_tokens
     # On a CPU a cache takes memory only as rows come, but no more can be asked for than there is.
-    if isinstance(cache, int) and (on_gpus or (room and _needed(config, job.model, cache, False, 1).cache > room)):
+    if isinstance(cache, int) and (
+        on_gpus or (room and _needed(config, job.model, cache, False, 1).cache > room)
+    ):
         tokens = cache
     needed = _needed(config, job.model, tokens + prefix_tokens, on_gpus, shared_by or 1)
     return MemoryForecast(

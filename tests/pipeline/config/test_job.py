@@ -111,7 +111,10 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("engine.replicas={min: 1, max: 2, mx: 3}", "job.yaml: engine.replicas.mx: Input should be 'min'"),
         ("engine.replicas={min: true, max: 2}", "engine.replicas: must be a number, not true or false"),
         ("engine.threads=100000", "engine.threads: Input should be less than or equal to 4096"),
-        ("engine.max_batch_rows=100000", "engine.max_batch_rows: Input should be less than or equal to 65536"),
+        (
+            "engine.max_batch_rows=100000",
+            "engine.max_batch_rows: Input should be less than or equal to 65536",
+        ),
         ("engine.device=tpu", "engine.device: Input should be 'auto', 'gpu' or 'cpu', got 'tpu'"),
         ("generation={temperature: 0.5}", "section generation has no effect with task label"),
         ("input.prompt={column: c, messages: m}", "exactly one of template, column, messages, token_ids"),
