@@ -151,11 +151,14 @@ class Tokenizer:
         return self.encode_continuation(text) if continues else self.encode(text)
 
     def _vocabulary_version(self) -> InstructVersion | None:
-        if self.files.named_version:
-            return self.files.named_version
+        controls, named = self._vocabulary.controls, self.files.named_version
+        if named:
+            needed = {"v1": "<s>", "v7": "[SYSTEM_PROMPT]"}.get(named, "[INST]")
+            if needed not in controls:
+                raise ConfigError(f"{self.files.model_path}: no control token {needed}, so it is not {named}")
+            return named
         if not self.files.model:
             return None  # Mistral's own formats are defined over its sentencepiece models
-        controls = self._vocabulary.controls
         if "[SYSTEM_PROMPT]" in controls:
             return "v7"
         if "[INST]" not in controls:
