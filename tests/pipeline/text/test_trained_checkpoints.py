@@ -17,14 +17,14 @@ from tests.pipeline.text.published_formats import UNTELLABLE, published_formats
 from tests.pipeline.text.trained_answers import Answers, answers
 from tests.pipeline.text.trained_checkpoint import train, write_upload
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # training takes some minutes of one core
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # training takes some minutes of one core
 
 # Three formats write system prompts of 400 to 1,300 tokens of their own, which would take long.
 LONG = {"mistral-small-2501", "ministral-3-8b-instruct", "mistral-medium-3.5"}
 FORMATS = {form.name: form for form in published_formats() if form.name not in UNTELLABLE | LONG}
 DEMOS = "mixtral-8x7b-instruct-old"  # the format of the demo's checkpoint
 CHATML = "openhermes-2.5"
-# A format that writes a system prompt of 130 tokens of its own: tickets begin where none of the others ends.
+# It writes a system prompt of more than 100 tokens of its own, and is learnt later than those of short ones.
 AFAR = "ministral-8b-sft-math"
 ALONE = ["bielik-7b", "wizardlm-2-7b", CHATML]  # formats that guesses get wrong, in three ways
 
@@ -40,7 +40,7 @@ class School:
         common = folder / "weights"
         train([*taught.values()], common, steps=450)
         self._weights = dict.fromkeys(FORMATS, common) | {AFAR: folder / "afar"}
-        train([self.lessons[AFAR]], self._weights[AFAR], steps=60, weights=common)
+        train([self.lessons[AFAR]], self._weights[AFAR], steps=240, weights=common)
 
     def write_upload(self, name: str, folder: Path) -> None:
         write_upload(self._weights[name], self.lessons[name], folder)
