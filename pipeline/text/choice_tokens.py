@@ -57,10 +57,10 @@ class ChoiceTokens:
         return [*prompt_ids[:begin], *choices.shared], choices
 
     def _check(self, name: str, text: str) -> None:
-        if not text or text != text.strip():
-            raise ConfigError(
-                f"label.choices: {name!r} must be a text without spaces around it, got {text!r}"
-            )
+        if not text:
+            raise ConfigError(f"label.choices: the text of {name!r} is empty")
+        if text != text.strip():
+            raise ConfigError(f"label.choices: the text of {name!r} has spaces around it, got {text!r}")
         try:
             ids = self._tokenizer.encode_trusted(text)
             self._tokenizer.mark(text)

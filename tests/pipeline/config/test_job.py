@@ -49,11 +49,14 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("label.choices=[yes, no]", "each must be text, got True (YAML reads yes"),
-        ("label.choices=[a, null]", "each must be text, got null, as YAML reads null, ~ and nothing: put it"),
+        ("label.choices=[yes, no]", "each choice must be text, got True (YAML reads yes"),
+        (
+            "label.choices=[a, null]",
+            "each choice must be text, got null, as YAML reads null, ~ and nothing: put it",
+        ),
         (
             "label.choices=[1_000, b]",
-            "each must be text, got 1_000 (YAML reads it as 1000): put it in",
+            "each choice must be text, got 1_000 (YAML reads it as 1000): put it in",
         ),
         ("label.choices=[0x10, b]", "got 0x10 (YAML reads it as 16): put it in quotes"),
         ("label.choices=[+1, b]", "got +1 (YAML reads it as 1)"),
@@ -63,9 +66,9 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ),
         ("label.choices=[b, 12:30]", "YAML reads 12:30 as the number 750, in base 60"),
         ("label.choices=[2026-01-01, b]", "got 2026-01-01 (YAML reads it as a date): put it in quotes"),
-        ("label.choices=[1.0, b]", "each must be text, got 1.0: put it in quotes"),
-        ("label.choices={a: 1_0, b: c}", "each must be text, got 1_0 (YAML reads it as 10)"),
-        ("label.choices={a: no, b: c}", "each must be text, got False (YAML reads yes"),
+        ("label.choices=[1.0, b]", "each choice must be text, got 1.0: put it in quotes"),
+        ("label.choices={a: 1_0, b: c}", "each choice must be text, got 1_0 (YAML reads it as 10)"),
+        ("label.choices={a: no, b: c}", "each choice must be text, got False (YAML reads yes"),
         ("label.choices={2026-01-01: a, b: c}", "got 2026-01-01 (YAML reads it as a date)"),
         ("label.choices={1: a, '1': b}", "choices must differ from each other, got ['1', '1']"),
         ("label.choices={a: x, a: y}", "--set label.choices: the key a stands twice here: remove one"),
@@ -95,7 +98,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
         ("task=embed", "task: embed is not built yet"),
         ("task=lable", "task: Input should be 'generate' or 'label', got 'lable'; did you mean label?"),
-        ("label.choices={yes: y, no: n}", "each must be text, got True (YAML reads yes"),
+        ("label.choices={yes: y, no: n}", "each choice must be text, got True (YAML reads yes"),
         (
             "router.trace_fraction=0.1",
             "router.trace_fraction: Input should be less than or equal to 0, got 0.1",

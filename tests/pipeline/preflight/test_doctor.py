@@ -112,6 +112,17 @@ def test_room_for_the_output_is_twice_the_input(tmp_path: Path, monkeypatch: pyt
     assert "3.0 GiB would be safe" in text
 
 
+def test_the_input_s_size_is_told_in_a_unit_that_fits(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": 1, "ticket": "where?", "language": "en"}\n')
+    overrides = [f"input.path={rows}", "input.keep=[]", "label.known_column=null"]
+    [small] = found("input", *overrides)
+    assert small == ("ok", "1 files of 48 bytes, with all columns that the job names")
+    os.truncate(rows, 3 * GIB // 2)
+    [large] = found("input", *overrides)
+    assert large == ("ok", "1 files of 1.5 GiB, with all columns that the job names")
+
+
 def test_of_an_output_elsewhere_no_disk_here_is_judged() -> None:
     [(_, text)] = found("disk", "output.path=memory://out")
     assert "Ray's temporary files" in text

@@ -190,9 +190,20 @@ def test_ids_that_a_job_gives_stay_as_they_are(tokenizer: Tokenizer) -> None:
     assert behind_space.token_ids[0] == tuple(tokenizer.encode_continuation("good"))
 
 
-@pytest.mark.parametrize("text", ["", " ", " positive", "positive\n", "\ud800", "</s>", "positive</s>"])
-def test_texts_that_no_answer_equals(tokenizer: Tokenizer, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"label\.choices: 'bad'"):
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("", "the text of 'bad' is empty"),
+        (" ", "the text of 'bad' has spaces around it, got ' '"),
+        (" positive", "the text of 'bad' has spaces around it, got ' positive'"),
+        ("positive\n", "the text of 'bad' has spaces around it"),
+        ("\ud800", "'bad': "),
+        ("</s>", "'bad' holds a token that ends an answer"),
+        ("positive</s>", "'bad' holds a token that ends an answer"),
+    ],
+)
+def test_texts_that_no_answer_equals(tokenizer: Tokenizer, text: str, refusal: str) -> None:
+    with pytest.raises(ConfigError, match=f"label.choices: {refusal}"):
         ChoiceTokens(PlainFormat(tokenizer, frozenset()), {"good": "positive", "bad": text})
 
 
