@@ -63,7 +63,8 @@ def _report(engine: Engine, given: argparse.Namespace) -> None:
     speed = Speed.of(executor.device, dtype)
     print(
         f"{given.checkpoint or given.size} in {dtype_name(dtype)}; the machine reads "
-        f"{speed.bytes_a_second / 1e9:.1f} GB/s and multiplies at {speed.flops / 1e9:.0f} GFLOP/s; medians of {given.steps} steps\n"
+        f"{speed.bytes_a_second / 1e9:.1f} GB/s and multiplies at {speed.flops / 1e9:.0f} GFLOP/s; "
+        f"medians of {given.steps} steps\n"
     )
     rows, context, length = given.rows, given.context, given.prompt
     prompts = max(1, STEP_TOKENS // length)

@@ -50,7 +50,7 @@ def run_vllm(python: str, folder: Path, workload: Workload, dtype: torch.dtype, 
     needed *= bytes_per_token(ModelConfig.from_folder(folder), dtype, tensor_parallel=1)
     environment = {name: value for name, value in os.environ.items() if name not in _OURS} | {
         "PYTHONSAFEPATH": "1",
-        "VLLM_CPU_KVCACHE_SPACE": str(1 + -(-needed // GIB)),
+        "VLLM_CPU_KVCACHE_SPACE": str(-(-needed // GIB)),
         "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, _cores(threads))),
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
