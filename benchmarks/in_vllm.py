@@ -8,6 +8,7 @@ import json
 import sys
 import time
 import traceback
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ def main(asked: Path, answer: Path) -> None:
 
 
 def run(asked: dict[str, Any]) -> dict[str, Any]:
-    import torch
     import vllm
 
     started = time.perf_counter()
@@ -43,7 +43,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
         "logprobs": [
             last_logprobs(output, count) for output, count in zip(outputs, asked["scored"], strict=True)
         ],
-        "version": f"vLLM {vllm.__version__}, torch {torch.__version__}",
+        "version": f"vLLM {vllm.__version__}, torch {version('torch')}",
     }
 
 
