@@ -2,14 +2,14 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from benchmarks.clocks import kernel_clocks, part_clocks
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 from model.engine import Engine
 from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase
@@ -23,14 +23,23 @@ class Run:
 
 
 def run_ours(engine: Engine, workload: Workload) -> Run:
-    """The instruction that prompts share is computed within the time."""
+    """What prompts share is computed within the time."""
     requests = workload.requests()
     started = time.perf_counter()
-    engine.share_prefix(workload.instruction)
+    share_prefix(engine, workload.instruction)
     completions = engine.run(requests)
     seconds = time.perf_counter() - started
     scores = None if workload.choices is None else [c.answer for c in completions]
     return Run(seconds, [c.token_ids for c in completions], scores)
+
+
+def share_prefix(engine: Engine, token_ids: list[int]) -> bool:
+    """Tell the engine what all prompts begin with; False where it finds that by itself."""
+    told: Callable[[list[int]], None] | None = getattr(engine, "share_prefix", None)
+    if told is None:
+        return False
+    told(token_ids)
+    return True
 
 
 @dataclass(frozen=True)

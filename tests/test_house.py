@@ -56,6 +56,7 @@ TESTED_IN = {
     "jobs/bench/engine.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/job.py": "tests/benchmarks/test_job_bench.py",
     "jobs/bench/options.py": "tests/benchmarks/test_left_out.py",
+    "jobs/bench/show_engine.py": "tests/benchmarks/test_same_tokens.py",
 }
 MIRRORED = [
     path
