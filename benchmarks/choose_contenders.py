@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import torch
 
-from benchmarks.contender import GENERATING, INT8, LABELLING, LLAMA
+from benchmarks.contender import GENERATING, INT8, LABELLING, LLAMA, OURS, VLLM
 
 # By the first word of a contender's name; all are in the extra `bench`.
 _PACKAGES = {"hf": ("transformers",), "llama.cpp": ("gguf", "psutil")}
@@ -12,15 +12,21 @@ _WHAT_TO_DO = "pip install -e '.[bench]'"
 
 
 def choose_contenders(
-    workload: str, only: str | None, llama: bool, device: torch.device
+    workload: str, only: str | None, device: torch.device, *, llama: bool, vllm: bool
 ) -> tuple[list[str], dict[str, str]]:
-    """The names of those that take part, and why others don't; `llama` says whether llama.cpp can run.
+    """The names of those that take part, and why others don't.
+
+    `llama` and `vllm` say whether these peers can run.
 
     ValueError if nobody's name has `only` in it, or if nobody is left.
     """
-    names = LABELLING if workload == "label" else GENERATING + (LLAMA if llama else [])
+    if workload == "long":  # peers have no steps that could be looked at
+        names = [OURS, INT8]
+    else:
+        names = LABELLING if workload == "label" else GENERATING + (LLAMA if llama else [])
+        names = names + ([VLLM] if vllm else [])
     if device.type != "cpu":
-        names = [name for name in names if name not in (INT8, *LLAMA)]
+        names = [name for name in names if name not in (INT8, *LLAMA, VLLM)]
     names = [name for name in names if not only or only in name]
     if not names:
         raise ValueError(f"no contender of {workload} here has {only!r} in its name")

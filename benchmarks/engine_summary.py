@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.contender import INT8, OURS, Result
 from benchmarks.floors import Floor, Speed
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 
 
 def summary(
@@ -35,6 +35,8 @@ def summary(
             and median(run.cpu_seconds / own.cpu_seconds for run, own in zip(runs, ours, strict=False)),
             "rows_equal_to_ours": ours and _equal(runs[-1], ours[-1]),
             "breakdown": runs[-1].breakdown,
+            "steps": runs[-1].steps,
+            "note": runs[-1].note,
         }
     return {
         "rows": len(workload.prompts),

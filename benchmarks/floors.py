@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 from model.config import ModelConfig
 from model.machine.budget import weight_bytes
 
@@ -37,9 +37,9 @@ class Floor:
 
     @classmethod
     def of(cls, workload: Workload, config: ModelConfig, dtype: torch.dtype) -> "Floor":
-        """An instruction that all prompts share counts once."""
+        """What prompts begin with that peers compute once counts once."""
         generated = sum(workload.new_tokens)
-        prompts = sum(map(len, workload.prompts)) - (len(workload.prompts) - 1) * len(workload.instruction)
+        prompts = sum(map(len, workload.prompts)) - workload.repeated_tokens
         decoded = generated - sum(n > 0 for n in workload.new_tokens)
         predicted = generated or len(workload.prompts)
         heads = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim

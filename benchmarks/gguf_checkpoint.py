@@ -1,4 +1,4 @@
-"""A checkpoint folder as llama.cpp reads it: one GGUF file, all weights in float32.
+"""A checkpoint folder as llama.cpp reads it: one GGUF file, weights in float32 or bfloat16.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. Names and layout are those of
 llama.cpp's architecture "llama", which rotates neighbours where HF's checkpoints rotate halves.
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from gguf import GGUFWriter, TokenType
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter, TokenType
+from gguf.quants import quantize
 from safetensors import safe_open
 
 from model.config import ModelConfig
@@ -26,8 +28,12 @@ _OF_LAYER = {
 _OF_EXPERT = {"ffn_gate_exps": "w1", "ffn_down_exps": "w2", "ffn_up_exps": "w3"}
 
 
-def write_gguf(folder: Path, file: Path) -> None:
-    """From a checkpoint of one safetensors file with a tensor for each expert; ValueError for any other."""
+def write_gguf(folder: Path, file: Path, dtype: torch.dtype = torch.float32) -> None:
+    """From a checkpoint of one safetensors file with a tensor for each expert; ValueError for any other.
+
+    In bfloat16 all weights are rounded so. Norms and routers, which llama.cpp wants in float32, are stored in
+    that after they were rounded.
+    """
     config = ModelConfig.from_folder(folder)
     if not (folder / "model.safetensors").exists() or not config.num_experts or config.tie_embeddings:
         raise ValueError(f"{folder}: llama.cpp is given one file, with experts and untied embeddings")
@@ -39,23 +45,30 @@ def write_gguf(folder: Path, file: Path) -> None:
     with safe_open(folder / "model.safetensors", "pt") as stored:
 
         def read(name: str) -> Array:
-            weights: Array = stored.get_tensor(f"{name}.weight").float().numpy()
+            weights: Array = stored.get_tensor(f"{name}.weight").to(dtype).float().numpy()
             return weights
 
-        writer.add_tensor("token_embd.weight", read("model.embed_tokens"))
-        writer.add_tensor("output_norm.weight", read("model.norm"))
-        writer.add_tensor("output.weight", read("lm_head"))
+        def add(name: str, weights: Array) -> None:
+            if dtype is torch.float32 or weights.ndim == 1 or name.endswith("ffn_gate_inp.weight"):
+                writer.add_tensor(name, weights)
+            else:
+                kind = GGMLQuantizationType.BF16
+                writer.add_tensor(name, quantize(weights, kind), raw_dtype=kind)
+
+        add("token_embd.weight", read("model.embed_tokens"))
+        add("output_norm.weight", read("model.norm"))
+        add("output.weight", read("lm_head"))
         for layer in range(config.num_layers):
             ours, theirs = f"model.layers.{layer}", f"blk.{layer}"
             for name, heads in (("q", config.num_heads), ("k", config.num_kv_heads)):
                 weights = neighbours_from_halves(read(f"{ours}.self_attn.{name}_proj"), heads)
-                writer.add_tensor(f"{theirs}.attn_{name}.weight", weights)
+                add(f"{theirs}.attn_{name}.weight", weights)
             for name, own in _OF_LAYER.items():
-                writer.add_tensor(f"{theirs}.{name}.weight", read(f"{ours}.{own}"))
+                add(f"{theirs}.{name}.weight", read(f"{ours}.{own}"))
             for name, own in _OF_EXPERT.items():
                 experts = range(config.num_experts)
                 stacked = np.stack([read(f"{ours}.block_sparse_moe.experts.{e}.{own}") for e in experts])
-                writer.add_tensor(f"{theirs}.{name}.weight", stacked)
+                add(f"{theirs}.{name}.weight", stacked)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import torch
 
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 
 _SECONDS_TO_START = 300
 _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # ignores proxies
@@ -53,17 +54,25 @@ class Server:
 
 
 @contextmanager
-def running(program: str, gguf: Path, longest: int, slots: int, threads: int) -> Iterator[Server]:
-    """A server that has loaded the weights, with a cache of `longest` tokens for each slot.
+def running(
+    program: str,
+    gguf: Path,
+    longest: int,
+    slots: int,
+    threads: int,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Server]:
+    """A server that has loaded the weights, with a cache of `longest` tokens in `dtype` for each slot.
 
     RuntimeError, with its last words, if it does not come up.
     """
     port = _free_port()
+    cache = {torch.float32: "f32", torch.bfloat16: "bf16"}[dtype]
     command = [
         program, "--model", str(gguf), "--host", "127.0.0.1", "--port", str(port),
         "--parallel", str(slots), "--ctx-size", str(slots * longest),
         "--threads", str(threads), "--threads-batch", str(threads),
-        "--cache-type-k", "f32", "--cache-type-v", "f32", "--cache-ram", "0",
+        "--cache-type-k", cache, "--cache-type-v", cache, "--cache-ram", "0",
     ]  # fmt: skip
     log = gguf.with_name("server.log")
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:

@@ -2,14 +2,14 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from benchmarks.clocks import kernel_clocks, part_clocks
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 from model.engine import Engine
 from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase
@@ -23,7 +23,7 @@ class Run:
 
 
 def run_ours(engine: Engine, workload: Workload) -> Run:
-    """The instruction that prompts share is computed within the time."""
+    """What prompts share is computed within the time."""
     requests = workload.requests()
     started = time.perf_counter()
     completions = engine.run(requests)

@@ -15,7 +15,7 @@ _COMMON: dict[str, Any] = {
     "architectures": ["MixtralForCausalLM"],
     "model_type": "mixtral",
     "hidden_act": "silu",
-    "max_position_embeddings": 4096,
+    "max_position_embeddings": 40_960,  # the longest workload fits
     "num_local_experts": 8,
     "num_experts_per_tok": 2,
     "rms_norm_eps": 1e-5,

@@ -14,21 +14,22 @@ from transformers.generation.continuous_batching.utils import WorkloadHints
 from transformers.utils import logging
 
 from benchmarks.random_checkpoint import has_weights
-from benchmarks.workloads import Workload
-from model.machine.device import default_device
+from benchmarks.workload import Workload
+from model.config import ModelConfig
+from model.machine.device import compute_dtype, default_device
 
 Item = TypeVar("Item")
 _PAGE = 256  # transformers' default
 
 
-def load(folder: Path) -> Any:
-    """In float32 on a CPU; on a GPU in the checkpoint's own type, with grouped products of the experts."""
+def load(folder: Path, dtype: str = "auto") -> Any:
+    """In the number type that mixtray takes; on a GPU with grouped products of the experts."""
     logging.disable_progress_bar()
     device = default_device()
     on_gpu = device.type == "cuda"
     config = MixtralConfig.from_pretrained(folder)
     options = {
-        "dtype": config.dtype if on_gpu else torch.float32,
+        "dtype": compute_dtype(dtype, ModelConfig.from_folder(folder), device),
         "experts_implementation": "grouped_mm" if on_gpu else "eager",
         "attn_implementation": "sdpa",
     }

@@ -4,81 +4,97 @@ A workload depends on its name, its number of rows and the model's vocabulary al
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.requests.choice_scores import ChoiceScores
-from model.requests.request import Request
-from model.sampling.sampling_params import SamplingParams
+from benchmarks.workload import Workload, lengths_of, random_tokens
 
 _SEED = 20240108
-
-
-@dataclass(frozen=True)
-class Workload:
-    name: str
-    prompts: list[list[int]]
-    new_tokens: list[int]  # of each row; 0 where choices are scored
-    choices: list[list[int]] | None = None
-    instruction: list[int] = field(default_factory=list)  # with which all prompts begin
-
-    def requests(self) -> list[Request]:
-        scores = None if self.choices is None else ChoiceScores.of(self.choices)
-        return [
-            Request(
-                str(row),
-                prompt,
-                SamplingParams(max_new_tokens=new_tokens, ignore_eos=True) if new_tokens else None,
-                readout=scores,
-            )
-            for row, (prompt, new_tokens) in enumerate(zip(self.prompts, self.new_tokens, strict=True))
-        ]
-
-    @property
-    def longest(self) -> int:
-        return max(len(p) + n for p, n in zip(self.prompts, self.new_tokens, strict=True))
+_PROMPTS_OF_A_DOCUMENT = 8
+_LONG_PROMPT = 32_768
 
 
 def lognormal(vocab_size: int, rows: int | None = None) -> Workload:
     """Prompts: median 96, sigma 0.6, 16..384; outputs: median 48, sigma 0.8, 4..256."""
     rng = np.random.default_rng(_SEED)
     rows = rows or 128
-    prompts = np.clip(rng.lognormal(np.log(96), 0.6, rows).round(), 16, 384).astype(int)
-    outputs = np.clip(rng.lognormal(np.log(48), 0.8, rows).round(), 4, 256).astype(int)
-    return Workload("lognormal", [_tokens(rng, vocab_size, n) for n in prompts], outputs.tolist())
+    prompts = lengths_of(rng, rows, median=96, sigma=0.6, least=16, most=384)
+    outputs = lengths_of(rng, rows, median=48, sigma=0.8, least=4, most=256)
+    return Workload("lognormal", [random_tokens(rng, vocab_size, n) for n in prompts], outputs)
 
 
 def uniform(vocab_size: int, rows: int | None = None) -> Workload:
     """128 tokens in, 64 out."""
     rng = np.random.default_rng(_SEED + 1)
     rows = rows or 64
-    return Workload("uniform", [_tokens(rng, vocab_size, 128) for _ in range(rows)], [64] * rows)
+    return Workload("uniform", [random_tokens(rng, vocab_size, 128) for _ in range(rows)], [64] * rows)
 
 
 def conversations(vocab_size: int, rows: int | None = None) -> Workload:
     """About 400 tokens in and 145 out on average, as MLPerf's set for Mixtral has them: for GPUs."""
     rng = np.random.default_rng(_SEED + 3)
     rows = rows or 1024
-    prompts = np.clip(rng.lognormal(np.log(335), 0.6, rows).round(), 16, 2048).astype(int)
-    outputs = np.clip(rng.lognormal(np.log(105), 0.8, rows).round(), 4, 1024).astype(int)
-    return Workload("conversations", [_tokens(rng, vocab_size, n) for n in prompts], outputs.tolist())
+    prompts = lengths_of(rng, rows, median=335, sigma=0.6, least=16, most=2048)
+    outputs = lengths_of(rng, rows, median=105, sigma=0.8, least=4, most=1024)
+    return Workload("conversations", [random_tokens(rng, vocab_size, n) for n in prompts], outputs)
 
 
 def label(vocab_size: int, rows: int | None = None) -> Workload:
     """An instruction of 400 tokens that all rows share, 40 of their own, 8 choices of 1 to 4 tokens."""
     rng = np.random.default_rng(_SEED + 2)
     rows = rows or 64
-    instruction = _tokens(rng, vocab_size, 400)
-    prompts = [instruction + _tokens(rng, vocab_size, 40) for _ in range(rows)]
-    choices = [_tokens(rng, vocab_size, 1 + i % 4) for i in range(8)]
-    return Workload("label", prompts, [0] * rows, choices, instruction)
+    instruction = random_tokens(rng, vocab_size, 400)
+    prompts = [instruction + random_tokens(rng, vocab_size, 40) for _ in range(rows)]
+    choices = [random_tokens(rng, vocab_size, 1 + i % 4) for i in range(8)]
+    return Workload("label", prompts, [0] * rows, choices, instruction, shares_prefixes=True)
 
 
-def _tokens(rng: np.random.Generator, vocab_size: int, length: int) -> list[int]:
-    """Any token but the first three, which checkpoints use for unknown, begin and end."""
-    tokens: list[int] = rng.integers(3, vocab_size, length).tolist()
-    return tokens
+def documents(vocab_size: int, rows: int | None = None) -> Workload:
+    """20 documents of 400 tokens, each with 8 questions of about 24; 16 tokens out; rows shuffled."""
+    in_order = documents_in_order(vocab_size, rows)
+    order = np.random.default_rng(_SEED + 5).permutation(len(in_order.prompts)).tolist()
+    prompts = [in_order.prompts[row] for row in order]
+    new_tokens = [in_order.new_tokens[row] for row in order]
+    return Workload("documents", prompts, new_tokens, shares_prefixes=True)
+
+
+def documents_in_order(vocab_size: int, rows: int | None = None) -> Workload:
+    """The rows of `documents`, each document's together."""
+    rng = np.random.default_rng(_SEED + 4)
+    rows = rows or 20 * _PROMPTS_OF_A_DOCUMENT
+    texts = [random_tokens(rng, vocab_size, 400) for _ in range(-(-rows // _PROMPTS_OF_A_DOCUMENT))]
+    prompts = [
+        texts[row // _PROMPTS_OF_A_DOCUMENT] + random_tokens(rng, vocab_size, int(rng.integers(16, 33)))
+        for row in range(rows)
+    ]
+    outputs: list[int] = rng.integers(8, 25, rows).tolist()
+    return Workload("documents-in-order", prompts, outputs, shares_prefixes=True)
+
+
+def documents_apart(vocab_size: int, rows: int | None = None) -> Workload:
+    """Rows as long as those of `documents`, in the same order, of which no two begin alike."""
+    shared = documents(vocab_size, rows)
+    rng = np.random.default_rng(_SEED + 6)
+    prompts = [random_tokens(rng, vocab_size, len(prompt)) for prompt in shared.prompts]
+    return Workload("documents-apart", prompts, shared.new_tokens, shares_prefixes=True)
+
+
+def generous(vocab_size: int, rows: int | None = None) -> Workload:
+    """lognormal's prompts; rows may generate 4,096 tokens and generate 145 on average; a small cache."""
+    rng = np.random.default_rng(_SEED + 7)
+    rows = rows or 256
+    prompts = lengths_of(rng, rows, median=96, sigma=0.6, least=16, most=384)
+    outputs = lengths_of(rng, rows, median=105, sigma=0.8, least=4, most=1024)
+    tokens = [random_tokens(rng, vocab_size, n) for n in prompts]
+    return Workload("generous", tokens, outputs, allowed_tokens=4096, cache_tokens=40_000)
+
+
+def long(vocab_size: int, rows: int | None = None) -> Workload:
+    """128 rows, 64 tokens in, 256 out; while they decode, a prompt of 32,768 tokens comes, one out."""
+    rng = np.random.default_rng(_SEED + 8)
+    rows = rows or 128
+    prompts = [random_tokens(rng, vocab_size, n) for n in [64] * rows + [_LONG_PROMPT]]
+    return Workload("long", prompts, [256] * rows + [1], late=1)
 
 
 WORKLOADS: dict[str, Callable[[int, int | None], Workload]] = {
@@ -86,4 +102,9 @@ WORKLOADS: dict[str, Callable[[int, int | None], Workload]] = {
     "uniform": uniform,
     "label": label,
     "conversations": conversations,
+    "documents": documents,
+    "documents-in-order": documents_in_order,
+    "documents-apart": documents_apart,
+    "generous": generous,
+    "long": long,
 }

@@ -54,7 +54,7 @@ def _show(job: "Forecast") -> None:
     _show_found(console, f"doubtful among the {job.sampled:,} rows looked at:", job.notices)
     if job.duplicate_ids:
         console.print(
-            f"among the {job.sampled:,} rows looked at, {job.duplicate_ids:,} have the id of another row",
+            f"rows with the id of another one, among the {job.sampled:,} looked at: {job.duplicate_ids:,}",
             soft_wrap=True,
         )
     if job.extension:
@@ -92,7 +92,8 @@ def _show_found(console: Console, title: str, found: "Sequence[FoundRows]") -> N
 
 
 def _histogram(job: "Forecast") -> Table:
-    title = f"prompt tokens of {job.sampled:,} rows (mean {job.mean_tokens:,.0f})"
+    rows = sum(job.lengths.values())
+    title = f"prompt tokens of {rows:,} rows (mean {job.mean_tokens:,.0f})"
     table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
     table.add_column(justify="right")

@@ -83,6 +83,7 @@ class Task(ABC, Generic[SectionModel]):
     section_name: ClassVar[str]  # its key in the job file
     section_model: ClassVar[type[BaseModel]]
     input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
+    token_ids: Mapping[str, Sequence[int]] = {}  # that the model must have, each with the key that names it
     generates: ClassVar[bool] = False  # whether rows have generated tokens, and so columns about them
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include

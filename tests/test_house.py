@@ -23,6 +23,10 @@ def test_no_file_is_longer_than_a_room():
 TESTED_IN = {
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",
+    "model/scheduling/prefix_pages.py": "tests/model/scheduling/test_scheduler.py",
+    "model/scheduling/running_rows.py": "tests/model/scheduling/test_scheduler.py",
+    "model/scheduling/sequence.py": "tests/model/scheduling/test_scheduler.py",
+    "model/scheduling/waiting_rows.py": "tests/model/scheduling/test_scheduler.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
@@ -33,7 +37,6 @@ TESTED_IN = {
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
-    "pipeline/config/section.py": "tests/pipeline/config/test_job.py",
     "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
@@ -57,6 +60,7 @@ TESTED_IN = {
     "jobs/bench/engine.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/job.py": "tests/benchmarks/test_job_bench.py",
     "jobs/bench/options.py": "tests/benchmarks/test_left_out.py",
+    "jobs/bench/show_engine.py": "tests/benchmarks/test_same_tokens.py",
 }
 MIRRORED = [
     path

@@ -25,6 +25,6 @@ def measure(setting: Setting) -> Table:
             found.append(
                 {"what": f"labels a second, prefix {'shared' if shared else 'of each row'}", "found": rate}
             )
-    apart = float(np.abs(logprobs[0] - logprobs[1]).max())
+    apart = float(np.abs(logprobs[0] - logprobs[-1]).max())
     found.append({"what": "largest difference of a log-probability", "found": apart})
     return found

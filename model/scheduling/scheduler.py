@@ -39,7 +39,7 @@ class Scheduler:
         self.budget = budget
         self.shares = shares
         self.running = RunningRows(slots, pages, page_size)
-        self.waiting = WaitingRows()
+        self.queue = WaitingRows()
         self._tree = PrefixTree(page_size)
         self._prefilling: list[Sequence | Prefix] = []  # have begun, with tokens of the prompt to come
         self._arrivals = 0
@@ -47,12 +47,17 @@ class Scheduler:
     def add(self, request: Request, reading: Reading, part_of: tuple[SplitRow, int] | None = None) -> None:
         """Let a row wait. It may share what of its prompt is not read."""
         node = self._tree.add(request.prompt_token_ids, request.first_read if self.shares else 0)
-        self.waiting.add(Sequence(request, reading, self._arrivals, node, part_of))
+        self.queue.add(Sequence(request, reading, self._arrivals, node, part_of))
         self._arrivals += 1
 
     @property
+    def waiting(self) -> int:
+        """Rows that have not begun, or have to begin once more."""
+        return len(self.queue)
+
+    @property
     def idle(self) -> bool:
-        return not self.running.rows and not self.waiting
+        return not self.running.rows and not self.queue
 
     def next_step(self) -> Step:
         step = Step()
@@ -60,7 +65,7 @@ class Scheduler:
             step.set_back.append((sequence.slot, sequence))
             self._forget(sequence)
             sequence.set_back()
-            self.waiting.add(sequence)
+            self.queue.add(sequence)
         decoding = [one for one in self.running.rows.values() if one.decodes]
         for sequence in decoding:
             step.add(sequence, sequence.next_token())
@@ -68,13 +73,13 @@ class Scheduler:
         left = budget
         for one in [*self._prefilling]:
             left = self._prefill(one, left, step)
-        for bucket in self.waiting.buckets():
+        for bucket in self.queue.buckets():
             before = left
-            while left > 0 and (sequence := self.waiting.first(bucket)):
+            while left > 0 and (sequence := self.queue.first(bucket)):
                 begun = self._begin(sequence, left, alone=left == budget)
                 if not begun:
                     break
-                self.waiting.take(bucket)
+                self.queue.take(bucket)
                 for one in begun:
                     self._forget(one)  # a prefix that was dropped when it was half computed
                     self._prefilling.append(one)
@@ -118,12 +123,12 @@ class Scheduler:
         path = self.running.usable(sequence, self._tree.shared(sequence.node))
         fresh = [node for node in path if not node.started]
         begin = path[-1].end if path else 0
-        own = sequence.prefilled - begin + len(sequence.request.wanted.tree.token_ids)
-        work = self.budget.work(begin, own)
+        own, nodes = sequence.prefilled - begin, len(sequence.request.wanted.tree.token_ids)
+        work = self.budget.work(begin, own + nodes)
         work += sum(self.budget.work(node.begin, node.end - node.begin) for node in fresh)
         if work > left and not alone:
             return []
-        divided = work > left and self.running.is_divisible(sequence)
+        divided = self.budget.work(begin, own) > left and self.running.is_divisible(sequence)
         if not self.running.fits(sequence, path, divided):
             return []
         self.running.begin(sequence, path, divided)

@@ -59,15 +59,14 @@ class Sequence:
         self.prefix, self.cached = None, 0
 
     def part_end(self, most: int) -> int:
-        """Up to which token the next part goes, of about `most` tokens, the nodes of its tree among them.
+        """Up to which token the next part goes, of about `most` tokens.
 
         Tokens that are read are computed in one part, however many they are.
         """
         if self.cached < self.counted < self.prefilled:
             return min(self.cached + most, self.counted)
-        whole = self.prefilled - self.cached + len(self.request.wanted.tree.token_ids)
         unread = self.prefilled if self.fed else self.request.first_read
-        if whole <= most or not self.divisible or unread <= self.cached:
+        if self.prefilled - self.cached <= most or not self.divisible or unread <= self.cached:
             return self.prefilled
         return min(self.cached + most, unread)
 

@@ -16,6 +16,7 @@ from pipeline.cluster.resources import RAY_TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.urls import redact
 
+LOOK_FURTHER = "; `python -m jobs doctor` looks further"
 _OS_ERRORS = (
     "OSError",
     "PermissionError",
@@ -51,8 +52,7 @@ def connect() -> None:
         except Exception as error:  # Ray raises bare Exceptions too
             what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
             raise JobError(
-                f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}; "
-                "`python -m jobs doctor` looks further"
+                f"Ray could not {what}: {redact(str(error)).strip().splitlines()[0]}{LOOK_FURTHER}"
             ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
@@ -73,10 +73,7 @@ def look_at_cluster() -> None:
         try:
             require_listening()
         except OSError as error:
-            raise JobError(
-                f"Ray could not reach its cluster (RAY_ADDRESS): {error}; `python -m jobs doctor` looks "
-                "further"
-            ) from error
+            raise JobError(f"Ray could not reach its cluster (RAY_ADDRESS): {error}{LOOK_FURTHER}") from error
     connect()
 
 

@@ -34,13 +34,13 @@ class EngineSection(Section):
         "up to `b`; on CPUs what `auto` takes, within these bounds. A number is both.",
         examples=[4, {"min": 2, "max": 8}],
     )
-    threads: PositiveInt | Auto = Field(
+    threads: Annotated[int, Field(gt=0, le=1 << 12)] | Auto = Field(
         default="auto",
         description="CPU threads of a replica, or of each of its `model.tensor_parallel` ranks. `auto`: the "
         "node's cores, shared out among its replicas and ranks. On GPUs it is always 1.",
         examples=[8],
     )
-    max_batch_rows: PositiveInt | Auto = Field(
+    max_batch_rows: Annotated[int, Field(gt=0, le=1 << 16)] | Auto = Field(
         default="auto",
         description="Rows that a replica decodes together at most. `auto`: 128 on CPUs, 256 on GPUs.",
         examples=[64],

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -18,6 +18,7 @@ NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"
 _AUTO = "literal['auto']"
 _OF_UNIONS = ("constrained-int", "int", "bool", _AUTO)
 _WRONG_KINDS = ("int_parsing", "int_type", "int_from_float", "bool_parsing", "bool_type")
+_KEY_ITSELF = "[key]"
 _OF_MAPPING = "function-after["  # a mapping that is checked as a whole
 
 
@@ -30,15 +31,28 @@ def config_error(path: object, model: type[BaseModel], error: ValidationError) -
 
 def _of_the_given_kind(errors: Iterable[Any]) -> Iterator[Any]:
     """Of a key that takes a mapping or something else, what is wrong with the kind that was given."""
-    for _, found in groupby(errors, key=_keys):
-        same = list(found)
-        yield from [e for e in same if isinstance(e["input"], dict) == _takes_mapping(e)] or same
+    found = list(errors)
+    mappings = [error for error in found if _takes_mapping(error)]
+    # What is wrong within a mapping tells that one was given.
+    given = {_union(one) for one in mappings if isinstance(one["input"], dict) or _union(one) != _keys(one)}
+    unions = {*map(_union, mappings)}
+    for error in found:
+        if _union(error) not in unions or _takes_mapping(error) == (_union(error) in given):
+            yield error
 
 
-def _keys(error: Mapping[str, Any]) -> list[str]:
-    return [
-        str(part) for part in error["loc"] if part not in _OF_UNIONS and not str(part).startswith(_OF_MAPPING)
-    ]
+def _keys(error: Mapping[str, Any]) -> tuple[str, ...]:
+    return _plain(error["loc"])
+
+
+def _union(error: Mapping[str, Any]) -> tuple[str, ...]:
+    """The key whose value may be a mapping, if what is wrong is wrong with a mapping."""
+    return _plain(takewhile(lambda part: not str(part).startswith(_OF_MAPPING), error["loc"]))
+
+
+def _plain(loc: Iterable[Any]) -> tuple[str, ...]:
+    others = (*_OF_UNIONS, _KEY_ITSELF)
+    return tuple(str(part) for part in loc if part not in others and not str(part).startswith(_OF_MAPPING))
 
 
 def _takes_mapping(error: Mapping[str, Any]) -> bool:
@@ -89,7 +103,7 @@ def _like(given: str, error: Mapping[str, Any] | Any) -> str | None:
     )
 
 
-def _did_you_mean(model: type[BaseModel], keys: list[str]) -> str:
+def _did_you_mean(model: type[BaseModel], keys: Sequence[str]) -> str:
     """The closest key of the same section; or the section that has a key of this name."""
     *path, key = keys
     section: type[BaseModel] | None = model

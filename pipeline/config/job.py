@@ -62,6 +62,15 @@ class _Job(Section):
                 raise ValueError(f"output.include: {name} has no effect with task {self.task}: remove it")
         return self
 
+    @model_validator(mode="after")
+    def _the_device_can_compute_so(self) -> Self:
+        device = self.engine.device
+        if device == "cpu" and self.model.attention == "flash":
+            raise ValueError("model.attention: flash is for GPUs, but engine.device is cpu; set it to auto")
+        if device == "gpu" and self.model.quantization == "int8":
+            raise ValueError("model.quantization: int8 is for CPUs, but engine.device is gpu; set it to none")
+        return self
+
     def make_task(self) -> Task[Any]:
         """The job's task, with its section."""
         task = tasks()[self.task]

@@ -1,8 +1,9 @@
 """What `input.keep` and `input.keep_types` may hold: which columns the output gets, and in which types."""
 
+import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from pipeline.config.section import each_for_itself
 
@@ -39,7 +40,12 @@ def _stars_for_itself(keep: dict[str, str]) -> dict[str, str]:
     return keep
 
 
-def _with_paired_brackets(name: str) -> str:
+_TYPE_NAME = r"^(list<){0,8}(string|int64|float64|bool)>{0,8}$"
+
+
+def _type_name(name: str) -> str:
+    if not re.fullmatch(_TYPE_NAME, name):
+        raise ValueError(f"must be string, int64, float64, bool or list<...> of one, got {name!r}")
     if name.count("<") != name.count(">"):
         raise ValueError(f"{name}: each list< needs its >")
     return name
@@ -53,6 +59,6 @@ Keep = Annotated[
 ]
 TypeName = Annotated[
     str,
-    Field(pattern=r"^(list<){0,8}(string|int64|float64|bool)>{0,8}$"),
-    AfterValidator(_with_paired_brackets),
+    AfterValidator(_type_name),
+    WithJsonSchema({"type": "string", "pattern": _TYPE_NAME}),
 ]

@@ -3,6 +3,7 @@
 Every key has a description, from which `docs/job-file.md` and the JSON Schema are made.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -22,9 +23,15 @@ class Section(BaseModel):
     @classmethod
     def _no_flag_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
-        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+        if bool not in kinds and kinds & {int, float} and any(isinstance(one, bool) for one in _each(value)):
             raise ValueError("must be a number, not true or false")
         return value
+
+
+def _each(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else [value]
 
 
 def _kinds(annotation: Any) -> set[Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import ray
 from packaging.requirements import Requirement
 
-from model.machine.budget import GIB
+from model.machine.budget import GIB, in_gib
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
-from pipeline.cluster.session import connect, require_listening
+from pipeline.cluster.session import LOOK_FURTHER, connect, require_listening
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
@@ -101,7 +101,8 @@ def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     task = config.make_task()
     check_found_names(config, task, check_columns(files, config.input, task=task))
     size = sum(file.size for file in files)
-    yield "ok", f"{len(files):,} files, {size / GIB:.2f} GiB, with all columns that the job names"
+    in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
+    yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
 
 
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
@@ -139,8 +140,9 @@ def _cluster() -> Iterator[tuple[Level, str]]:
         require_listening()
         connect()
     except Exception as error:  # Ray raises many types where it finds no cluster
-        where, kind = address or "a local Ray", type(error).__name__
-        yield "problem", f"cannot join {where} ({kind}); check RAY_ADDRESS, the token and `ray status`"
+        kind = type(error).__name__
+        no_cluster = f"cannot join {address} ({kind}); check RAY_ADDRESS, the token and `ray status`"
+        yield "problem", no_cluster if address else str(error).removesuffix(LOOK_FURTHER)
         return
     nodes = sum(node["Alive"] for node in ray.nodes())
     yield "ok", f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"

@@ -53,6 +53,7 @@ def check_job(config: JobConfig) -> Job:
             known = [token_id for token_id in model.eos_token_ids if 0 <= token_id < model.vocab_size]
             prompt_format = choose_format(config.input, tokenizer, known).within(model.vocab_size)
             model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
+        _check_token_ids(task, model)
         prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
         requests = task.requests(prompt_format)
     context = model.max_positions
@@ -97,6 +98,15 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             raise ConfigError(
                 f"{key}: memory:// is seen by one process only; use a folder or an object store"
             )
+
+
+def _check_token_ids(task: Task[Any], model: ModelConfig) -> None:
+    for key, token_ids in task.token_ids.items():
+        for token_id in token_ids:
+            if token_id >= model.vocab_size:
+                raise ConfigError(
+                    f"{key}: {token_id} is no token of a model of vocab_size {model.vocab_size}"
+                )
 
 
 def _with_chat_template(config: JobConfig) -> JobConfig:

@@ -77,10 +77,15 @@ def forecast_memory(job: Job, on_gpus: bool, shared_by: int | None = None) -> Me
     Without a cluster the room is this machine's.
     """
     config, ranks = job.config, job.config.model.tensor_parallel
-    cache = config.engine.kv_cache_tokens
-    tokens = cache if isinstance(cache, int) and on_gpus else job.least_cache_tokens
-    needed = _needed(config, job.model, tokens, on_gpus, shared_by or 1)
     room, of = _room_of_gpus(ranks) if on_gpus else _room_of_cpus()
+    cache = config.engine.kv_cache_tokens
+    tokens = job.least_cache_tokens
+    # On a CPU a cache takes memory only as rows come, but no more can be asked for than there is.
+    if isinstance(cache, int) and (
+        on_gpus or (room and _needed(config, job.model, cache, False, 1).cache > room)
+    ):
+        tokens = cache
+    needed = _needed(config, job.model, tokens, on_gpus, shared_by or 1)
     return MemoryForecast(
         dtype=config.model.dtype,
         on_gpus=on_gpus,

@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline.reading.json_types import fits_64_bits
+from pipeline.reading.python_values import reader
 
 UNFIT: Final = object()
 LARGEST_EXACT = 2**53  # beyond it several integers have the same float
@@ -65,10 +66,11 @@ def _as_bool(value: Any) -> Any:
 
 def _as(type_: pa.DataType) -> Fit:
     """For types that JSON lacks, such as times, which files of Parquet brought."""
+    read = reader(type_)
 
     def fit(value: Any) -> Any:
         try:
-            same = pa.scalar(value, type_).as_py() == value
+            same = read(pa.scalar(value, type_)) == value
         except (pa.ArrowException, ValueError, TypeError, OverflowError):
             return UNFIT
         return value if same else UNFIT

@@ -10,6 +10,7 @@ from pipeline.errors import RowError
 from pipeline.reading.fit_values import UNFIT, as_json, fitting
 from pipeline.reading.kept_types import KEPT_UNFIT, kept_from, kept_schema
 from pipeline.reading.plain_types import as_plain
+from pipeline.reading.python_values import reader
 
 Unfit = list[dict[str, Any]]  # of each row, by column
 
@@ -59,9 +60,10 @@ def _of_column(field: pa.Field, column: pa.Array | None, unfit: Unfit) -> pa.Arr
 
 
 def _values(column: pa.Array) -> Iterator[Any]:
+    read = reader(column.type)
     for scalar in column:
         try:
-            yield scalar.as_py()
+            yield read(scalar)
         except (ValueError, OverflowError):  # a time that Python cannot hold
             yield str(scalar.value)
 

@@ -99,8 +99,11 @@ class KeptTypes:
         if not self._section.keeps_all:
             return named
         elsewhere = {*named.values(), *id_column(self._section)}
-        others = [name for name in dict.fromkeys([*self._parquet, *self._json]) if name not in elsewhere]
-        return {name: name for name in others if name not in named} | named
+        found = [name for name in {**self._parquet, **self._json} if name not in elsewhere]
+        if hidden := [name for name in found if name in named]:
+            raise ConfigError(f"input.keep: {hidden[0]} is another column of the files too; keep it as well")
+        given = [name for name in self._section.keep_types if name not in elsewhere]
+        return {name: name for name in [*found, *given] if name not in named} | named
 
     def settle(self) -> str:
         """The types, in the form that `kept_columns` takes: a serialized schema, base64."""

@@ -15,6 +15,7 @@ from pipeline.reading.files import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
 from pipeline.reading.partitions import partition_columns
+from pipeline.reading.python_values import reader
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.shards.shard import Shard
 from pipeline.storage.urls import redact
@@ -59,6 +60,7 @@ def records(
     lines = "line" in table.column_names
     of_folders = partition_columns(file)
     values = table["line"] if lines else _without_others(table["record"].combine_chunks(), columns)
+    read = reader(values.type)
     for code, value in zip(table["unreadable"], values, strict=True):
         try:
             if code.is_valid:
@@ -67,7 +69,7 @@ def records(
                 record = parse_line(value.as_py())
                 yield of_folders | record if of_folders else record
             else:
-                yield value.as_py()
+                yield read(value)
         except RowError as error:
             yield error
         except (ValueError, OverflowError):

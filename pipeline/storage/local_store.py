@@ -33,7 +33,10 @@ class LocalStore(Store):
         _sync_folder(target.parent)
 
     def read(self, path: str) -> bytes:
-        return Path(self.root, path).read_bytes()
+        try:
+            return Path(self.root, path).read_bytes()
+        except NotADirectoryError as error:
+            raise ConfigError(f"output.path: {self.root}: a file lies where a folder should be") from error
 
     def open_file(self, path: str) -> BinaryIO:
         return open(Path(self.root, path), "rb")

@@ -109,6 +109,7 @@ class Generate(Task[GenerationSection]):
     def __init__(self, section: GenerationSection) -> None:
         super().__init__(section)
         self.input_columns = dict.fromkeys(section.columns.values(), "generation.columns")
+        self.token_ids = {"generation.stop_token_ids": section.stop_token_ids}
         if section.logprobs or "logprobs" in section.columns:
             self.last_columns = (("token_logprobs", pa.list_(pa.float64())),)
 

@@ -64,7 +64,7 @@ def _text(choice: object) -> str:
     if isinstance(choice, str):
         return choice
     if type(choice) is not int:
-        raise ValueError(f"each must be text, {no_text(choice)}")
+        raise ValueError(f"each choice must be text, {no_text(choice)}")
     return str(choice)
 
 

@@ -49,18 +49,18 @@ class ChoiceTokens:
 
     def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
         """The prompt as far as its ids stay, and the choices behind it."""
-        frame = self._format.answer_frame(self._tokenizer.decode([*prompt_ids[-8:]]))
+        at_token = prompt_ids[-1] in self._tokenizer.never_text
+        frame = self._format.answer_frame("" if at_token else self._tokenizer.decode([*prompt_ids[-8:]]))
         begin = self._last_word(prompt_ids, frame)
-        at_token = not self._tokenizer.piece_bytes(prompt_ids[-1])
         continues = not (at_token and self._tokenizer.each_alone)
         choices = self._remembered(tuple(prompt_ids[begin:]), frame, continues)
         return [*prompt_ids[:begin], *choices.shared], choices
 
     def _check(self, name: str, text: str) -> None:
-        if not text or text != text.strip():
-            raise ConfigError(
-                f"label.choices: {name!r} must be a text without spaces around it, got {text!r}"
-            )
+        if not text:
+            raise ConfigError(f"label.choices: the text of {name!r} is empty")
+        if text != text.strip():
+            raise ConfigError(f"label.choices: the text of {name!r} has spaces around it, got {text!r}")
         try:
             ids = self._tokenizer.encode_trusted(text)
             self._tokenizer.mark(text)
@@ -78,7 +78,7 @@ class ChoiceTokens:
         if frame.before.startswith(" ") and self._starts_word(prompt_ids, end, b" "):
             return end
         begin = end
-        while begin and self._tokenizer.piece_bytes(prompt_ids[begin - 1]):
+        while begin and prompt_ids[begin - 1] not in self._tokenizer.never_text:
             begin -= 1
             if self._starts_word(prompt_ids, begin, self._tokenizer.piece_bytes(prompt_ids[begin])):
                 break
@@ -102,14 +102,18 @@ class ChoiceTokens:
             kept = all(tuple(ids[: len(last_word)]) == last_word for ids in (base, *whole))
             known = tuple(encode(word, continues=True)) == last_word  # not so with an unknown character
             if kept or (known and not self._format.as_given):
-                return _parted(base, whole)
-            return Choices(last_word, tuple(tuple(encode(answer, continues=True)) for answer in answers))
+                return self._parted(base, whole)
+            ids = [self._up_to_end(encode(answer, continues=True)) for answer in answers]
+            return Choices(last_word, tuple(ids))
         base = encode(frame.before, continues)
-        return _parted(base, [encode(answer, continues) for answer in answers])
+        return self._parted(base, [encode(answer, continues) for answer in answers])
 
+    def _parted(self, base: list[int], whole: list[list[int]]) -> Choices:
+        """Where the ids of all texts part from each other, or from those of the text without a choice."""
+        columns = zip(base, *(ids[:-1] for ids in whole), strict=False)
+        shared = len([*takewhile(lambda column: len({*column}) == 1, columns)])
+        return Choices(tuple(base[:shared]), tuple(self._up_to_end(ids[shared:]) for ids in whole))
 
-def _parted(base: list[int], whole: list[list[int]]) -> Choices:
-    """Where the ids of all texts part from each other, or from those of the text without a choice."""
-    columns = zip(base, *(ids[:-1] for ids in whole), strict=False)
-    shared = len([*takewhile(lambda column: len({*column}) == 1, columns)])
-    return Choices(tuple(base[:shared]), tuple(tuple(ids[shared:]) for ids in whole))
+    def _up_to_end(self, ids: list[int]) -> tuple[int, ...]:
+        """What stands behind the choice may hold an end id itself: a newline that ends answers, say."""
+        return (*ids[:1], *takewhile(lambda token_id: token_id not in self._format.end_ids, ids[1:]))

@@ -69,7 +69,7 @@ def _of_template(section: InputSection, tokenizer: Tokenizer, end_ids: frozenset
                 f"{tokenizer.folder}: tokenizer_config.json has chat templates called "
                 f"{', '.join(files.template_names)}, none of them default: give one with input.chat_template"
             )
-    if text is None:
+    if text is None or not text.strip():
         return None
     template = ChatTemplate(tokenizer, text, where)
     version = mistral_version(template, tokenizer)
@@ -83,7 +83,7 @@ def _although_no_instruct(
 ) -> MistralFormat:
     """Mistral's format for a checkpoint that looks like a base model, if the job asks for it."""
     version = tokenizer.vocabulary_version
-    if version is None:
+    if version is None or tokenizer.bos_id is None:
         raise ConfigError(f"{tokenizer.folder}: it has no chat template; give one with input.chat_template")
     if section.chat == "auto":
         raise ConfigError(

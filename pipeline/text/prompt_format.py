@@ -59,7 +59,7 @@ class PromptFormat(ABC):
 
     @abstractmethod
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
-        """What stands around the answer to a prompt that ends in this text."""
+        """What stands around the answer to a prompt that ends in this text; "" if it ends in a token."""
 
     @property
     def answer_opening(self) -> str:
@@ -68,7 +68,11 @@ class PromptFormat(ABC):
 
 
 class PlainFormat(PromptFormat):
-    """The prompt's text behind BOS, and the answer behind one space."""
+    """The prompt's text behind BOS, and the answer behind one space.
+
+    Behind a control or added token, such as an [/INST] of the author's own, an answer is a text by itself, as
+    mistral-common encodes it: the dummy space, where the tokenizer has one, stands for that one space.
+    """
 
     chat = False
 
@@ -86,7 +90,7 @@ class PlainFormat(PromptFormat):
         return [bos, *ids]
 
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
-        return AnswerFrame("" if _opens(prompt_end) else " ", "")
+        return AnswerFrame("" if _opens(prompt_end) else " ", "", alone=not prompt_end)
 
 
 def _opens(text: str) -> bool:

@@ -69,17 +69,22 @@ class PromptBuilder:
         text = without_marks(marked)
         if not text.strip():
             raise RowError(RowErrorCode.EMPTY_PROMPT, "the prompt is empty or only white space")
-        assert self.format is not None
-        return Prompt(self.format.encode([Message("user", (marked,))]), text, self._notice(marked))
+        return Prompt(self._encode([Message("user", (marked,))]), text, self._notice(marked))
 
     def _from_messages(self, value: object) -> Prompt:
         messages = [message.map(self._mark) for message in parse_messages(_unpacked(value))]
         if not any(message.content.strip() for message in messages):
             raise RowError(RowErrorCode.EMPTY_PROMPT, "every message is empty or only white space")
-        assert self.format is not None
-        ids = self.format.encode(messages)
+        ids = self._encode(messages)
         plain = [{"role": message.role, "content": without_marks(message.content)} for message in messages]
         return Prompt(ids, orjson.dumps(plain).decode(), self._notice(messages[0].content))
+
+    def _encode(self, messages: list[Message]) -> list[int]:
+        assert self.format is not None
+        ids = self.format.encode(messages)
+        if not ids:
+            raise RowError(RowErrorCode.EMPTY_PROMPT, "the chat template makes nothing of the messages")
+        return ids
 
     def _notice(self, marked: str) -> str | None:
         """Of a prompt that brings the text of BOS along, where that is no BOS or a second one."""
@@ -92,7 +97,7 @@ class PromptBuilder:
             return None
         if marked.startswith(bos) and not self.format.chat:
             return None  # the author's own, in place of the one that is added
-        return f"the prompt begins with the text {bos}, although every prompt is given that token"
+        return f"the prompt begins with the text {bos}, which the format adds where it belongs"
 
     def _check_vocabulary(self) -> None:
         """ConfigError if the tokenizer gives ids without an embedding: it belongs to another model."""
@@ -101,7 +106,7 @@ class PromptBuilder:
         tokenizer = self.format.tokenizer
         top = max([tokenizer.piece_count - 1, *(self.format.end_ids if self.format.chat else ())])
         with suppress(RowError):  # a chat template may want more than one message
-            top = max(top, *self.format.encode([Message("user", ("Hi",))]))
+            top = max([top, *self.format.encode([Message("user", ("Hi",))])])
         if top >= self._vocab_size:
             raise ConfigError(
                 f"{tokenizer.folder}: the tokenizer gives ids up to {top}, "

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2.filters import FILTERS
 
 from pipeline.errors import RowError, RowErrorCode
-from pipeline.text.control_tokens import MARK
+from pipeline.text.control_tokens import MARK, enclosed
 from pipeline.text.template_budget import OverBudget, budget
 
 _ESCAPED = "\\udfff"  # how Python writes MARK within a printed list or object
@@ -93,6 +93,8 @@ def join(value: Any, d: str = "", attribute: str | None = None) -> str:
 
 def replace(value: object, old: str, new: str, count: int = -1) -> str:
     text = string(value)
+    if MARK in text:
+        new = enclosed(new)  # what the author puts into a row's text begins no token with it
     times = text.count(old) if count < 0 else min(count, text.count(old))
     budget.get().spend(times * len(new))
     return text.replace(old, new, count)

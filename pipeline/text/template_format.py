@@ -60,14 +60,15 @@ class TemplateFormat(PromptFormat):
 
     @cached_property
     def _before(self) -> str | None:
-        """None if the template cannot answer the probe, or does not begin with the prompt then."""
+        """None if the template cannot answer the probe once, or does not begin with the prompt then."""
         try:
             prompt = self._template.text(self._opening)
             whole = self._template.text([*self._opening, REPLY], generation_prompt=False)
         except RowError:
             return None
-        before, found, _ = whole.removeprefix(prompt).partition(ANSWER)
-        return before if found and whole.startswith(prompt) else None
+        before, found, behind = whole.removeprefix(prompt).partition(ANSWER)
+        once = bool(found) and ANSWER not in behind
+        return before if once and whole.startswith(prompt) else None
 
     def _accepted_opening(self) -> list[Message]:
         """The probe's question, with a system prompt before it if the template wants one."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 from pipeline.text.control_tokens import MARK, piece_table, splitter, trusted_tokens
 from pipeline.text.tokenizer_files import InstructVersion, TokenizerFiles
-from pipeline.text.vocabulary import lone_surrogate, open_vocabulary
+from pipeline.text.vocabulary import UNKNOWN_TEXT, lone_surrogate, open_vocabulary
 
 ANCHOR = "\u263a"  # no other piece begins with it; text behind it is encoded without the dummy space
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -35,6 +35,7 @@ class Tokenizer:
     files               the settings as they stand in the checkpoint
     words_apart         the ids of a word don't depend on the words around it
     each_alone          text behind a control or added token begins with a dummy space, as a text alone does
+    never_text          ids of control and added tokens, without those that a text may give
     """
 
     def __init__(self, folder: Path, files: TokenizerFiles) -> None:
@@ -58,10 +59,17 @@ class Tokenizer:
 
         self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
         self._splitter = splitter(files, self.trusted_tokens)
-        starts = "".join(sorted({text[0] for text in self.trusted_tokens}))
+        firsts = {text[0] for text in self.trusted_tokens}  # in both cases: templates may change them
+        starts = "".join(sorted({char for first in firsts for char in first.lower() + first.upper()}))
         self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
         first, *_ = vocabulary.encode("a")
         self._anchor = vocabulary.encode(ANCHOR) if self._bytes[first].startswith(b" ") else None
+        self.never_text = frozenset(
+            token_id
+            for text, token_id in self.trusted_tokens.items()
+            if self._bytes[token_id] != UNKNOWN_TEXT.encode()
+            and token_id not in (*self.encode(text), *self.encode_continuation(text))
+        )
 
     @classmethod
     def load(cls, folder: Path | str) -> "Tokenizer":
@@ -143,11 +151,14 @@ class Tokenizer:
         return self.encode_continuation(text) if continues else self.encode(text)
 
     def _vocabulary_version(self) -> InstructVersion | None:
-        if self.files.named_version:
-            return self.files.named_version
+        controls, named = self._vocabulary.controls, self.files.named_version
+        if named:
+            needed = {"v1": "<s>", "v7": "[SYSTEM_PROMPT]"}.get(named, "[INST]")
+            if needed not in controls:
+                raise ConfigError(f"{self.files.model_path}: no control token {needed}, so it is not {named}")
+            return named
         if not self.files.model:
             return None  # Mistral's own formats are defined over its sentencepiece models
-        controls = self._vocabulary.controls
         if "[SYSTEM_PROMPT]" in controls:
             return "v7"
         if "[INST]" not in controls:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from benchmarks import transformers_peer as peer
 from benchmarks.ours import profile, run_ours
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
-from benchmarks.workloads import WORKLOADS, Workload
+from benchmarks.workload import Workload
+from benchmarks.workloads import WORKLOADS
 from jobs.__main__ import app
 from jobs.bench import engine as engine_command
 from jobs.bench import options

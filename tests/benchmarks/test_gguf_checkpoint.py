@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from gguf import MODEL_ARCH, GGUFReader, get_tensor_name_map
+from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
 from benchmarks.gguf_checkpoint import neighbours_from_halves, write_gguf
@@ -66,6 +68,18 @@ def test_every_size_is_there(written):
         "expert_used_count": TINY["num_experts_per_tok"],
     }
     assert {name: sizes[name] for name in expected} == expected
+
+
+def test_in_bfloat16_every_weight_is_rounded(folder, written, tmp_path):
+    """To what float32 rounds to; norms and routers stay in float32 as llama.cpp wants them."""
+    write_gguf(folder, tmp_path / "half.gguf", torch.bfloat16)
+    whole = {tensor.name: tensor for tensor in written.tensors}
+    for tensor in GGUFReader(tmp_path / "half.gguf").tensors:
+        in_float32 = "norm" in tensor.name or "ffn_gate_inp" in tensor.name
+        assert tensor.tensor_type.name == ("F32" if in_float32 else "BF16"), tensor.name
+        found = dequantize(tensor.data, tensor.tensor_type)
+        rounded = torch.tensor(whole[tensor.name].data).to(torch.bfloat16).float().numpy()
+        np.testing.assert_array_equal(found, rounded, err_msg=tensor.name)
 
 
 @pytest.mark.parametrize("change", [{"tie_word_embeddings": True}, {"sliding_window": 8}])

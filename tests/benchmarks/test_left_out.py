@@ -102,6 +102,29 @@ def test_with_all_packages_nobody_is_left_out(bench: list[str], measured: list[s
     assert measured[2:] == HF.split(", ")
 
 
+def test_all_are_asked_for_the_same_number_type(bench: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[Task] = []
+
+    def measure(task: Task) -> Result:
+        tasks.append(task)
+        return result(task)
+
+    monkeypatch.setattr(benchmarks.engine, "measure", measure)
+    peers = ["--vllm", sys.executable, "--llama-server", sys.executable, "--dtype", "bfloat16"]
+    done = CliRunner().invoke(app, [*bench, "--repeats", "1", *peers])
+    assert done.exit_code == 0, done.output
+    assert [task.contender for task in tasks][-4:] == [*LLAMA.split(", "), "vllm"]
+    assert {(task.dtype, task.vllm) for task in tasks} == {("bfloat16", sys.executable)}
+    assert CliRunner().invoke(app, [*bench, "--dtype", "float16"]).exit_code == 2
+
+
+def test_the_long_prompt_is_ours_alone(measured: list[str]) -> None:
+    benchmarks.engine.bench_engine(["long"], size="tiny", rows=2, repeats=1)
+    assert measured == ["mixtray", "mixtray int8"]
+    with pytest.raises(ValueError, match="vLLM is a contender"):
+        benchmarks.engine.bench_engine(["long"], size="tiny", rows=2, vllm=Path(sys.executable))
+
+
 def test_a_contender_that_fails_loses_no_measurement(
     bench: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -111,7 +134,7 @@ def test_a_contender_that_fails_loses_no_measurement(
     def measure(task: Task) -> Result:
         rounds.append(task.contender)
         if task.contender == "hf static 16" or rounds.count("hf continuous") == 2:
-            raise RuntimeError("benchmarks.contender {...}: a traceback\nImportError: too old")
+            raise RuntimeError("benchmarks.run_contender {...}: a traceback\nImportError: too old")
         return result(task)
 
     monkeypatch.setattr(benchmarks.engine, "measure", measure)

@@ -5,9 +5,10 @@ import textwrap
 
 import psutil
 import pytest
+import torch
 
 from benchmarks.llama_peer import running
-from benchmarks.workloads import Workload
+from benchmarks.workload import Workload
 
 WORKLOAD = Workload("two rows", [[5, 6, 7], [8]], [3, 2])
 SERVER = """\
@@ -34,7 +35,7 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(content).encode())
 
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
-print("room for", options["--ctx-size"], flush=True)
+print("room for", options["--ctx-size"], "in", options["--cache-type-k"], flush=True)
 {first}
 ThreadingHTTPServer(("127.0.0.1", int(options["--port"])), Answers).serve_forever()
 """
@@ -58,7 +59,13 @@ def test_rows_are_asked_for_once_the_weights_are_loaded(program, tmp_path, monke
         assert server.cpu_seconds() > 0
         pid = server.process.pid
     assert not psutil.pid_exists(pid)
-    assert "room for 24" in (tmp_path / "server.log").read_text()
+    assert "room for 24 in f32" in (tmp_path / "server.log").read_text()
+
+
+def test_its_cache_has_the_number_type_of_the_weights(program, tmp_path):
+    with running(program(), tmp_path / "model.gguf", 6, 4, threads=1, dtype=torch.bfloat16):
+        pass
+    assert "in bf16" in (tmp_path / "server.log").read_text()
 
 
 def test_a_row_that_is_cut_short_is_no_result(program, tmp_path):

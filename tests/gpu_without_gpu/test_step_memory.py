@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 def test_a_budget_of_prompts() -> None:
     """4,096 tokens, as many as rows that are prefilled together may have: what the budget leaves them."""
-    peak = peak_bytes([Request(str(i), [5] * 128, FEW) for i in range(32)])
+    peak = peak_bytes([Request(str(i), [5 + i] * 128, FEW) for i in range(32)])
     assert peak <= 1123 * MIB
     needed = pass_bytes(ModelConfig.from_dict(SIZES["8x7b"]), torch.bfloat16, 1, STEP_TOKENS)
     assert peak <= needed <= 1.1 * peak
@@ -37,7 +37,7 @@ def test_one_long_prompt(tokens: int, most: int) -> None:
 def test_labels() -> None:
     """As many rows as run together, with 50 choices of two tokens each."""
     scores = ChoiceScores.of([[11 + i, 300 + i] for i in range(50)])
-    assert peak_bytes([Request(str(i), [5] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
+    assert peak_bytes([Request(str(i), [5 + i] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
 
 
 def test_many_labels() -> None:

@@ -1,5 +1,6 @@
 """`python -m jobs doctor`: what is missing is named with what to do, on real clusters too."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -52,6 +53,22 @@ def test_a_cluster_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
     )
     assert result.exit_code == 2
     assert "problem cluster    cannot join 127.0.0.1:" in result.stdout
+
+
+def test_a_local_ray_that_does_not_start_is_a_problem_with_its_cause(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", "doctor", DEMO, "--set", f"output.path={tmp_path / 'out'}"],
+        cwd=ROOT,
+        env=environment | {"RAY_TMPDIR": "/proc/nowhere", "COLUMNS": "200"},
+        text=True,
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    cause = "[Errno 2] No such file or directory: '/proc/nowhere'"
+    assert f"problem cluster    Ray could not start here: {cause}\n" in done.stdout
 
 
 def test_every_problem_is_found_at_once(tmp_path: Path, local_ray: None, s3_endpoint: str) -> None:

@@ -31,7 +31,10 @@ def test_each_form_maps_new_names_to_those_of_the_input() -> None:
         ({"keep": {"all": "*"}}, "'*' keeps all columns under their own names"),
         ({"keep": ["n"], "keep_types": {"m": "int64"}}, "keep_types: m is not kept; kept columns are n"),
         ({"keep": {"new": "n"}, "keep_types": {"n": "int64"}}, "n is not kept; kept columns are new"),
-        ({"keep": ["n"], "keep_types": {"n": "int32"}}, "should match pattern"),
+        (
+            {"keep": ["n"], "keep_types": {"n": "int32"}},
+            "must be string, int64, float64, bool or list<...> of one, got 'int32'",
+        ),
         ({"keep": ["n"], "keep_types": {"n": "list<int64"}}, "each list< needs its >"),
     ],
 )

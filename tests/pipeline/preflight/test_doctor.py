@@ -1,5 +1,6 @@
 """What the doctor finds of versions and disks; its other checks are those of a run, see tests/jobs."""
 
+import re
 import importlib.metadata
 import os
 import shutil
@@ -112,6 +113,17 @@ def test_room_for_the_output_is_twice_the_input(tmp_path: Path, monkeypatch: pyt
     assert "3.0 GiB would be safe" in text
 
 
+def test_the_input_s_size_is_told_in_a_unit_that_fits(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": 1, "ticket": "where?", "language": "en"}\n')
+    overrides = [f"input.path={rows}", "input.keep=[]", "label.known_column=null"]
+    [small] = found("input", *overrides)
+    assert small == ("ok", "1 files of 48 bytes, with all columns that the job names")
+    os.truncate(rows, 3 * GIB // 2)
+    [large] = found("input", *overrides)
+    assert large == ("ok", "1 files of 1.5 GiB, with all columns that the job names")
+
+
 def test_of_an_output_elsewhere_no_disk_here_is_judged() -> None:
     [(_, text)] = found("disk", "output.path=memory://out")
     assert "Ray's temporary files" in text
@@ -169,7 +181,7 @@ def test_how_the_model_will_be_computed_is_told(monkeypatch: pytest.MonkeyPatch)
     [(level, text)] = found("computing")
     assert level == "ok"
     assert text.startswith("float32 on ")
-    assert text.endswith("attention torch, decode torch, experts one by one, steps eager")
+    assert re.search(r"attention torch, decode (C\+\+|torch), experts one by one, steps eager$", text)
     [(level, text)] = found("computing", "engine.device=gpu")
     assert text == "float32 on GPUs; no GPU is seen here, so more can't be told"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

@@ -31,7 +31,7 @@ def test_one_for_each_code_with_its_first_row(make_config: MakeConfig) -> None:
     ]
 
 
-SENTENCE = "the prompt begins with the text <s>, although every prompt is given that token"
+SENTENCE = "the prompt begins with the text <s>, which the format adds where it belongs"
 
 
 @pytest.mark.parametrize(

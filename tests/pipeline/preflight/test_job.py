@@ -46,6 +46,10 @@ def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: Ma
         ),
         ({**CHOICES, "label": {"choices": ["a", "word " * 300 + "b"]}}, r"label\.choices: the longest takes"),
         ({**CHOICES, "label": {"choices": ["a", " b"]}}, r"label\.choices: 'b'|label\.choices: ' b'"),
+        (
+            {"generation": {"stop_token_ids": [7, 32_000]}},
+            "generation.stop_token_ids: 32000 is no token of a model of vocab_size 32000",
+        ),
     ],
 )
 def test_what_cannot_run_is_refused_in_one_sentence(

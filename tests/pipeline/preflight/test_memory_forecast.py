@@ -92,9 +92,9 @@ def test_what_is_not_known_is_not_refused(
 
 
 def test_on_cpus_a_node_must_hold_its_replicas(mixtral_8x7b: Callable[..., Job], nodes: Nodes) -> None:
-    def require(replicas: int, dtype: str = "bfloat16") -> None:
+    def require(replicas: int, dtype: str = "bfloat16", **engine: int) -> None:
         planned = Resources(replicas, num_gpus=0, threads=1, ray_tasks=1)
-        require_memory(mixtral_8x7b(1, dtype), planned)
+        require_memory(mixtral_8x7b(1, dtype, **engine), planned)
 
     nodes({"CPU": 8, "memory": 70 * GIB, "object_store_memory": 30 * GIB}, {"CPU": 2, "memory": 20 * GIB})
     require(2)
@@ -104,6 +104,9 @@ def test_on_cpus_a_node_must_hold_its_replicas(mixtral_8x7b: Callable[..., Job],
         ConfigError, match=r"weights 174\.0 GiB, .* the largest node has 100\.0 GiB; use a small"
     ):
         require(1, "float32")
+    require(1, kv_cache_tokens=800_000)  # 98 GiB, which rows may never fill
+    with pytest.raises(ConfigError, match=r"cache 109\.9 GiB, .*lower engine\.kv_cache_tokens"):
+        require(1, kv_cache_tokens=900_000)
 
 
 def test_a_label_job_reserves_a_cache_for_what_prompts_share_alone(make_config: MakeConfig) -> None:

@@ -27,7 +27,7 @@ FIT: dict[pa.DataType, list[tuple[Any, Any]]] = {
     pa.list_(pa.string()): [(["a", 5], ["a", "5"])],
     pa.timestamp("us"): [(NOON, NOON), ("2026-01-01", UNFIT)],
     pa.int8(): [(5, 5), (300, UNFIT), (True, UNFIT)],
-    pa.float32(): [(0.5, 0.5), (0.1, UNFIT)],
+    pa.float32(): [(0.5, 0.5), (0.1, 0.1), (0.123456789, UNFIT), (16777217.0, UNFIT)],
 }  # fmt: skip
 
 

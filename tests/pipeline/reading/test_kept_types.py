@@ -41,6 +41,17 @@ def test_types_follow_from_the_first_records_of_each_file(tmp_path: Path) -> Non
     write_rows(tmp_path / "b.jsonl", [*late, {"n": 0.5}, {"n": "x", "late": 1}])
     assert types(tmp_path, keep=["n"]) == {"n": "double"}, "record 1,000 counts, record 1,001 does not"
     assert "late" not in types(tmp_path, keep="*")
+    assert types(tmp_path, keep="*", keep_types={"late": "int64"})["late"] == "int64"
+
+
+def test_no_column_is_hidden_by_one_that_takes_its_name(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.jsonl", [{"a": 1, "b": "x"}])
+    with pytest.raises(ConfigError, match=r"input\.keep: a is another column of the files"):
+        types(tmp_path, keep={"*": "*", "a": "b"})
+    swapped = {"text": "string", "a": "string", "b": "int64"}
+    assert types(tmp_path, keep={"*": "*", "a": "b", "b": "a"}) == swapped
+    renamed = types(tmp_path, keep={"*": "*", "c": "b"}, keep_types={"c": "string"})
+    assert renamed == {"text": "string", "a": "int64", "c": "string"}
 
 
 def test_the_id_is_not_kept_twice(tmp_path: Path) -> None:

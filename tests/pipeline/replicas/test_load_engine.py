@@ -1,6 +1,8 @@
 """What a job file says of the engine reaches the engine, and so does the checkpoint, wherever it lies."""
 
+import json
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.job import check_job
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine
 from pipeline.replicas.replica_pool import replica_options
+from pipeline.tasks.generate import Generate, GenerationSection
 from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
@@ -24,7 +27,7 @@ def options(config: JobConfig, **others: Any) -> ReplicaOptions:
     nothing: Any = None
     spec = {"checkpoint": checkpoint_fingerprint(config.model.path)}
     return ReplicaOptions(
-        config, config.make_task(), config.model.path, None, 1, [], nothing, spec, nothing, **others
+        config, config.make_task(), config.model.path, None, 1, nothing, spec, nothing, **others
     )
 
 
@@ -53,7 +56,7 @@ def test_a_machine_fetches_a_url_into_its_own_cache_and_takes_no_other_checkpoin
     job = check_job(config)
     assert job.checkpoint.is_relative_to(tmp_path / "of the driver")
     resources: Any = SimpleNamespace(threads=1, num_gpus=0)
-    given = replica_options(job, None, resources, [], None)  # type: ignore[arg-type]
+    given = replica_options(job, None, resources, None)  # type: ignore[arg-type]
 
     (tmp_path / "of the driver").rename(tmp_path / "out of sight")
     monkeypatch.setenv("MIXTRAY_CACHE", str(tmp_path / "of the machine"))
@@ -102,3 +105,35 @@ def test_bfloat16_is_computed_where_it_is_emulated_and_said(
     with caplog.at_level(logging.WARNING):
         assert load_engine(options(config)).path["dtype"] == "bfloat16"
     assert bool([said for said in caplog.messages if "which this processor only emulates" in said]) != native
+
+
+def test_generation_ends_at_the_end_that_only_the_tokenizer_names(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    """config.json says 2; the tokenizer's eos is a token that the model says third."""
+    prompt = [1, 733, 16289]
+    said = checkpoint.generate(prompt, 8)
+    third = said[2]
+    assert third not in said[:2]
+    folder = tmp_path / "chatml"
+    shutil.copytree(checkpoint.folder, folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    decoder = {str(third): {"content": "<|im_end|>", "special": True}}
+    settings |= {"eos_token": "<|im_end|>", "added_tokens_decoder": decoder}
+    del settings["chat_template"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    job = check_job(make_config([], model={"path": str(folder)}, engine={"kv_cache_tokens": 320}))
+    resources: Any = SimpleNamespace(threads=1, num_gpus=0)
+    engine = load_engine(replica_options(job, None, resources, None))  # type: ignore[arg-type]
+    [completion] = engine.generate([prompt], SamplingParams(max_new_tokens=8))
+    assert (completion.token_ids, completion.finish_reason) == (said[:3], "stop")
+
+    section = GenerationSection(stop=["<|im_end|>"], ignore_eos=True, max_new_tokens=8)
+    rows = Generate(section).requests(job.prompt_format)
+    params = Generate(section).row_params({}, len(prompt), 256)
+    request, finish = rows.start("row", prompt, params)
+    [completion] = engine.run([request])
+    outcome = finish(completion).values
+    assert job.prompt_format is not None
+    assert outcome["token_ids"] == said[:3], "a stop string that is a token's text stops at the token"
+    assert outcome["text"] == job.prompt_format.tokenizer.decode(said[:2])

@@ -47,6 +47,28 @@ def test_all_columns_may_be_kept_and_some_renamed(make_config: MakeConfig) -> No
     }  # fmt: skip
 
 
+def test_numbers_of_32_bits_are_those_that_were_written(make_config: MakeConfig, tmp_path: Path) -> None:
+    tenth = pa.array([0.1], pa.float32())
+    columns = {"p": tenth, "vector": pa.array([[0.7]], pa.list_(pa.float32())), "temperature": tenth}
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    config = make_config(
+        [],
+        input={
+            "path": str(tmp_path / "rows.parquet"),
+            "prompt": {"template": "{{ p }} {{ vector }}"},
+            "keep": {"text_of_p": "p", "p": "p"},
+            "keep_types": {"text_of_p": "string"},
+            "group_by": "p",
+        },
+        generation={"columns": ["temperature"]},
+        output={"path": str(tmp_path / "out"), "include": ["prompt"]},
+    )
+    [row] = prepared(config)
+    assert (row["prompt"], row["keep.text_of_p"], row["group"]) == ("0.1 [0.7]", "0.1", "0.1")
+    assert json.loads(row["params"])["temperature"] == 0.1
+    assert row["keep.p"] == tenth[0].as_py()  # 32 bits, as they were
+
+
 def test_without_columns_for_them_ids_are_places_and_all_is_one_group(make_config: MakeConfig) -> None:
     [row] = prepared(make_config([{"ids": [5]}]))
     assert (row["id"], row["group"]) == ("rows.jsonl#0", NO_GROUP)

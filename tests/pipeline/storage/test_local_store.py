@@ -47,3 +47,5 @@ def test_a_file_or_a_link_to_nowhere_in_the_way_is_refused(tmp_path: Path) -> No
     for name in ("file", "link"):
         with pytest.raises(ConfigError, match=f"output.path: .*{name}/out: cannot create files"):
             open_store(tmp_path / name / "out").probe()
+    with pytest.raises(ConfigError, match=r"output\.path: .*file/out: a file lies where a folder should be"):
+        open_store(tmp_path / "file" / "out").read("_job/spec.json")

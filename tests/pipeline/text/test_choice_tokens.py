@@ -92,6 +92,51 @@ def test_in_mistrals_formats_an_answer_is_a_text_of_its_own(tmp_path: Path) -> N
         assert answered(form, "Hi") == [[*prompt, *tokenizer.encode(text)] for text in CHOICES.values()]
 
 
+@pytest.mark.parametrize("special", [True, False])
+def test_behind_a_chat_prompt_that_ends_in_an_added_token(tmp_path: Path, special: bool) -> None:
+    """An added token that is not special has a text, but the answer behind it goes on in none."""
+    template = "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content + eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    names = {"32000": "<|user|>", "32001": "<|assistant|>"}
+    decoder = {number: {"content": name, "special": special} for number, name in names.items()}
+    tokenizer = load(tmp_path, chat_template=template, added_tokens_decoder=decoder)
+    model = SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    prompt = [32000, *model.encode("Hi"), 2, 32001]
+    whole = [[*prompt, *model.encode(text)] for text in CHOICES.values()]
+    assert answered(format_of(tokenizer), "Hi") == whole
+
+
+def test_an_answer_ends_at_the_first_end_id_behind_it(tmp_path: Path) -> None:
+    """A checkpoint may end answers at a newline, which its template writes before a control token."""
+    newline = 13
+    template = "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' + eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}assistant: {% endif %}"
+    tokenizer = load(tmp_path, chat_template=template)
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
+    ends: tuple[tuple[int, ...], ...] = ((), (newline,))
+    whole = [answered(choose_format(section, tokenizer, end_ids), "Hi") for end_ids in ends]
+    assert all(ids[-1] == newline for ids in whole[0])
+    assert whole[1] == [ids[:-1] for ids in whole[0]]
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_behind_plain_text_that_ends_in_a_token(tmp_path: Path, legacy: bool) -> None:
+    """An answer is a text of its own there, as mistral-common encodes it behind [/INST]."""
+    tokenizer = load(tmp_path, "mistral_instruct_tokenizer_240323.model.v3", legacy=legacy)
+    model = SentencePieceProcessor(model_file=str(tmp_path / "tokenizer.model"))
+    hand_written = InputSection.model_validate(
+        {"path": "x", "prompt": {"template": "[INST]{{ q }}[/INST]"}, "chat": False}
+    )
+    as_ids = InputSection.model_validate({"path": "x", "prompt": {"token_ids": "ids"}})
+    for section in (hand_written, as_ids):
+        form = choose_format(section, tokenizer, ())
+        row = {"q": "Hi", "ids": [1, 3, *model.encode("Hi"), 4]}
+        prompt = PromptBuilder(section, form, 1 << 20).build(row).token_ids
+        kept, choices = ChoiceTokens(form, CHOICES).behind(prompt)
+        assert kept == prompt
+        assert choices.token_ids == tuple(tuple(model.encode(text)) for text in CHOICES.values())
+
+
 def test_behind_prompts_of_published_chat_formats(tmp_path: Path) -> None:
     """The ids of what transformers renders for a question and its answer, up to the first that ends one."""
     checkpoints = Checkpoints(tmp_path)
@@ -145,9 +190,20 @@ def test_ids_that_a_job_gives_stay_as_they_are(tokenizer: Tokenizer) -> None:
     assert behind_space.token_ids[0] == tuple(tokenizer.encode_continuation("good"))
 
 
-@pytest.mark.parametrize("text", ["", " ", " positive", "positive\n", "\ud800", "</s>", "positive</s>"])
-def test_texts_that_no_answer_equals(tokenizer: Tokenizer, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"label\.choices: 'bad'"):
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [
+        ("", "the text of 'bad' is empty"),
+        (" ", "the text of 'bad' has spaces around it, got ' '"),
+        (" positive", "the text of 'bad' has spaces around it, got ' positive'"),
+        ("positive\n", "the text of 'bad' has spaces around it"),
+        ("\ud800", "'bad': "),
+        ("</s>", "'bad' holds a token that ends an answer"),
+        ("positive</s>", "'bad' holds a token that ends an answer"),
+    ],
+)
+def test_texts_that_no_answer_equals(tokenizer: Tokenizer, text: str, refusal: str) -> None:
+    with pytest.raises(ConfigError, match=f"label.choices: {refusal}"):
         ChoiceTokens(PlainFormat(tokenizer, frozenset()), {"good": "positive", "bad": text})
 
 

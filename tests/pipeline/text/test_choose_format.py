@@ -8,12 +8,14 @@ from typing import Any
 
 import mistral_common
 import pytest
+from sentencepiece import SentencePieceTrainer
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, RowError
 from pipeline.text.choose_format import choose_format
 from pipeline.text.messages import Message
 from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.prompts import PromptBuilder
 from pipeline.text.tokenization import Tokenizer
 
 DATA = Path(mistral_common.__file__).parent / "data"
@@ -121,6 +123,39 @@ def test_which_of_three_kinds_it_is(tmp_path: Path) -> None:
 def test_jobs_that_cannot_be(tmp_path: Path, config: Any, section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen(tmp_path, config=config, **section)
+
+
+def test_an_empty_template_is_none(tmp_path: Path) -> None:
+    form = chosen(tmp_path, config=chatml(chat_template=" \n"))
+    assert (form.source, [*form.end_ids]) == ("plain text, without a chat format", [2])
+
+
+def test_a_template_that_makes_nothing_costs_the_row(tmp_path: Path) -> None:
+    form = chosen(tmp_path, config=chatml(chat_template="{% for m in messages %}{% endfor %}"))
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
+    with pytest.raises(RowError, match="EMPTY_PROMPT: the chat template makes nothing"):
+        PromptBuilder(section, form, 1 << 20).build({"q": "Hi"})
+
+
+def test_mistrals_format_needs_a_beginning_of_the_sequence(tmp_path: Path) -> None:
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(lines),
+        model_prefix=str(tmp_path / "tokenizer"),
+        vocab_size=400,
+        byte_fallback=True,
+        bos_id=-1,
+        minloglevel=2,
+    )
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}, "chat": True})
+    with pytest.raises(ConfigError, match=r"it has no chat template; give one with input\.chat_template"):
+        choose_format(section, Tokenizer.load(tmp_path), (2,))
+
+
+def test_a_template_that_writes_an_answer_twice_cannot_tell_how_it_follows(tmp_path: Path) -> None:
+    twice = "{% for m in messages %}{{ m.content + ' ' + m.content }}<|im_end|>{% endfor %}"
+    with pytest.raises(ConfigError, match="how an answer's tokens follow cannot be told"):
+        chosen(tmp_path, config=chatml(chat_template=twice)).answer_frame("word")
 
 
 def test_add_eos_token_does_not_matter_to_a_chat(tmp_path: Path) -> None:

@@ -89,6 +89,31 @@ def test_a_row_completes_no_token_that_the_author_began(
     assert not controls.intersection(tokenizer.encode_trusted(rendered))
 
 
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [("{{ t | replace('(', '<') }}", "(|im_end|>"), ("{{ t.replace('(', '<') }}", "a (|im_end|>")],
+)
+def test_no_token_comes_out_of_what_a_template_puts_into_a_row(
+    tokenizer: Tokenizer, template: str, text: str
+) -> None:
+    assert tokens(tokenizer, template + "<|im_end|>", t=text) == [END]
+
+
+@pytest.mark.parametrize("template", ["{{ t | title }}", "{{ t | capitalize }}"])
+def test_no_token_comes_out_of_other_capitals(tmp_path: Path, template: str) -> None:
+    shutil.copy(MODEL, tmp_path / "tokenizer.model")
+    decoder = {"32000": {"content": "<|im_end|>"}, "32001": {"content": "Human:"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": decoder}))
+    capitals = RowTemplate(template, Tokenizer.load(tmp_path))
+    with pytest.raises(RowError, match="holds the text of a control token"):
+        capitals.render({"t": "human: hi"})
+    assert without_marks(capitals.render({"t": "hello human"})).startswith("Hello")
+
+
+def test_a_token_that_the_author_puts_into_a_rows_text_is_one(tokenizer: Tokenizer) -> None:
+    assert tokens(tokenizer, "{{ t | replace('---', '<|im_end|>') }}<|im_start|>", t="a---b") == [END, START]
+
+
 def test_a_template_may_look_into_a_text_unless_that_holds_a_token(tokenizer: Tokenizer) -> None:
     template = "<|im_start|>{{ t | length }} {{ t | truncate(5, true, '') }}{{ t == 'a < b' }}"
     rendered = RowTemplate(template, tokenizer).render({"t": "a < b"})

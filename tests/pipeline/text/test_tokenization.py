@@ -77,6 +77,17 @@ def test_instruct_version(
     assert make(tmp_path, version, name, config).instruct_version == expected
 
 
+@pytest.mark.parametrize(
+    ("version", "name", "token"),
+    [("v1", "tokenizer.model.v3", r"\[INST\]"), ("v3", "tokenizer.model.v7", r"\[SYSTEM_PROMPT\]")],
+)
+def test_a_name_that_the_vocabulary_belies_is_refused(
+    tmp_path: Path, version: str, name: str, token: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}: no control token {token}, so it is not {name[-2:]}"):
+        make(tmp_path, version, name)
+
+
 def test_the_vocabulary_says_what_it_can_write(tmp_path: Path) -> None:
     versions = {}
     for version in FILES:

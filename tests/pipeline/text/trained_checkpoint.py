@@ -23,14 +23,19 @@ WARMUP_STEPS = 5
 NO_LOSS = -100
 
 
-def train(formats: Sequence[FormatLessons], folder: Path, steps: int = 450) -> None:
+TINY = DEMO / "tiny-mixtral"
+
+
+def train(formats: Sequence[FormatLessons], folder: Path, steps: int, weights: Path = TINY) -> None:
     """Each row is a ticket in one of the formats; the loss is on its answer and the answer's end.
 
     Where formats give one id to different added tokens, the model tells them apart by what stands around.
     """
     torch.manual_seed(0)
-    model = MixtralForCausalLM.from_pretrained(DEMO / "tiny-mixtral", dtype=torch.float32)
-    model.resize_token_embeddings(max(lessons.vocab_size for lessons in formats))
+    model = MixtralForCausalLM.from_pretrained(weights, dtype=torch.float32)
+    size = max(lessons.vocab_size for lessons in formats)
+    if size > model.config.vocab_size:
+        model.resize_token_embeddings(size)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / WARMUP_STEPS) * math.cos(math.pi / 2 * step / steps)
