@@ -100,4 +100,4 @@ def _breakdown(found: dict) -> str:  # type: ignore[type-arg]
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["shares"].items())
     occupancy = found["decode_occupancy"]
     rows = "" if occupancy is None else f", {occupancy:.0%} of the rows decode"
-    return f"{shares}; {found['steps']} steps{rows}, {found['padding']:.0%} padding, never computed"
+    return f"{shares}; {found['steps']} steps{rows}"

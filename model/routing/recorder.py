@@ -7,10 +7,12 @@ decode.
 from itertools import accumulate
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.config import ModelConfig
+from model.machine.to_device import to_device
 from model.requests.row_routing import FIXED_POINT, Counts, RowRouting
 from model.routing.token_owners import PREFIX_SLOT, SPECIAL_SLOTS, TokenOwners
 
@@ -54,7 +56,7 @@ class RoutingRecorder:
         """Drop what was observed of a step that failed."""
         self._step.clear()
 
-    def end_step(self, owners: TokenOwners) -> None:
+    def end_step(self, owners: TokenOwners[Tensor]) -> None:
         """Add the observed step to the counters of its tokens' owners."""
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
         self._step.clear()
@@ -81,7 +83,7 @@ class RoutingRecorder:
         """Keep the counts of the shared prefix, to be added to those of every row that has it."""
         [self.of_prefix] = self.take([(PREFIX_SLOT, False)])
 
-    def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
+    def _add_repeats(self, owners: TokenOwners[Tensor], chosen: Tensor) -> None:
         before = chosen.roll(1, dims=0)
         before[owners.first] = self.latest[owners.before]
         paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
@@ -112,7 +114,7 @@ class RoutingRecorder:
 
         A row with the prefix has the prefix's counts, too, except for `computed`.
         """
-        which = torch.tensor([slot % self.slots for slot, _ in slots], device=self.device)
+        which: Tensor = to_device([np.array([slot for slot, _ in slots]) % self.slots], self.device)[0]
         taken = self._counts.index_select(1, which).transpose(0, 1).contiguous().cpu().numpy()
         self._counts.index_fill_(1, which, 0)
         return [self._counts_of(one, has_prefix) for one, (_, has_prefix) in zip(taken, slots, strict=True)]

@@ -5,10 +5,14 @@ A slot has counters for each phase; which ones is one number, phase * slots + sl
 """
 
 from dataclasses import dataclass
+from typing import Any, Generic
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from model.machine.to_device import Numbers
 from model.scheduling.batch import Batch, Phase
 
 PREFIX_SLOT = -1  # of the prefix that rows share, behind the slots of the rows
@@ -17,46 +21,48 @@ SPECIAL_SLOTS = 2
 
 
 @dataclass(frozen=True)
-class TokenOwners:
-    counters: Tensor  # [B] phase * slots + slot
-    slots: Tensor  # [B]
-    computed: Tensor  # [B] tokens that are computed for the row
-    tokens: Tensor  # [B] those of them that are tokens of the row
-    own: Tensor | None  # [n] which of the N are tokens of their rows; None: all of them
-    token_counters: Tensor  # [n] each token's `counters`
-    first: Tensor  # [B] which of the n is the row's first one
-    last: Tensor  # [B] which of the n is the row's last one
-    before: Tensor  # [B] the slot of the token before the row's first one: the row's own, or the prefix's
-    continues: Tensor  # [B] bool: whether there is a token before
+class TokenOwners(Generic[Numbers]):
+    counters: Numbers  # [B] phase * slots + slot
+    slots: Numbers  # [B]
+    computed: Numbers  # [B] tokens that are computed for the row
+    tokens: Numbers  # [B] those of them that are tokens of the row
+    own: Numbers | None  # [n] which of the N are tokens of their rows; None: all of them
+    token_counters: Numbers  # [n] each token's `counters`
+    first: Numbers  # [B] which of the n is the row's first one
+    last: Numbers  # [B] which of the n is the row's last one
+    before: Numbers  # [B] the slot of the token before the row's first one: the row's own, or the prefix's
+    continues: Numbers  # [B] bool: whether there is a token before
 
-    @classmethod
-    def of(cls, batch: Batch, slots: int, device: torch.device) -> "TokenOwners":
+    @staticmethod
+    def of(batch: Batch, slots: int) -> "TokenOwners[NDArray[Any]]":
         """`slots` is the number of all slots, the special ones among them."""
         rows = batch.rows
-        lengths = torch.tensor([len(row.token_ids) for row in rows])
-        counters = torch.tensor([row.phase * slots + row.slot % slots for row in rows])
+        tokens = np.array([len(row.token_ids) for row in rows])
+        computed = np.array([row.length for row in rows])
+        own_slots = np.array([row.slot for row in rows]) % slots
+        counters = np.array([row.phase for row in rows]) * slots + own_slots
+        before = [PREFIX_SLOT if row.shared and not row.cached else row.slot for row in rows]
         own = None
         if any(row.tree.token_ids for row in rows):
-            real = torch.cat([torch.arange(row.length) < len(row.token_ids) for row in rows])
-            own = real.nonzero()[:, 0].to(device)
-        ends = lengths.cumsum(0)
-        before = [PREFIX_SLOT if row.shared and not row.cached else row.slot for row in rows]
-        return cls(
-            counters=counters.to(device),
-            slots=torch.tensor([row.slot for row in rows], device=device) % slots,
-            computed=torch.tensor([row.length for row in rows], device=device),
-            tokens=lengths.to(device),
+            place = np.arange(computed.sum()) - (computed.cumsum() - computed).repeat(computed)
+            own = (place < tokens.repeat(computed)).nonzero()[0]
+        ends = tokens.cumsum()
+        return TokenOwners(
+            counters=counters,
+            slots=own_slots,
+            computed=computed,
+            tokens=tokens,
             own=own,
-            token_counters=counters.repeat_interleave(lengths).to(device),
-            first=(ends - lengths).to(device),
-            last=(ends - 1).to(device),
-            before=torch.tensor(before, device=device) % slots,
-            continues=torch.tensor([row.shared + row.cached > 0 for row in rows], device=device),
+            token_counters=counters.repeat(tokens),
+            first=ends - tokens,
+            last=ends - 1,
+            before=np.array(before) % slots,
+            continues=np.array([row.shared + row.cached > 0 for row in rows]),
         )
 
-    @classmethod
-    def decoding(cls, slots: Tensor, total: int) -> "TokenOwners":
+    @staticmethod
+    def decoding(slots: Tensor, total: int) -> "TokenOwners[Tensor]":
         """One new token for each of the rows in these slots [B], of `total`, on their device."""
         one, each = torch.ones_like(slots), torch.arange(len(slots), device=slots.device)
         counters = slots + Phase.DECODE * total
-        return cls(counters, slots, one, one, None, counters, each, each, slots, one.bool())
+        return TokenOwners(counters, slots, one, one, None, counters, each, each, slots, one.bool())
