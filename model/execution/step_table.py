@@ -6,6 +6,7 @@ B rows, N tokens of a step, M of which are read under one head, Q tokens that ar
 from dataclasses import dataclass
 from typing import Any, Generic
 
+import numpy as np
 from numpy.typing import NDArray
 
 from model.machine.to_device import Numbers
@@ -29,6 +30,6 @@ class StepTable(Generic[Numbers]):
             token_ids=batch.token_ids,
             positions=batch.positions,
             reads={head: batch.reads(head) for head in batch.heads},
-            asked=batch.asked if Head.LOGPROBS in batch.heads else None,
+            asked=batch.asked.astype(np.int32) if Head.LOGPROBS in batch.heads else None,
             owners=None if slots is None else TokenOwners.of(batch, slots),
         )

@@ -4,6 +4,7 @@ M tokens are read, D width, V vocabulary, Q tokens are asked for.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from model.machine.budget import LOGITS_AT_A_TIME
 def token_logprobs(
     head: Callable[[Tensor], Tensor],
     hidden: Tensor,
-    asked: NDArray[np.int64],
+    asked: NDArray[np.integer[Any]],
     on_device: Tensor,
     vocab_size: int,
 ) -> Tensor:

@@ -24,14 +24,13 @@ SPECIAL_SLOTS = 2
 class TokenOwners(Generic[Numbers]):
     counters: Numbers  # [B] phase * slots + slot
     slots: Numbers  # [B]
-    computed: Numbers  # [B] tokens that are computed for the row
-    tokens: Numbers  # [B] those of them that are tokens of the row
+    sizes: Numbers  # [B, 2] tokens of the row, and how many are computed for it
     own: Numbers | None  # [n] which of the N are tokens of their rows; None: all of them
     token_counters: Numbers  # [n] each token's `counters`
     first: Numbers  # [B] which of the n is the row's first one
     last: Numbers  # [B] which of the n is the row's last one
     before: Numbers  # [B] the slot of the token before the row's first one: the row's own, or the prefix's
-    continues: Numbers  # [B] bool: whether there is a token before
+    paired: Numbers  # [n] bool: whether there is a token before
 
     @staticmethod
     def of(batch: Batch, slots: int) -> "TokenOwners[NDArray[Any]]":
@@ -47,22 +46,23 @@ class TokenOwners(Generic[Numbers]):
             place = np.arange(computed.sum()) - (computed.cumsum() - computed).repeat(computed)
             own = (place < tokens.repeat(computed)).nonzero()[0]
         ends = tokens.cumsum()
+        paired = np.ones(ends[-1], dtype=np.bool_)
+        paired[ends - tokens] = [row.shared + row.cached > 0 for row in rows]
         return TokenOwners(
             counters=counters,
             slots=own_slots,
-            computed=computed,
-            tokens=tokens,
+            sizes=np.stack((tokens, computed), axis=1),
             own=own,
             token_counters=counters.repeat(tokens),
             first=ends - tokens,
             last=ends - 1,
             before=np.array(before) % slots,
-            continues=np.array([row.shared + row.cached > 0 for row in rows]),
+            paired=paired,
         )
 
     @staticmethod
     def decoding(slots: Tensor, total: int) -> "TokenOwners[Tensor]":
         """One new token for each of the rows in these slots [B], of `total`, on their device."""
         one, each = torch.ones_like(slots), torch.arange(len(slots), device=slots.device)
-        counters = slots + Phase.DECODE * total
-        return TokenOwners(counters, slots, one, one, None, counters, each, each, slots, one.bool())
+        counters, sizes = slots + Phase.DECODE * total, one[:, None].expand(-1, 2)
+        return TokenOwners(counters, slots, sizes, None, counters, each, each, slots, one.bool())

@@ -21,12 +21,12 @@ def test_tokens_are_counted_by_phase_and_slot_and_nodes_are_not():
     owners = TokenOwners.of(batch, SLOTS)
     assert owners.slots.tolist() == [2, 0, 3]
     assert owners.counters.tolist() == [SLOTS + 2, 0, 3], "those of decode follow those of prefill"
-    assert (owners.computed.tolist(), owners.tokens.tolist()) == ([1, 4, 1], [1, 2, 1])
+    assert owners.sizes.tolist() == [[1, 1], [2, 4], [1, 1]]
     assert owners.own.tolist() == [0, 1, 2, 5]
     assert owners.token_counters.tolist() == [SLOTS + 2, 0, 0, 3]
     assert (owners.first.tolist(), owners.last.tolist()) == ([0, 1, 3], [0, 2, 3])
     # The token before: the row's own in the cache, none, the shared prefix's last one.
-    assert owners.continues.tolist() == [True, False, True]
+    assert owners.paired.tolist() == [True, False, True, True]
     assert (owners.before[0], owners.before[2]) == (2, PREFIX_SLOT % SLOTS)
 
 
