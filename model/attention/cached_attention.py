@@ -7,11 +7,10 @@ head dimension.
 import torch
 from torch import Tensor
 
+from model.attention.cached_groups import CachedGroups
 from model.attention.decode_torch import TorchDecode
 from model.attention.decode_triton import TritonDecode
-from model.attention.flash import flash_to_all
 from model.attention.kv_cache import KVCache, Writes
-from model.attention.log_sum_exp import attend_tokens, merge
 from model.attention.prefill_flash import FlashPrefill
 from model.attention.prefill_torch import TorchPrefill
 from model.scheduling.batch import Batch, Row
@@ -26,42 +25,37 @@ class CachedAttention:
         writes: Writes,
         reads: TorchDecode | TritonDecode | None,  # of the first R tokens
         spans: TorchPrefill | FlashPrefill | None = None,  # of the others
-        prefixed: Tensor | None = None,
-        becomes_prefix: bool = False,
+        groups: CachedGroups | None = None,  # tokens of the cache that neither of them reads
     ) -> None:
         self.cache = cache
         self.writes = writes
         self.reads = reads
         self.spans = spans
-        # Which tokens attend to the shared prefix: indices or, in captured steps, whose shapes are fixed, a
-        # mask [N]. None: no token does.
-        self.prefixed = prefixed
-        self.becomes_prefix = becomes_prefix
+        self.groups = groups
 
     @classmethod
     def of(cls, cache: KVCache, batch: Batch) -> "CachedAttention":
         rows = batch.rows
         singles = next((i for i, row in enumerate(rows) if not _single(row)), len(rows))
         single, several = rows[:singles], rows[singles:]
-        reads = spans = prefixed = None
+        reads = spans = None
         if single:
             reads = TritonDecode.of(cache, single) if cache.fused else TorchDecode(cache, single)
         if several:
             spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
-        if any(row.shared for row in rows):
-            lengths = torch.tensor([row.length for row in rows])
-            mask = torch.tensor([row.shared > 0 for row in rows]).repeat_interleave(lengths)
-            prefixed = mask.nonzero()[:, 0].to(cache.device)
-        return cls(cache, Writes.of(cache, rows), reads, spans, prefixed, batch.becomes_prefix)
+
+        def left_out(row: Row) -> int:
+            if _single(row):
+                return 0 if cache.fused else row.shared
+            return row.cached if cache.sliding_window is None else 0
+
+        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, left_out))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
         keys, values = self.cache.keys[layer], self.cache.values[layer]
         self.writes.store(keys, k)
         self.writes.store(values, v)
-        if self.becomes_prefix:
-            assert layer == len(self.cache.shared)
-            self.cache.shared.append((_heads_together(k), _heads_together(v)))
         parts, singles = [], 0
         if self.reads is not None:
             singles = self.reads.num_rows
@@ -69,37 +63,18 @@ class CachedAttention:
         if self.spans is not None:
             parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)
         attended, lse = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
-        if self.prefixed is None:
-            return attended
-        return self._with_prefix(layer, self.prefixed, q, attended, lse)
-
-    def _with_prefix(self, layer: int, prefixed: Tensor, q: Tensor, attended: Tensor, lse: Tensor) -> Tensor:
-        """Merge in the attention to the prefix, which is read once for all rows that have it."""
-        shared = self.cache.shared[layer]
-        attend = flash_to_all if self.cache.fused else attend_tokens
-        if prefixed.dtype is torch.bool:
-            merged = merge(attended, lse, *attend(q, *shared))
-            return torch.where(prefixed[:, None, None], merged, attended)
-        if len(prefixed) == len(q):
-            return merge(attended, lse, *attend(q, *shared))
-        merged = merge(attended[prefixed], lse[prefixed], *attend(q[prefixed], *shared))
-        return attended.index_copy(0, prefixed, merged)
+        return self.groups.merge_in(q, keys, values, attended, lse) if self.groups else attended
 
 
 def _single(row: Row) -> bool:
-    return row.length == 1 and bool(row.pages)
+    return row.length == 1 and row.is_kept
 
 
 def _ragged(cache: KVCache, rows: list[Row]) -> bool:
     """Whether one call of FlashAttention computes all rows.
 
-    No row may have cached tokens. With a sliding window none may have a tree: what a node sees then depends
-    on its depth.
+    With a sliding window it does not know what a tree's node sees, which depends on its depth, nor which
+    cached tokens a new one sees.
     """
-    windowed_tree = cache.sliding_window is not None and any(row.tree.token_ids for row in rows)
-    return cache.fused and not windowed_tree and not any(row.cached for row in rows)
-
-
-def _heads_together(x: Tensor) -> Tensor:
-    """[S, G, hd] -> the same, with the tokens of each head side by side in memory."""
-    return x.transpose(0, 1).contiguous().transpose(0, 1)
+    windowed = cache.sliding_window is not None
+    return cache.fused and not (windowed and any(row.tree.token_ids or row.cached for row in rows))

@@ -24,12 +24,13 @@ _LARGEST_RANGE = 2
 
 
 class TorchDecode:
-    """One new token of each row, which is in the cache already, reads its row's pages."""
+    """One new token of each row, which is in the cache already, reads its row's own pages."""
 
     def __init__(self, cache: KVCache, rows: list[Row]) -> None:
         size = cache.page_size
         trunks = np.array([row.trunk for row in rows])
-        first_seen = np.array([cache.first_seen(row) for row in rows])
+        # What rows share is read apart: see CachedGroups.
+        first_seen = np.array([max(cache.first_seen(row), row.shared) for row in rows])
         ends = -(-trunks // size)
         begins = first_seen // size
         counts = ends - begins

@@ -54,15 +54,6 @@ def flash(
     return attended, lse.T
 
 
-def flash_to_all(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """The same where every query sees every key, by torch's own FlashAttention."""
-    n, S = len(q), len(k)
-    attended, lse, *_ = torch.ops.aten._flash_attention_forward(
-        q[None], k[None], v[None], None, None, n, S, 0.0, False, False
-    )
-    return attended[0], lse[0].T
-
-
 def wants_flash(attention: str, device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
     """Whether FlashAttention, the Triton kernel and captured decode steps are used.
 

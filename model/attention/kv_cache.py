@@ -33,8 +33,6 @@ class KVCache:
         # Uninitialised: on a CPU it takes memory only as rows come.
         self.keys = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
         self.values = [torch.empty(shape, dtype=dtype, device=device) for _ in range(config.num_layers)]
-        # Of the prefix that rows share, keys and values [prefix tokens, G, hd] of each layer.
-        self.shared: list[tuple[Tensor, Tensor]] = []
         self.page_size = page_size
         self.spare_page = pages
         self.device = device
@@ -75,7 +73,7 @@ class Writes:
         size, end = cache.page_size, 0
         tokens, places, opened = [], [], []
         for row in rows:
-            if row.pages:
+            if row.is_kept:
                 kept_tokens = np.arange(row.cached, row.trunk)
                 tokens.append(end + kept_tokens - row.cached)
                 places.append(cache.places(np.array(row.pages), kept_tokens))

@@ -30,7 +30,7 @@ class TorchPrefill:
 
 
 class Span:
-    """The new tokens of one row, and its tree's nodes, read the row's cached tokens and each other.
+    """The new tokens of one row, and its tree's nodes, read each other; with a window, cached tokens too.
 
     The nodes of a large tree read the row's tokens and each other apart, so that none of this is as large as
     the square of the tree. With a sliding window they don't: what a node sees depends on its depth.
@@ -47,13 +47,15 @@ class Span:
             )
             tree = NO_TREE
         self.cached: Tensor | None = None
-        if row.cached:
+        if row.cached and window is not None:
             places = cache.places(np.array(row.pages), np.arange(row.cached))
             self.cached = cache.indices(torch.from_numpy(places).to(cache.device))  # [S, G]
-        self.causal = not row.cached and not tree.token_ids and row.trunk <= (window or row.trunk)
+        cached = row.cached if window is not None else 0
+        trunk = cached + len(row.token_ids)
+        self.causal = not cached and not tree.token_ids and trunk <= (window or trunk)
         self.bias: Tensor | None = None
         if not self.causal:
-            visible = _visible(row.cached, row.trunk, tree, window)
+            visible = _visible(cached, trunk, tree, window)
             self.bias = bias_of(visible.to(cache.device), cache.keys[0].dtype)[None, None]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

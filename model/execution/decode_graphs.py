@@ -18,7 +18,7 @@ from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import SPARE_SLOT, TokenOwners
 from model.scheduling.batch import Row
 
-_FIRST_PAGE = 7  # column of a row's first page, behind the numbers that DecodeStep.fill sets
+_FIRST_PAGE = 6  # column of a row's first page, behind the numbers that DecodeStep.fill sets
 _FINE = 16  # up to so many rows the size of a captured step is a power of 2, above it a multiple of this
 
 
@@ -44,7 +44,7 @@ class DecodeGraphs:
         return replay()[: len(rows)]
 
     def forget(self) -> None:
-        """Capture anew: the shared prefix has changed, and captured steps attend to the one before."""
+        """Free what the captured steps hold; they are captured anew when rows need them."""
         self._captured.clear()
         self._pool = None
 
@@ -91,28 +91,26 @@ class DecodeStep:
             pages, last = np.array(row.pages), row.trunk - 1
             host[i, :_FIRST_PAGE] = (
                 row.token_ids[0],
-                row.shared + last,
+                last,
                 self.cache.places(pages, last),
                 self.cache.first_seen(row),
                 row.trunk,
                 row.slot,
-                row.shared > 0,
             )
             host[i, _FIRST_PAGE : _FIRST_PAGE + len(pages)] = pages
         spare_place = self.cache.spare_page * self.cache.page_size
         spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
-        host[len(rows) :, :_FIRST_PAGE] = 0, 0, spare_place, 0, 1, spare_slot, False
+        host[len(rows) :, :_FIRST_PAGE] = 0, 0, spare_place, 0, 1, spare_slot
         host[len(rows) :, _FIRST_PAGE:] = self.cache.spare_page
         self._inputs.copy_(self._host, non_blocking=True)
 
     def compute(self) -> Tensor:
         """Logits [R, V]; the routing is counted."""
-        token_ids, positions, places, begins, ends, slots, prefixed = self._inputs[:, :_FIRST_PAGE].unbind(1)
+        token_ids, positions, places, begins, ends, slots = self._inputs[:, :_FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
             Writes(None, self.cache.indices(places.long())),
             TritonDecode(self._inputs[:, _FIRST_PAGE:], begins, ends),
-            prefixed=prefixed.bool() if self.cache.shared else None,
         )
         observe = self.routing.observe if self.routing else None
         x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)

@@ -56,7 +56,7 @@ class Executor:
         )
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
-            self.routing = RoutingRecorder(config, options.slots, options.device)
+            self.routing = RoutingRecorder(config, options.counters, options.device)
         self.graphs = None
         if fused and self.model.is_sync_free:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
@@ -92,8 +92,6 @@ class Executor:
             raise BatchTooLargeError from error
         if self.routing and owners:
             self.routing.end_step(owners)
-            if batch.becomes_prefix:
-                self.routing.take_prefix()
         return outputs
 
     def close(self) -> None:
@@ -109,10 +107,6 @@ class Executor:
         torch.get_num_threads()
         table: StepTable[Tensor] = to_device(prepared, self.device)
         observe = self.routing.observe if self.routing else None
-        if batch.becomes_prefix:
-            self.cache.shared.clear()
-            if self.graphs:
-                self.graphs.forget()
         attend = CachedAttention.of(self.cache, batch)
         x = self.model.hidden(table.token_ids, table.positions, attend, observe)
         outputs = {

@@ -33,6 +33,11 @@ class ExecutorOptions:
     statistics: bool  # count what the router chooses
     random_weights: bool = False
 
+    @property
+    def counters(self) -> int:
+        """Slots of the routing counters: for rows, and for as many prefixes that rows share."""
+        return 2 * self.slots
+
     @classmethod
     def of(
         cls,

@@ -12,23 +12,27 @@ from model.machine.to_host import to_host
 from model.requests.readout import Head, Reading
 from model.requests.request import Failure
 from model.scheduling.batch import Row
-from model.scheduling.scheduler import Sequence
+from model.scheduling.prefix_tree import Prefix
+from model.scheduling.sequence import Sequence
 
 # Rows that are read together
 Kind = tuple[type[Reading], Head]
 
 
 def read_step(
-    sequences: list[Sequence], rows: list[Row], outputs: dict[Head, Tensor]
+    of: list[Sequence | Prefix], rows: list[Row], outputs: dict[Head, Tensor]
 ) -> list[tuple[Sequence, Failure | None]]:
     """Rows of the step and each head's outputs [M, ...] -> rows that have ended, and why if they failed.
 
+    `of`: what each row is a part of. Parts of prompts of which nothing is read are passed over.
     A row fails alone if an output that it reads is NaN or infinite.
     """
     ends = dict.fromkeys(outputs, 0)
     alike: dict[Kind, list[tuple[Sequence, slice]]] = defaultdict(list)
-    for sequence, row in zip(sequences, rows, strict=True):
-        sequence.cached += len(row.token_ids)
+    for sequence, row in zip(of, rows, strict=True):
+        if not row.num_read:
+            continue
+        assert isinstance(sequence, Sequence)
         part = slice(ends[row.head], ends[row.head] + row.num_outputs)
         ends[row.head] = part.stop
         alike[type(sequence.reading), row.head].append((sequence, part))

@@ -9,10 +9,16 @@ from model.machine.available_memory import available_bytes
 
 LOGITS_AT_A_TIME = 1 << 23  # where only the log-probabilities of some tokens are kept of them
 GIB = 1 << 30
-STEP_TOKENS = 4096  # that a step prefills together; a longer prompt is prefilled alone
+STEP_TOKENS = 4096  # of prompts that a step computes together; longer prompts are computed in parts
+_BESIDE_DECODING, _BESIDE_DECODING_GPU = 256, 1024  # where many rows decode; a GPU's time goes into weights
 _GPU_RESERVE = 0.15  # of what the weights leave of a GPU: what a step takes at least
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
+
+
+def tokens_beside_decoding(device: torch.device) -> int:
+    """Tokens of prompts, at least, that a step computes beside many rows that decode."""
+    return _BESIDE_DECODING_GPU if device.type == "cuda" else _BESIDE_DECODING
 
 
 def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:

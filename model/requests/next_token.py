@@ -32,6 +32,11 @@ class NextToken(Readout):
         """All but the last one, which is never fed back."""
         return self.params.max_new_tokens - 1
 
+    @property
+    def may_end_early(self) -> bool:
+        params = self.params
+        return not params.ignore_eos or bool(params.stop_token_ids) or self.should_stop is not None
+
     def start(self, stream: str, config: ModelConfig) -> "NextTokenReading":
         return NextTokenReading(self, stream_of(self.params.seed, stream), config.eos_token_ids)
 

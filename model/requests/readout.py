@@ -80,6 +80,11 @@ class Readout(ABC):
         return 0
 
     @property
+    def may_end_early(self) -> bool:
+        """Whether the row may end before it has generated all of `kept_tokens`."""
+        return True
+
+    @property
     def further_tokens(self) -> int:
         """Positions that the row needs behind its prompt."""
         return max(self.tree.depth, self.kept_tokens)

@@ -1,6 +1,6 @@
 """What goes into the engine for a row, and what comes out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -81,6 +81,11 @@ class Request:
             )
 
 
+def sharers_together(requests: Iterable[Request]) -> list[Request]:
+    """In an order in which those whose prompts begin alike are neighbours, so that they run at one time."""
+    return sorted(requests, key=lambda request: request.prompt_token_ids)
+
+
 @dataclass(frozen=True)
 class Completion:
     key: str
@@ -89,6 +94,7 @@ class Completion:
     # nan_logits: the model gave NaN or infinity. out_of_memory: memory did not suffice for the row alone.
     # The answer then holds what was generated before, or is None.
     failure: Failure | None = None
+    shared_routing: RowRouting | None = None  # what of it is that of tokens which were computed for several rows
 
     @property
     def token_ids(self) -> list[int]:

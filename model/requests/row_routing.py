@@ -4,7 +4,7 @@ L layers, E experts, K chosen per token. Sums of probabilities are in fixed poin
 adding them up is exact and the order does not matter.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,3 +32,11 @@ class RowRouting:
     repeat_first: Counts  # [2, L] pairs with the same first choice
     repeat_any: Counts  # [2, L] pairs with any choice in common
     entropy_q: Counts  # [2, L] entropy of the router's probabilities, in nats
+
+    def __add__(self, other: "RowRouting") -> "RowRouting":
+        names = [field.name for field in fields(self)]
+        return RowRouting(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def not_computed(self) -> "RowRouting":
+        """That of tokens which were computed for other rows, too."""
+        return replace(self, computed=np.zeros_like(self.computed))

@@ -31,4 +31,4 @@ class SplitRow:
         if routing is not None:
             counted = [one.routing.computed for one in parts if one.routing is not None]
             routing = replace(routing, computed=np.sum(counted, axis=0))
-        return Completion(self.request.key, answer, routing, failure)
+        return Completion(self.request.key, answer, routing, failure, parts[0].shared_routing)

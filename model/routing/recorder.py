@@ -14,7 +14,7 @@ from torch import Tensor
 from model.config import ModelConfig
 from model.machine.to_device import to_device
 from model.requests.row_routing import FIXED_POINT, Counts, RowRouting
-from model.routing.token_owners import PREFIX_SLOT, SPECIAL_SLOTS, TokenOwners
+from model.routing.token_owners import SPECIAL_SLOTS, TokenOwners
 
 _PHASES = 2
 
@@ -27,7 +27,6 @@ class RoutingRecorder:
         self.config = config
         self.device = device
         self.slots = slots + SPECIAL_SLOTS
-        self.of_prefix: RowRouting | None = None
         self._shapes: dict[str, tuple[int, ...]] = {
             # These are added to by row, the next ones by token, and the last ones number by number.
             "tokens": (),
@@ -85,15 +84,14 @@ class RoutingRecorder:
         counts.index_add_(0, one, torch.ones_like(one))
         counts.index_add_(0, gates, _fixed(weights).flatten())
 
-    def take_prefix(self) -> None:
-        """Keep the counts of the shared prefix, to be added to those of every row that has it."""
-        [self.of_prefix] = self.take([(PREFIX_SLOT, False)])
-
     def _repeats(self, owners: TokenOwners[Tensor], chosen: Tensor) -> Tensor:
         """[n, 2 L]: whether the token before chose the same first expert, and any of the same."""
         before = chosen.roll(1, dims=0)
-        before[owners.first] = self.latest[owners.before]
+        before[owners.first] = self.latest[owners.slots]
         self.latest[owners.slots] = chosen[owners.last]
+        if owners.follows is not None:
+            first, slots = owners.follows
+            before[first] = self.latest[slots]
         same_first = chosen[..., 0] == before[..., 0]
         any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1)
         return torch.cat((same_first, any_common), dim=1)
@@ -103,26 +101,18 @@ class RoutingRecorder:
         offset = self._offsets[name]
         self._counts.flatten(0, 1)[:, offset : offset + values.shape[1]].index_add_(0, counters, values)
 
-    def take(self, slots: list[tuple[int, bool]]) -> list[RowRouting]:
-        """Slots, and whether their rows have the shared prefix -> their counts, which start again at zero.
-
-        A row with the prefix has the prefix's counts, too, except for `computed`.
-        """
-        which: Tensor = to_device([np.array([slot for slot, _ in slots]) % self.slots], self.device)[0]
+    def take(self, slots: list[int]) -> list[RowRouting]:
+        """The counts of these slots, which start again at zero."""
+        which: Tensor = to_device([np.array(slots)], self.device)[0]
         taken = self._counts.index_select(1, which).transpose(0, 1).contiguous().cpu().numpy()
         self._counts.index_fill_(1, which, 0)
-        return [self._counts_of(one, has_prefix) for one, (_, has_prefix) in zip(taken, slots, strict=True)]
+        return [self._counts_of(one) for one in taken]
 
-    def _counts_of(self, taken: Counts, has_prefix: bool) -> RowRouting:  # [phases, numbers of a slot]
+    def _counts_of(self, taken: Counts) -> RowRouting:  # [phases, numbers of a slot]
         counts = {
             name: taken[:, offset : offset + size].reshape(_PHASES, *self._shapes[name])
             for (name, offset), size in zip(self._offsets.items(), self._sizes, strict=True)
         }
-        if has_prefix:
-            assert self.of_prefix is not None
-            for name, count in counts.items():
-                if name != "computed":
-                    count += getattr(self.of_prefix, name)
         return RowRouting(**counts)
 
 

@@ -15,9 +15,8 @@ from torch import Tensor
 from model.machine.to_device import Numbers
 from model.scheduling.batch import Batch, Phase
 
-PREFIX_SLOT = -1  # of the prefix that rows share, behind the slots of the rows
-SPARE_SLOT = -2  # of rows that only fill a captured step
-SPECIAL_SLOTS = 2
+SPARE_SLOT = -1  # behind the others: of rows that only fill a captured step, and of tokens not to be counted
+SPECIAL_SLOTS = 1
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,9 @@ class TokenOwners(Generic[Numbers]):
     token_counters: Numbers  # [n] each token's `counters`
     first: Numbers  # [B] which of the n is the row's first one
     last: Numbers  # [B] which of the n is the row's last one
-    before: Numbers  # [B] the slot of the token before the row's first one: the row's own, or the prefix's
     paired: Numbers  # [n] bool: whether there is a token before
+    # Of rows that follow the last token of another slot, which may be computed in the same step:
+    follows: Numbers | None = None  # [2, b] which of the n is the first, and the other slot; None: there are none
 
     @staticmethod
     def of(batch: Batch, slots: int) -> "TokenOwners[NDArray[Any]]":
@@ -38,26 +38,31 @@ class TokenOwners(Generic[Numbers]):
         rows = batch.rows
         tokens = np.array([len(row.token_ids) for row in rows])
         computed = np.array([row.length for row in rows])
-        own_slots = np.array([row.slot for row in rows]) % slots
-        counters = np.array([row.phase for row in rows]) * slots + own_slots
-        before = [PREFIX_SLOT if row.shared and not row.cached else row.slot for row in rows]
+        of_slots = np.array([row.slot for row in rows])
+        phases = np.array([row.phase for row in rows]) * slots
+        counted = np.array([row.counted for row in rows])
         own = None
         if any(row.tree.token_ids for row in rows):
             place = np.arange(computed.sum()) - (computed.cumsum() - computed).repeat(computed)
             own = (place < tokens.repeat(computed)).nonzero()[0]
         ends = tokens.cumsum()
         paired = np.ones(ends[-1], dtype=np.bool_)
-        paired[ends - tokens] = [row.shared + row.cached > 0 for row in rows]
+        paired[ends - tokens] = [row.cached > 0 for row in rows]
+        follows = [
+            (end - len(row.token_ids), row.follows)
+            for end, row in zip(ends, rows, strict=True)
+            if row.follows is not None
+        ]
         return TokenOwners(
-            counters=counters,
-            slots=own_slots,
-            sizes=np.stack((tokens, computed), axis=1),
+            counters=phases + of_slots,
+            slots=of_slots,
+            sizes=np.stack((tokens * counted, computed), axis=1),
             own=own,
-            token_counters=counters.repeat(tokens),
+            token_counters=(phases + np.where(counted, of_slots, SPARE_SLOT % slots)).repeat(tokens),
             first=ends - tokens,
             last=ends - 1,
-            before=np.array(before) % slots,
             paired=paired,
+            follows=np.array(follows).T if follows else None,
         )
 
     @staticmethod
@@ -65,4 +70,4 @@ class TokenOwners(Generic[Numbers]):
         """One new token for each of the rows in these slots [B], of `total`, on their device."""
         one, each = torch.ones_like(slots), torch.arange(len(slots), device=slots.device)
         counters, sizes = slots + Phase.DECODE * total, one[:, None].expand(-1, 2)
-        return TokenOwners(counters, slots, sizes, None, counters, each, each, slots, one.bool())
+        return TokenOwners(counters, slots, sizes, None, counters, each, each, one.bool())

@@ -1,8 +1,8 @@
 """What one step computes: the new tokens of its rows, side by side, and where its rows live in the cache.
 
-B rows, N tokens of all rows. A row of the batch holds the tokens that are new in this
-step: a whole prompt (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases
-may be in one batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
+B rows, N tokens of all rows. A row of the batch holds the tokens that are new in this step: a prompt or a part
+of one (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases may be in one
+batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
 """
 
 from dataclasses import dataclass, field
@@ -27,12 +27,15 @@ class Phase(IntEnum):
 class Row:
     phase: Phase
     slot: int  # of the routing counters that the row's tokens go to
-    cached: int  # tokens that the cache already holds
+    cached: int  # tokens before these, which the cache holds
     token_ids: list[int]  # new tokens
-    pages: list[int] = field(default_factory=list)  # for cached and new tokens; none: nothing is kept
+    pages: list[int] = field(default_factory=list)  # for cached tokens, and for new ones that are kept
     tree: TokenTree = NO_TREE  # computed behind the new tokens, never kept
-    shared: int = 0  # tokens of the shared prefix, which is before all of these
-    read_from: int = -1  # of the new tokens, the first whose outputs are wanted; -1: only the last one
+    keeps: bool = True  # whether the new tokens go into the pages
+    shared: int = 0  # of the cached tokens, those in pages of a shared prefix
+    follows: int | None = None  # the slot of the token before these, if it is another one
+    counted: bool = True  # whether the router's choices are counted; not where they are computed again
+    read_from: int | None = -1  # of the new tokens, the first whose outputs are wanted; None: none are
     head: Head = Head.VOCABULARY  # which outputs
     asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
 
@@ -43,26 +46,29 @@ class Row:
     @property
     def num_read(self) -> int:
         """New tokens whose outputs are wanted: from `read_from` on, all nodes of the tree among them."""
-        return self.length - self.read_from % len(self.token_ids)
+        return 0 if self.read_from is None else self.length - self.read_from % len(self.token_ids)
 
     @property
     def num_outputs(self) -> int:
         return len(self.asked) if self.head is Head.LOGPROBS else self.num_read
 
     @property
+    def is_kept(self) -> bool:
+        return self.keeps and bool(self.pages)
+
+    @property
     def trunk(self) -> int:
-        """Tokens of the row itself behind the shared prefix, the new ones among them."""
+        """Tokens up to the last new one, without the tree."""
         return self.cached + len(self.token_ids)
 
 
 @dataclass(frozen=True)
 class Batch:
     rows: list[Row]  # decoding ones first, which are computed together
-    becomes_prefix: bool = False  # its one row is what later rows share
 
     @classmethod
-    def of(cls, rows: list[Row], becomes_prefix: bool = False) -> "Batch":
-        return cls(rows, becomes_prefix)
+    def of(cls, rows: list[Row]) -> "Batch":
+        return cls(rows)
 
     @property
     def token_ids(self) -> NDArray[np.int64]:
@@ -82,7 +88,7 @@ class Batch:
     @property
     def heads(self) -> list[Head]:
         """Those that the rows want, in an order that is the same on every rank."""
-        wanted = {row.head for row in self.rows}
+        wanted = {row.head for row in self.rows if row.num_read}
         return [head for head in Head if head in wanted]
 
     def reads(self, head: Head) -> NDArray[np.int64]:
@@ -90,7 +96,7 @@ class Batch:
         wanted, end = [], 0
         for row in self.rows:
             end += row.length
-            if row.head is head:
+            if row.head is head and row.num_read:
                 wanted.append(range(end - row.num_read, end))
         return np.array([*chain.from_iterable(wanted)], dtype=np.int64)
 
@@ -99,16 +105,15 @@ class Batch:
         """[2, Q]: what the rows ask of the head LOGPROBS: which of the M tokens is read, and the token."""
         asked, first = [], 0
         for row in self.rows:
-            if row.head is Head.LOGPROBS:
+            if row.head is Head.LOGPROBS and row.num_read:
                 asked.append(np.stack((row.asked.reads + first, row.asked.token_ids)))
                 first += row.num_read
         return np.concatenate(asked, axis=1)
 
 
 def _positions(row: Row) -> NDArray[np.int64]:
-    start, end = row.shared + row.cached, row.shared + row.trunk
-    new = np.arange(start, end)
-    return np.concatenate((new, end + np.array(row.tree.depths))) if row.tree.token_ids else new
+    new = np.arange(row.cached, row.trunk)
+    return np.concatenate((new, row.trunk + np.array(row.tree.depths))) if row.tree.token_ids else new
 
 
 def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:

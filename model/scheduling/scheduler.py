@@ -1,155 +1,148 @@
-"""Which waiting rows are prefilled next, and which pages of the cache rows have.
+"""What runs in the next step: one token of every row that decodes and, beside that, prompts within a budget.
 
-Rows are admitted only while the worst case of all that run fits, so nothing is ever preempted. Rows prefilled
-together are of similar length. The row that has waited longest chooses the length; where it does not fit yet,
-a bounded number of others may go before it: no row starves.
+Prompts of similar length are computed together, long ones in parts. What several prompts begin with is
+computed once, before them.
 """
 
-from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from model.requests.readout import Reading
 from model.requests.request import Request
 from model.requests.split_row import SplitRow
-from model.scheduling.batch import Phase, Row
-from model.scheduling.pages import Growth, PageAllocator, worst_case
-
-MAX_OVERTAKING = 64
+from model.scheduling.batch import Row
+from model.scheduling.prefill_budget import PrefillBudget
+from model.scheduling.prefix_tree import Prefix, PrefixTree, nodes_below
+from model.scheduling.running_rows import RunningRows
+from model.scheduling.sequence import Sequence
+from model.scheduling.waiting_rows import WaitingRows
 
 
 @dataclass
-class Sequence:
-    """A row on its way through the engine."""
+class Step:
+    rows: list[Row] = field(default_factory=list)  # decoding ones first, prefixes before those that read them
+    of: list[Sequence | Prefix] = field(default_factory=list)  # what each row is a part of
+    # Before the step runs, counters of these slots are emptied: they are kept for rows that were set back.
+    set_back: list[tuple[int, Sequence]] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
 
-    request: Request
-    reading: Reading
-    shared: int  # tokens of its prompt that are shared, and computed already
-    slot: int = -1
-    cached: int = 0  # tokens behind the prefix that the model has seen
-    pages: list[int] = field(default_factory=list)
-    part_of: tuple[SplitRow, int] | None = None  # and which part of it
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Tokens of the prompt that the row computes itself: those behind the shared prefix."""
-        return len(self.request.prompt_token_ids) - self.shared
-
-    def prompt(self) -> Row:
-        """What the row computes first: its own part of the prompt, and the tree behind it."""
-        request, wanted = self.request, self.request.wanted
-        return Row(
-            phase=Phase.PREFILL,
-            slot=self.slot,
-            cached=0,
-            token_ids=request.prompt_token_ids[self.shared :],
-            pages=self.pages,
-            tree=wanted.tree,
-            shared=self.shared,
-            read_from=request.first_read - self.shared,
-            head=wanted.head,
-            asked=wanted.asked,
-        )
-
-    def next_token(self) -> Row:
-        token, head = [self.reading.next_token], self.request.wanted.head
-        return Row(Phase.DECODE, self.slot, self.cached, token, self.pages, shared=self.shared, head=head)
-
-    def growth(self, kept: int) -> Growth | None:
-        """How the row grows in the cache from `kept` tokens on; None if it keeps none at any time."""
-        most = self.request.cache_tokens
-        return Growth(kept, most - self.shared - kept) if most else None
+    def add(self, one: Sequence | Prefix, row: Row) -> None:
+        self.of.append(one)
+        self.rows.append(row)
 
 
 class Scheduler:
-    def __init__(self, slots: int, pages: int, page_size: int, prefill_tokens: int) -> None:
-        self.prefill_tokens = prefill_tokens
-        self.page_size = page_size
-        self.pages = PageAllocator(pages)
-        self.free_slots = list(reversed(range(slots)))
-        self.running: dict[int, Sequence] = {}  # by slot
-        self.prefix: list[int] = []
-        self._buckets: dict[int, deque[tuple[int, Sequence]]] = {}
+    def __init__(
+        self, slots: int, pages: int, page_size: int, budget: PrefillBudget, shares: bool = True
+    ) -> None:
+        """`shares`: whether rows share what their prompts begin with."""
+        self.slots = slots
+        self.budget = budget
+        self.shares = shares
+        self.running = RunningRows(slots, pages, page_size)
+        self.waiting = WaitingRows()
+        self._tree = PrefixTree(page_size)
+        self._prefilling: list[Sequence | Prefix] = []  # have begun, with tokens of the prompt to come
         self._arrivals = 0
-        self._overtaken = 0  # rows admitted before the one that has waited longest, since it did not fit
 
     def add(self, request: Request, reading: Reading, part_of: tuple[SplitRow, int] | None = None) -> None:
-        """Let a row wait. It shares the prefix where its prompt begins with it and nothing of it is read."""
-        prompt, shared = request.prompt_token_ids, len(self.prefix)
-        if request.first_read < shared or prompt[:shared] != self.prefix:
-            shared = 0
-        sequence = Sequence(request, reading, shared, part_of=part_of)
-        bucket = _bucket(sequence.prompt_tokens)
-        self._buckets.setdefault(bucket, deque()).append((self._arrivals, sequence))
+        """Let a row wait. It may share what of its prompt is not read."""
+        node = self._tree.add(request.prompt_token_ids, request.first_read if self.shares else 0)
+        self.waiting.add(Sequence(request, reading, self._arrivals, node, part_of))
         self._arrivals += 1
 
     @property
     def idle(self) -> bool:
-        return not self.running and not self._buckets
+        return not self.running.rows and not self.waiting
 
-    @property
-    def waiting(self) -> int:
-        """Rows that are not admitted yet."""
-        return sum(map(len, self._buckets.values()))
-
-    def next_step(self) -> tuple[list[Sequence], list[Sequence]]:
-        """Rows that decode a token now, and rows to prefill beside them, all with pages for it."""
-        decoding = list(self.running.values())
-        growth = [sequence.growth(sequence.cached + 1) for sequence in decoding]
-        admitted = self._admit([one for one in growth if one is not None])
+    def next_step(self) -> Step:
+        step = Step()
+        for sequence in self.running.next_step():
+            step.set_back.append((sequence.slot, sequence))
+            self._forget(sequence)
+            sequence.set_back()
+            self.waiting.add(sequence)
+        decoding = [one for one in self.running.rows.values() if one.decodes]
         for sequence in decoding:
-            self._make_room(sequence, sequence.cached + 1)
-        for sequence in admitted:
-            if sequence.request.cache_tokens:
-                self._make_room(sequence, sequence.prompt_tokens)
-        return decoding, admitted
+            step.add(sequence, sequence.next_token())
+        budget = self.budget.of_step(len(decoding), self.slots)
+        left = budget
+        for one in [*self._prefilling]:
+            left = self._prefill(one, left, step)
+        for bucket in self.waiting.buckets():
+            before = left
+            while left > 0 and (sequence := self.waiting.first(bucket)):
+                begun = self._begin(sequence, left, alone=left == budget)
+                if not begun:
+                    break
+                self.waiting.take(bucket)
+                for one in begun:
+                    self._forget(one)  # a prefix that was dropped when it was half computed
+                    self._prefilling.append(one)
+                    left = self._prefill(one, left, step)
+            if left < before:
+                break
+        step.forgotten = self.running.prefixes.forgotten
+        self.running.prefixes.forgotten = []
+        return step
+
+    def readers(self, prefix: Prefix) -> list[Sequence]:
+        """Running rows that read a prefix."""
+        return [one for one in self.running.rows.values() if one.reads(prefix)]
+
+    def drop(self, failed: Prefix) -> None:
+        """Forget a prefix that was not computed, and what lies below it; its readers have been released."""
+        for node in reversed([failed, *nodes_below(failed)]):
+            if node.started:
+                node.cached = node.begin
+                self.running.prefixes.drop(node)
+                self._forget(node)
 
     def release(self, sequence: Sequence) -> None:
-        del self.running[sequence.slot]
-        self.pages.give(sequence.pages)
-        self.free_slots.append(sequence.slot)
+        """A row has ended."""
+        if sequence.request.cache_tokens:
+            self.running.lengths.add(len(sequence.fed))
+        self.running.end(sequence)
+        self._forget(sequence)
+        for node in self._tree.remove(sequence.node):
+            if node.started:
+                self.running.prefixes.drop(node)
+                self._forget(node)
+        if self.idle:  # what rows that run alone give, to the last bit, depends on no earlier ones
+            self.running.lengths.forget()
 
-    def _admit(self, growth: list[Growth]) -> list[Sequence]:
-        """Admit waiting rows of one bucket that fit beside the running ones, which grow by `growth`."""
-        for bucket in self._eligible():
-            admitted = self._admit_from(bucket, growth)
-            if admitted:
-                return admitted
-        return []
+    def _begin(self, sequence: Sequence, left: int, alone: bool) -> list[Sequence | Prefix]:
+        """The row, and before it the prefixes to compute for it; nothing if it has to wait.
 
-    def _eligible(self) -> Iterator[int]:
-        """Buckets, longest-waiting row first; after MAX_OVERTAKING overtakings only the first bucket."""
-        order = sorted(self._buckets, key=lambda bucket: self._buckets[bucket][0][0])
-        return iter(order if self._overtaken < MAX_OVERTAKING else order[:1])
+        `alone`: no other prompt is computed in this step, so that one beyond the budget may begin.
+        """
+        path = self.running.usable(sequence, self._tree.shared(sequence.node))
+        fresh = [node for node in path if not node.started]
+        begin = path[-1].end if path else 0
+        own = sequence.prefilled - begin + len(sequence.request.wanted.tree.token_ids)
+        work = self.budget.work(begin, own)
+        work += sum(self.budget.work(node.begin, node.end - node.begin) for node in fresh)
+        if work > left and not alone:
+            return []
+        divided = work > left and self.running.is_divisible(sequence)
+        if not self.running.fits(sequence, path, divided):
+            return []
+        self.running.begin(sequence, path, divided)
+        return [*fresh, sequence]
 
-    def _admit_from(self, bucket: int, growth: list[Growth]) -> list[Sequence]:
-        waiting, tokens = self._buckets[bucket], 0
-        oldest = min(queue[0][0] for queue in self._buckets.values())
-        first = waiting[0][0] == oldest
-        admitted: list[Sequence] = []
-        while waiting and self.free_slots and (first or self._overtaken < MAX_OVERTAKING):
-            sequence = waiting[0][1]
-            tokens += sequence.request.prefill_tokens - sequence.shared
-            if admitted and tokens > self.prefill_tokens:
-                break
-            grown = sequence.growth(sequence.prompt_tokens)
-            if grown is not None:
-                if worst_case([*growth, grown], self.page_size) > self.pages.pages:
-                    break
-                growth.append(grown)
-            waiting.popleft()
-            self._overtaken = 0 if first else self._overtaken + 1
-            sequence.slot = self.free_slots.pop()
-            self.running[sequence.slot] = sequence
-            admitted.append(sequence)
-        if not waiting:
-            del self._buckets[bucket]
-        return admitted
+    def _prefill(self, one: Sequence | Prefix, left: int, step: Step) -> int:
+        """Compute what the budget has room for of a prompt or prefix; what is left of the budget."""
+        is_ready = one.started if isinstance(one, Prefix) else one.prefix is None or one.prefix.computed
+        most = self.budget.tokens(left, one.cached)
+        if not is_ready or most < 1:
+            return left
+        begin = one.cached
+        row = one.part(one.part_end(most))
+        step.add(one, row)
+        if one.computed if isinstance(one, Prefix) else one.decodes:
+            self._forget(one)
+        return left - self.budget.work(begin, row.length)
 
-    def _make_room(self, sequence: Sequence, tokens: int) -> None:
-        sequence.pages += self.pages.take(-(-tokens // self.page_size) - len(sequence.pages))
-
-
-def _bucket(length: int) -> int:
-    """Lengths of a bucket differ by less than a factor of two."""
-    return length.bit_length()
+    def _forget(self, one: Sequence | Prefix) -> None:
+        """It has no tokens of its prompt to come."""
+        if one in self._prefilling:
+            self._prefilling.remove(one)

@@ -35,7 +35,7 @@ def gpu_engine(monkeypatch, checkpoint):
         monkeypatch.setattr("model.network.experts.has_grouped_matmul", lambda *_: True)
         monkeypatch.setattr("model.execution.executor.layout_for", lambda *_: None)
         monkeypatch.setattr("model.attention.prefill_flash.flash", plain_flash)
-        monkeypatch.setattr("model.attention.cached_attention.flash_to_all", attend_tokens)
+        monkeypatch.setattr("model.attention.cached_groups.flash", plain_flash)
         monkeypatch.setattr(
             "model.execution.decode_graphs.DecodeGraphs._capture", lambda self, compute: compute
         )

@@ -1,4 +1,5 @@
-"""Admission: nothing is preempted, nobody starves, and the cache is well used."""
+"""What runs in a step: nobody starves, pages are never short, and what is shared is computed once."""
+
 
 import numpy as np
 import pytest
@@ -6,113 +7,242 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.workloads import lognormal
+from model.requests.choice_scores import ChoiceScores
 from model.requests.next_token import NextTokenReading
-from model.requests.request import Request
+from model.requests.request import Request, sharers_together
 from model.sampling.sampling_params import SamplingParams
-from model.scheduling.scheduler import MAX_OVERTAKING, Scheduler
+from model.scheduling.batch import Phase
+from model.scheduling.prefill_budget import PrefillBudget
+from model.scheduling.prefix_tree import Prefix
+from model.scheduling.scheduler import Scheduler
+from model.scheduling.sequence import Sequence
+from model.scheduling.waiting_rows import MAX_OVERTAKING
 
-PAGES, PAGE_SIZE, PREFILL = 16, 4, 24
+PAGES, PAGE_SIZE = 16, 4
+BUDGET = PrefillBudget(most=24, beside=8, context=10**6)
+SCORES = ChoiceScores.of([[3, 4], [5]])
 
 
-def request(key, prompt, new_tokens):
-    return Request(key, [0] * prompt, SamplingParams(max_new_tokens=new_tokens))
+def scheduler_of(slots, pages=PAGES, page_size=PAGE_SIZE, budget=BUDGET):
+    return Scheduler(slots, pages, page_size, budget)
+
+
+def request(key, prompt, new_tokens, limit=None):
+    """Rows end after `new_tokens`, whatever they may generate; without any they are labelled."""
+    prompt = [hash(key) % 97 + 1] * prompt if isinstance(prompt, int) else prompt
+    if not new_tokens:
+        return Request(key, prompt, readout=SCORES)
+    return Request(key, prompt, SamplingParams(max_new_tokens=limit or new_tokens, seed=new_tokens))
 
 
 def add(scheduler, request):
-    scheduler.add(request, NextTokenReading(request.wanted, stream=0, eos_token_ids=()))
+    reading = None
+    if request.readout is None:
+        reading = NextTokenReading(request.wanted, stream=0, eos_token_ids=())
+    scheduler.add(request, reading)
 
 
-def step(scheduler):
-    """What the engine does with a step, without a model; the rows prefilled, and those that have ended."""
-    decoding, admitted = scheduler.next_step()
-    for sequence in (*decoding, *admitted):
-        sequence.cached += 1 if sequence in decoding else len(sequence.request.prompt_token_ids)
+class Ran:
+    """What the engine does with steps, without a model, and what must hold in each of them."""
+
+    def __init__(self, scheduler):
+        self.scheduler = scheduler
+        self.finished, self.begun, self.set_back, self.computed = [], [], 0, 0
+        self.pages: dict[int, list[int]] = {}  # what tokens each page holds
+
+    def step(self):
+        step = self.scheduler.next_step()
+        self.set_back += len(step.set_back)
+        seen_prefill, prefilled = False, 0
+        for one, row in zip(step.of, step.rows, strict=True):
+            assert row.token_ids
+            seen_prefill |= row.phase is Phase.PREFILL
+            assert not (seen_prefill and row.phase is Phase.DECODE)
+            prefilled += row.length if row.phase is Phase.PREFILL else 0
+            self.computed += len(row.token_ids)
+            self._compute(one, row)
+        ended = [one for one, row in zip(step.of, step.rows, strict=True) if row.num_read and self._ended(one)]
+        for sequence in ended:
+            self.scheduler.release(sequence)
+            self.finished.append(sequence.request.key)
+        taken = [page for one in self.scheduler.running.rows.values() for page in one.own_pages]
+        assert len(taken) == len({*taken})
+        return step
+
+    def _compute(self, one, row):
+        tokens = one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]
+        size, end = self.scheduler.running.page_size, row.trunk
+        for i in range(row.cached):  # all that it reads is there
+            assert self.pages[row.pages[i // size]][i % size] == tokens[i], "a page that others have"
+        assert row.token_ids == tokens[row.cached : end]
+        if row.is_kept:
+            assert len(row.pages) == -(-end // size) or isinstance(one, Prefix) or not one.decodes
+            for i in range(row.cached, end):
+                self.pages.setdefault(row.pages[i // size], [0] * size)[i % size] = tokens[i]
+        if isinstance(one, Sequence) and row.cached in (0, row.shared) and not one.fed:
+            self.begun.append(one.request.key)
+
+    def _ended(self, sequence):
+        if sequence.request.readout is not None:
+            return True
+        sequence.reading.next_token = len(sequence.fed)
         sequence.reading.answer.token_ids.append(0)
-        if sequence.request.cache_tokens:
-            assert len(sequence.pages) == -(-sequence.cached // scheduler.page_size)
-    ended = [
-        s
-        for s in (*decoding, *admitted)
-        if len(s.reading.answer.token_ids) == s.request.params.max_new_tokens
-    ]
-    for sequence in ended:
-        scheduler.release(sequence)
-    return admitted, ended
+        return len(sequence.reading.answer.token_ids) == sequence.request.params.seed
+
+    def to_the_end(self):
+        while not self.scheduler.idle:
+            self.step()
+        return self
 
 
-ROWS = st.tuples(st.integers(1, 50), st.integers(1, 15))  # prompt tokens, new tokens: within the cache
+# Prompt tokens, new tokens (0: labelled), and up to what limit: within the cache.
+ROWS = st.tuples(st.integers(1, 40), st.integers(0, 15), st.integers(0, 8))
+PREFIXES = [[7] * 9, [7] * 12 + [8] * 5, [9] * 21]
 
 
-@settings(max_examples=15, deadline=None)
-@given(rows=st.lists(ROWS, max_size=12), slots=st.integers(1, 5), data=st.data())
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(ROWS, max_size=14), slots=st.integers(1, 5), data=st.data())
 def test_rows_of_any_size_all_run_once(rows, slots, data):
-    """Rows come and end at any time; those that run always get their pages."""
-    scheduler = Scheduler(slots, PAGES, PAGE_SIZE, PREFILL)
-    unsent = [request(str(i), *row) for i, row in enumerate(rows)]
-    waiting, finished = [], []
+    """Rows come and end at any time, share beginnings or don't, and need less than they might."""
+    scheduler = scheduler_of(slots)
+    ran, unsent = Ran(scheduler), []
+    for i, (prompt, new_tokens, more) in enumerate(rows):
+        begin = data.draw(st.sampled_from([[], [], *PREFIXES]))
+        tokens = [*begin, *([i + 10] * prompt)][:40]
+        unsent.append(request(str(i), tokens, new_tokens, min(new_tokens + more, 24)))
+    idle_steps = 0
     while unsent or not scheduler.idle:
         for _ in range(data.draw(st.integers(0, 4)) if unsent else 0):
             if unsent:
-                waiting.append(unsent[0].key)
                 add(scheduler, unsent.pop(0))
-        admitted, ended = step(scheduler)
-        finished += [sequence.request.key for sequence in ended]
-        waiting = [key for key in waiting if key not in {s.request.key for s in admitted}]
-        running = [*scheduler.running.values()]
-        assert admitted or ended or running or not waiting, "an empty engine must take the next row"
-
-        lengths = [len(sequence.request.prompt_token_ids) for sequence in admitted]
-        assert max(lengths, default=0) < 2 * min(lengths, default=1)
-        assert len(lengths) <= 1 or sum(lengths) <= PREFILL
-        taken = [page for sequence in running for page in sequence.pages]
-        assert len(taken) == len(set(taken)) == PAGES - scheduler.pages.free
-        assert {sequence.slot for sequence in running} == set(scheduler.running) <= {*range(slots)}
-        if running and data.draw(st.booleans()):
+        step = ran.step()
+        idle_steps = idle_steps + 1 if not step.rows and not scheduler.idle else 0
+        assert idle_steps < 3, "something runs while rows wait"
+        running = [*scheduler.running.rows.values()]
+        if running and data.draw(st.integers(0, 5)) == 0:
             early = data.draw(st.sampled_from(running))
             scheduler.release(early)
-            finished.append(early.request.key)
-    assert sorted(finished) == sorted(str(i) for i in range(len(rows)))
-    assert sorted(scheduler.free_slots) == [*range(slots)]
-    assert scheduler.pages.take(PAGES) == [*range(PAGES)]
+            ran.finished.append(early.request.key)
+    assert sorted(ran.finished) == sorted(str(i) for i in range(len(rows)))
+    assert sorted(scheduler.running.free_slots) == [*range(slots)]
+    assert sorted(scheduler.running.prefixes.free_slots) == [*range(slots, 2 * slots)]
+    assert scheduler.running.pages.take(PAGES) == [*range(PAGES)]
 
 
 def test_a_row_that_does_not_fit_is_overtaken_by_a_bounded_number():
     """Short rows use what a long one can't, but they can't keep it waiting for ever."""
-    scheduler = Scheduler(4, PAGES, PAGE_SIZE, PREFILL)
+    scheduler = scheduler_of(4)
+    ran = Ran(scheduler)
     add(scheduler, request("first", 10, 2))
-    step(scheduler)
+    ran.step()
     add(scheduler, request("long", PAGES * PAGE_SIZE - 3, 4))
-    before = []
     for i in range(3 * MAX_OVERTAKING):
         add(scheduler, request(f"short {i}", 2, 2 + i % 3))
-    while "long" not in before:
-        before += [sequence.request.key for sequence in step(scheduler)[0]]
-    assert MAX_OVERTAKING / 2 < len(before) <= MAX_OVERTAKING + 1
+    while "long" not in ran.begun:
+        ran.step()
+    assert MAX_OVERTAKING / 2 < len(ran.begun) <= MAX_OVERTAKING + 4
+    assert len(ran.to_the_end().finished) == 2 + 3 * MAX_OVERTAKING
+
+
+def test_a_long_prompt_is_computed_in_parts_beside_rows_that_decode():
+    scheduler = scheduler_of(4, pages=200)
+    ran = Ran(scheduler)
+    for key in "ab":
+        add(scheduler, request(key, 5, 90))
+    ran.step()
+    add(scheduler, request("long", 300, 2))
+    parts = []
+    while "long" not in ran.finished:
+        step = ran.step()
+        assert sum(row.phase is Phase.DECODE for row in step.rows) == 2 + (len(parts) > 0 and sum(parts) == 300)
+        parts += [row.length for row in step.rows if row.phase is Phase.PREFILL]
+    assert sum(parts) == 300
+    assert {*parts[:-1]} == {BUDGET.beside}
+
+
+def test_a_long_prompt_that_the_cache_can_not_hold_is_computed_whole():
+    """A label needs no cache."""
+    scheduler = scheduler_of(2, pages=4)
+    add(scheduler, request("long", 300, 0))
+    [row] = Ran(scheduler).step().rows
+    assert row.length == 300 + len(SCORES.tree.token_ids)
+
+
+@pytest.mark.parametrize("new_tokens", [0, 3])
+def test_documents_and_questions(new_tokens):
+    """Of 6 documents with 5 questions each every document is computed once; the cache holds two of them."""
+    scheduler = scheduler_of(4, pages=24, budget=PrefillBudget(60, 60, 10**6))
+    rows = [
+        request(f"{document}/{question}", [document] * 30 + [50 + question] * 3, new_tokens)
+        for question in range(5)
+        for document in range(6)
+    ]
+    for row in sharers_together(rows):
+        add(scheduler, row)
+    ran = Ran(scheduler).to_the_end()
+    own = 33 - 28 + max(0, new_tokens - 1)
+    assert ran.computed == 6 * 28 + 30 * own
+    assert len(ran.finished) == 30
+
+
+def test_a_prefix_of_a_prefix_is_computed_once():
+    scheduler = scheduler_of(8, pages=64)
+    instruction, documents = [1] * 8, [[2] * 8, [3] * 8]
+    rows = [
+        request(f"{i}/{j}", [*instruction, *document, 60 + j], 1)
+        for i, document in enumerate(documents)
+        for j in range(3)
+    ]
+    rows.append(request("alone", [*instruction, 9, 9, 9, 9, 9], 1))
+    for row in rows:
+        add(scheduler, row)
+    assert Ran(scheduler).to_the_end().computed == 8 + 8 + 8 + 6 + 5
+
+
+def test_rows_that_need_less_than_they_might_run_together():
+    """Each may need the whole cache, and needs a quarter: they run beside each other, and all end."""
+    scheduler = scheduler_of(8, pages=40, budget=PrefillBudget(200, 200, 10**6))
+    for i in range(24):
+        add(scheduler, request(str(i), 4, 12, limit=150))
+    ran, together = Ran(scheduler), []
     while not scheduler.idle:
-        before += [sequence.request.key for sequence in step(scheduler)[0]]
-    assert len(before) == 1 + 3 * MAX_OVERTAKING
+        ran.step()
+        together.append(len(scheduler.running.rows))
+    assert len(ran.finished) == 24
+    assert max(together) >= 7
 
 
-def test_a_prompt_beyond_the_prefill_budget_goes_alone():
-    scheduler = Scheduler(4, PAGES, PAGE_SIZE, prefill_tokens=8)
-    for key in "abc":
-        add(scheduler, request(key, 9, 1))
-    assert [len(step(scheduler)[0]) for _ in range(4)] == [1, 1, 1, 0]
+def test_the_youngest_row_is_set_back_and_the_oldest_never():
+    """The rows before made the scheduler expect short answers."""
+    scheduler = scheduler_of(4, pages=12, budget=PrefillBudget(200, 200, 10**6))
+    ran = Ran(scheduler)
+    for i in range(4):
+        add(scheduler, request(f"short {i}", 3, 1, limit=40))
+    add(scheduler, request("kept busy", 2, 6))
+    while len(ran.finished) < 4:
+        ran.step()
+    for i in range(4):
+        add(scheduler, request(f"long {i}", 3, 30, limit=40))
+    ran.to_the_end()
+    assert ran.set_back > 0
+    ended = [key for key in ran.finished if key.startswith("long")]
+    assert ended == sorted(ended)
 
 
 @pytest.mark.parametrize("tokens", [2048, 8192])
 def test_live_tokens_fill_the_cache_on_a_lognormal_workload(tokens):
     """Of the cache, and of the pages taken, while rows still wait; slots are not what limits."""
-    scheduler = Scheduler(256, tokens // 32, 32, 4096)
+    scheduler = scheduler_of(256, tokens // 32, 32, PrefillBudget(4096, 256, 10**6))
     for row in lognormal(1000, rows=600).requests():
-        add(scheduler, row)
-    of_cache, of_pages = [], []
+        params = row.params
+        add(scheduler, Request(row.key, row.prompt_token_ids, SamplingParams(params.max_new_tokens, seed=params.max_new_tokens, ignore_eos=True)))
+    ran, of_cache, of_pages = Ran(scheduler), [], []
     while not scheduler.idle:
-        step(scheduler)
+        ran.step()
         if scheduler.waiting:
-            live = sum(sequence.cached for sequence in scheduler.running.values())
+            live = sum(sequence.cached for sequence in scheduler.running.rows.values())
             of_cache.append(live / tokens)
-            of_pages.append(live / (tokens - scheduler.pages.free * 32))
+            of_pages.append(live / (tokens - scheduler.running.pages.free * 32))
     assert len(of_cache) > 50
     assert np.mean(of_cache) > 0.7
     assert np.mean(of_pages) > 0.8

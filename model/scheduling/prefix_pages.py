@@ -1,0 +1,75 @@
+"""Which shared prefixes are in the cache. One that no running row reads stays until its pages are wanted."""
+
+from collections.abc import Collection, Iterable
+
+from model.scheduling.pages import PageAllocator
+from model.scheduling.prefix_tree import Prefix
+
+
+class PrefixPages:
+    def __init__(self, slots: Iterable[int], pages: PageAllocator, page_size: int) -> None:
+        self.free_slots = list(slots)  # of the routing counters
+        self.pages = pages
+        self.page_size = page_size
+        self.forgotten: list[int] = []  # slots whose counts are of no use
+        self.read = 0  # pages of prefixes that running rows read
+        self.unread = 0
+        self._unread: dict[Prefix, None] = {}  # longest unread first
+
+    def room(self, path: list[Prefix]) -> bool:
+        """Whether there are slots for what of a path is not started."""
+        unread = sum(node not in path for node in self._unread)
+        return sum(not node.started for node in path) <= len(self.free_slots) + unread
+
+    def missing(self, path: list[Prefix]) -> int:
+        """Pages to take for what of a path is not started."""
+        return sum(self._size(one) for one in path if not one.started)
+
+    def unread_of(self, path: list[Prefix]) -> int:
+        """Pages of what of a path is there and read by nobody."""
+        return sum(len(one.pages) for one in path if one.started and not one.readers)
+
+    def hold(self, path: list[Prefix]) -> list[Prefix]:
+        """A row begins to read all nodes of a path; those that are to be computed first. Room must be there."""
+        fresh = [node for node in path if not node.started]
+        for node in path:
+            if node.started and not node.readers:
+                del self._unread[node]
+                self.unread -= len(node.pages)
+                self.read += len(node.pages)
+            node.readers += 1
+        for node in fresh:
+            node.slot, node.cached = self.free_slots.pop(), node.begin
+            node.pages = self.pages.take(self._size(node))
+            self.read += len(node.pages)
+        return fresh
+
+    def release(self, path: list[Prefix]) -> None:
+        """A row reads a path no more."""
+        for node in reversed(path):  # what lies below must be dropped first
+            node.readers -= 1
+            if not node.readers:
+                self._unread[node] = None
+                self.read -= len(node.pages)
+                self.unread += len(node.pages)
+
+    def make_room(self, pages: int, slots: int, kept: Collection[Prefix] = ()) -> None:
+        """Forget what has been unread for longest until so many pages and slots are free."""
+        for node in [*self._unread]:
+            if self.pages.free >= pages and len(self.free_slots) >= slots:
+                return
+            if node not in kept:
+                self.drop(node)
+
+    def drop(self, node: Prefix) -> None:
+        """Forget a node that nobody reads."""
+        del self._unread[node]
+        if not node.computed:
+            self.forgotten.append(node.slot)
+        self.unread -= len(node.pages)
+        self.pages.give(node.pages)
+        self.free_slots.append(node.slot)
+        node.pages, node.slot, node.routing = [], -1, None
+
+    def _size(self, node: Prefix) -> int:
+        return (node.end - node.begin) // self.page_size
