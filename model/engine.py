@@ -123,7 +123,8 @@ class Engine:
         """What the results depend on to the last bit, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
         cache = executor.cache
-        return machine(executor.device, cache.keys[0].dtype, FLASH if cache.fused else "plain")
+        attention = FLASH if cache.fused else "C++" if cache.compiled else "plain"
+        return machine(executor.device, cache.keys[0].dtype, attention)
 
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and compute prompts beside them."""

@@ -31,7 +31,6 @@ from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.preflight.memory_forecast import require_memory
-from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
 from pipeline.reporting.progress import JobProgress
@@ -82,10 +81,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    first = job.preparation.prepared(plan.shards[0])
-                    warn_of_notices(first)
-                    prefix = shared_prefix(first)
-                    with closing(_run_shards(job, store, missing, replica, prefix, coordinator)) as commits:
+                    warn_of_notices(job.preparation.prepared(plan.shards[0]))
+                    with closing(_run_shards(job, store, missing, replica, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256
                             committed[part.path] = summary
@@ -97,11 +94,11 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
 
 
 def _run_shards(
-    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], coordinator: Any
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], coordinator: Any
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
     try:
-        stages = _stages(job, store, shards, replica, prefix, coordinator)
+        stages = _stages(job, store, shards, replica, coordinator)
         # iter_rows would give a commit only once the next one is there
         for commits in stages.iter_batches(**_WHOLE_BLOCKS, prefetch_batches=0):
             for commit in commits.to_pylist():
@@ -112,11 +109,11 @@ def _run_shards(
 
 
 def _stages(
-    job: Job, store: Store, shards: ShardTable, replica: type[Replica], prefix: list[int], coordinator: Any
+    job: Job, store: Store, shards: ShardTable, replica: type[Replica], coordinator: Any
 ) -> Dataset:
     """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
-    require_memory(job, resources, len(prefix))
+    require_memory(job, resources)
     wait_for_gpus(resources)
     if resources.num_gpus:  # other nodes may be there by now
         resources = plan_resources(job.config, job.model, shards)
@@ -134,7 +131,7 @@ def _stages(
     prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
     finished = prepared.map_batches(
         replica,
-        fn_constructor_args=(replica_options(job, store, resources, prefix, coordinator),),
+        fn_constructor_args=(replica_options(job, store, resources, coordinator),),
         **_WHOLE_BLOCKS,
         compute=replica_pool(resources, job.config, len(shards)),
         num_cpus=REPLICA_CPUS,

@@ -33,7 +33,7 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "sampling"},
+    {"machine", "sampling", "kernels"},
     {"linear", "requests"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},

@@ -16,7 +16,7 @@ def measure(setting: Setting) -> Table:
         found: Table = []
         logprobs = []
         for shared in (False, True):
-            engine.share_prefix(workload.instruction if shared else [])
+            engine.scheduler.shares = shared
             if not setting.rehearsal:
                 scores(engine, workload.prompts, choices)  # compiles kernels
             started = time.perf_counter()

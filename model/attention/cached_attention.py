@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model.attention.cached_groups import CachedGroups
+from model.attention.decode_cpu import CpuDecode
 from model.attention.decode_torch import TorchDecode
 from model.attention.decode_triton import TritonDecode
 from model.attention.kv_cache import KVCache, Writes
@@ -23,7 +24,7 @@ class CachedAttention:
         self,
         cache: KVCache,
         writes: Writes,
-        reads: TorchDecode | TritonDecode | None,  # of the first R tokens
+        reads: TorchDecode | CpuDecode | TritonDecode | None,  # of the first R tokens
         spans: TorchPrefill | FlashPrefill | None = None,  # of the others
         groups: CachedGroups | None = None,  # tokens of the cache that neither of them reads
     ) -> None:
@@ -40,16 +41,13 @@ class CachedAttention:
         single, several = rows[:singles], rows[singles:]
         reads = spans = None
         if single:
-            reads = TritonDecode.of(cache, single) if cache.fused else TorchDecode(cache, single)
+            reads = _decode_of(cache, single)
         if several:
             spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
-
-        def left_out(row: Row) -> int:
-            if _single(row):
-                return 0 if cache.fused else row.shared
-            return row.cached if cache.sliding_window is None else 0
-
-        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, left_out))
+        # What `reads` and `spans` leave out:
+        cached = [0 if cache.fused or cache.compiled else row.shared for row in single]
+        cached += [row.cached if cache.sliding_window is None else 0 for row in several]
+        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, cached))
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
@@ -64,6 +62,12 @@ class CachedAttention:
             parts += self.spans.attend(q[singles:], k[singles:], v[singles:], keys, values)
         attended, lse = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         return self.groups.merge_in(q, keys, values, attended, lse) if self.groups else attended
+
+
+def _decode_of(cache: KVCache, rows: list[Row]) -> TorchDecode | CpuDecode | TritonDecode:
+    if cache.fused:
+        return TritonDecode.of(cache, rows)
+    return CpuDecode.of(cache, rows) if cache.compiled else TorchDecode(cache, rows)
 
 
 def _single(row: Row) -> bool:

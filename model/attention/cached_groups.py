@@ -6,7 +6,6 @@ can be merged by log-sum-exp (Hydragen, arXiv 2402.05099, section 3).
 """
 
 from collections import defaultdict
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,14 +20,14 @@ Which = slice | Tensor  # some of the N tokens
 
 
 class CachedGroups:
-    """`cached` says how many of a row's cached tokens are read here."""
+    """`cached`: how many of each row's first tokens are read here."""
 
-    def __init__(self, cache: KVCache, rows: list[Row], cached: Callable[[Row], int]) -> None:
+    def __init__(self, cache: KVCache, rows: list[Row], cached: list[int]) -> None:
         groups: dict[tuple[int, ...], list[range]] = defaultdict(list)
         end = 0
-        for row in rows:
+        for row, tokens in zip(rows, cached, strict=True):
             begin, end = end, end + row.length
-            if tokens := cached(row):
+            if tokens:
                 groups[tokens, *row.pages[: -(-tokens // cache.page_size)]].append(range(begin, end))
         self.fused = cache.fused
         which = [_joined(ranges) for ranges in groups.values()]

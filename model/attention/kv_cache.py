@@ -25,6 +25,7 @@ class KVCache:
         dtype: torch.dtype,
         device: torch.device,
         fused: bool = False,
+        compiled: bool = False,
     ) -> None:
         kv_heads = tp.kv_share(config.num_kv_heads)
         self.kv_heads = kv_heads.stop - kv_heads.start
@@ -38,6 +39,7 @@ class KVCache:
         self.device = device
         # Whether attention runs in fused kernels of a GPU, which load the keys that are seen and no others.
         self.fused = fused
+        self.compiled = compiled  # the same of a CPU's decode steps
         self.sliding_window = config.sliding_window
 
     def first_seen(self, row: Row) -> int:
@@ -85,7 +87,7 @@ class Writes:
         return cls(
             None if len(kept) == end else kept.to(cache.device),
             cache.indices(kept_at.to(cache.device)),
-            torch.tensor(opened, device=cache.device) if opened and not cache.fused else None,
+            torch.tensor(opened, device=cache.device) if opened and not (cache.fused or cache.compiled) else None,
         )
 
     def store(self, pages: Tensor, new: Tensor) -> None:

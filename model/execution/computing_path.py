@@ -2,6 +2,7 @@
 
 import torch
 
+from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import FLASH, wants_flash, what_flash_lacks
 from model.config import ModelConfig
 from model.machine.device import device_name, dtype_name
@@ -16,13 +17,14 @@ def computing_path(
     quantization: str,
     attention: str,
     fused: bool,
+    compiled: bool,
     captured: bool,
     grouped: bool,
 ) -> dict[str, str]:
     """Device, number type, and what computes attention, experts and decode steps, each by its name.
 
-    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `captured`: decode
-    steps are CUDA graphs; `grouped`: one kernel multiplies all experts. On a GPU, `without_flash` and
+    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `compiled`: a CPU
+    decodes in the kernel in C++; `captured`: decode steps are CUDA graphs; `grouped`: one kernel multiplies all experts. On a GPU, `without_flash` and
     `without_graphs` say what is missing.
     """
     on_gpu = device.type == "cuda"
@@ -31,7 +33,7 @@ def computing_path(
         "dtype": dtype_name(dtype),
         "quantization": quantization,
         "attention": FLASH if fused else "torch",
-        "decode": "triton" if fused else "torch",
+        "decode": "triton" if fused else "C++" if compiled else "torch",
         "experts": "together" if on_gpu and grouped else "one by one",
         "steps": "captured" if captured else "eager",
     }
@@ -68,6 +70,7 @@ def expected_path(
         quantization=quantization,
         attention=attention,
         fused=fused,
+        compiled=device.type == "cpu" and CpuDecode.is_compiled(),
         captured=fused and grouped,
         grouped=grouped,
     )

@@ -62,12 +62,14 @@ def _take(
     for prefix, own in zip(prefixes, taken, strict=False):
         above = prefix.parent.routing if prefix.parent else None
         prefix.routing = own.not_computed() if above is None else own.not_computed() + above
+        if isinstance(prefix.computed_for, Sequence):
+            prefix.computed_for.prefixes_computed.append(own.only_computed())
     return [_whole(row, own) for row, own in zip(rows, taken[len(prefixes) :], strict=True)]
 
 
 def _whole(row: Sequence, own: RowRouting) -> RowRouting:
     """With what was counted before the row was set back, and with its prefix."""
     shared = row.prefix_routing or (row.prefix.routing if row.prefix else None)
-    for part in (row.routing, shared):
+    for part in (row.routing, shared, *row.prefixes_computed):
         own = own if part is None else own + part
     return own

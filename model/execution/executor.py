@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.attention.cached_attention import CachedAttention
+from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
 from model.checkpoint.load import load_transformer, random_transformer
@@ -51,8 +52,9 @@ class Executor:
             Head.VOCABULARY: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,
         }
+        compiled = options.device.type == "cpu" and not fused and CpuDecode.is_compiled()
         self.cache = KVCache(
-            config, options.pages, options.page_size, tp, options.dtype, options.device, fused
+            config, options.pages, options.page_size, tp, options.dtype, options.device, fused, compiled
         )
         self.routing = None
         if options.statistics and config.num_experts and tp.rank == 0:
@@ -67,6 +69,7 @@ class Executor:
             quantization=options.quantization,
             attention=options.attention,
             fused=fused,
+            compiled=compiled,
             captured=self.graphs is not None,
             grouped=self.model.is_sync_free,
         )

@@ -62,9 +62,7 @@ def batch_rows(device: torch.device) -> int:
 def machine(device: torch.device, dtype: torch.dtype, attention: str) -> dict[str, str]:
     """What the bits of a result depend on, beside the model and the batch: equal for machines that agree."""
     found = {"device": device_name(device), "torch": torch.__version__, "dtype": dtype_name(dtype)}
-    if device.type == "cuda":
-        found["attention"] = attention
-    return found
+    return found | {"attention": attention}
 
 
 def device_name(device: torch.device) -> str:

@@ -19,7 +19,7 @@ class RowRouting:
 
     A pair is two consecutive tokens of the row; it belongs to the phase of the later one. `computed` counts
     the tokens that the network computed for the row: the nodes of a tree behind its prompt among them, and
-    not the shared prefix, which was computed once for all rows.
+    what was computed twice since memory was short. A prefix that rows share was computed for one of them.
     """
 
     tokens: Counts  # [2]
@@ -36,6 +36,11 @@ class RowRouting:
     def __add__(self, other: "RowRouting") -> "RowRouting":
         names = [field.name for field in fields(self)]
         return RowRouting(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def only_computed(self) -> "RowRouting":
+        """How many tokens were computed, and nothing else."""
+        names = [field.name for field in fields(self) if field.name != "computed"]
+        return replace(self, **{name: np.zeros_like(getattr(self, name)) for name in names})
 
     def not_computed(self) -> "RowRouting":
         """That of tokens which were computed for other rows, too."""

@@ -26,6 +26,7 @@ class Prefix:
     pages: list[int] = field(default_factory=list)
     cached: int = 0  # tokens of the prompts that the model has seen, those above among them
     readers: int = 0  # running rows that read it
+    computed_for: object = None  # the row that needed it first
     routing: RowRouting | None = None  # what the router did from the prompt's first token to `end`
 
     @property

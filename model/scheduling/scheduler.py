@@ -127,6 +127,8 @@ class Scheduler:
         if not self.running.fits(sequence, path, divided):
             return []
         self.running.begin(sequence, path, divided)
+        for node in fresh:
+            node.computed_for = sequence
         return [*fresh, sequence]
 
     def _prefill(self, one: Sequence | Prefix, left: int, step: Step) -> int:

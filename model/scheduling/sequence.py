@@ -24,6 +24,7 @@ class Sequence:
     own_pages: list[int] = field(default_factory=list)
     fed: list[int] = field(default_factory=list)  # generated tokens that were fed back
     divisible: bool = True  # whether its prompt may be computed in parts
+    prefixes_computed: list[RowRouting] = field(default_factory=list)  # those that it needed first
     # Of a row that was set back, and computes its tokens once more:
     counted: int = 0  # its first tokens, whose routing is counted in these two
     routing: RowRouting | None = None

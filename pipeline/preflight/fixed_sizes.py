@@ -10,6 +10,7 @@ from pipeline.config.job import JobConfig
 _THREADS = 1
 _BATCH_ROWS = 128
 _CACHE_TOKENS = 65_536
+_PREFIX_TOKENS = 16_384
 
 
 def with_fixed_sizes(config: JobConfig, longest: int) -> JobConfig:
@@ -31,11 +32,12 @@ def with_fixed_sizes(config: JobConfig, longest: int) -> JobConfig:
     return config.model_copy(update={"engine": engine.model_copy(update=fixed)})
 
 
-def without_cache(config: JobConfig) -> JobConfig:
-    """The job with the smallest cache in place of `auto`, for rows that are answered by one pass.
+def with_cache_for_prefixes(config: JobConfig) -> JobConfig:
+    """The job with a small cache in place of `auto`, for rows that are answered by one pass.
 
-    They keep nothing in it; a shared prefix has memory of its own.
+    They keep nothing in it; it holds what their prompts share, and long prompts while they are computed.
     """
     if config.engine.kv_cache_tokens != "auto":
         return config
-    return config.model_copy(update={"engine": config.engine.model_copy(update={"kv_cache_tokens": 1})})
+    engine = config.engine.model_copy(update={"kv_cache_tokens": _PREFIX_TOKENS})
+    return config.model_copy(update={"engine": engine})

@@ -23,7 +23,6 @@ from pipeline.preflight.kept_names import check_plan_names
 from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_memory
 from pipeline.preflight.number_type import will_use_gpus
 from pipeline.preflight.replica_checks import how_computed
-from pipeline.preflight.shared_prefix import shared_prefix
 from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
 from pipeline.rows.prepare import PREPARED
 from pipeline.shards.make_plan import make_plan
@@ -90,12 +89,11 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
             refused = str(error)
     missing = execute(remaining(plan), store)
     prepared = [*_prepared(job, _sample(plan))]
-    prefix_tokens = len(shared_prefix(prepared[0])) if prepared else 0
     if is_joined():  # else the job may be for a cluster, and this machine none of it
         look_at_cluster()
         if missing:
             resources = plan_resources(job.config, job.model, ShardTable.of(missing))
-            require_memory(job, resources, prefix_tokens)
+            require_memory(job, resources)
     lengths = [len(ids) for table in prepared for ids in table["prompt_token_ids"] if ids.is_valid]
     return Forecast(
         files=_files(plan),
@@ -114,7 +112,7 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
         shown=show_prompts(job, prepared, show),
         lengths=_histogram(lengths),
         mean_tokens=sum(lengths) / len(lengths) if lengths else 0.0,
-        memory=forecast_memory(job, will_use_gpus(job.config), prefix_tokens),
+        memory=forecast_memory(job, will_use_gpus(job.config)),
     )
 
 

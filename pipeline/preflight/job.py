@@ -11,7 +11,7 @@ from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.preflight.fixed_sizes import with_fixed_sizes, without_cache
+from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
@@ -57,9 +57,10 @@ def check_job(config: JobConfig) -> Job:
         requests = task.requests(prompt_format)
     context = model.max_positions
     longest, needed = requests.longest_prompt(context), max(1, requests.cache_tokens(context))
-    config = with_fixed_sizes(with_number_type(config, model), needed)
+    config = with_number_type(config, model)
     if requests.cache_tokens(context) == 0:
-        config = without_cache(config)
+        config = with_cache_for_prefixes(config)
+    config = with_fixed_sizes(config, needed)
     cache = config.engine.kv_cache_tokens
     if isinstance(cache, int) and cache < needed:
         raise ConfigError(

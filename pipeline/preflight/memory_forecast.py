@@ -52,13 +52,13 @@ class MemoryForecast:
         return f"{self.needed} at least on {where} in {self.dtype}; {has}"
 
 
-def require_memory(job: Job, resources: Resources, prefix_tokens: int) -> None:
+def require_memory(job: Job, resources: Resources) -> None:
     """ConfigError with numbers if the job's replicas do not fit into the cluster."""
     each = resources.num_gpus
     if not each:
         found = [node for node in nodes() if node.get("CPU")]
         each = -(-resources.replicas // max(1, len(found)))
-    require_fitting(forecast_memory(job, resources.num_gpus > 0, prefix_tokens, each), job.config)
+    require_fitting(forecast_memory(job, resources.num_gpus > 0, each), job.config)
 
 
 def require_fitting(memory: MemoryForecast, config: JobConfig) -> None:
@@ -71,17 +71,14 @@ def require_fitting(memory: MemoryForecast, config: JobConfig) -> None:
     raise ConfigError(f"memory: the model does not fit: {memory}; {', '.join([*ways, 'use larger nodes'])}")
 
 
-def forecast_memory(
-    job: Job, on_gpus: bool, prefix_tokens: int = 0, shared_by: int | None = None
-) -> MemoryForecast:
-    """Of a job whose prompts share so many tokens.
+def forecast_memory(job: Job, on_gpus: bool, shared_by: int | None = None) -> MemoryForecast:
+    """`shared_by`: GPUs of a replica, or replicas of a CPU node; None: as the job file has it, and one.
 
-    `shared_by`: GPUs of a replica, or replicas of a CPU node; None: as the job file has it, and one. Without
-    a cluster the room is this machine's.
+    Without a cluster the room is this machine's.
     """
     config, ranks = job.config, job.config.model.tensor_parallel
     cache = config.engine.kv_cache_tokens
-    tokens = (cache if isinstance(cache, int) and on_gpus else job.least_cache_tokens) + prefix_tokens
+    tokens = cache if isinstance(cache, int) and on_gpus else job.least_cache_tokens
     needed = _needed(config, job.model, tokens, on_gpus, shared_by or 1)
     room, of = _room_of_gpus(ranks) if on_gpus else _room_of_cpus()
     return MemoryForecast(

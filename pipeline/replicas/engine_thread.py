@@ -18,7 +18,7 @@ from torch.distributed import DistError
 
 from model.engine import Engine
 from model.execution.rank_watch import RankError
-from model.requests.request import Completion, Request
+from model.requests.request import Completion, Request, sharers_together
 from pipeline.cluster import cpu_priority
 from pipeline.errors import describe_without_message
 from pipeline.storage.urls import redact
@@ -85,13 +85,14 @@ class EngineThread:
                 submitted = self._inbox.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
-            for request, future in submitted:
+            futures = {request.key: future for request, future in submitted}
+            for request in sharers_together(request for request, _ in submitted):
                 try:
                     engine.submit(request)
                 except ValueError as error:
-                    _resolve(future, error)
+                    _resolve(futures[request.key], error)
                 else:
-                    self._waiting[request.key] = future
+                    self._waiting[request.key] = futures[request.key]
 
 
 def _resolve(future: "asyncio.Future[Completion]", result: Completion | Exception) -> None:

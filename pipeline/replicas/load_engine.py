@@ -1,4 +1,4 @@
-"""A replica's engine: loaded, tried with a row of its own, and given the prefix of the job's prompts."""
+"""A replica's engine: loaded, and tried with a row of its own."""
 
 import logging
 import socket
@@ -31,7 +31,6 @@ class ReplicaOptions:
     checkpoint: str  # an absolute path, or a URL: each machine fetches it into its own cache
     prompt_format: PromptFormat | None
     threads: int
-    prefix: list[int]  # that most prompts begin with
     store: Store
     spec: Mapping[str, Any]
     coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
@@ -83,9 +82,8 @@ def _number(value: int | str) -> int | None:
 
 
 def make_ready(engine: Engine, options: ReplicaOptions, watchdog: Watchdog) -> None:
-    """Try the engine and give it the shared prefix, before the first shard."""
+    """Try the engine before the first shard."""
     engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
     watchdog.progressed()
-    engine.share_prefix(options.prefix)
     if options.config.engine.deterministic == "shard":
         execute(require_same_machine(engine.machine), options.store)

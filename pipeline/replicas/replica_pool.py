@@ -11,9 +11,7 @@ from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.storage.store import Store
 
 
-def replica_options(
-    job: Job, store: Store, resources: Resources, prefix: list[int], coordinator: Any
-) -> ReplicaOptions:
+def replica_options(job: Job, store: Store, resources: Resources, coordinator: Any) -> ReplicaOptions:
     """All that a replica's process needs to know."""
     return ReplicaOptions(
         config=job.config,
@@ -21,7 +19,6 @@ def replica_options(
         checkpoint=job.checkpoint_anywhere,
         prompt_format=job.prompt_format,
         threads=resources.threads,
-        prefix=prefix,
         store=store,
         spec=job.spec,
         coordinator=coordinator,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
-from model.attention.flash import Ragged, flash, flash_to_all
+from model.attention.flash import Ragged, flash
 from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
 from model.network.experts import Experts
@@ -89,14 +89,6 @@ def test_flash_to_other_rows_keys_equals_row_by_row(queries):
         torch.testing.assert_close(lse[slice(*mine)], expected_lse, **CLOSE)
 
 
-def test_flash_to_all_keys_equals_the_plain_path():
-    q, k, v = drawn(33, 8, 128), drawn(400, 2, 128, seed=1), drawn(400, 2, 128, seed=2)
-    attended, lse = flash_to_all(q, k, v)
-    expected, expected_lse = attend_tokens(q.float(), k.float(), v.float())
-    torch.testing.assert_close(attended.float(), expected, **CLOSE)
-    torch.testing.assert_close(lse, expected_lse, **CLOSE)
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_pages_equal_their_rows(dtype):
     keys, values = drawn(2, 36, 2, 64, 128, dtype=dtype)
@@ -127,7 +119,7 @@ def test_grouped_experts_equal_one_after_the_other(checkpoint, monkeypatch):
     torch.testing.assert_close(experts.run_grouped(x, chosen), experts.run_by_expert(x, chosen), **CLOSE)
 
 
-@pytest.mark.parametrize("shared", [0, 60])
+@pytest.mark.parametrize("shared", [0, 64])
 def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prompts, shared):
     """The same tokens are fed to both, whatever either would have chosen."""
     flash_engine, plain = (
@@ -136,22 +128,23 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
     )
     size = flash_engine.ranks.local.cache.page_size
     most = -(-(max(map(len, prompts)) + 4) // size)
-    pages = [[*range(slot * most, (slot + 1) * most)] for slot in range(len(prompts))]
-    prefix = prompts[-1][:shared]
+    prefix, own = [7] * shared, len(prompts) * most
+    prefix_pages = [*range(own, own + shared // size)]
+    pages = [prefix_pages + [*range(slot * most, (slot + 1) * most)] for slot in range(len(prompts))]
     logits = []
     for engine in (flash_engine, plain):
-        if prefix:
-            engine.share_prefix(prefix)
         prefill = [
-            Row(Phase.PREFILL, i, 0, prompt, pages[i], shared=shared) for i, prompt in enumerate(prompts)
+            Row(Phase.PREFILL, i, shared, prompt, pages[i], shared=shared) for i, prompt in enumerate(prompts)
         ]
+        if prefix:
+            prefill.insert(0, Row(Phase.PREFILL, 8, 0, prefix, prefix_pages, read_from=None))
         steps = [logits_of(engine, prefill)]
         for step in range(4):
             rows = [
                 Row(
                     Phase.DECODE,
                     i,
-                    len(prompt) + step,
+                    shared + len(prompt) + step,
                     [(7 * i + step) % VOCABULARY],
                     pages[i],
                     shared=shared,

@@ -14,7 +14,7 @@ from tests.gpu_without_gpu.pretended_engine import pretended_engine
 
 ROWS = 50
 _FEW, _MANY = 1, 4  # numbers of layers: their difference tells what a layer asks for
-_INSTRUCTION = [7] * 60
+_INSTRUCTION = [7] * 64  # a page
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,12 @@ def end(engine: Engine) -> None:
 
 
 def sample_behind_a_prefix(engine: Engine) -> None:
-    engine.share_prefix(_INSTRUCTION)
     _submit(engine, SamplingParams(ignore_eos=True, max_new_tokens=40, temperature=0.7, top_p=0.9))
     _until_all_decode(engine)
 
 
 def label(engine: Engine) -> None:
     """Behind a shared prefix, five choices of one to three tokens."""
-    engine.share_prefix(_INSTRUCTION)
     scores = ChoiceScores.of([[11], [12, 13], [12, 14, 15], [16], [17, 18]])
     for i in range(ROWS):
         engine.submit(Request(str(i), _INSTRUCTION + [5] * 60, readout=scores))

@@ -3,6 +3,9 @@
 import pytest
 import torch
 
+from model.attention.cached_attention import CachedAttention
+from model.attention.decode_cpu import CpuDecode
+from model.attention.decode_torch import TorchDecode
 from model.requests.choice_scores import ChoiceScores
 from model.requests.readout import Head
 from model.scheduling.batch import Batch, Phase, Row, left_pad
@@ -13,8 +16,17 @@ PAGES, PAGE_SIZE = 90, 4
 
 
 @pytest.fixture(params=VARIANTS)
-def executor(request, checkpoint):
-    executor = executor_of(checkpoint(request.param), PAGES, PAGE_SIZE)
+def variant(request):
+    return request.param
+
+
+@pytest.fixture(params=["compiled", "plain"])
+def executor(request, variant, checkpoint):
+    """Rows decode in the compiled kernel, or in torch's operators as where nothing can be compiled."""
+    if request.param == "compiled" and not CpuDecode.is_compiled():
+        pytest.skip("there is no C++ compiler")
+    executor = executor_of(checkpoint(variant), PAGES, PAGE_SIZE)
+    executor.cache.compiled = request.param == "compiled"
     for places in executor.cache.keys + executor.cache.values:
         places.fill_(float("nan"))  # what others left there must never be read
     return executor
@@ -127,6 +139,9 @@ def test_one_new_token_at_a_time_from_the_first(executor):
     row = torch.randint(0, 97, (15,), generator=torch.Generator().manual_seed(6)).tolist()
     expected = uncached(executor, row)
     (pages,) = scattered([len(row)], 1)
+    batch = Batch.of([Row(Phase.DECODE, 0, 0, row[:1], pages)])
+    kind = CpuDecode if executor.cache.compiled else TorchDecode
+    assert type(CachedAttention.of(executor.cache, batch).reads) is kind
     for cached, token in enumerate(row):
         (logits,) = executor.forward(Batch.of([Row(Phase.DECODE, 0, cached, [token], pages)]))[
             Head.VOCABULARY

@@ -41,7 +41,7 @@ def test_rows_read_their_own_places_and_nothing_else(dtype, page_size, window, s
     order = torch.randperm(PAGES, generator=generator) if scattered else torch.arange(5, PAGES)
     pages = [part.tolist() for part in order[: sum(counts)].split(counts)]
     trunks = [1, 3 * page_size, page_size + 1, 4 * page_size - page_size // 2]
-    rows = [SimpleNamespace(trunk=t, pages=p) for t, p in zip(trunks, pages, strict=True)]
+    rows = [SimpleNamespace(trunk=t, pages=p, shared=0) for t, p in zip(trunks, pages, strict=True)]
     keys, values = torch.full((2, PAGES, KV_HEADS, page_size, HEAD_DIM), torch.nan, dtype=dtype)
     for of_row in pages:
         keys[of_row], values[of_row] = torch.randn(
@@ -60,6 +60,6 @@ def test_rows_read_their_own_places_and_nothing_else(dtype, page_size, window, s
 def test_in_float16_large_values_that_all_weigh_the_same_stay_what_they_are():
     keys = torch.zeros(PAGES, KV_HEADS, 32, HEAD_DIM, dtype=torch.float16)
     values = torch.full_like(keys, 60_000.0)
-    rows = [SimpleNamespace(trunk=128, pages=[3, 4, 5, 6])]
+    rows = [SimpleNamespace(trunk=128, pages=[3, 4, 5, 6], shared=0)]
     attended, _ = TorchDecode(cache_of(32), rows).attend(keys.new_ones(1, HEADS, HEAD_DIM), keys, values)
     torch.testing.assert_close(attended, torch.full_like(attended, 60_000.0), rtol=1e-3, atol=0)

@@ -1,24 +1,27 @@
-"""The table by which the kernel finds a row's pages; the kernel itself: test_triton_kernel.py."""
+"""Triton's way to decode is the table and the kernel; the kernel itself: test_triton_kernel.py."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 from model.attention.decode_triton import TritonDecode
+from model.attention.triton_kernel import attend_pages
 from model.scheduling.batch import Phase, Row
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-@pytest.mark.parametrize(("window", "begins"), [(None, [0, 0]), (6, [3, 0])])
-def test_the_table_names_each_rows_pages_and_tokens(window, begins):
-    def first_seen(row):
-        return max(row.trunk - window, 0) if window else 0
 
-    cache = SimpleNamespace(device=torch.device("cpu"), first_seen=first_seen)
-    rows = [Row(Phase.DECODE, 0, 8, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
-    table = TritonDecode.of(cache, rows)
-    assert table.pages.tolist() == [[7, 2, 4], [3, 0, 0]]
-    assert table.begins.tolist() == begins
-    assert table.ends.tolist() == [9, 3]
-    assert {x.dtype for x in (table.pages, table.begins, table.ends)} == {torch.int32}
-    assert table.num_rows == 2
+def test_each_row_reads_the_pages_of_its_table():
+    generator = torch.Generator().manual_seed(0)
+    cache = SimpleNamespace(device=DEVICE, first_seen=lambda row: 0)
+    reads = TritonDecode.of(
+        cache, [Row(Phase.DECODE, 0, 40, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
+    )
+    keys, values = torch.randn(2, 8, 2, 16, 16, generator=generator).to(DEVICE)
+    # Heads that lie apart, as they do behind a rotation of queries and keys together.
+    q = torch.randn(2, 6, 16, generator=generator).to(DEVICE)[:, :4]
+    expected = attend_pages(q.contiguous(), keys, values, reads.pages, reads.begins, reads.ends)
+    for got, wanted in zip(reads.attend(q, keys, values), expected, strict=True):
+        torch.testing.assert_close(got, wanted, atol=0, rtol=0)

@@ -5,23 +5,10 @@ import torch
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 from model.attention.triton_kernel import attend_pages
+from tests.model.attention.paged_one_by_one import one_by_one
 
 PAGES = 23
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def one_by_one(q, keys, values, table, begins, ends):
-    attended, lse = torch.empty_like(q), torch.empty(q.shape[:2])
-    group, size = q.shape[1] // keys.shape[1], keys.shape[2]
-    for row in range(len(q)):
-        place = torch.arange(begins[row], ends[row])
-        page, within = table[row, place // size].long(), place % size
-        for head in range(q.shape[1]):
-            k, v = keys[page, head // group, within].double(), values[page, head // group, within].double()
-            scores = k @ q[row, head].double() * q.shape[-1] ** -0.5
-            attended[row, head] = scores.softmax(0) @ v
-            lse[row, head] = scores.logsumexp(0)
-    return attended, lse
 
 
 @pytest.mark.parametrize("page_size", [16, 64, 128])

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import model.execution.decode_graphs
-from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Request
@@ -91,29 +90,25 @@ def test_labels_equal_those_of_the_plain_path(variant, gpu_engine, engine, promp
             assert ours.answer == pytest.approx(plain.answer, abs=1e-4)
 
 
-def test_a_shared_prefix_changes_with_the_job(gpu_engine, oracle, prompts):
-    """Steps that were captured with one prefix must not be used with the next."""
+def test_rows_share_pages_of_what_their_prompts_begin_with(gpu_engine, oracle, prompts, monkeypatch):
+    monkeypatch.setattr("model.execution.options.page_size", lambda _: 16)
     prefix = max(prompts, key=len)
     loaded = gpu_engine("mixtral", max_batch_rows=3)
-    for shared in (prefix[:21], [], prefix[:9]):
-        loaded.share_prefix(shared)
-        rows = [prefix[:21] + prompts[0], prefix[:9] + prompts[1], prompts[2]]
-        completions = loaded.generate(rows, SamplingParams(max_new_tokens=NEW_TOKENS))
-        for row, completion in zip(rows, completions, strict=True):
-            assert completion.token_ids == oracle("mixtral").generate(tuple(row), NEW_TOKENS)
+    rows = [prefix[:21] + prompt for prompt in prompts[:3]] + prompts[2:4]
+    completions = loaded.generate(rows, SamplingParams(max_new_tokens=NEW_TOKENS))
+    for row, completion in zip(rows, completions, strict=True):
+        assert completion.token_ids == oracle("mixtral").generate(tuple(row), NEW_TOKENS)
+    assert sum(completion.routing.computed[0] for completion in completions) == sum(map(len, rows)) - 2 * 16
 
 
 def test_routing_counts_equal_those_of_the_plain_path(gpu_engine, engine, prompts):
-    prefix = [*prompts[0][:5], 7, 8, 9]
+    prefix = [*prompts[0][:5], 7, 8, 9] * 5
     rows = [prefix + prompt for prompt in prompts[:4]] + prompts[4:6]
     params = SamplingParams(max_new_tokens=NEW_TOKENS)
     plain = engine("mixtral", max_batch_rows=3)
-    plain.share_prefix(prefix)
     expected = plain.generate(rows, params)
-    plain.share_prefix([])
     assert plain.ranks.local.graphs is None
     loaded = gpu_engine("mixtral", max_batch_rows=3)
-    loaded.share_prefix(prefix)
     for ours, theirs in zip(loaded.generate(rows, params), expected, strict=True):
         for name in COUNTS:
             assert np.array_equal(getattr(ours.routing, name), getattr(theirs.routing, name)), name

@@ -42,6 +42,6 @@ def test_a_step_that_memory_does_not_suffice_for_counts_nothing(executor, monkey
         patch.setitem(executor.heads, Head.VOCABULARY, out_of_memory)
         with pytest.raises(BatchTooLargeError):
             executor.forward(batch)
-    assert executor.routing.take([(0, False)])[0].tokens.tolist() == [0, 0]
+    assert executor.routing.take([0])[0].tokens.tolist() == [0, 0]
     executor.forward(batch)
-    assert executor.routing.take([(0, False)])[0].tokens.tolist() == [2, 0]
+    assert executor.routing.take([0])[0].tokens.tolist() == [2, 0]

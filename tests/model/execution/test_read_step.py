@@ -8,6 +8,8 @@ import torch
 from model.execution.read_step import read_step
 from model.requests.readout import Head, Reading
 from model.scheduling.batch import Phase, Row
+from model.scheduling.prefix_tree import Prefix
+from model.scheduling.sequence import Sequence
 
 
 class Kept(Reading):
@@ -28,7 +30,7 @@ class Other(Kept):
 
 
 def sequence(kind):
-    return SimpleNamespace(reading=kind(), cached=0, request=SimpleNamespace(cache_tokens=8))
+    return Sequence(SimpleNamespace(cache_tokens=8), kind(), 0, Prefix(None, [], 0, 0))
 
 
 @pytest.fixture
@@ -52,7 +54,13 @@ def test_each_row_reads_its_own_outputs(step):
     sequences = step[0]
     assert read_step(*step) == [(sequences[0], None)]
     assert [one.reading.answer for one in sequences] == [[1], [2, 3], [6], [4, 5]]
-    assert [one.cached for one in sequences] == [1, 3, 2, 2]
+
+
+def test_parts_of_which_nothing_is_read_are_passed_over(step):
+    sequences, rows, outputs = step
+    prefix, unread = Prefix(None, [9], 0, 1), Row(Phase.PREFILL, 9, 0, [9], read_from=None)
+    assert read_step([prefix, *sequences], [unread, *rows], outputs) == [(sequences[0], None)]
+    assert [one.reading.answer for one in sequences] == [[1], [2, 3], [6], [4, 5]]
 
 
 def test_rows_of_one_kind_under_one_head_are_read_together(step):

@@ -100,20 +100,18 @@ def test_every_kind_of_row_beside_every_other(variant, rows, engine, oracle, pro
         check(request, completion, oracle(variant))
 
 
-def test_a_prefix_is_shared_up_to_the_first_token_that_is_read(engine, oracle, prompts):
+def test_a_prefix_is_shared_up_to_the_first_token_that_is_read(checkpoint, oracle, prompts, monkeypatch):
+    monkeypatch.setattr("model.execution.options.page_size", lambda _: 8)
     prefix = max(prompts, key=len)[:8]
-    loaded = engine("mixtral", max_batch_rows=5)
-    requests = mixed([prefix + prompt for prompt in prompts[:4]])
-    loaded.share_prefix(prefix)
-    try:
-        for request, completion in zip(requests, loaded.run(requests), strict=True):
+    loaded = Engine.load(checkpoint("mixtral"), threads=1, max_batch_rows=5)
+    for kind in (Entropy(), MeanPooled(), MeanPooled(skipped=8), TreeLogits()):
+        requests = [Request(str(i), prefix + prompt, readout=kind) for i, prompt in enumerate(prompts[1:4])]
+        completions = loaded.run(requests)
+        for request, completion in zip(requests, completions, strict=True):
             check(request, completion, oracle("mixtral"))
-            read_within = isinstance(request.readout, MeanPooled) and request.readout.skipped < len(prefix)
-            nodes = len(request.readout.tree.token_ids) if request.readout else 0
-            own = len(request.prompt_token_ids) + nodes - (0 if read_within else len(prefix))
-            assert completion.routing.computed[0] == own
-    finally:
-        loaded.share_prefix([])
+        every = sum(len(one.prompt_token_ids) + len(kind.tree.token_ids) for one in requests)
+        shared = 0 if isinstance(kind, MeanPooled) and kind.skipped < 8 else 8
+        assert sum(completion.routing.computed[0] for completion in completions) == every - 2 * shared
 
 
 def test_ranks_need_no_readout(checkpoint, oracle, prompts):

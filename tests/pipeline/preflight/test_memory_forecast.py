@@ -59,18 +59,18 @@ def test_8x7b_does_not_fit_one_card_of_80_gb_but_two(mixtral_8x7b: Callable[...,
         r"at least on a GPU in bfloat16; the largest \(A100\) has 80\.0 GiB; raise model\.tensor_parallel"
     )
     with pytest.raises(ConfigError, match=expected):
-        require_memory(mixtral_8x7b(1), on_one, prefix_tokens=0)
-    require_memory(mixtral_8x7b(2), on_two, prefix_tokens=0)
+        require_memory(mixtral_8x7b(1), on_one)
+    require_memory(mixtral_8x7b(2), on_two)
     half = forecast_memory(mixtral_8x7b(2), on_gpus=True)
     assert str(half).startswith(
         "46.2 GiB (weights 43.5 GiB, cache 2.0 GiB, a step 0.7 GiB) at least on each of 2 GPUs in bfloat16"
     )
     with pytest.raises(ConfigError, match=r"cache 38.1 GiB, .* lower engine\.kv_cache_tokens"):
-        require_memory(mixtral_8x7b(2, kv_cache_tokens=625_000), on_two, prefix_tokens=0)
+        require_memory(mixtral_8x7b(2, kv_cache_tokens=625_000), on_two)
     nodes({"CPU": 64, "GPU": 8, "accelerator_type:H200": 1})
-    require_memory(mixtral_8x7b(1), on_one, prefix_tokens=0)
+    require_memory(mixtral_8x7b(1), on_one)
     with pytest.raises(ConfigError, match=r"cache 61\.0 GiB"):
-        require_memory(mixtral_8x7b(1), on_one, prefix_tokens=500_000 - 32768)
+        require_memory(mixtral_8x7b(1, kv_cache_tokens=500_000), on_one)
 
 
 def test_what_is_not_known_is_not_refused(
@@ -94,7 +94,7 @@ def test_what_is_not_known_is_not_refused(
 def test_on_cpus_a_node_must_hold_its_replicas(mixtral_8x7b: Callable[..., Job], nodes: Nodes) -> None:
     def require(replicas: int, dtype: str = "bfloat16") -> None:
         planned = Resources(replicas, num_gpus=0, threads=1, ray_tasks=1)
-        require_memory(mixtral_8x7b(1, dtype), planned, prefix_tokens=0)
+        require_memory(mixtral_8x7b(1, dtype), planned)
 
     nodes({"CPU": 8, "memory": 70 * GIB, "object_store_memory": 30 * GIB}, {"CPU": 2, "memory": 20 * GIB})
     require(2)
@@ -106,13 +106,13 @@ def test_on_cpus_a_node_must_hold_its_replicas(mixtral_8x7b: Callable[..., Job],
         require(1, "float32")
 
 
-def test_a_label_job_reserves_no_cache(make_config: MakeConfig) -> None:
+def test_a_label_job_reserves_a_cache_for_what_prompts_share_alone(make_config: MakeConfig) -> None:
     label = {"task": "label", "label": {"choices": ["good", "bad"]}, "prompt": {"column": "text"}}
     label["output"] = {"path": "out"}
     job = check_job(make_config([], **label))
-    assert job.config.engine.kv_cache_tokens == job.least_cache_tokens == 1
+    assert (job.config.engine.kv_cache_tokens, job.least_cache_tokens) == (16_384, 1)
     token = 2 * 3 * 2 * 8 * 4  # keys and values, layers, heads, their width, bytes of float32
-    assert forecast_memory(job, on_gpus=True, prefix_tokens=50).needed.cache == 51 * token
+    assert forecast_memory(job, on_gpus=True).needed.cache == 16_384 * token
     assert (
         check_job(make_config([], **label, engine={"kv_cache_tokens": 7})).config.engine.kv_cache_tokens == 7
     )

@@ -1,0 +1,24 @@
+"""The table by which fused kernels find a row's pages."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from model.attention.page_table import PageTable
+from model.scheduling.batch import Phase, Row
+
+
+@pytest.mark.parametrize(("window", "begins"), [(None, [0, 0]), (6, [3, 0])])
+def test_the_table_names_each_rows_pages_and_tokens(window, begins):
+    def first_seen(row):
+        return max(row.trunk - window, 0) if window else 0
+
+    cache = SimpleNamespace(device=torch.device("cpu"), first_seen=first_seen)
+    rows = [Row(Phase.DECODE, 0, 8, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
+    table = PageTable.of(cache, rows)
+    assert table.pages.tolist() == [[7, 2, 4], [3, 0, 0]]
+    assert table.begins.tolist() == begins
+    assert table.ends.tolist() == [9, 3]
+    assert {x.dtype for x in (table.pages, table.begins, table.ends)} == {torch.int32}
+    assert table.num_rows == 2

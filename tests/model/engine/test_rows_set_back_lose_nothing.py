@@ -1,0 +1,76 @@
+"""Where the cache is too small for what rows turned out to need, rows compute their tokens once more."""
+
+import numpy as np
+import pytest
+
+from model.engine import Engine
+from model.requests.request import Request
+from model.sampling.sampling_params import SamplingParams
+
+EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "dense", "window"])
+def test_tokens_and_counts_are_those_of_rows_that_run_alone(variant, checkpoint, oracle, prompts, monkeypatch):
+    """Short answers come first, so that too many of the long ones are let in."""
+    monkeypatch.setattr("model.execution.options.page_size", lambda _: 4)
+    engine = Engine.load(checkpoint(variant), threads=1, kv_cache_tokens=96)
+    set_back, next_step = [], engine.scheduler.next_step
+
+    def noted():
+        step = next_step()
+        set_back.extend(sequence.request.key for _, sequence in step.set_back)
+        return step
+
+    monkeypatch.setattr(engine.scheduler, "next_step", noted)
+    lengths = [1, 1, 2, 2] + [30] * 6
+    requests = [
+        Request(
+            f"{i:02}",
+            (prompts * 2)[i],
+            SamplingParams(max_new_tokens=40, logprobs=True, ignore_eos=True),
+            should_stop=lambda _, left=iter(range(1, length + 1)), last=length: next(left) == last,
+        )
+        for i, length in enumerate(lengths)
+    ]
+    completions = engine.run(requests)
+    assert len(set_back) >= 2
+    for request, length, completion in zip(requests, lengths, completions, strict=True):
+        assert completion.token_ids == oracle(variant).generate(tuple(request.prompt_token_ids), length)
+        alone = engine.generate([request.prompt_token_ids], SamplingParams(max_new_tokens=length))[0].routing
+        if alone is None:
+            continue
+        for name in EXACT:
+            np.testing.assert_array_equal(getattr(completion.routing, name), getattr(alone, name), name)
+    if variant == "mixtral":
+        computed = sum(one.routing.computed.sum() for one in completions)
+        assert computed > sum(one.routing.tokens.sum() for one in completions)
+    engine.close()
+
+
+@pytest.mark.parametrize("variant", ["mixtral", "window"])
+def test_prompts_in_parts_give_the_same_tokens_and_counts(variant, checkpoint, oracle, prompts, monkeypatch):
+    monkeypatch.setattr("model.engine.STEP_TOKENS", 7)
+    engine = Engine.load(checkpoint(variant), threads=1, max_batch_rows=4)
+    whole = Engine.load(checkpoint(variant), threads=1, max_batch_rows=4)
+    parts, forward = [], engine.ranks.forward
+
+    def noted(batch):
+        parts.extend(row.length for row in batch.rows if row.read_from is None)
+        return forward(batch)
+
+    monkeypatch.setattr(engine.ranks, "forward", noted)
+    params = SamplingParams(max_new_tokens=8)
+    whole.scheduler.budget = type(whole.scheduler.budget)(4096, 256, 10**6)
+    for prompt, one, other in zip(
+        prompts, engine.generate(prompts, params), whole.generate(prompts, params), strict=True
+    ):
+        assert one.token_ids == other.token_ids == oracle(variant).generate(tuple(prompt), 8)
+        for name in [*EXACT, "computed"]:
+            np.testing.assert_array_equal(getattr(one.routing, name), getattr(other.routing, name), name)
+    assert len(parts) >= 8
+    labels, choices = engine.score(prompts, [[5, 6], [7]]), whole.score(prompts, [[5, 6], [7]])
+    for one, other in zip(labels, choices, strict=True):
+        assert one.answer == pytest.approx(other.answer, abs=1e-4)
+    engine.close()
+    whole.close()
