@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.attention.cached_attention import CachedAttention
 from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
@@ -85,8 +84,8 @@ class Executor:
         try:
             if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
                 return {Head.VOCABULARY: self.graphs.logits(batch.rows)}
-            prepared = StepTable.of(batch, self.routing.slots if self.routing else None)
-            outputs, owners = self._outputs(batch, prepared)
+            prepared = StepTable.of(batch, self.cache, self.routing.slots if self.routing else None)
+            outputs, owners = self._outputs(prepared)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
                 raise
@@ -103,15 +102,14 @@ class Executor:
             self.graphs.forget()
 
     def _outputs(
-        self, batch: Batch, prepared: StepTable[NDArray[Any]]
+        self, prepared: StepTable[NDArray[Any]]
     ) -> tuple[dict[Head, Tensor], TokenOwners[Tensor] | None]:
         # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
         # of a thread would use another number.
         torch.get_num_threads()
         table: StepTable[Tensor] = to_device(prepared, self.device)
         observe = self.routing.observe if self.routing else None
-        attend = CachedAttention.of(self.cache, batch)
-        x = self.model.hidden(table.token_ids, table.positions, attend, observe)
+        x = self.model.hidden(table.token_ids, table.positions, table.attend, observe)
         outputs = {
             head: self.heads[head](x[read]) for head, read in table.reads.items() if head in self.heads
         }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 # What a dataclass holds numbers in: arrays while the host prepares it, tensors once it is on the device.
-Numbers = TypeVar("Numbers", NDArray[Any], Tensor)
+Numbers = TypeVar("Numbers", bound=NDArray[Any] | Tensor)
 
 _ALIGNED = 16  # bytes: where an array may begin in the copy
 

@@ -29,8 +29,9 @@ class TokenOwners(Generic[Numbers]):
     first: Numbers  # [B] which of the n is the row's first one
     last: Numbers  # [B] which of the n is the row's last one
     paired: Numbers  # [n] bool: whether there is a token before
-    # Of rows that follow the last token of another slot, which may be computed in the same step:
-    follows: Numbers | None = None  # [2, b] which of the n is the first, and the other slot; None: there are none
+    # Of rows that follow the last token of another slot, which may be computed in the same step: [2, b] which
+    # of the n is the row's first one, and the other slot. None: there are none.
+    follows: Numbers | None = None
 
     @staticmethod
     def of(batch: Batch, slots: int) -> "TokenOwners[NDArray[Any]]":

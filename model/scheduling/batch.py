@@ -1,8 +1,8 @@
 """What one step computes: the new tokens of its rows, side by side, and where its rows live in the cache.
 
-B rows, N tokens of all rows. A row of the batch holds the tokens that are new in this step: a prompt or a part
-of one (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases may be in one
-batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
+B rows, N tokens of all rows. A row of the batch holds the tokens that are new in this step: a prompt or a
+part of one (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases may be in
+one batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
 """
 
 from dataclasses import dataclass, field

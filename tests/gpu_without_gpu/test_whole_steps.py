@@ -30,13 +30,13 @@ HOST = torch.tensor([0, 2, 1])
 # Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
     (decode, True): Asked(53, 85, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
-    (decode, False): Asked(77, 78, waits_a_layer=3, waits_beside=4, asynchronous_copies=1),
-    (decode_beside_a_prompt, True): Asked(56, 78, waits_a_layer=0, waits_beside=5, asynchronous_copies=1),
-    (decode_beside_a_prompt, False): Asked(82, 78, waits_a_layer=3, waits_beside=5, asynchronous_copies=1),
+    (decode, False): Asked(77, 78, waits_a_layer=3, waits_beside=1, asynchronous_copies=1),
+    (decode_beside_a_prompt, True): Asked(56, 78, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
+    (decode_beside_a_prompt, False): Asked(82, 78, waits_a_layer=3, waits_beside=1, asynchronous_copies=1),
     (sample, True): Asked(53, 115, waits_a_layer=0, waits_beside=1, asynchronous_copies=2),
-    (sample_behind_a_prefix, True): Asked(61, 136, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
+    (sample_behind_a_prefix, True): Asked(53, 135, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
     (end, True): Asked(53, 88, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
-    (label, True): Asked(97, 92, waits_a_layer=0, waits_beside=15, asynchronous_copies=2),
+    (label, True): Asked(104, 101, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
 }
 
 
