@@ -38,7 +38,6 @@ class Breakdown:
     shares: dict[str, float]  # of the seconds, by what took them
     steps: int
     decode_occupancy: float | None  # mean share of the slots that decode, in steps where any does
-    padding: float  # share of all batches' positions that hold no token
 
 
 def profile(engine: Engine, workload: Workload) -> Breakdown:
@@ -51,13 +50,11 @@ def profile(engine: Engine, workload: Workload) -> Breakdown:
     clocks["rest"] = seconds - sum(clocks.values())
     decoding = [n for batch in batches if (n := sum(row.phase is Phase.DECODE for row in batch.rows))]
     slots = min(engine.max_batch_rows, len(workload.prompts))
-    positions = sum(batch.mask.numel() for batch in batches)
     return Breakdown(
         seconds=seconds,
         shares={name: spent / seconds for name, spent in clocks.items()},
         steps=len(batches),
         decode_occupancy=sum(decoding) / len(decoding) / slots if decoding else None,
-        padding=1 - sum(int(batch.mask.sum()) for batch in batches) / positions,
     )
 
 

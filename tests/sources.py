@@ -33,8 +33,9 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "sampling", "kernels"},
-    {"linear", "requests"},
+    {"machine", "kernels"},
+    {"linear", "sampling"},
+    {"requests"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},
     {"execution"},

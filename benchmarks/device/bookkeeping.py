@@ -8,6 +8,7 @@ import torch
 from benchmarks.device.setting import Setting, Table
 from benchmarks.random_checkpoint import SIZES
 from model.config import ModelConfig
+from model.machine.to_device import to_device
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import TokenOwners
 from model.sampling.sample import sample
@@ -31,12 +32,12 @@ def _routing(setting: Setting, config: ModelConfig) -> Table:
     found: Table = []
     for name, lengths in loads.items():
         rows = [Row(Phase.PREFILL, slot, 0, [5] * length) for slot, length in enumerate(lengths)]
-        owners = TokenOwners.of(Batch.of(rows), recorder.slots, setting.device)
+        owners = to_device(TokenOwners.of(Batch.of(rows), recorder.slots), setting.device)
         shape = sum(lengths), config.num_experts
         logits = torch.randn(shape, device=setting.device, dtype=setting.dtype)
         weights, chosen = logits.softmax(-1, dtype=torch.float32).topk(config.num_experts_per_tok)
 
-        def count(observed: tuple[torch.Tensor, ...], owners: TokenOwners) -> None:
+        def count(observed: tuple[torch.Tensor, ...], owners: TokenOwners[torch.Tensor]) -> None:
             for layer in range(config.num_layers):
                 recorder.observe(layer, *observed)
             recorder.end_step(owners)
@@ -59,10 +60,10 @@ def _sampling(setting: Setting, config: ModelConfig) -> Table:
     found: Table = []
     for name, options in ways.items():
         params = [SamplingParams(**options)] * rows
-        sample(logits, params, [*range(rows)], [3] * rows)
+        sample(logits, params, [*range(rows)], [3] * rows).cpu()
         started = time.perf_counter()
         for _ in range(times):
-            sample(logits, params, [*range(rows)], [3] * rows)
+            sample(logits, params, [*range(rows)], [3] * rows).cpu()
         taken = 1e3 * (time.perf_counter() - started) / times
         found.append({"what": f"sampling {name}, with the host", "tokens": rows, "ms": taken})
     return found

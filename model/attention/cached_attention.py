@@ -4,7 +4,12 @@ N real tokens of a batch, of which R are the only new ones of their rows; H quer
 head dimension.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic
+
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.attention.cached_groups import CachedGroups
@@ -14,46 +19,50 @@ from model.attention.decode_triton import TritonDecode
 from model.attention.kv_cache import KVCache, Writes
 from model.attention.prefill_flash import FlashPrefill
 from model.attention.prefill_torch import TorchPrefill
+from model.machine.to_device import Numbers
 from model.scheduling.batch import Batch, Row
 
 
-class CachedAttention:
-    """Stores the new keys and values of a batch, then attends."""
+@dataclass(frozen=True)
+class CachedAttention(Generic[Numbers]):
+    """Stores the new keys and values of a batch, then attends: once it is on the device."""
 
-    def __init__(
-        self,
-        cache: KVCache,
-        writes: Writes,
-        reads: TorchDecode | CpuDecode | TritonDecode | None,  # of the first R tokens
-        spans: TorchPrefill | FlashPrefill | None = None,  # of the others
-        groups: CachedGroups | None = None,  # tokens of the cache that neither of them reads
-    ) -> None:
-        self.cache = cache
-        self.writes = writes
-        self.reads = reads
-        self.spans = spans
-        self.groups = groups
+    cache: KVCache
+    writes: Writes[Numbers]
+    reads: TorchDecode | CpuDecode[Numbers] | TritonDecode[Numbers] | None  # of the first R tokens
+    spans: TorchPrefill | FlashPrefill[Numbers] | None = None  # of the others
+    groups: CachedGroups[Numbers] | None = None  # tokens of the cache that neither of them reads
 
-    @classmethod
-    def of(cls, cache: KVCache, batch: Batch) -> "CachedAttention":
+    @staticmethod
+    def of(cache: KVCache, batch: Batch) -> "CachedAttention[NDArray[Any]]":
         rows = batch.rows
         singles = next((i for i, row in enumerate(rows) if not _single(row)), len(rows))
         single, several = rows[:singles], rows[singles:]
-        reads = spans = None
-        if single:
-            reads = _decode_of(cache, single)
+        spans: TorchPrefill | FlashPrefill[NDArray[Any]] | None = None
         if several:
-            spans = (FlashPrefill if _ragged(cache, several) else TorchPrefill)(cache, several)
+            ragged = _ragged(cache, several)
+            spans = FlashPrefill.of(cache, several) if ragged else TorchPrefill(cache, several)
         # What `reads` and `spans` leave out:
         cached = [0 if cache.fused or cache.compiled else row.shared for row in single]
         cached += [row.cached if cache.sliding_window is None else 0 for row in several]
-        return cls(cache, Writes.of(cache, rows), reads, spans, CachedGroups(cache, rows, cached))
+        return CachedAttention(
+            cache,
+            Writes.of(cache, rows),
+            _decode_of(cache, single) if single else None,
+            spans,
+            CachedGroups.of(cache, rows, cached),
+        )
 
-    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    @cached_property
+    def indices(self: "CachedAttention[Tensor]") -> Tensor:
+        """[n, G]: see KVCache.indices."""
+        return self.cache.indices(self.writes.places)
+
+    def __call__(self: "CachedAttention[Tensor]", layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        self.writes.store(keys, k)
-        self.writes.store(values, v)
+        self.writes.store(keys, k, self.indices)
+        self.writes.store(values, v, self.indices)
         parts, singles = [], 0
         if self.reads is not None:
             singles = self.reads.num_rows
@@ -64,7 +73,9 @@ class CachedAttention:
         return self.groups.merge_in(q, keys, values, attended, lse) if self.groups else attended
 
 
-def _decode_of(cache: KVCache, rows: list[Row]) -> TorchDecode | CpuDecode | TritonDecode:
+def _decode_of(
+    cache: KVCache, rows: list[Row]
+) -> TorchDecode | CpuDecode[NDArray[Any]] | TritonDecode[NDArray[Any]]:
     if cache.fused:
         return TritonDecode.of(cache, rows)
     return CpuDecode.of(cache, rows) if cache.compiled else TorchDecode(cache, rows)

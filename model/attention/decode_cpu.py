@@ -11,11 +11,12 @@ from torch import Tensor
 
 from model.attention.page_table import PageTable
 from model.kernels.compile import load
+from model.machine.to_device import Numbers
 
 _SOURCE = Path(__file__).with_name("paged_attention.cpp")
 
 
-class CpuDecode(PageTable):
+class CpuDecode(PageTable[Numbers]):
     """One new token of each row, which is in the cache already, reads its row's pages on a CPU."""
 
     @staticmethod
@@ -23,7 +24,9 @@ class CpuDecode(PageTable):
         """Whether the kernel is there; compiles it if need be, which takes some seconds once a machine."""
         return load("paged_attention", _SOURCE)
 
-    def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(
+        self: "CpuDecode[Tensor]", q: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
         return attend_pages(q.contiguous(), keys, values, self.pages, self.begins, self.ends)
 

@@ -6,9 +6,14 @@ n queries and S keys of all rows side by side, H query heads, G key/value heads,
 import logging
 import subprocess
 from dataclasses import dataclass
+from typing import Any, Generic
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from model.machine.to_device import Numbers
 
 try:
     from flash_attn import __version__, flash_attn_varlen_func
@@ -21,20 +26,26 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Ragged:
+class Ragged(Generic[Numbers]):
     """Rows of different lengths that lie side by side."""
 
-    bounds: Tensor  # [B + 1] int32: where each row begins and, last, where all of them end
+    bounds: Numbers  # [B + 1] int32: where each row begins and, last, where all of them end
     longest: int
 
-    @classmethod
-    def of(cls, lengths: list[int], device: torch.device) -> "Ragged":
-        bounds = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
-        return cls(bounds.to(device), max(lengths))
+    @staticmethod
+    def of(lengths: list[int]) -> "Ragged[NDArray[Any]]":
+        return Ragged(np.cumsum([0, *lengths], dtype=np.int32), max(lengths))
 
 
 def flash(
-    q: Tensor, k: Tensor, v: Tensor, queries: Ragged, keys: Ragged, *, causal: bool, window: int | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    queries: Ragged[Tensor],
+    keys: Ragged[Tensor],
+    *,
+    causal: bool,
+    window: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Queries [n, H, hd], keys and values [S, G, hd] in fp16 or bf16 -> [n, H, hd], log-sum-exp [n, H].
 

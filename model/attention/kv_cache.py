@@ -5,12 +5,15 @@ place holds one token; its number is the page's number times P plus the offset w
 """
 
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import ModelConfig
+from model.machine.to_device import Numbers
 from model.network.tensor_parallel import TensorParallel
 from model.scheduling.batch import Row
 
@@ -61,17 +64,17 @@ class KVCache:
 
 
 @dataclass(frozen=True)
-class Writes:
+class Writes(Generic[Numbers]):
     """Which new tokens of a batch are kept, and in which places of the cache."""
 
-    tokens: Tensor | None  # [n] of the N; None: all of them
-    indices: Tensor  # [n, G]: see KVCache.indices
+    tokens: Numbers | None  # [n] of the N; None: all of them
+    places: Numbers  # [n]
     # Pages that this step begins. They are cleared: unwritten memory may hold NaN, which no mask hides, since
     # 0 * NaN is NaN. Fused kernels load nothing that is not seen, so there it is None.
-    opened: Tensor | None = None
+    opened: Numbers | None = None
 
-    @classmethod
-    def of(cls, cache: KVCache, rows: list[Row]) -> "Writes":
+    @staticmethod
+    def of(cache: KVCache, rows: list[Row]) -> "Writes[NDArray[Any]]":
         size, end = cache.page_size, 0
         tokens, places, opened = [], [], []
         for row in rows:
@@ -83,17 +86,20 @@ class Writes:
                     opened.append(row.pages[(row.trunk - 1) // size])
             end += row.length
         none = [np.zeros(0, dtype=np.int64)]
-        kept, kept_at = (torch.from_numpy(np.concatenate(parts or none)) for parts in (tokens, places))
-        return cls(
-            None if len(kept) == end else kept.to(cache.device),
-            cache.indices(kept_at.to(cache.device)),
-            torch.tensor(opened, device=cache.device) if opened and not (cache.fused or cache.compiled) else None,
+        kept = np.concatenate(tokens or none)
+        return Writes(
+            None if len(kept) == end else kept,
+            np.concatenate(places or none),
+            np.array(opened) if opened and not cache.fused else None,
         )
 
-    def store(self, pages: Tensor, new: Tensor) -> None:
-        """New keys or values [N, G, hd] of one layer into its pages [pages, G, P, hd]."""
+    def store(self: "Writes[Tensor]", pages: Tensor, new: Tensor, indices: Tensor) -> None:
+        """New keys or values [N, G, hd] of one layer into its pages [pages, G, P, hd].
+
+        `indices` are those of the places: see KVCache.indices.
+        """
         if self.opened is not None:
             pages.index_fill_(0, self.opened, 0)
-        if len(self.indices):
+        if len(indices):
             kept = new if self.tokens is None else new[self.tokens]
-            pages.flatten(0, 2).index_copy_(0, self.indices.flatten(), kept.flatten(0, 1))
+            pages.flatten(0, 2).index_copy_(0, indices.flatten(), kept.flatten(0, 1))

@@ -10,6 +10,7 @@ from torch import Tensor
 from model.attention.kv_cache import KVCache
 from model.attention.log_sum_exp import attend_tokens, bias_of, merge
 from model.attention.tree_blocks import TreeBlocks
+from model.machine.to_device import to_device
 from model.requests.token_tree import NO_TREE, TokenTree
 from model.scheduling.batch import Row
 
@@ -42,7 +43,7 @@ class Span:
         tree, self.blocks, self.apart = row.tree, None, 0  # how many nodes read apart
         if window is None and len(tree.blocks) > 1:
             self.blocks, self.apart = (
-                TreeBlocks([(len(row.token_ids), tree)], cache.device),
+                to_device(TreeBlocks.of([(len(row.token_ids), tree)]), cache.device),
                 len(tree.token_ids),
             )
             tree = NO_TREE

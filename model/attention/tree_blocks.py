@@ -4,18 +4,28 @@ n new tokens of the rows, H query heads, G key/value heads, hd head dimension, B
 keys that a block reads at most.
 """
 
+from dataclasses import dataclass
+from typing import Any, Generic
+
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.attention.log_sum_exp import attend, bias_of
+from model.machine.to_device import Numbers
 from model.requests.token_tree import TokenTree
 
 
-class TreeBlocks:
-    """`trees` are given with the index of their first node among the new tokens."""
+@dataclass(frozen=True)
+class TreeBlocks(Generic[Numbers]):
+    queries: Numbers  # [B, c] which of the n
+    keys: Numbers  # [B, S] which of the n
+    real: Numbers  # [nodes] which of the B * c are no pads
+    visible: Numbers  # [B, 1, c, S]
 
-    def __init__(self, trees: list[tuple[int, TokenTree]], device: torch.device) -> None:
+    @staticmethod
+    def of(trees: list[tuple[int, TokenTree]]) -> "TreeBlocks[NDArray[Any]]":
+        """`trees` are given with the index of their first node among the new tokens."""
         blocks = [(first, block) for first, tree in trees for block in tree.blocks]
         nodes = max(len(block.nodes) for _, block in blocks)
         seen = max(block.visible.shape[1] for _, block in blocks)
@@ -30,11 +40,9 @@ class TreeBlocks:
             visible[i, :rows, :columns] = block.visible
             real[i, :rows] = True
         visible[:, :, 0] |= ~real  # a pad sees a key: a row of the softmax without any would be NaN
-        self.queries, self.keys = torch.from_numpy(queries).to(device), torch.from_numpy(keys).to(device)
-        self.real = torch.from_numpy(real.reshape(-1).nonzero()[0]).to(device)  # [nodes] of the B * c
-        self.visible = torch.from_numpy(visible[:, None]).to(device)  # [B, 1, c, S]
+        return TreeBlocks(queries, keys, real.reshape(-1).nonzero()[0], visible[:, None])
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def attend(self: "TreeBlocks[Tensor]", q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """New queries, keys and values [n, heads, hd] -> [nodes, H, hd], log-sum-exp [nodes, H]"""
         padded = (x[read].transpose(1, 2) for x, read in ((q, self.queries), (k, self.keys), (v, self.keys)))
         attended, lse = attend(*padded, bias=bias_of(self.visible, q.dtype))

@@ -109,7 +109,7 @@ class DecodeStep:
         token_ids, positions, places, begins, ends, slots = self._inputs[:, :_FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
-            Writes(None, self.cache.indices(places.long())),
+            Writes(None, places.long()),
             TritonDecode(self._inputs[:, _FIRST_PAGE:], begins, ends),
         )
         observe = self.routing.observe if self.routing else None

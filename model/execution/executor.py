@@ -5,11 +5,12 @@ With tensor parallelism every rank has an executor and runs the same steps in th
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.attention.cached_attention import CachedAttention
 from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
@@ -18,9 +19,11 @@ from model.config import ModelConfig
 from model.execution.computing_path import computing_path
 from model.execution.decode_graphs import DecodeGraphs
 from model.execution.options import ExecutorOptions
+from model.execution.step_table import StepTable
 from model.execution.token_logprobs import token_logprobs
 from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
+from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
 from model.routing.recorder import RoutingRecorder
@@ -81,8 +84,8 @@ class Executor:
         try:
             if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
                 return {Head.VOCABULARY: self.graphs.logits(batch.rows)}
-            owners = TokenOwners.of(batch, self.routing.slots, self.device) if self.routing else None
-            outputs = self._outputs(batch)
+            prepared = StepTable.of(batch, self.cache, self.routing.slots if self.routing else None)
+            outputs, owners = self._outputs(prepared)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
                 raise
@@ -98,19 +101,24 @@ class Executor:
         if self.graphs:
             self.graphs.forget()
 
-    def _outputs(self, batch: Batch) -> dict[Head, Tensor]:
+    def _outputs(
+        self, prepared: StepTable[NDArray[Any]]
+    ) -> tuple[dict[Head, Tensor], TokenOwners[Tensor] | None]:
         # torch sets the number of CPU threads for each calling thread late: without this call, the first sums
         # of a thread would use another number.
         torch.get_num_threads()
-        mask = batch.mask.to(self.device)
-        token_ids, positions = batch.token_ids.to(self.device)[mask], batch.positions.to(self.device)[mask]
-        reads = {head: batch.reads(head).to(self.device) for head in batch.heads}
+        table: StepTable[Tensor] = to_device(prepared, self.device)
         observe = self.routing.observe if self.routing else None
-        x = self.model.hidden(token_ids, positions, CachedAttention.of(self.cache, batch), observe)
-        outputs = {head: self.heads[head](x[read]) for head, read in reads.items() if head in self.heads}
-        if Head.LOGPROBS in reads:
-            read = reads[Head.LOGPROBS]
+        x = self.model.hidden(table.token_ids, table.positions, table.attend, observe)
+        outputs = {
+            head: self.heads[head](x[read]) for head, read in table.reads.items() if head in self.heads
+        }
+        if prepared.asked is not None and table.asked is not None:
             outputs[Head.LOGPROBS] = token_logprobs(
-                self.heads[Head.VOCABULARY], x[read], batch.asked, self.model.config.vocab_size
+                self.heads[Head.VOCABULARY],
+                x[table.reads[Head.LOGPROBS]],
+                prepared.asked,
+                table.asked,
+                self.model.config.vocab_size,
             )
-        return outputs
+        return outputs, table.owners

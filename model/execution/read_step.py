@@ -8,11 +8,15 @@ from collections import defaultdict
 import torch
 from torch import Tensor
 
+from model.machine.to_host import to_host
 from model.requests.readout import Head, Reading
 from model.requests.request import Failure
 from model.scheduling.batch import Row
 from model.scheduling.prefix_tree import Prefix
 from model.scheduling.sequence import Sequence
+
+# Rows that are read together
+Kind = tuple[type[Reading], Head]
 
 
 def read_step(
@@ -23,32 +27,62 @@ def read_step(
     `of`: what each row is a part of. Parts of prompts of which nothing is read are passed over.
     A row fails alone if an output that it reads is NaN or infinite.
     """
-    finite = {head: _are_finite(of_head) for head, of_head in outputs.items()}
     ends = dict.fromkeys(outputs, 0)
-    alike: dict[tuple[type[Reading], Head], list[tuple[Sequence, slice]]] = defaultdict(list)
-    done: list[tuple[Sequence, Failure | None]] = []
+    alike: dict[Kind, list[tuple[Sequence, slice]]] = defaultdict(list)
     for sequence, row in zip(of, rows, strict=True):
         if not row.num_read:
             continue
         assert isinstance(sequence, Sequence)
         part = slice(ends[row.head], ends[row.head] + row.num_outputs)
         ends[row.head] = part.stop
-        if all(finite[row.head][part]):
-            alike[type(sequence.reading), row.head].append((sequence, part))
-        else:
-            done.append((sequence, "nan_logits"))
+        alike[type(sequence.reading), row.head].append((sequence, part))
+    outputs, broken, reduced = _to_host(alike, outputs)
+    failed: list[tuple[Sequence, Failure | None]] = []
+    done: list[tuple[Sequence, Failure | None]] = []
     for (kind, head), members in alike.items():
-        readings = [sequence.reading for sequence, _ in members]
-        ended = kind.take(readings, outputs[head], [part for _, part in members])
-        for (sequence, _), end in zip(members, ended, strict=True):
-            assert end or sequence.request.cache_tokens, (
-                f"{kind.__name__} goes on, but its readout keeps no tokens"
-            )
-            if end:
-                done.append((sequence, None))
-    return done
+        numbers = reduced.get((kind, head))
+        fine: list[tuple[Sequence, slice]] = []
+        for i, (sequence, part) in enumerate(members):
+            if any(broken[head][part]):
+                failed.append((sequence, "nan_logits"))
+            else:
+                fine.append((sequence, part if numbers is None else slice(i, i + 1)))
+        if fine:
+            readings, parts = [sequence.reading for sequence, _ in fine], [part for _, part in fine]
+            ended = kind.take(readings, outputs[head] if numbers is None else numbers, parts)
+            for (sequence, _), end in zip(fine, ended, strict=True):
+                assert end or sequence.request.cache_tokens, (
+                    f"{kind.__name__} goes on, but its readout keeps no tokens"
+                )
+                if end:
+                    done.append((sequence, None))
+    return failed + done
 
 
-def _are_finite(outputs: Tensor) -> list[bool]:  # [M, ...] -> [M]
-    finite: list[bool] = outputs.reshape(len(outputs), -1).sum(-1, dtype=torch.float32).isfinite().tolist()
-    return finite
+def _to_host(
+    alike: dict[Kind, list[tuple[Sequence, slice]]], outputs: dict[Head, Tensor]
+) -> tuple[dict[Head, Tensor], dict[Head, list[float]], dict[Kind, Tensor]]:
+    """All that the host needs of a step, in one copy.
+
+    The outputs, of which only log-probabilities are few enough to come; which of them are NaN or infinite,
+    [M] each; and what kinds of rows reduce theirs to.
+    """
+    wanted: dict[Kind | Head, Tensor] = {}
+    for (kind, head), members in alike.items():
+        parts = [part for _, part in members]
+        numbers = kind.reduce([sequence.reading for sequence, _ in members], outputs[head], parts)
+        if numbers is not None:
+            wanted[kind, head] = numbers
+    for head, of_head in outputs.items():
+        wanted[head] = of_head if head is Head.LOGPROBS else _are_broken(of_head)
+    here = to_host(wanted)
+    broken = {head: here[head].tolist() for head in outputs}
+    if Head.LOGPROBS in outputs:
+        logprobs = here[Head.LOGPROBS]
+        outputs = outputs | {Head.LOGPROBS: logprobs}
+        broken[Head.LOGPROBS] = _are_broken(logprobs).tolist()
+    return outputs, broken, {kind: here[kind] for kind in alike if kind in here}
+
+
+def _are_broken(outputs: Tensor) -> Tensor:  # [M, ...] -> [M]
+    return ~outputs.reshape(len(outputs), -1).sum(-1, dtype=torch.float32).isfinite()

@@ -4,6 +4,7 @@ M tokens are read, D width, V vocabulary, Q tokens are asked for.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +15,17 @@ from model.machine.budget import LOGITS_AT_A_TIME
 
 
 def token_logprobs(
-    head: Callable[[Tensor], Tensor], hidden: Tensor, asked: NDArray[np.int64], vocab_size: int
+    head: Callable[[Tensor], Tensor],
+    hidden: Tensor,
+    asked: NDArray[np.integer[Any]],
+    on_device: Tensor,
+    vocab_size: int,
 ) -> Tensor:
     """Hidden states [M, D]; [2, Q] which of them is read, ascending, and which token is asked for there
-    -> [Q] float64 on the host. NaN where any logit is NaN or infinite.
+    -> [Q] float64. NaN where any logit is NaN or infinite. `on_device` holds what `asked` holds.
     """
     size = max(1, LOGITS_AT_A_TIME // vocab_size)
     ends = np.searchsorted(asked[0], range(size, len(hidden) + size, size))
-    within = np.stack((asked[0] % size, asked[1]))  # of the states that are computed together
-    on_device = torch.from_numpy(within).to(hidden.device)
     parts, begin = [], 0
     for i, part in enumerate(hidden.split(size)):
         logits = head(part).float()
@@ -30,6 +33,7 @@ def token_logprobs(
         total = (logits - highest[:, None]).exp_().sum(-1).double().log() + highest
         total = total.where(logits.sum(-1).isfinite(), float("nan"))
         read, tokens = on_device[:, begin : ends[i]]
+        read = read - i * size
         parts.append(logits[read, tokens] - total[read])
         begin = ends[i]
-    return torch.cat(parts).cpu()
+    return torch.cat(parts)

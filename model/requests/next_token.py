@@ -51,21 +51,27 @@ class NextTokenReading(Reading):
         self.answer = Generated([], [] if readout.params.logprobs else None)
 
     @classmethod
-    def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
-        """Logits [M, V], one for each reading -> every row has a token more."""
+    def reduce(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> "Tensor":
+        """Logits [M, V], one for each reading -> its next token and the logprob of that, [readings, 2]."""
         from model.sampling.sample import sample  # imports torch, without which requests can be made
 
         if len(readings) < len(outputs):
             outputs = outputs[[part.start for part in parts]]
-        tokens, logprobs = sample(
+        return sample(
             outputs,
             [reading.readout.params for reading in readings],
             [reading.stream for reading in readings],
             [len(reading.answer.token_ids) for reading in readings],
         )
+
+    @classmethod
+    def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
+        """What `reduce` gave -> every row has a token more."""
+        numbers = outputs.tolist()
+        drawn = [numbers[part.start] for part in parts]
         return [
-            reading._append(token, logprob)
-            for reading, token, logprob in zip(readings, tokens, logprobs or [0.0] * len(tokens), strict=True)
+            reading._append(int(token), logprob)
+            for reading, (token, logprob) in zip(readings, drawn, strict=True)
         ]
 
     def _append(self, token: int, logprob: float) -> bool:

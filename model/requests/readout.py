@@ -116,6 +116,15 @@ class Reading(ABC):
     next_token: int  # where the row goes on: the token that the next step feeds
 
     @classmethod
+    def reduce(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> "Tensor | None":
+        """Numbers of one step's outputs that are all that `take` needs, [readings, ...]; None: it needs more.
+
+        They come to the host in one copy for all rows of the step, in float64. Then `take` gets them in place
+        of the outputs, of those rows whose outputs are neither NaN nor infinite.
+        """
+        return None
+
+    @classmethod
     @abstractmethod
     def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
         """Read one step's outputs, [M, ...] of a head, and say of each row whether it has ended.

@@ -7,10 +7,12 @@ decode.
 from itertools import accumulate
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.config import ModelConfig
+from model.machine.to_device import to_device
 from model.requests.row_routing import FIXED_POINT, Counts, RowRouting
 from model.routing.token_owners import SPECIAL_SLOTS, TokenOwners
 
@@ -26,21 +28,26 @@ class RoutingRecorder:
         self.device = device
         self.slots = slots + SPECIAL_SLOTS
         self._shapes: dict[str, tuple[int, ...]] = {
+            # These are added to by row, the next ones by token, and the last ones number by number.
             "tokens": (),
             "computed": (),
-            "chosen": (L, K, E),
-            "gate_q": (L, K, E),
             "prob_q": (L, E),
-            "pairs": (L, E, E),
+            "entropy_q": (L,),
             "next_pairs": (),
             "repeat_first": (L,),
             "repeat_any": (L,),
-            "entropy_q": (L,),
+            "chosen": (L, K, E),
+            "gate_q": (L, K, E),
+            "pairs": (L, E, E),
         }
         self._sizes = [prod(shape) for shape in self._shapes.values()]
         # A slot's counters lie side by side, so that they leave the device together.
         self._counts = torch.zeros(_PHASES, self.slots, sum(self._sizes), dtype=torch.int64, device=device)
         self._offsets = dict(zip(self._shapes, [0, *accumulate(self._sizes)], strict=False))
+        # Where among a slot's counters those of a layer and a choice begin, and those of a layer's pairs.
+        choices = torch.arange(L * K).view(L, K) * E + self._offsets["chosen"]
+        self._choices = choices.to(device)
+        self._pairs = (torch.arange(L) * E * E + self._offsets["pairs"]).to(device)
         # What each slot's last token chose.
         self.latest = torch.zeros(self.slots, L, K, dtype=torch.int64, device=device)
         self._step: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -53,61 +60,50 @@ class RoutingRecorder:
         """Drop what was observed of a step that failed."""
         self._step.clear()
 
-    def end_step(self, owners: TokenOwners) -> None:
+    def end_step(self, owners: TokenOwners[Tensor]) -> None:
         """Add the observed step to the counters of its tokens' owners."""
         logits, chosen, weights = (torch.stack(x, dim=1) for x in zip(*self._step, strict=True))
         self._step.clear()
-        self._add("computed", owners.counters, owners.computed)
-        self._add("tokens", owners.counters, owners.tokens)
+        self._add("tokens", owners.counters, owners.sizes)
         if owners.own is not None:
             logits, chosen, weights = logits[owners.own], chosen[owners.own], weights[owners.own]
-        counters = owners.token_counters  # [n]
         probabilities = logits.softmax(-1, dtype=torch.float32)  # [n, L, E]
         entropy = torch.special.entr(probabilities).sum(-1)  # [n, L]
-        L, K, E = self.config.num_layers, self.config.num_experts_per_tok, self.config.num_experts
-        layer = torch.arange(L, device=self.device)
-        choice = (layer[:, None] * K + torch.arange(K, device=self.device)) * E + chosen  # [n, L, K]
-        self._add_at("chosen", counters, choice, torch.ones_like(choice))
-        self._add_at("gate_q", counters, choice, _fixed(weights))
-        if K > 1:
-            pair = (layer * E + chosen[..., 0]) * E + chosen[..., 1]  # [n, L]
-            self._add_at("pairs", counters, pair, torch.ones_like(pair))
-        self._add("prob_q", counters, _fixed(probabilities))
-        self._add("entropy_q", counters, _fixed(entropy))
-        self._add_repeats(owners, chosen)
+        sums = _fixed(torch.cat((probabilities.flatten(1), entropy), dim=1))
+        repeats = self._repeats(owners, chosen) & owners.paired[:, None]
+        of_tokens = torch.cat((sums, owners.paired[:, None], repeats), dim=1)
+        self._add("prob_q", owners.token_counters, of_tokens)
 
-    def _add_repeats(self, owners: TokenOwners, chosen: Tensor) -> None:
+        begins = owners.token_counters[:, None] * self._counts.shape[-1]  # [n, 1]
+        choices = (begins[..., None] + self._choices + chosen).flatten()
+        gates = choices + (self._offsets["gate_q"] - self._offsets["chosen"])
+        counts, one = self._counts.view(-1), choices
+        if self.config.num_experts_per_tok > 1:
+            pairs = torch.add(begins + self._pairs, chosen[..., 0], alpha=self.config.num_experts)
+            one = torch.cat((choices, (pairs + chosen[..., 1]).flatten()))
+        counts.index_add_(0, one, torch.ones_like(one))
+        counts.index_add_(0, gates, _fixed(weights).flatten())
+
+    def _repeats(self, owners: TokenOwners[Tensor], chosen: Tensor) -> Tensor:
+        """[n, 2 L]: whether the token before chose the same first expert, and any of the same."""
         before = chosen.roll(1, dims=0)
         before[owners.first] = self.latest[owners.slots]
         self.latest[owners.slots] = chosen[owners.last]
         if owners.follows is not None:
-            which, slots = owners.follows
-            before[owners.first[which]] = self.latest[slots]
-        paired = torch.ones(len(chosen), dtype=torch.bool, device=self.device)
-        paired[owners.first] = owners.continues
-
-        same_first = (chosen[..., 0] == before[..., 0]) & paired[:, None]  # [n, L]
-        any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1) & paired[:, None]
-        self._add("next_pairs", owners.token_counters, paired.long())
-        self._add("repeat_first", owners.token_counters, same_first.long())
-        self._add("repeat_any", owners.token_counters, any_common.long())
+            first, slots = owners.follows
+            before[first] = self.latest[slots]
+        same_first = chosen[..., 0] == before[..., 0]
+        any_common = (chosen[..., :, None] == before[..., None, :]).flatten(2).any(-1)
+        return torch.cat((same_first, any_common), dim=1)
 
     def _add(self, name: str, counters: Tensor, values: Tensor) -> None:
-        """Add values of rows or tokens, each to the whole of one statistic of its counters."""
+        """Add [m, numbers] to [m] counters: to the statistic of this name and to those behind it."""
         offset = self._offsets[name]
-        values = values.reshape(len(counters), -1)
-        counter = self._counts.flatten(0, 1)[:, offset : offset + values.shape[1]]
-        counter.index_add_(0, counters, values)
-
-    def _add_at(self, name: str, counters: Tensor, within: Tensor, values: Tensor) -> None:
-        """Add values of tokens, each to one number of a statistic: `within` is its index there."""
-        starts = counters * self._counts.shape[-1] + self._offsets[name]  # [n]
-        index = starts.reshape(-1, *[1] * (within.ndim - 1)) + within
-        self._counts.view(-1).index_add_(0, index.flatten(), values.flatten())
+        self._counts.flatten(0, 1)[:, offset : offset + values.shape[1]].index_add_(0, counters, values)
 
     def take(self, slots: list[int]) -> list[RowRouting]:
         """The counts of these slots, which start again at zero."""
-        which = torch.tensor(slots, device=self.device)
+        which: Tensor = to_device([np.array(slots)], self.device)[0]
         taken = self._counts.index_select(1, which).transpose(0, 1).contiguous().cpu().numpy()
         self._counts.index_fill_(1, which, 0)
         return [self._counts_of(one) for one in taken]
@@ -121,4 +117,4 @@ class RoutingRecorder:
 
 
 def _fixed(x: Tensor) -> Tensor:
-    return (x.double() * FIXED_POINT).round().long()
+    return (x * FIXED_POINT).round_().long()  # exact in float32: the factor is a power of 2

@@ -1,8 +1,8 @@
-"""What one step computes: a left-padded batch, and where its rows live in the cache.
+"""What one step computes: the new tokens of its rows, side by side, and where its rows live in the cache.
 
-B rows, T padded length, N real tokens of all rows. A row of the batch holds the tokens that are new in this
-step: a prompt or a part of one (with its readout's tree behind it) at prefill, one token at decode. Rows of
-both phases may be in one batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
+B rows, N tokens of all rows. A row of the batch holds the tokens that are new in this step: a prompt or a
+part of one (with its readout's tree behind it) at prefill, one token at decode. Rows of both phases may be in
+one batch. Batches are sent to the other ranks, so rows carry what the network needs and no readout.
 """
 
 from dataclasses import dataclass, field
@@ -65,15 +65,20 @@ class Row:
 @dataclass(frozen=True)
 class Batch:
     rows: list[Row]  # decoding ones first, which are computed together
-    token_ids: Tensor  # [B, T]
-    mask: Tensor  # [B, T]
-    positions: Tensor  # [B, T]
 
     @classmethod
     def of(cls, rows: list[Row]) -> "Batch":
-        token_ids, mask = left_pad([row.token_ids + row.tree.token_ids for row in rows])
-        positions, _ = left_pad([_positions(row) for row in rows])
-        return cls(rows, token_ids, mask, positions)
+        return cls(rows)
+
+    @property
+    def token_ids(self) -> NDArray[np.int64]:
+        """[N]: those of all rows, row by row, each row's tree behind its tokens."""
+        return np.array([*chain.from_iterable(row.token_ids + row.tree.token_ids for row in self.rows)])
+
+    @property
+    def positions(self) -> NDArray[np.int64]:
+        """[N]"""
+        return np.concatenate([*map(_positions, self.rows)])
 
     @property
     def decodes(self) -> bool:
@@ -86,14 +91,14 @@ class Batch:
         wanted = {row.head for row in self.rows if row.num_read}
         return [head for head in Head if head in wanted]
 
-    def reads(self, head: Head) -> Tensor:
-        """[M]: which of the N real tokens have outputs of this head, row by row."""
+    def reads(self, head: Head) -> NDArray[np.int64]:
+        """[M]: which of the N tokens have outputs of this head, row by row."""
         wanted, end = [], 0
         for row in self.rows:
             end += row.length
             if row.head is head and row.num_read:
                 wanted.append(range(end - row.num_read, end))
-        return torch.tensor([*chain.from_iterable(wanted)])
+        return np.array([*chain.from_iterable(wanted)], dtype=np.int64)
 
     @property
     def asked(self) -> NDArray[np.int64]:
@@ -106,12 +111,13 @@ class Batch:
         return np.concatenate(asked, axis=1)
 
 
-def _positions(row: Row) -> list[int]:
-    return [*range(row.cached, row.trunk), *(row.trunk + depth for depth in row.tree.depths)]
+def _positions(row: Row) -> NDArray[np.int64]:
+    new = np.arange(row.cached, row.trunk)
+    return np.concatenate((new, row.trunk + np.array(row.tree.depths))) if row.tree.token_ids else new
 
 
 def left_pad(rows: list[list[int]], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """Rows of token ids -> a left-padded batch and its mask, [B, T] each."""
+    """Rows of token ids -> a left-padded batch of T positions a row, and its mask, [B, T] each."""
     lengths = np.array([*map(len, rows)], dtype=np.int64)
     longest = lengths.max(initial=0)
     mask = np.arange(longest) >= (longest - lengths)[:, None]

@@ -12,6 +12,7 @@ from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from model.attention.flash import Ragged, flash
 from model.attention.log_sum_exp import attend_tokens
 from model.engine import Engine
+from model.machine.to_device import to_device
 from model.network.experts import Experts
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
@@ -59,7 +60,7 @@ def prompts():
 def test_flash_over_rows_side_by_side_equals_row_by_row(dtype, window):
     lengths = [1, 64, 5, 130]
     q, k, v = (drawn(sum(lengths), heads, 64, seed=heads, dtype=dtype) for heads in (8, 2, 2))
-    rows = Ragged.of(lengths, q.device)
+    rows = to_device(Ragged.of(lengths), q.device)
     attended, lse = flash(q, k, v, rows, rows, causal=True, window=window)
     for start, end in pairwise(rows.bounds.tolist()):
         distance = torch.arange(end - start, device="cuda")[:, None] - torch.arange(
@@ -79,7 +80,7 @@ def test_flash_to_other_rows_keys_equals_row_by_row(queries):
     seen = [5, 64, 130]
     q = drawn(sum(queries), 8, 128)
     k, v = (drawn(sum(seen), 2, 128, seed=i) for i in (1, 2))
-    rows, keys = Ragged.of(queries, q.device), Ragged.of(seen, q.device)
+    rows, keys = to_device([Ragged.of(queries), Ragged.of(seen)], q.device)
     attended, lse = flash(q, k, v, rows, keys, causal=False)
     for mine, read in zip(pairwise(rows.bounds.tolist()), pairwise(keys.bounds.tolist()), strict=True):
         expected, expected_lse = attend_tokens(

@@ -61,8 +61,9 @@ class PretendedDevice(TorchDispatchMode):
             assert not self._capturing, f"a captured step computes {func} on the host at {_model_line()}"
             return func(*args, **kwargs)
         if func is _aten._to_copy.default and target is not None and target.type != args[0].device.type:
-            copy = self._to_host if target.type == "cpu" else self._to_device
-            return copy(args[0], kwargs.get("dtype"))
+            if target.type == "cpu":
+                return self._to_host(args[0], kwargs.get("dtype"))
+            return self._to_device(args[0], kwargs.get("dtype"), kwargs.get("non_blocking", False))
         if func is _aten._local_scalar_dense.default:
             return self._to_host(args[0]).item()
         if func is _aten.copy_.default and not args[1].is_meta and args[1].ndim:
@@ -99,20 +100,23 @@ class PretendedDevice(TorchDispatchMode):
         values: Tensor = self._values.get(x, unknown(x.shape, dtype=x.dtype))
         return values.to(dtype or x.dtype, copy=True)
 
-    def _to_device(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        self._wait("a copy to the device")
+    def _to_device(self, x: Tensor, dtype: torch.dtype | None = None, non_blocking: bool = False) -> Tensor:
+        self._copy_to_device(non_blocking)
         strides = x.contiguous().stride()
         copied = torch.empty_strided(x.shape, strides, dtype=dtype or x.dtype, device=DEVICE)
         self._values[copied] = x
         return copied
 
     def _copied_into(self, into: Tensor, values: Tensor, non_blocking: bool = False) -> Tensor:
+        self._copy_to_device(non_blocking)
+        return into
+
+    def _copy_to_device(self, non_blocking: bool) -> None:
         if non_blocking:
             assert not self._capturing, f"a captured step copies to the device at {_model_line()}"
             self.asynchronous_copies[_model_line()] += 1
         else:
             self._wait("a copy to the device")
-        return into
 
     def _as_on_device(self, x: Any) -> Any:
         return self._to_device(x) if isinstance(x, Tensor) and not x.is_meta and x.ndim else x

@@ -39,6 +39,18 @@ def decode_beside_a_prompt(engine: Engine) -> None:
     engine.submit(Request("prompt", [5] * 700, SamplingParams(ignore_eos=True)))
 
 
+def sample(engine: Engine) -> None:
+    """Of all tokens, whose order matters to nobody."""
+    _submit(engine, SamplingParams(ignore_eos=True, max_new_tokens=40, temperature=0.7))
+    _until_all_decode(engine)
+
+
+def end(engine: Engine) -> None:
+    """Rows decode their last token, and the router's counts of them leave the device."""
+    _submit(engine, SamplingParams(ignore_eos=True, max_new_tokens=3))
+    _until_all_decode(engine)
+
+
 def sample_behind_a_prefix(engine: Engine) -> None:
     _submit(engine, SamplingParams(ignore_eos=True, max_new_tokens=40, temperature=0.7, top_p=0.9))
     _until_all_decode(engine)
@@ -79,7 +91,7 @@ def _step(prepare: Callable[[Engine], None], grouped: bool, layers: int) -> Pret
 
 def _submit(engine: Engine, params: SamplingParams) -> None:
     for i in range(ROWS):
-        engine.submit(Request(str(i), _INSTRUCTION + [5] * 40, params))
+        engine.submit(Request(str(i), _INSTRUCTION + [5] * 20, params))
 
 
 def _until_all_decode(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from model.attention import cached_groups
 from model.attention.cached_groups import CachedGroups
 from model.attention.kv_cache import KVCache
 from model.attention.log_sum_exp import attend_tokens
+from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
 from model.scheduling.batch import Phase, Row
 from tests.model.attention.plain_flash import plain_flash
@@ -32,7 +33,7 @@ def test_each_row_gets_its_own_cached_tokens_merged_in(fused, monkeypatch):
     new = sum(row.length for row in ROWS)
     q, k, v = (torch.randn(new, heads, 16) for heads in (4, 2, 2))
     attended, lse = attend_tokens(q, k, v)
-    groups = CachedGroups(cache, ROWS, [row.cached for row in ROWS])
+    groups = to_device(CachedGroups.of(cache, ROWS, [row.cached for row in ROWS]), cache.device)
     assert len(groups.groups) == (1 if fused else 3), "rows 0 and 2 read the same tokens"
     merged = groups.merge_in(q, keys, values, attended.clone(), lse)
     begin = 0
@@ -46,4 +47,4 @@ def test_each_row_gets_its_own_cached_tokens_merged_in(fused, monkeypatch):
 
 def test_without_cached_tokens_there_are_no_groups():
     cache = SimpleNamespace(page_size=4, fused=True, device=torch.device("cpu"))
-    assert not CachedGroups(cache, ROWS, [0] * len(ROWS))
+    assert CachedGroups.of(cache, ROWS, [0] * len(ROWS)) is None

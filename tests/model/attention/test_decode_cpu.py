@@ -9,6 +9,7 @@ import torch
 
 from model.attention.decode_cpu import CpuDecode, attend_pages
 from model.attention.decode_torch import TorchDecode
+from model.machine.to_device import to_device
 from model.scheduling.batch import Phase, Row
 from tests.model.attention.paged_one_by_one import one_by_one
 
@@ -82,7 +83,7 @@ def test_equal_to_the_plain_twin(window):
     generator = torch.Generator().manual_seed(0)
     keys, values = torch.randn(2, 50, 2, 32, 64, generator=generator)
     q = torch.randn(3, 10, 64, generator=generator)[:, :8]
-    reads = CpuDecode.of(cache, rows)
+    reads = to_device(CpuDecode.of(cache, rows), CPU)
     close(reads.attend(q, keys, values), TorchDecode(cache, rows).attend(q, keys, values))
 
 

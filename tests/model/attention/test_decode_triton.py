@@ -8,6 +8,7 @@ import torch
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 from model.attention.decode_triton import TritonDecode
 from model.attention.triton_kernel import attend_pages
+from model.machine.to_device import to_device
 from model.scheduling.batch import Phase, Row
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -16,9 +17,8 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 def test_each_row_reads_the_pages_of_its_table():
     generator = torch.Generator().manual_seed(0)
     cache = SimpleNamespace(device=DEVICE, first_seen=lambda row: 0)
-    reads = TritonDecode.of(
-        cache, [Row(Phase.DECODE, 0, 40, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
-    )
+    rows = [Row(Phase.DECODE, 0, 40, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
+    reads = to_device(TritonDecode.of(cache, rows), DEVICE)
     keys, values = torch.randn(2, 8, 2, 16, 16, generator=generator).to(DEVICE)
     # Heads that lie apart, as they do behind a rotation of queries and keys together.
     q = torch.randn(2, 6, 16, generator=generator).to(DEVICE)[:, :4]

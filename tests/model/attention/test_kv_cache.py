@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.attention.kv_cache import KVCache, Writes
+from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
 from model.requests.choice_scores import ChoiceScores
 from model.scheduling.batch import Phase, Row
@@ -32,7 +33,8 @@ def test_new_tokens_go_to_their_rows_pages_and_nodes_nowhere():
     pages = torch.full((PAGES, KV_HEADS, PAGE_SIZE, HEAD_DIM), float("nan"))
     new = torch.arange(1 + 3 + 6, dtype=torch.float32)[:, None, None].expand(-1, KV_HEADS, HEAD_DIM).clone()
     new[:, 1] += 100  # the second head's
-    Writes.of(cache, rows).store(pages, new)
+    writes = to_device(Writes.of(cache, rows), cache.device)
+    writes.store(pages, new, cache.indices(writes.places))
     assert pages[1, 0, 1, 0] == 0
     assert pages[4, 0, :, 0].tolist() == [4, 5, 6, 7]
     assert pages[0, 0].T[0].tolist() == [8, 0, 0, 0], "a page that is begun is cleared"

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model.attention.prefill_flash import FlashPrefill
+from model.machine.to_device import to_device
 from model.requests import token_tree
 from model.requests.choice_scores import ChoiceScores
 from model.requests.token_tree import TokenTree
@@ -37,7 +38,7 @@ def test_each_row_reads_its_own_tokens(rows, window, block, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     new = sum(row.length for row in rows)
     q, k, v = (torch.randn(new, heads, 16, generator=generator) for heads in (4, 2, 2))
-    [(attended, lse)] = FlashPrefill(cache, rows).attend(q, k, v)
+    [(attended, lse)] = to_device(FlashPrefill.of(cache, rows), cache.device).attend(q, k, v)
     lengths = [row.length for row in rows]
     for row, *of_row in zip(rows, *(x.split(lengths) for x in (attended, lse, q, k, v)), strict=True):
         expected = attend_one_by_one(row, *of_row[2:], window)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from model.attention.log_sum_exp import attend_tokens, bias_of
 from model.attention.tree_blocks import TreeBlocks
+from model.machine.to_device import to_device
 from model.requests import token_tree
 from model.requests.token_tree import TokenTree
 
@@ -27,7 +28,8 @@ def test_a_node_reads_its_ancestors_and_itself(some, block_nodes):
         firsts = np.cumsum([FIRST, *(len(tree.parents) + FIRST for tree in some)])
         generator = torch.Generator().manual_seed(0)
         q, k, v = (torch.randn(firsts[-1], heads, 8, generator=generator) for heads in (4, 2, 2))
-        blocks = TreeBlocks([*zip(firsts[:-1].tolist(), some, strict=True)], torch.device("cpu"))
+        of_rows = [*zip(firsts[:-1].tolist(), some, strict=True)]
+        blocks = to_device(TreeBlocks.of(of_rows), torch.device("cpu"))
         found = blocks.attend(q, k, v)
         assert all(block.visible.shape[0] <= block_nodes for tree in some for block in tree.blocks)
     finally:

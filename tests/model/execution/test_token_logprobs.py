@@ -23,7 +23,9 @@ def test_only_what_is_asked_is_kept_of_a_few_logits_at_a_time(logits, at_a_time,
         return logits[hidden[:, 0].long()]
 
     asked = np.array([[0, 0, 1, 3, 3, 3, 6], [4, 4, 0, 10, 2, 3, 9]])
-    found = token_logprobs(head, torch.arange(READ)[:, None].float(), asked, VOCABULARY)
+    found = token_logprobs(
+        head, torch.arange(READ)[:, None].float(), asked, torch.from_numpy(asked), VOCABULARY
+    )
     assert max(sizes) <= at_a_time
     assert sum(sizes) == READ
     expected = logits.double().log_softmax(-1)[asked[0], asked[1]]
@@ -34,5 +36,5 @@ def test_only_what_is_asked_is_kept_of_a_few_logits_at_a_time(logits, at_a_time,
 def test_a_token_whose_logits_are_no_numbers_has_none(logits, value):
     logits[3, 5] = float(value)
     asked = np.array([[2, 3, 4], [0, 0, 0]])
-    found = token_logprobs(lambda hidden: hidden, logits, asked, VOCABULARY)
+    found = token_logprobs(lambda hidden: hidden, logits, asked, torch.from_numpy(asked), VOCABULARY)
     assert found.isnan().tolist() == [False, True, False]

@@ -19,9 +19,15 @@ def logits(*tokens):
     return torch.nn.functional.one_hot(torch.tensor(tokens), 8).float()
 
 
+def take(readings, outputs, parts):
+    numbers = NextTokenReading.reduce(readings, outputs, parts)
+    assert numbers.shape == (len(readings), 2)
+    return NextTokenReading.take(readings, numbers, [slice(i, i + 1) for i in range(len(readings))])
+
+
 def feed(one, *tokens):
     """A token a step, until the row ends -> whether it has."""
-    return [NextTokenReading.take([one], logits(token), [slice(0, 1)]) for token in tokens][-1] == [True]
+    return [take([one], logits(token), [slice(0, 1)]) for token in tokens][-1] == [True]
 
 
 @pytest.mark.parametrize(
@@ -53,10 +59,7 @@ def test_the_end_of_the_sequence_is_not_shown_to_should_stop():
 def test_rows_read_their_own_outputs_among_those_of_others():
     plain, with_logprobs = reading(), reading(logprobs=True)
     outputs = logits(6, 1, 7, 2, 6)
-    assert NextTokenReading.take([plain, with_logprobs], outputs, [slice(1, 2), slice(3, 4)]) == [
-        False,
-        False,
-    ]
+    assert take([plain, with_logprobs], outputs, [slice(1, 2), slice(3, 4)]) == [False, False]
     assert plain.answer == Generated([1], None)
     assert with_logprobs.answer.token_ids == [2]
     assert with_logprobs.answer.logprobs == pytest.approx([float(outputs[3].log_softmax(-1)[2])])
@@ -67,11 +70,11 @@ def test_where_all_rows_generate_no_logits_are_copied(monkeypatch):
 
     def sample(given, *_):
         sampled.append(given)
-        return [1, 2], None
+        return torch.zeros(2, 2)
 
     monkeypatch.setattr("model.sampling.sample.sample", sample)
     outputs = logits(1, 2)
-    NextTokenReading.take([reading(), reading()], outputs, [slice(0, 1), slice(1, 2)])
+    NextTokenReading.reduce([reading(), reading()], outputs, [slice(0, 1), slice(1, 2)])
     assert sampled[0] is outputs
 
 

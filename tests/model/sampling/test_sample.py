@@ -10,6 +10,10 @@ from model.sampling.sampling_params import SamplingParams, stream_of
 MASK = (1 << 64) - 1
 
 
+def tokens_of(*given):
+    return [int(token) for token in sample(*given)[:, 0]]
+
+
 def splitmix64(seed: int, step: int) -> int:
     """Output `step` of the generator as its authors published it (Steele, Lea and Flood 2014)."""
     x = (seed + (step + 1) * 0x9E3779B97F4A7C15) & MASK
@@ -32,10 +36,12 @@ def test_uniform_is_splitmix64(stream, step):
 
 
 def distribution(logits, temperature, top_k, top_p):
-    """The probabilities to draw from, one token after the other."""
-    order = sorted(range(len(logits)), key=lambda token: -logits[token])
+    """The probabilities to draw from, in the order in which they are added up."""
+    cut = top_k or top_p < 1
+    order = sorted(range(len(logits)), key=lambda token: -logits[token]) if cut else range(len(logits))
     kept = order[:top_k] if top_k else order
-    weights = {token: np.exp((logits[token] - logits[order[0]]) / temperature) for token in kept}
+    highest = max(logits)
+    weights = {token: np.exp((logits[token] - highest) / temperature) for token in kept}
     total = sum(weights.values())
     nucleus, mass = {}, 0.0
     for token in kept:
@@ -43,11 +49,12 @@ def distribution(logits, temperature, top_k, top_p):
             break
         nucleus[token] = weights[token] / total
         mass += weights[token] / total
-    return {token: probability / sum(nucleus.values()) for token, probability in nucleus.items()}
+    total = sum(nucleus.values())
+    return {token: probability / total for token, probability in nucleus.items()}
 
 
 def draw(probabilities, u):
-    """The token at which the mass of the likeliest ones passes u."""
+    """The token at which the mass passes u."""
     mass = 0.0
     for token, probability in probabilities.items():
         mass += probability
@@ -76,7 +83,7 @@ def test_draws_follow_the_distribution(settings):
     logits = torch.randn(vocabulary, generator=torch.Generator().manual_seed(3)) * 1.5
     streams = [stream_of(0, f"row {i}") for i in range(rows)]
     params = SamplingParams(**settings)
-    tokens, _ = sample(logits.expand(rows, -1), [params] * rows, streams, [0] * rows)
+    tokens = tokens_of(logits.expand(rows, -1), [params] * rows, streams, [0] * rows)
 
     expected = distribution(logits.double().tolist(), params.temperature, params.top_k, params.top_p)
     draws = [(splitmix64(stream & MASK, 0) >> 11) * 2.0**-53 for stream in streams]
@@ -126,35 +133,33 @@ def test_companions_change_nothing(data, rows):
     ]
     streams = [stream_of(0, str(row)) for row in range(rows)]
     steps = data.draw(st.lists(st.integers(0, 50), min_size=rows, max_size=rows))
-    together, logprobs = sample(logits, params, streams, steps)
-    assert (logprobs is None) == (not any(p.logprobs for p in params))
+    together = sample(logits, params, streams, steps).tolist()
     for row in data.draw(st.permutations(range(rows))):
-        ((token,), alone) = sample(logits[row : row + 1], [params[row]], [streams[row]], [steps[row]])
-        assert token == together[row]
+        [alone] = sample(logits[row : row + 1], [params[row]], [streams[row]], [steps[row]]).tolist()
+        assert alone[0] == together[row][0]
         if params[row].logprobs:
-            assert logprobs is not None
-            assert alone == pytest.approx([logprobs[row]], abs=1e-6)
-            assert alone == pytest.approx([float(logits[row].log_softmax(-1)[token])], abs=1e-6)
+            assert alone[1] == pytest.approx(together[row][1], abs=1e-6)
+            assert alone[1] == pytest.approx(float(logits[row].log_softmax(-1)[int(alone[0])]), abs=1e-6)
 
 
 @pytest.mark.parametrize("temperature", [1e-320, 1e-300, 1e-9])
 def test_temperatures_near_zero_are_greedy(temperature):
     logits = torch.tensor([[1.0, 3.0, 2.0], [-5.0, -9.0, -7.0]]) * 100
-    tokens, _ = sample(logits, [SamplingParams(temperature=temperature)] * 2, [1, 2], [0, 0])
+    tokens = tokens_of(logits, [SamplingParams(temperature=temperature)] * 2, [1, 2], [0, 0])
     assert tokens == [1, 0]
 
 
 def test_temperatures_without_end_are_uniform():
     logits = torch.tensor([[1.0, 3.0, 2.0, -50.0]]).expand(4000, -1)
     streams = [stream_of(0, str(row)) for row in range(4000)]
-    tokens, _ = sample(logits, [SamplingParams(temperature=1e300)] * 4000, streams, [0] * 4000)
+    tokens = tokens_of(logits, [SamplingParams(temperature=1e300)] * 4000, streams, [0] * 4000)
     assert np.bincount(tokens).min() > 900
 
 
 def test_impossible_tokens_are_never_drawn():
     logits = torch.tensor([[0.0, float("-inf"), 0.0, float("-inf")]]).expand(1000, -1)
     streams = [stream_of(0, str(row)) for row in range(1000)]
-    tokens, _ = sample(logits, [SamplingParams(temperature=1.0)] * 1000, streams, [0] * 1000)
+    tokens = tokens_of(logits, [SamplingParams(temperature=1.0)] * 1000, streams, [0] * 1000)
     assert set(tokens) == {0, 2}
 
 
@@ -162,7 +167,30 @@ def test_top_p_keeps_no_more_than_it_needs():
     """Two tokens of exactly one half each: the first reaches top_p, the second is beyond it."""
     streams = [stream_of(0, str(row)) for row in range(100)]
     for top_p, kept in ((0.5, {0}), (0.500001, {0, 1})):
-        tokens, _ = sample(
+        tokens = tokens_of(
             torch.zeros(100, 2), [SamplingParams(temperature=1.0, top_p=top_p)] * 100, streams, [0] * 100
         )
         assert set(tokens) == kept
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"top_k": 900}, {"top_p": 0.95}, {"top_k": 900, "top_p": 0.5}], ids=str
+)
+@pytest.mark.parametrize("spread", [0.01, 3.0])
+def test_tokens_of_large_vocabularies(settings, spread):
+    """Where top_p keeps more than the first that are tried, and where it does not; with many equal logits."""
+    rows, vocabulary = 16, 5000
+    logits = torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(5)) * spread
+    logits = logits.bfloat16()
+    params = SamplingParams(temperature=0.9, **settings)
+    streams = [stream_of(1, str(row)) for row in range(rows)]
+    found = tokens_of(logits, [params] * rows, streams, [7] * rows)
+    for row, token in enumerate(found):
+        expected = distribution(logits[row].double().tolist(), 0.9, params.top_k, params.top_p)
+        assert token == draw(expected, (splitmix64(streams[row] & MASK, 7) >> 11) * 2.0**-53)
+
+
+def test_rows_whose_logits_are_no_numbers_get_some_token():
+    logits = torch.full((4, 6), float("nan"))
+    params = [SamplingParams(temperature=1.0, **cut) for cut in ({}, {"top_k": 2}, {"top_p": 0.5})]
+    assert all(0 <= token < 6 for token in tokens_of(logits, [*params, SamplingParams()], [0] * 4, [0] * 4))
