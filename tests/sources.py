@@ -34,7 +34,7 @@ PIPELINE_FLOORS = [
 MODEL_FLOORS = [
     {"config"},
     {"machine", "sampling"},
-    {"linear", "requests"},
+    {"linear", "requests", "kernels"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},
     {"execution"},

@@ -18,6 +18,7 @@ from model.execution.computing_path import computing_path
 from model.execution.decode_graphs import DecodeGraphs
 from model.execution.options import ExecutorOptions
 from model.execution.token_logprobs import token_logprobs
+from model.kernels.choose import kernels_for
 from model.linear.choose import layout_for
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
@@ -43,6 +44,7 @@ class Executor:
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
+        self.model.kernels = kernels_for(options.device, fused)
         self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
             Head.VOCABULARY: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,

@@ -27,12 +27,12 @@ HOST = torch.tensor([0, 2, 1])
 # The key's second part: whether the GPU multiplies all experts at once, as compute capabilities 9 and 10 do.
 # Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
-    (decode, True): Asked(53, 105, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
-    (decode, False): Asked(77, 102, waits_a_layer=3, waits_beside=20, asynchronous_copies=0),
-    (decode_beside_a_prompt, True): Asked(56, 102, waits_a_layer=0, waits_beside=21, asynchronous_copies=0),
-    (decode_beside_a_prompt, False): Asked(82, 102, waits_a_layer=3, waits_beside=21, asynchronous_copies=0),
-    (sample_behind_a_prefix, True): Asked(61, 146, waits_a_layer=0, waits_beside=9, asynchronous_copies=1),
-    (label, True): Asked(97, 121, waits_a_layer=0, waits_beside=33, asynchronous_copies=0),
+    (decode, True): Asked(17, 98, waits_a_layer=0, waits_beside=2, asynchronous_copies=1),
+    (decode, False): Asked(43, 95, waits_a_layer=1, waits_beside=20, asynchronous_copies=0),
+    (decode_beside_a_prompt, True): Asked(20, 95, waits_a_layer=0, waits_beside=21, asynchronous_copies=0),
+    (decode_beside_a_prompt, False): Asked(42, 95, waits_a_layer=1, waits_beside=21, asynchronous_copies=0),
+    (sample_behind_a_prefix, True): Asked(25, 139, waits_a_layer=0, waits_beside=9, asynchronous_copies=1),
+    (label, True): Asked(63, 114, waits_a_layer=0, waits_beside=33, asynchronous_copies=0),
 }
 
 
