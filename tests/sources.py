@@ -34,7 +34,8 @@ PIPELINE_FLOORS = [
 MODEL_FLOORS = [
     {"config"},
     {"machine", "sampling"},
-    {"linear", "requests", "kernels"},
+    {"kernels"},
+    {"linear", "requests"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},
     {"execution"},

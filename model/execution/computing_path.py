@@ -4,6 +4,8 @@ import torch
 
 from model.attention.flash import FLASH, wants_flash, what_flash_lacks
 from model.config import ModelConfig
+from model.linear.choose import layout_for
+from model.linear.panels import panels
 from model.machine.device import device_name, dtype_name
 from model.network.experts import has_grouped_matmul
 
@@ -18,12 +20,13 @@ def computing_path(
     fused: bool,
     captured: bool,
     grouped: bool,
+    compiled: bool,
 ) -> dict[str, str]:
     """Device, number type, and what computes attention, experts and decode steps, each by its name.
 
     `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `captured`: decode
-    steps are CUDA graphs; `grouped`: one kernel multiplies all experts. On a GPU, `without_flash` and
-    `without_graphs` say what is missing.
+    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `compiled`: the C++ kernels of
+    a CPU do. On a GPU, `without_flash` and `without_graphs` say what is missing.
     """
     on_gpu = device.type == "cuda"
     path = {
@@ -32,7 +35,7 @@ def computing_path(
         "quantization": quantization,
         "attention": FLASH if fused else "torch",
         "decode": "triton" if fused else "torch",
-        "experts": "together" if on_gpu and grouped else "one by one",
+        "experts": "compiled" if compiled else "together" if on_gpu and grouped else "one by one",
         "steps": "captured" if captured else "eager",
     }
     if on_gpu and not fused:
@@ -70,4 +73,5 @@ def expected_path(
         fused=fused,
         captured=fused and grouped,
         grouped=grouped,
+        compiled=layout_for(dtype, device, quantization) is panels,
     )

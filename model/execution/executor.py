@@ -20,6 +20,7 @@ from model.execution.options import ExecutorOptions
 from model.execution.token_logprobs import token_logprobs
 from model.kernels.choose import kernels_for
 from model.linear.choose import layout_for
+from model.linear.panels import panels
 from model.machine.process_memory import keep_freed_memory
 from model.network.tensor_parallel import TensorParallel
 from model.requests.readout import Head
@@ -44,7 +45,7 @@ class Executor:
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
-        self.model.kernels = kernels_for(options.device, fused)
+        self.model.kernels = kernels_for(options.device, options.dtype, fused)
         self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
             Head.VOCABULARY: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,
@@ -67,6 +68,7 @@ class Executor:
             fused=fused,
             captured=self.graphs is not None,
             grouped=self.model.is_sync_free,
+            compiled=layout is panels,
         )
 
     @torch.inference_mode()

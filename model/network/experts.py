@@ -14,6 +14,8 @@ from model.config import ModelConfig
 from model.kernels.kernels import Kernels
 from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
+from model.linear.panel_experts import RunExperts, panel_experts
+from model.linear.panels import panels
 from model.network.tensor_parallel import TensorParallel
 
 # Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
@@ -40,15 +42,19 @@ class Experts(nn.Module):
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
+        self._in_panels: RunExperts | None = None
 
     @property
     def is_sync_free(self) -> bool:
         """Whether the host need not wait for the device: all experts are one multiplication there."""
-        return self._laid_out is None and has_grouped_matmul(
-            self.w2.device, self.w2.dtype, *self.w2.shape[1:]
-        )
+        laid_out = self._laid_out or self._in_panels
+        return laid_out is None and has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
 
     def lay_out(self, layout: Layout) -> None:
+        if layout is panels:
+            self._in_panels = panel_experts(self.w13, self.w2)
+            del self.w13, self.w2
+            return
         w13 = layout(self.w13)
         del self.w13  # freed before w2 is copied
         self._laid_out = w13, layout(self.w2)
@@ -60,8 +66,11 @@ class Experts(nn.Module):
         routed = kernels.route(router_logits, self.num_chosen)
         if observe is not None:
             observe(self.layer, router_logits, routed.chosen, routed.weights)
-        run = self.run_grouped if self.is_sync_free else self.run_by_expert
-        outputs = run(x, routed.tokens, routed.ends, kernels)  # [N * K, D]
+        if self._in_panels is not None:
+            outputs = self._in_panels(x, routed.tokens, routed.ends)  # [N * K, D]
+        else:
+            run = self.run_grouped if self.is_sync_free else self.run_by_expert
+            outputs = run(x, routed.tokens, routed.ends, kernels)
         return self.tp.all_reduce(kernels.weighted_sum(outputs, routed.places, routed.weights))
 
     def run_by_expert(self, x: Tensor, tokens: Tensor, ends: Tensor, kernels: Kernels) -> Tensor:
