@@ -33,6 +33,6 @@ def in_panels(weights: Tensor) -> Tensor:  # [E, O, I] -> [E, P, I, W]
     """The last panel is filled up with zeros."""
     width = torch.ops.mixtray_layer.panel_width()
     filled = F.pad(weights, (0, 0, 0, -weights.shape[1] % width))
-    laid_out = filled.unflatten(1, (-1, width)).transpose(2, 3).contiguous()
+    laid_out: Tensor = filled.unflatten(1, (-1, width)).transpose(2, 3).contiguous()
     move_to_huge_pages(laid_out.data_ptr(), laid_out.nbytes)
     return laid_out
