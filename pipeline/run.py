@@ -108,9 +108,7 @@ def _run_shards(
         raise as_job_error(error) from error
 
 
-def _stages(
-    job: Job, store: Store, shards: ShardTable, replica: type[Replica], coordinator: Any
-) -> Dataset:
+def _stages(job: Job, store: Store, shards: ShardTable, replica: type[Replica], coordinator: Any) -> Dataset:
     """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     resources = plan_resources(job.config, job.model, shards)
     require_memory(job, resources)

@@ -33,9 +33,9 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "kernels"},
-    {"linear", "sampling"},
-    {"requests"},
+    {"machine", "sampling"},
+    {"kernels"},
+    {"linear", "requests"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},
     {"execution"},

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.attention.page_table import PageTable
-from model.kernels.compile import load
+from model.kernels.build import load
 from model.machine.to_device import Numbers
 
 _SOURCE = Path(__file__).with_name("paged_attention.cpp")
@@ -22,11 +22,9 @@ class CpuDecode(PageTable[Numbers]):
     @staticmethod
     def is_compiled() -> bool:
         """Whether the kernel is there; compiles it if need be, which takes some seconds once a machine."""
-        return load("paged_attention", _SOURCE)
+        return load(_SOURCE)
 
-    def attend(
-        self: "CpuDecode[Tensor]", q: Tensor, keys: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def attend(self: "CpuDecode[Tensor]", q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Queries [R, H, hd], a layer's pages [pages, G, P, hd] -> [R, H, hd], log-sum-exp [R, H]"""
         return attend_pages(q.contiguous(), keys, values, self.pages, self.begins, self.ends)
 

@@ -5,6 +5,8 @@ import torch
 from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import FLASH, wants_flash, what_flash_lacks
 from model.config import ModelConfig
+from model.linear.choose import layout_for
+from model.linear.panels import panels
 from model.machine.device import device_name, dtype_name
 from model.network.experts import has_grouped_matmul
 
@@ -17,15 +19,16 @@ def computing_path(
     quantization: str,
     attention: str,
     fused: bool,
-    compiled: bool,
     captured: bool,
     grouped: bool,
+    decodes_compiled: bool,
+    experts_compiled: bool,
 ) -> dict[str, str]:
     """Device, number type, and what computes attention, experts and decode steps, each by its name.
 
-    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `compiled`: a CPU
-    decodes in the kernel in C++; `captured`: decode steps are CUDA graphs; `grouped`: one kernel multiplies all experts. On a GPU, `without_flash` and
-    `without_graphs` say what is missing.
+    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `captured`: decode
+    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `decodes_compiled`,
+    `experts_compiled`: on a CPU kernels in C++ do it. On a GPU, `without_flash` and `without_graphs` say what is missing.
     """
     on_gpu = device.type == "cuda"
     path = {
@@ -33,8 +36,8 @@ def computing_path(
         "dtype": dtype_name(dtype),
         "quantization": quantization,
         "attention": FLASH if fused else "torch",
-        "decode": "triton" if fused else "C++" if compiled else "torch",
-        "experts": "together" if on_gpu and grouped else "one by one",
+        "decode": "triton" if fused else "compiled" if decodes_compiled else "torch",
+        "experts": "compiled" if experts_compiled else "together" if on_gpu and grouped else "one by one",
         "steps": "captured" if captured else "eager",
     }
     if on_gpu and not fused:
@@ -70,7 +73,8 @@ def expected_path(
         quantization=quantization,
         attention=attention,
         fused=fused,
-        compiled=device.type == "cpu" and CpuDecode.is_compiled(),
         captured=fused and grouped,
         grouped=grouped,
+        decodes_compiled=device.type == "cpu" and CpuDecode.is_compiled(),
+        experts_compiled=layout_for(dtype, device, quantization) is panels,
     )

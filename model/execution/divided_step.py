@@ -43,5 +43,7 @@ def _without_readers(
     failed: Sequence | Prefix, of: list[Sequence | Prefix], rows: list[Row]
 ) -> tuple[list[Sequence | Prefix], list[Row]]:
     """What is left of a step without what failed and what reads it."""
-    kept = [(one, row) for one, row in zip(of, rows, strict=True) if one is not failed and not one.reads(failed)]
+    kept = [
+        (one, row) for one, row in zip(of, rows, strict=True) if one is not failed and not one.reads(failed)
+    ]
     return [one for one, _ in kept], [row for _, row in kept]

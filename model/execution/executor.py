@@ -21,7 +21,9 @@ from model.execution.decode_graphs import DecodeGraphs
 from model.execution.options import ExecutorOptions
 from model.execution.step_table import StepTable
 from model.execution.token_logprobs import token_logprobs
+from model.kernels.choose import kernels_for
 from model.linear.choose import layout_for
+from model.linear.panels import panels
 from model.machine.process_memory import keep_freed_memory
 from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
@@ -47,6 +49,7 @@ class Executor:
         self.model = make(options.folder, options.dtype, options.device, tp)
         if layout is not None:
             self.model.lay_out(layout)
+        self.model.kernels = kernels_for(options.device, options.dtype, fused)
         self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
             Head.VOCABULARY: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,
@@ -68,9 +71,10 @@ class Executor:
             quantization=options.quantization,
             attention=options.attention,
             fused=fused,
-            compiled=compiled,
             captured=self.graphs is not None,
             grouped=self.model.is_sync_free,
+            decodes_compiled=compiled,
+            experts_compiled=layout is panels,
         )
 
     @torch.inference_mode()

@@ -1,1 +1,1 @@
-"""Kernels in C++: how they are compiled. Each lies beside its plain twin in Python."""
+"""What a layer computes between its multiplications: in torch, in Triton for GPUs, in C++ for CPUs."""

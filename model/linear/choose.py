@@ -2,9 +2,11 @@
 
 import torch
 
+from model.kernels.compiled_kernels import compiled_operators
 from model.linear.int8 import int8
 from model.linear.layout import Layout
 from model.linear.packed import packed
+from model.linear.panels import panels
 
 
 def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
@@ -21,7 +23,14 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
         return int8
     if quantization != "none":
         raise ValueError(f"quantization must be none or int8, got {quantization}")
-    return packed if on_cpu and dtype in _native_dtypes() else None
+    if not on_cpu:
+        return None
+    # oneDNN multiplies bfloat16 by matrix units where the processor has them; these panels don't.
+    native = _native_dtypes()
+    wanted = dtype is torch.float32 or (dtype is torch.bfloat16 and dtype not in native)
+    if wanted and compiled_operators() is not None:
+        return panels
+    return packed if dtype in native else None
 
 
 def _native_dtypes() -> list[torch.dtype]:

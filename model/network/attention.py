@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
+from model.kernels.kernels import Kernels
 from model.linear.layout import Layout
 from model.linear.linear import Linear
-from model.network.layers import rotate
 from model.network.tensor_parallel import TensorParallel
 
 # (layer, queries [N, H, hd], keys [N, G, hd], values [N, G, hd]) -> [N, H, hd]
@@ -37,10 +37,12 @@ class Attention(nn.Module):
         self.wqkv.lay_out(layout)
         self.wo.lay_out(layout)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend) -> Tensor:  # [N, D] -> [N, D]
+    def forward(
+        self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, kernels: Kernels
+    ) -> Tensor:  # [N, D] -> [N, D]
         qkv = self.wqkv(x).unflatten(-1, (-1, self.head_dim))  # [N, H + 2 G, hd]
-        qk, v = qkv.split((self.num_heads + self.num_kv_heads, self.num_kv_heads), dim=1)
-        q, k = rotate(qk, rope).split((self.num_heads, self.num_kv_heads), dim=1)
+        q, k = kernels.rotate(qkv, rope, self.num_heads, self.num_kv_heads)
+        v = qkv[:, self.num_heads + self.num_kv_heads :]
         attended = attend(self.layer, q, k, v)  # [N, H, hd]
         return self.tp.all_reduce(self.wo(attended.flatten(1)))
 

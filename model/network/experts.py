@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
+from model.kernels.kernels import Kernels
 from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
+from model.linear.panel_experts import RunExperts, panel_experts
+from model.linear.panels import panels
 from model.network.tensor_parallel import TensorParallel
 
 # Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
@@ -39,51 +42,62 @@ class Experts(nn.Module):
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
+        self._in_panels: RunExperts | None = None
 
     @property
     def is_sync_free(self) -> bool:
         """Whether the host need not wait for the device: all experts are one multiplication there."""
-        return self._laid_out is None and has_grouped_matmul(
-            self.w2.device, self.w2.dtype, *self.w2.shape[1:]
-        )
+        laid_out = self._laid_out or self._in_panels
+        return laid_out is None and has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
 
     def lay_out(self, layout: Layout) -> None:
+        if layout is panels:
+            self._in_panels = panel_experts(self.w13, self.w2)
+            del self.w13, self.w2
+            return
         w13 = layout(self.w13)
         del self.w13  # freed before w2 is copied
         self._laid_out = w13, layout(self.w2)
         del self.w2
 
-    def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
+    def forward(self, x: Tensor, observe: RoutingObserver | None, kernels: Kernels) -> Tensor:
+        """[N, D] -> [N, D]"""
         router_logits = F.linear(x, self.gate)  # [N, E]
-        weights, chosen = router_logits.softmax(-1, dtype=torch.float32).topk(self.num_chosen)  # [N, K]
-        weights = weights / weights.sum(-1, keepdim=True)
+        routed = kernels.route(router_logits, self.num_chosen)
         if observe is not None:
-            observe(self.layer, router_logits, chosen, weights)
+            observe(self.layer, router_logits, routed.chosen, routed.weights)
+        if self._in_panels is not None:
+            outputs = self._in_panels(x, routed.tokens, routed.ends)  # [N * K, D]
+        else:
+            run = self.run_grouped if self.is_sync_free else self.run_by_expert
+            outputs = run(x, routed.tokens, routed.ends, kernels)
+        return self.tp.all_reduce(kernels.weighted_sum(outputs, routed.places, routed.weights))
 
-        order = chosen.flatten().argsort(stable=True)  # [N * K] assignments, sorted by expert
-        tokens = order // self.num_chosen
-        run = self.run_grouped if self.is_sync_free else self.run_by_expert
-        outputs = run(x[tokens], chosen.flatten()[order]).float()
-        outputs *= weights.flatten()[order, None]  # [N * K, D] fp32
-        mixed = torch.zeros_like(x, dtype=torch.float32).index_add_(0, tokens, outputs)
-        return self.tp.all_reduce(mixed.to(x.dtype))
-
-    def run_by_expert(self, x: Tensor, experts: Tensor) -> Tensor:  # [n, D] and sorted [n] -> [n, D]
-        sizes = experts.bincount(minlength=len(self.gate)).tolist()
+    def run_by_expert(self, x: Tensor, tokens: Tensor, ends: Tensor, kernels: Kernels) -> Tensor:
+        """[N, D] and the assignments, see Routed: tokens [n], ends [E] -> each assignment's output [n, D]."""
+        of_experts = ends.tolist()
+        sizes = [end - begin for begin, end in zip([0, *of_experts], of_experts, strict=False)]
         w13, w2 = self._laid_out or (plain(self.w13), plain(self.w2))
         groups = group_small_experts(sizes, most=_MOST_HIDDEN // self.hidden_width)
-        parts = zip(x.split([*map(sum, groups)]), groups, strict=True)
-        return torch.cat([w2(swish_product(w13(part, group)), group) for part, group in parts])
+        parts = zip(x[tokens].split([*map(sum, groups)]), groups, strict=True)
+        outputs = [w2(kernels.swish_product(w13(part, group)), group) for part, group in parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
-    def run_grouped(self, x: Tensor, experts: Tensor) -> Tensor:
+    def run_grouped(self, x: Tensor, tokens: Tensor, ends: Tensor, kernels: Kernels) -> Tensor:
         """The same in one multiplication for all experts, without waiting for how many tokens each has."""
-        every = torch.arange(len(self.gate), device=x.device)
-        outputs = torch.empty_like(x)
-        for part, of_part, output in zip(*(t.split(_GROUPED) for t in (x, experts, outputs)), strict=True):
-            ends = torch.searchsorted(of_part, every, right=True).to(torch.int32)  # [E]
-            hidden = swish_product(F.grouped_mm(part, self.w13.transpose(-2, -1), offs=ends))
-            output.copy_(F.grouped_mm(hidden, self.w2.transpose(-2, -1), offs=ends))
+        n = len(tokens)
+        if n <= _GROUPED:
+            return self._multiply_grouped(x[tokens], ends, kernels)
+        outputs = x.new_empty(n, x.shape[1])
+        for begin in range(0, n, _GROUPED):
+            part = slice(begin, begin + _GROUPED)
+            ends_of_part = (ends - begin).clamp(0, len(tokens[part]))
+            outputs[part] = self._multiply_grouped(x[tokens[part]], ends_of_part, kernels)
         return outputs
+
+    def _multiply_grouped(self, x: Tensor, ends: Tensor, kernels: Kernels) -> Tensor:  # [n, D] -> [n, D]
+        hidden = kernels.swish_product(F.grouped_mm(x, self.w13.transpose(-2, -1), offs=ends))
+        return F.grouped_mm(hidden, self.w2.transpose(-2, -1), offs=ends)
 
 
 class FeedForward(nn.Module):
@@ -101,8 +115,9 @@ class FeedForward(nn.Module):
         self.w13.lay_out(layout)
         self.w2.lay_out(layout)
 
-    def forward(self, x: Tensor, observe: RoutingObserver | None) -> Tensor:  # [N, D] -> [N, D]
-        return self.tp.all_reduce(self.w2(swish_product(self.w13(x))))
+    def forward(self, x: Tensor, observe: RoutingObserver | None, kernels: Kernels) -> Tensor:
+        """[N, D] -> [N, D]"""
+        return self.tp.all_reduce(self.w2(kernels.swish_product(self.w13(x))))
 
 
 def group_small_experts(sizes: list[int], most: int) -> list[list[int]]:
@@ -126,8 +141,3 @@ def has_grouped_matmul(device: torch.device, dtype: torch.dtype, *widths: int) -
         and torch.cuda.get_device_capability(device)[0] in (9, 10)
         and not any(width % 8 for width in widths)  # rows begin at multiples of 16 bytes
     )
-
-
-def swish_product(gate_up: Tensor) -> Tensor:  # [N, 2 F] -> [N, F]
-    gate, up = gate_up.chunk(2, dim=-1)
-    return F.silu(gate) * up

@@ -7,6 +7,7 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 from torch import Tensor, nn
 
 from model.config import ModelConfig
+from model.kernels.kernels import PLAIN, Kernels
 from model.linear.layout import Layout
 from model.network.attention import Attend, Attention, PaddedAttention
 from model.network.experts import Experts, FeedForward, RoutingObserver
@@ -23,11 +24,18 @@ class Block(nn.Module):
         self.feed_forward = Experts(layer, config, tp) if config.num_experts else FeedForward(config, tp)
 
     def forward(
-        self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, observe: RoutingObserver | None
-    ) -> Tensor:  # [N, D] -> [N, D]
-        x = x + self.attention(self.attention_norm(x), rope, attend)
-        mixed: Tensor = x + self.feed_forward(self.ffn_norm(x), observe)
-        return mixed
+        self,
+        x: Tensor,
+        update: Tensor | None,
+        rope: tuple[Tensor, Tensor],
+        attend: Attend,
+        observe: RoutingObserver | None,
+        kernels: Kernels,
+    ) -> tuple[Tensor, Tensor]:
+        """x [N, D] and the update that the block before has for it -> the same of this block."""
+        x, normed = self.attention_norm(x, update, kernels)
+        x, normed = self.ffn_norm(x, self.attention(normed, rope, attend, kernels), kernels)
+        return x, self.feed_forward(normed, observe, kernels)
 
 
 class Transformer(nn.Module):
@@ -38,6 +46,7 @@ class Transformer(nn.Module):
         tp = tp or TensorParallel()
         self.config = config
         self.tp = tp
+        self.kernels = PLAIN  # an attribute to set: others compute the same faster
         self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         self.rope = RoPE(config.head_dim, config.rope_theta)
         self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
@@ -74,9 +83,10 @@ class Transformer(nn.Module):
         """
         x = self.embedding.embed(token_ids)
         rope = self.rope(positions, x.dtype)
+        update = None
         for block in self.blocks:
-            x = block(x, rope, attend, observe)
-        normalised: Tensor = self.norm(x)
+            x, update = block(x, update, rope, attend, observe, self.kernels)
+        normalised: Tensor = self.norm(x, update, self.kernels)[1]
         return normalised
 
     def forward(self, token_ids: Tensor, mask: Tensor, observe: RoutingObserver | None = None) -> Tensor:

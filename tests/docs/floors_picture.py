@@ -20,6 +20,7 @@ WHAT = {
     "engine": "rows in, completions out", "execution": "steps, ranks, graphs",
     "attention": "paged cache", "checkpoint": "its weights", "routing": "router counts",
     "network": "Mixtral's layers", "scheduling": "which rows run", "linear": "how weights multiply",
+    "kernels": "what lies between",
     "requests": "requests and readouts", "machine": "devices and memory", "sampling": "the next token",
     "kernels": "C++, compiled on first use",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from model.attention.triton_kernel import attend_pages
+from model.kernels.triton_kernels import TRITON
 
 # Columns before a row's pages in the table of a captured step, see model.execution.decode_graphs.
 _NUMBERS_OF_A_ROW = 7
@@ -43,4 +44,18 @@ def paged_attention(heads: Heads, dtype: torch.dtype) -> None:
     attend_pages(q, keys, values, table[:, _NUMBERS_OF_A_ROW:], table[:, 3], table[:, 4])
 
 
-CALLS: list[Callable[[Heads, torch.dtype], None]] = [paged_attention]
+def layer(heads: Heads, dtype: torch.dtype) -> None:
+    """What a layer computes between its multiplications."""
+    width = heads.queries * heads.width
+    x = torch.zeros(_ROWS, width, dtype=dtype)
+    TRITON.add_norm(x, None, x[0], 1e-5)
+    TRITON.add_norm(x, x, x[0], 1e-5)
+    qkv = torch.zeros(_ROWS, heads.queries + 2 * heads.keys, heads.width, dtype=dtype)
+    TRITON.rotate(qkv, (qkv[:, :1].contiguous(), qkv[:, :1].contiguous()), heads.queries, heads.keys)
+    routed = TRITON.route(torch.zeros(_ROWS, 8, dtype=dtype), 2)
+    TRITON.route(torch.zeros(4096, 8, dtype=dtype), 2)
+    outputs = TRITON.swish_product(torch.zeros(_ROWS * 2, 2 * width, dtype=dtype))
+    TRITON.weighted_sum(outputs, routed.places, routed.weights)
+
+
+CALLS: list[Callable[[Heads, torch.dtype], None]] = [paged_attention, layer]

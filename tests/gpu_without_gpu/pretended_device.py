@@ -44,6 +44,11 @@ class PretendedDevice(TorchDispatchMode):
         self.asynchronous_copies: Counter[str] = Counter()  # from pinned memory of the host
         self.waits: Counter[str] = Counter()  # for results, and for copies from memory that is not pinned
 
+    def know(self, x: Tensor, values: list[int]) -> None:
+        """What the host reads where it asks for x, which it can't in a captured step."""
+        if not self._capturing:
+            self._values[x] = torch.tensor(values, dtype=x.dtype)
+
     @contextmanager
     def capture(self) -> Iterator[None]:
         self._capturing = True

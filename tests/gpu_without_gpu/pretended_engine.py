@@ -22,6 +22,7 @@ from model.execution.executor import Executor
 from model.network.tensor_parallel import TensorParallel
 from model.network.transformer import Transformer
 from tests.gpu_without_gpu.pretended_device import DEVICE, ListsAreCopied, PretendedDevice
+from tests.gpu_without_gpu.pretended_kernels import pretended_kernels
 
 CONTEXT = 32768
 GPU_PAGE = 64
@@ -78,6 +79,7 @@ def _patches(device: PretendedDevice, grouped: bool) -> list[Any]:
         mock.patch("model.execution.options.page_size", return_value=GPU_PAGE),
         mock.patch("model.execution.options.default_device", return_value=DEVICE),
         mock.patch("model.execution.executor.wants_flash", return_value=True),
+        mock.patch("model.execution.executor.kernels_for", return_value=pretended_kernels(device)),
         mock.patch("model.execution.executor.random_transformer", _transformer),
         mock.patch("model.network.experts.has_grouped_matmul", return_value=grouped),
         mock.patch("model.attention.triton_kernel.attend_pages", attend_pages),

@@ -54,7 +54,13 @@ def run(
         decoding = sum(row.phase is Phase.DECODE for row in step.rows)
         computed = sum(row.length for row in step.rows)
         steps.append(
-            Step(decoding, computed - decoding, 1 - pages.free / pages.pages, scheduler.waiting, len(step.set_back))
+            Step(
+                decoding,
+                computed - decoding,
+                1 - pages.free / pages.pages,
+                scheduler.waiting,
+                len(step.set_back),
+            )
         )
         for sequence, row in zip(step.of, step.rows, strict=True):
             if row.num_read and isinstance(sequence, Sequence):

@@ -23,12 +23,12 @@ MIB = 1 << 20
 def test_a_budget_of_prompts() -> None:
     """4,096 tokens, as many as rows that are prefilled together may have: what the budget leaves them."""
     peak = peak_bytes([Request(str(i), [5 + i] * 128, FEW) for i in range(32)])
-    assert peak <= 1123 * MIB
+    assert peak <= 867 * MIB
     needed = pass_bytes(ModelConfig.from_dict(SIZES["8x7b"]), torch.bfloat16, 1, STEP_TOKENS)
-    assert peak <= needed <= 1.1 * peak
+    assert peak <= needed <= 1.35 * peak, "the plain kernels take more"
 
 
-@pytest.mark.parametrize(("tokens", "most"), [(8_000, 2194), (32_000, 4013)])
+@pytest.mark.parametrize(("tokens", "most"), [(8_000, 1693), (32_000, 2994)])
 def test_one_long_prompt(tokens: int, most: int) -> None:
     """Prompts are prefilled whole."""
     assert peak_bytes([Request("long", [5] * tokens, FEW)]) <= most * MIB
@@ -37,7 +37,7 @@ def test_one_long_prompt(tokens: int, most: int) -> None:
 def test_labels() -> None:
     """As many rows as run together, with 50 choices of two tokens each."""
     scores = ChoiceScores.of([[11 + i, 300 + i] for i in range(50)])
-    assert peak_bytes([Request(str(i), [5 + i] * 30, readout=scores) for i in range(51)]) <= 1119 * MIB
+    assert peak_bytes([Request(str(i), [5 + i] * 30, readout=scores) for i in range(51)]) <= 864 * MIB
 
 
 def test_many_labels() -> None:
@@ -45,6 +45,6 @@ def test_many_labels() -> None:
     scores = ChoiceScores.of([[11 + i] + [300 + i] * 7 for i in range(1500)], [2, 3])
     assert (scores.computed_tokens, len(scores.parts)) == (12_000, 3)
     found = peak_bytes([Request("row", [5] * 30, readout=scores.parts[0])])
-    assert found <= 1132 * MIB
+    assert found <= 875 * MIB
     model = ModelConfig.from_dict(SIZES["8x7b"])
-    assert found == pytest.approx(pass_bytes(model, torch.bfloat16, 1, 30 + scores.largest_tree), rel=0.05)
+    assert found <= pass_bytes(model, torch.bfloat16, 1, 30 + scores.largest_tree) <= 1.35 * found

@@ -11,7 +11,9 @@ EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"
 
 
 @pytest.mark.parametrize("variant", ["mixtral", "dense", "window"])
-def test_tokens_and_counts_are_those_of_rows_that_run_alone(variant, checkpoint, oracle, prompts, monkeypatch):
+def test_tokens_and_counts_are_those_of_rows_that_run_alone(
+    variant, checkpoint, oracle, prompts, monkeypatch
+):
     """Short answers come first, so that too many of the long ones are let in."""
     monkeypatch.setattr("model.execution.options.page_size", lambda _: 4)
     engine = Engine.load(checkpoint(variant), threads=1, kv_cache_tokens=96)

@@ -8,18 +8,27 @@ from model.attention import flash
 from model.config import ModelConfig
 from model.engine import Engine
 from model.execution.computing_path import expected_path
+from model.linear.choose import layout_for
+from model.linear.panels import panels
 
 
-def test_on_a_cpu_nothing_is_missing(checkpoint):
-    path = Engine.load(checkpoint("mixtral"), "bfloat16", kv_cache_tokens=64, device="cpu").path
+@pytest.mark.parametrize("compiler", [True, False])
+def test_on_a_cpu_nothing_is_missing(checkpoint, compiler, monkeypatch):
+    """Without a C++ compiler torch computes, and says so."""
+    if not compiler:
+        monkeypatch.setattr("model.kernels.compiled_kernels.load", lambda _: False)
+    compiled = layout_for(torch.float32, torch.device("cpu"), "none") is panels
+    if compiler and not compiled:
+        pytest.skip("there is no C++ compiler")
+    path = Engine.load(checkpoint("mixtral"), "float32", kv_cache_tokens=64, device="cpu").path
     device = path.pop("device")
     assert device.endswith(torch.backends.cpu.get_cpu_capability())
     assert path == {
-        "dtype": "bfloat16",
+        "dtype": "float32",
         "quantization": "none",
         "attention": "torch",
         "decode": "torch",
-        "experts": "one by one",
+        "experts": "compiled" if compiler else "one by one",
         "steps": "eager",
     }
 

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from model.kernels.compiled_kernels import compiled_operators
 from model.linear.choose import layout_for
 from model.linear.layout import plain
 from model.linear.packed import packed
+from model.linear.panels import panels
 from tests.model.linear.weights import SHAPES, alone, drawn
 
 CPU = torch.device("cpu")
@@ -13,14 +15,24 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rows", [33, 67])
-def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows):
+@pytest.mark.parametrize("compiler", [True, False])
+def test_bfloat16_is_packed_where_the_processor_has_it(shape, rows, compiler, monkeypatch):
+    if not compiler:
+        monkeypatch.setattr("model.linear.choose.compiled_operators", lambda: None)
     layout = layout_for(torch.bfloat16, CPU, "none")
     native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    assert layout is (packed if native else None)
+    compiled = compiler and compiled_operators() is not None
+    assert layout is (packed if native else panels if compiled else None)
     weight, x = drawn(*shape).bfloat16(), drawn(rows, shape[1], seed=1).bfloat16()
     multiply = alone(layout or plain, weight)
     exact = x.double() @ weight.double().T
     torch.testing.assert_close(multiply(x).double(), exact, atol=1e-2, rtol=1e-2)
+
+
+def test_float32_is_in_panels_where_there_is_a_compiler(monkeypatch):
+    assert layout_for(torch.float32, CPU, "none") is (packed if compiled_operators() is None else panels)
+    monkeypatch.setattr("model.linear.choose.compiled_operators", lambda: None)
+    assert layout_for(torch.float32, CPU, "none") is packed
 
 
 def test_what_cannot_be_quantized_so_is_refused(monkeypatch):

@@ -44,7 +44,9 @@ def test_a_split_row_scores_and_counts_as_a_whole_one(variant, engine, prompts, 
         assert other.answer == pytest.approx(one.answer, abs=1e-4)
         for name in ("tokens", "chosen", "pairs", "next_pairs", "repeat_first"):
             np.testing.assert_array_equal(getattr(other.routing, name), getattr(one.routing, name), name)
-        shared = (len(prompt) - 1) // 32 * 32 if variant == "mixtral" else 0  # full pages, which all parts share
+        shared = (
+            (len(prompt) - 1) // 32 * 32 if variant == "mixtral" else 0
+        )  # full pages, which all parts share
         computed = len(scores.parts) * (len(prompt) - shared) + shared + scores.computed_tokens
         assert other.routing.computed.tolist() == [computed, 0]
 

@@ -1,6 +1,5 @@
 """What runs in a step: nobody starves, pages are never short, and what is shared is computed once."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,7 +60,9 @@ class Ran:
             prefilled += row.length if row.phase is Phase.PREFILL else 0
             self.computed += len(row.token_ids)
             self._compute(one, row)
-        ended = [one for one, row in zip(step.of, step.rows, strict=True) if row.num_read and self._ended(one)]
+        ended = [
+            one for one, row in zip(step.of, step.rows, strict=True) if row.num_read and self._ended(one)
+        ]
         for sequence in ended:
             self.scheduler.release(sequence)
             self.finished.append(sequence.request.key)
@@ -70,7 +71,9 @@ class Ran:
         return step
 
     def _compute(self, one, row):
-        tokens = one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]
+        tokens = (
+            one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]
+        )
         size, end = self.scheduler.running.page_size, row.trunk
         for i in range(row.cached):  # all that it reads is there
             assert self.pages[row.pages[i // size]][i % size] == tokens[i], "a page that others have"
@@ -154,7 +157,9 @@ def test_a_long_prompt_is_computed_in_parts_beside_rows_that_decode():
     parts = []
     while "long" not in ran.finished:
         step = ran.step()
-        assert sum(row.phase is Phase.DECODE for row in step.rows) == 2 + (len(parts) > 0 and sum(parts) == 300)
+        assert sum(row.phase is Phase.DECODE for row in step.rows) == 2 + (
+            len(parts) > 0 and sum(parts) == 300
+        )
         parts += [row.length for row in step.rows if row.phase is Phase.PREFILL]
     assert sum(parts) == 300
     assert {*parts[:-1]} == {BUDGET.beside}
@@ -235,7 +240,14 @@ def test_live_tokens_fill_the_cache_on_a_lognormal_workload(tokens):
     scheduler = scheduler_of(256, tokens // 32, 32, PrefillBudget(4096, 256, 10**6))
     for row in lognormal(1000, rows=600).requests():
         params = row.params
-        add(scheduler, Request(row.key, row.prompt_token_ids, SamplingParams(params.max_new_tokens, seed=params.max_new_tokens, ignore_eos=True)))
+        add(
+            scheduler,
+            Request(
+                row.key,
+                row.prompt_token_ids,
+                SamplingParams(params.max_new_tokens, seed=params.max_new_tokens, ignore_eos=True),
+            ),
+        )
     ran, of_cache, of_pages = Ran(scheduler), [], []
     while not scheduler.idle:
         ran.step()

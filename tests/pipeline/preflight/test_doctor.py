@@ -1,8 +1,8 @@
 """What the doctor finds of versions and disks; its other checks are those of a run, see tests/jobs."""
 
-import re
 import importlib.metadata
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -181,7 +181,9 @@ def test_how_the_model_will_be_computed_is_told(monkeypatch: pytest.MonkeyPatch)
     [(level, text)] = found("computing")
     assert level == "ok"
     assert text.startswith("float32 on ")
-    assert re.search(r"attention torch, decode (C\+\+|torch), experts one by one, steps eager$", text)
+    assert re.search(
+        r"attention torch, decode (compiled|torch), experts (compiled|one by one), steps eager$", text
+    )
     [(level, text)] = found("computing", "engine.device=gpu")
     assert text == "float32 on GPUs; no GPU is seen here, so more can't be told"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

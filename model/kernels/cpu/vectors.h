@@ -1,0 +1,61 @@
+// Vectors of fp32 numbers that are stored in fp32 or bfloat16.
+#pragma once
+
+#include <ATen/cpu/vec/vec.h>
+
+#include <cstring>
+
+#include "tokens.h"
+
+namespace mixtray {
+
+using Vec = at::vec::Vectorized<float>;
+constexpr int L = Vec::size();
+
+inline Vec load(const float* from) {
+  return Vec::loadu(from);
+}
+inline Vec load(const c10::BFloat16* from) {
+  Vec loaded;
+  at::vec::load_fp32_from_bf16(from, loaded);
+  return loaded;
+}
+template <typename Stored>
+Vec load(const Stored* from, int64_t count) {
+  if (count >= L) return load(from);
+  Stored some[L] = {};
+  std::copy_n(from, count, some);
+  return load(some);
+}
+
+inline void store(float* into, Vec x) {
+  x.store(into);
+}
+inline void store(c10::BFloat16* into, Vec x) {
+  c10::BFloat16 twice[2 * L];
+  at::vec::convert_float_bfloat16(x, x).store(twice);
+  std::memcpy(into, twice, sizeof(twice) / 2);
+}
+template <typename Stored>
+void store(Stored* into, Vec x, int64_t count) {
+  if (count >= L) return store(into, x);
+  Stored some[L];
+  store(some, x);
+  std::copy_n(some, std::max<int64_t>(count, 0), into);
+}
+
+// What storing x and loading it again gives.
+inline Vec rounded(Vec x, float) {
+  return x;
+}
+inline Vec rounded(Vec x, c10::BFloat16) {
+  c10::BFloat16 stored[L];
+  store(stored, x);
+  return load(stored);
+}
+
+inline Vec silu(Vec x) {
+  return x / (Vec(1) + x.neg().exp());
+}
+
+}  // namespace mixtray

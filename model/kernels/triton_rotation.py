@@ -1,0 +1,69 @@
+"""Rotary position embeddings in one Triton kernel: see `model.kernels.rotation`.
+
+N tokens, H query heads, G key/value heads, hd head dimension.
+"""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+def rotate(qkv: Tensor, rope: tuple[Tensor, Tensor], heads: int, kv_heads: int) -> tuple[Tensor, Tensor]:
+    """Queries and keys each lie side by side, as attention wants them."""
+    tokens, width = qkv.shape[0], qkv.shape[2]
+    cos, sin = rope
+    assert all(x.is_contiguous() for x in (qkv, cos, sin))
+    q, k = qkv.new_empty(tokens, heads, width), qkv.new_empty(tokens, kv_heads, width)
+    if tokens:
+        _rotate[(tokens,)](
+            qkv,
+            cos,
+            sin,
+            q,
+            k,
+            QUERY_HEADS=heads,
+            KEY_HEADS=kv_heads,
+            HALF=width // 2,
+            HEADS=triton.next_power_of_2(heads + kv_heads),
+            FEATURES=triton.next_power_of_2(width // 2),
+            num_warps=8,
+        )
+    return q, k
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _rotate(  # type: ignore[no-untyped-def]
+    qkv,
+    cos,
+    sin,
+    q,
+    k,
+    QUERY_HEADS: tl.constexpr,
+    KEY_HEADS: tl.constexpr,
+    HALF: tl.constexpr,
+    HEADS: tl.constexpr,
+    FEATURES: tl.constexpr,
+):
+    """One token's heads. The angles of both halves are the same, so the right half's are loaded."""
+    token = tl.program_id(0).to(tl.int64)
+    head, feature = tl.arange(0, HEADS)[:, None], tl.arange(0, FEATURES)
+    real_feature = feature < HALF
+    angle = token * 2 * HALF + HALF + feature
+    turn_cos = tl.load(cos + angle, mask=real_feature, other=0.0).to(tl.float32)[None, :]
+    turn_sin = tl.load(sin + angle, mask=real_feature, other=0.0).to(tl.float32)[None, :]
+    real = (head < QUERY_HEADS + KEY_HEADS) & real_feature[None, :]
+    within = head * 2 * HALF + feature[None, :]
+    at = token * (QUERY_HEADS + 2 * KEY_HEADS) * 2 * HALF + within
+    left = tl.load(qkv + at, mask=real, other=0.0).to(tl.float32)
+    right = tl.load(qkv + at + HALF, mask=real, other=0.0).to(tl.float32)
+    dtype = qkv.dtype.element_ty
+    turned_left = (left * turn_cos - right * turn_sin).to(dtype)
+    turned_right = (right * turn_cos + left * turn_sin).to(dtype)
+    query = real & (head < QUERY_HEADS)
+    at = token * QUERY_HEADS * 2 * HALF + within
+    tl.store(q + at, turned_left, mask=query)
+    tl.store(q + at + HALF, turned_right, mask=query)
+    key = real & (head >= QUERY_HEADS)
+    at = (token * KEY_HEADS - QUERY_HEADS) * 2 * HALF + within
+    tl.store(k + at, turned_left, mask=key)
+    tl.store(k + at + HALF, turned_right, mask=key)

@@ -1,0 +1,71 @@
+"""Compiling, keeping what was compiled, and going without a compiler."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.kernels import build
+
+SOURCE = """
+#include <cstdint>
+#include "answer.h"
+extern "C" int64_t answer() { return ANSWER; }
+"""
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    (folder / "answer.h").write_text("#define ANSWER 42")
+    (folder / "main.cpp").write_text(SOURCE)
+    return folder / "main.cpp"
+
+
+needs_compiler = pytest.mark.skipif(
+    build.shutil.which("c++") is None and build.shutil.which("g++") is None, reason="there is no C++ compiler"
+)
+
+
+@needs_compiler
+def test_it_is_compiled_once_and_anew_for_other_sources(source, monkeypatch):
+    first = build.compiled(source)
+    written = first.stat().st_mtime_ns
+    assert build.compiled(source) == first
+    assert first.stat().st_mtime_ns == written
+    (source.parent / "answer.h").write_text("#define ANSWER 43")
+    second = build.compiled(source)
+    assert second != first
+    monkeypatch.setattr("torch.__version__", "other")
+    assert build.compiled(source) not in (first, second)
+
+
+@needs_compiler
+def test_processes_that_start_at_once_compile_once(source, tmp_path):
+    imports = "from pathlib import Path; from model.kernels.build import compiled"
+    program = f"{imports}; print(compiled(Path({str(source)!r})))"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    assert len({process.communicate()[0] for process in processes}) == 1
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    left = {path.suffix for path in (tmp_path / "cache" / "mixtray").iterdir()}
+    assert left == {".so", ".lock"}
+
+
+@pytest.mark.parametrize("hidden", ["compiler", "folder", "source"])
+def test_without_one_nothing_is_loaded_and_nothing_fails(hidden, source, tmp_path, monkeypatch):
+    if hidden == "compiler":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    elif hidden == "folder":
+        (tmp_path / "cache").write_text("a file, so no folder can be made there")
+    else:
+        source.write_text("this is no C++")
+    assert build.load(source) is False
+
+
+def test_the_sources_are_where_the_wheel_takes_them_from():
+    assert (Path(build.__file__).parent / "cpu" / "operators.cpp").exists()

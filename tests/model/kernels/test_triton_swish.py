@@ -1,0 +1,16 @@
+"""Held to the plain one; without a GPU in Triton's interpreter."""
+
+import pytest
+import torch
+
+pytest.importorskip("triton", reason="there are no wheels of it for this machine")
+from model.kernels.triton_kernels import TRITON
+from tests.model.kernels.same import DTYPES, check_swish_product
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("tokens", "width"), [(0, 8), (1, 31), (3, 1100)])
+def test_it_equals_the_plain_one(tokens, width, dtype):
+    check_swish_product(TRITON, tokens, width, dtype, DEVICE)
