@@ -26,9 +26,10 @@ def computing_path(
 ) -> dict[str, str]:
     """Device, number type, and what computes attention, experts and decode steps, each by its name.
 
-    `attention` is what was asked for. `fused`: flash attention and the Triton kernel run; `captured`: decode
-    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `decodes_compiled`,
-    `experts_compiled`: on a CPU kernels in C++ do it. On a GPU, `without_flash` and `without_graphs` say what is missing.
+    `attention` is what was asked for. `fused`: flash attention and the Triton kernels run; `captured`: decode
+    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `decodes_compiled` and
+    `experts_compiled`: on a CPU it is done in C++. On a GPU, `without_flash` and `without_graphs` say what is
+    missing.
     """
     on_gpu = device.type == "cuda"
     path = {
