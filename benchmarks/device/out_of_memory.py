@@ -46,6 +46,6 @@ def _step_with_a_long_prompt(engine: Engine, length: int, key: str) -> dict[str,
 def _state(engine: Engine, seconds: float) -> dict[str, object]:
     return {
         "s": seconds,
-        "rows that run": len(engine.scheduler.running),
+        "rows that run": len(engine.scheduler.running.rows),
         "tokens a step at most": tokens_of_a_step(engine),
     }

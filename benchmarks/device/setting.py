@@ -124,7 +124,7 @@ def decode_all(engine: Engine, rows: int, context: int, further: int) -> None:
 
 def leave_all(engine: Engine) -> None:
     """Drop the rows that run."""
-    for sequence in list(engine.scheduler.running.values()):
+    for sequence in list(engine.scheduler.running.rows.values()):
         engine.scheduler.release(sequence)
 
 

@@ -40,7 +40,7 @@ def _run(setting: Setting, engine: Engine) -> dict[str, object]:
         kind = "admitting" if engine.scheduler.waiting < waiting else "captured"
         milliseconds[kind].append(1e3 * (time.perf_counter() - begun))
     seconds = time.monotonic() - started
-    tokens += sum(len(s.reading.answer.token_ids) for s in engine.scheduler.running.values())
+    tokens += sum(len(s.reading.answer.token_ids) for s in engine.scheduler.running.rows.values())
     return {
         "output tokens/s": tokens / seconds,
         "cache tokens": engine.cache_tokens,

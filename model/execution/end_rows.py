@@ -55,10 +55,10 @@ def end_rows(
 def _take(
     recorder: RoutingRecorder | None, rows: list[Sequence], prefixes: list[Prefix]
 ) -> list[RowRouting | None]:
-    """What the router did with rows that end; that of computed prefixes is kept for the rows that read them."""
+    """What the router did with rows that end; that of prefixes is kept for the rows that read them."""
     if recorder is None or not (rows or prefixes):
         return [None] * len(rows)
-    taken = recorder.take([one.slot for one in (*prefixes, *rows)])
+    taken = recorder.take([*(one.slot for one in prefixes), *(one.slot for one in rows)])
     for prefix, own in zip(prefixes, taken, strict=False):
         above = prefix.parent.routing if prefix.parent else None
         prefix.routing = own.not_computed() if above is None else own.not_computed() + above

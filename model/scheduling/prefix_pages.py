@@ -30,7 +30,7 @@ class PrefixPages:
         return sum(len(one.pages) for one in path if one.started and not one.readers)
 
     def hold(self, path: list[Prefix]) -> list[Prefix]:
-        """A row begins to read all nodes of a path; those that are to be computed first. Room must be there."""
+        """A row begins to read a path, for which there is room; those of its nodes to be computed first."""
         fresh = [node for node in path if not node.started]
         for node in path:
             if node.started and not node.readers:

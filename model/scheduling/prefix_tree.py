@@ -1,4 +1,4 @@
-"""Beginnings that prompts share, in full pages of the cache: computed once and read by every row that has them.
+"""Beginnings that prompts share, in full pages of the cache: computed once, read by all rows that have them.
 
 A radix tree over pages of tokens (SGLang, arXiv 2312.07104, section 3). It knows the prompts of all rows that
 wait or run, so that only what two of them share is kept apart (BatchLLM, arXiv 2412.03594, section 4.1).

@@ -75,8 +75,8 @@ class Scheduler:
             left = self._prefill(one, left, step)
         for bucket in self.queue.buckets():
             before = left
-            while left > 0 and (sequence := self.queue.first(bucket)):
-                begun = self._begin(sequence, left, alone=left == budget)
+            while left > 0 and (waiting := self.queue.first(bucket)):
+                begun = self._begin(waiting, left, alone=left == budget)
                 if not begun:
                     break
                 self.queue.take(bucket)

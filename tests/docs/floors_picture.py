@@ -20,9 +20,8 @@ WHAT = {
     "engine": "rows in, completions out", "execution": "steps, ranks, graphs",
     "attention": "paged cache", "checkpoint": "its weights", "routing": "router counts",
     "network": "Mixtral's layers", "scheduling": "which rows run", "linear": "how weights multiply",
-    "kernels": "what lies between",
+    "kernels": "small operators",
     "requests": "requests and readouts", "machine": "devices and memory", "sampling": "the next token",
-    "kernels": "C++, compiled on first use",
 }  # fmt: skip
 COLOURS = {"pipeline": ("#e0f2fe", "#0284c7", "#075985"), "model": ("#dcfce7", "#16a34a", "#166534")}
 FLOOR, GAP, TOP = 56, 6, 96  # pixels

@@ -134,7 +134,7 @@ def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prom
     most = -(-(max(map(len, prompts)) + 4) // size)
     prefix, own = [7] * shared, len(prompts) * most
     prefix_pages = [*range(own, own + shared // size)]
-    pages = [prefix_pages + [*range(slot * most, (slot + 1) * most)] for slot in range(len(prompts))]
+    pages = [[*prefix_pages, *range(slot * most, (slot + 1) * most)] for slot in range(len(prompts))]
     logits = []
     for engine in (flash_engine, plain):
         prefill = [

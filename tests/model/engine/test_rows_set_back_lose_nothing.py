@@ -10,6 +10,11 @@ from model.sampling.sampling_params import SamplingParams
 EXACT = ["tokens", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
 
 
+def ending_after(tokens):
+    left = iter(range(tokens - 1, -1, -1))
+    return lambda _: next(left) == 0
+
+
 @pytest.mark.parametrize("variant", ["mixtral", "dense", "window"])
 def test_tokens_and_counts_are_those_of_rows_that_run_alone(
     variant, checkpoint, oracle, prompts, monkeypatch
@@ -26,13 +31,9 @@ def test_tokens_and_counts_are_those_of_rows_that_run_alone(
 
     monkeypatch.setattr(engine.scheduler, "next_step", noted)
     lengths = [1, 1, 2, 2] + [30] * 6
+    params = SamplingParams(max_new_tokens=40, logprobs=True, ignore_eos=True)
     requests = [
-        Request(
-            f"{i:02}",
-            (prompts * 2)[i],
-            SamplingParams(max_new_tokens=40, logprobs=True, ignore_eos=True),
-            should_stop=lambda _, left=iter(range(1, length + 1)), last=length: next(left) == last,
-        )
+        Request(f"{i:02}", (prompts * 2)[i], params, should_stop=ending_after(length))
         for i, length in enumerate(lengths)
     ]
     completions = engine.run(requests)

@@ -28,7 +28,7 @@ def test_as_many_tokens_as_there_is_work_for(begin):
 
 
 def test_the_context_that_costs_as_much_as_the_weights_of_a_layer():
-    """Mixtral-8x7B: 352 and 42 million weights a layer and token, 4 H hd operations a token of the context."""
+    """Mixtral-8x7B: 352 and 42 million weights a layer; 4 H hd operations for a token of the context."""
     config = ModelConfig.from_dict(SIZES["8x7b"])
     operations = 2 * (3 * 2 * 4096 * 14336 + 4096 * 128 * (2 * 32 + 2 * 8))
     assert PrefillBudget.of(config, 1, 1).context == operations // (4 * 32 * 128)
