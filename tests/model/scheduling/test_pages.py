@@ -16,7 +16,7 @@ def most(rows, page_size):
     return max(needed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data(), st.integers(1, 5))
 def test_the_need_is_that_of_every_moment_whoever_comes_and_goes(data, page_size):
     to_come, rows = PagesToCome(5, page_size), {}

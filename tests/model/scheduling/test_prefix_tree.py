@@ -21,7 +21,7 @@ def shared_tokens(tree, node):
     return path[-1].end if path else 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(PROMPT, max_size=8), st.data())
 def test_rows_share_the_pages_that_another_prompt_has_too(prompts, data):
     tree, rows = PrefixTree(SIZE), {}

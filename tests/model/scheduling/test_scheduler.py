@@ -103,7 +103,7 @@ ROWS = st.tuples(st.integers(1, 40), st.integers(0, 15), st.integers(0, 8))
 PREFIXES = [[7] * 9, [7] * 12 + [8] * 5, [9] * 21]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rows=st.lists(ROWS, max_size=14), slots=st.integers(1, 5), data=st.data())
 def test_rows_of_any_size_all_run_once(rows, slots, data):
     """Rows come and end at any time, share beginnings or don't, and need less than they might."""
