@@ -33,8 +33,8 @@ PIPELINE_FLOORS = [
 ]
 MODEL_FLOORS = [
     {"config"},
-    {"machine", "sampling"},
-    {"kernels"},
+    {"machine"},
+    {"kernels", "sampling"},
     {"linear", "requests"},
     {"network", "scheduling"},
     {"routing", "attention", "checkpoint"},
