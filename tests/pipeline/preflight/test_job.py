@@ -47,7 +47,7 @@ def test_a_kept_column_cannot_have_the_name_of_one_of_the_output(make_config: Ma
         ({**CHOICES, "label": {"choices": ["a", "word " * 300 + "b"]}}, r"label\.choices: the longest takes"),
         (
             {**CHOICES, "label": {"choices": ["a", " b"]}},
-            r"label\.choices: the text of ' b' has spaces around it",
+            r"label\.choices: the text of ' b' has spaces",
         ),
         (
             {"generation": {"stop_token_ids": [7, 32_000]}},
