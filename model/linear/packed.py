@@ -27,7 +27,8 @@ def packed(weights: Tensor) -> Multiply:  # [E, O, I]
     def multiply(x: Tensor, weight: Tensor) -> Tensor:  # [n, I] -> [n, O]
         more = rows_to_add(len(x))
         padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
-        product = multiply_packed(padded, weight) if x.dtype is weight.dtype else multiply_twice(padded, weight)
+        multiply_all = multiply_packed if x.dtype is weight.dtype else multiply_twice
+        product = multiply_all(padded, weight)
         return product[: len(x)] if more else product
 
     return lambda x, sizes: multiply_each(multiply, laid_out, x, sizes)

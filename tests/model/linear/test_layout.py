@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.linear.int8 import int8
 from model.linear.choose import layout_for
+from model.linear.int8 import int8
 from model.linear.layout import plain
 from model.linear.packed import packed
 from tests.model.linear.weights import alone, drawn
