@@ -28,7 +28,7 @@ def token_logprobs(
     ends = np.searchsorted(asked[0], range(size, len(hidden) + size, size))
     parts, begin = [], 0
     for i, part in enumerate(hidden.split(size)):
-        logits = head(part).float()
+        logits = head(part)
         highest = logits.amax(-1)
         total = (logits - highest[:, None]).exp_().sum(-1).double().log() + highest
         total = total.where(logits.sum(-1).isfinite(), float("nan"))

@@ -1,6 +1,9 @@
 """What it takes to multiply rows by weights in some layout, and the plainest one: the weights as they are.
 
 n rows, I input and O output features, E weights of one shape: those of a layer's experts, or a single one.
+
+The product has the number type of the rows. Rows in float32 that meet weights in bfloat16 or float16 hold
+numbers of that type, and what they ask for is that no sum is rounded to it.
 """
 
 from collections.abc import Callable
@@ -19,7 +22,13 @@ Layout = Callable[[Tensor], Multiply]
 def plain(weights: Tensor) -> Multiply:  # [E, O, I]
     """The weights as they are, without a copy."""
     each = list(weights)
-    return lambda x, sizes: multiply_each(F.linear, each, x, sizes)
+    return lambda x, sizes: multiply_each(multiply_plain, each, x, sizes)
+
+
+def multiply_plain(x: Tensor, weight: Tensor) -> Tensor:  # [n, I], [O, I] -> [n, O]
+    if x.dtype is weight.dtype or x.device.type == "cpu":
+        return F.linear(x, weight.to(x.dtype))
+    return torch.mm(x.to(weight.dtype), weight.T, out_dtype=x.dtype)
 
 
 def multiply_each(

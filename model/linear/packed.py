@@ -27,10 +27,26 @@ def packed(weights: Tensor) -> Multiply:  # [E, O, I]
     def multiply(x: Tensor, weight: Tensor) -> Tensor:  # [n, I] -> [n, O]
         more = rows_to_add(len(x))
         padded = F.pad(x, (0, 0, 0, more)) if more else x  # F.pad copies even where it adds none
-        product: Tensor = operators._linear_pointwise(padded, weight, None, "none", [], "")
+        multiply_all = multiply_packed if x.dtype is weight.dtype else multiply_twice
+        product = multiply_all(padded, weight)
         return product[: len(x)] if more else product
 
     return lambda x, sizes: multiply_each(multiply, laid_out, x, sizes)
+
+
+def multiply_packed(x: Tensor, weight: Tensor) -> Tensor:  # [n, I] -> [n, O], all of one type
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+    return product
+
+
+def multiply_twice(x: Tensor, weight: Tensor) -> Tensor:  # [n, I] in float32 -> [n, O] in float32
+    """oneDNN adds up in float32 and rounds to the weight's type: so the rounded product is taken from what is
+    added up a second time, and what remains is rounded, which then matters little.
+    """
+    x = x.to(weight.dtype)
+    rounded = multiply_packed(x, weight)
+    rest = torch.ops.mkldnn._linear_pointwise.binary(x, rounded.neg(), weight, None, "add")
+    return rounded.float().add_(rest)
 
 
 def rows_to_add(rows: int) -> int:

@@ -78,7 +78,8 @@ class VocabParallelEmbedding(Linear):
     """Token embeddings, the head, or both of a model that ties them: each rank holds some rows of [V, D].
 
     `embed` looks token embeddings up; calling it computes logits, as the head does. A head that is not the
-    embedding can therefore be laid out like any linear layer.
+    embedding can therefore be laid out like any linear layer. Logits are in float32 whatever the weights
+    are: bfloat16 has steps of 1/8 from 16 on, by which the probability of an unsure label changes by 0.03.
     """
 
     def __init__(self, vocab_size: int, dim: int, tp: TensorParallel) -> None:
@@ -97,5 +98,5 @@ class VocabParallelEmbedding(Linear):
         x = F.embedding(local.masked_fill(elsewhere, 0), self.weight)
         return self.tp.all_reduce(x.masked_fill(elsewhere[:, None], 0.0))
 
-    def forward(self, x: Tensor) -> Tensor:  # [N, D] -> logits [N, V]
-        return self.tp.all_gather_features(super().forward(x), self.vocab_size)
+    def forward(self, x: Tensor) -> Tensor:  # [N, D] -> logits [N, V] in float32
+        return self.tp.all_gather_features(super().forward(x.float()), self.vocab_size)

@@ -15,7 +15,7 @@ from model.engine import Engine
 from model.kernels.kernels import PLAIN
 from model.machine.to_device import to_device
 from model.network.experts import Experts
-from model.network.tensor_parallel import TensorParallel
+from model.network.tensor_parallel import TensorParallel, VocabParallelEmbedding
 from model.requests.readout import Head
 from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
@@ -34,7 +34,9 @@ VOCABULARY = SIZES["tiny"]["vocab_size"]
 
 def logits_of(engine, rows):
     """On the host, so that a step has ended before the next begins."""
-    return engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY].float().cpu()
+    logits = engine.ranks.forward(Batch.of(rows))[Head.VOCABULARY]
+    assert logits.dtype is torch.float32
+    return logits.cpu()
 
 
 def drawn(*shape, seed=0, dtype=torch.bfloat16):
@@ -173,6 +175,15 @@ def test_a_captured_step_waits_for_nothing(checkpoint):
         engine.ranks.forward(Batch.of(rows))
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_logits_are_not_rounded(dtype):
+    head = VocabParallelEmbedding(1000, 512, TensorParallel()).to("cuda", dtype)
+    head.weight.copy_(drawn(1000, 512, dtype=dtype))
+    x = drawn(7, 512, seed=1, dtype=dtype)
+    exact = x.double() @ head.weight.double().T
+    torch.testing.assert_close(head(x).double(), exact, atol=1e-3, rtol=0)
 
 
 def test_every_token_of_refilled_slots_is_counted(checkpoint, prompts):

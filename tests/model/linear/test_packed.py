@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model.linear.packed import packed, rows_to_add
+from model.linear.packed import multiply_packed, multiply_twice, packed, rows_to_add
 from tests.model.linear.weights import SHAPES, alone, drawn
 
 
@@ -17,6 +17,15 @@ from tests.model.linear.weights import SHAPES, alone, drawn
 def test_packed_multiplies_as_the_weight_itself(shape, rows):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1)
     torch.testing.assert_close(alone(packed, weight)(x), F.linear(x, weight), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+def test_what_rounding_leaves_is_added(monkeypatch):
+    """In float32, which every processor has, with a product that is rounded as a bfloat16 one is."""
+    monkeypatch.setattr("model.linear.packed.multiply_packed", lambda *given: multiply_packed(*given).round())
+    weight, x = drawn(48, 300), drawn(7, 300, seed=1)
+    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight, 32)
+    torch.testing.assert_close(multiply_twice(x, laid_out), F.linear(x, weight), atol=1e-4, rtol=0)
 
 
 def test_few_rows_are_added_and_few_numbers_of_rows_are_left():

@@ -1,8 +1,10 @@
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.network.tensor_parallel import TensorParallel
+from model.linear.choose import layout_for
+from model.network.tensor_parallel import TensorParallel, VocabParallelEmbedding
 
 SIZES = st.sampled_from([1, 2, 3, 4, 8])
 
@@ -48,3 +50,26 @@ def test_sizes_that_do_not_divide():
         TensorParallel(0, 0)
     with pytest.raises(ValueError, match=r"KV heads \(6\) or be a multiple of them, got 4"):
         TensorParallel(0, 4).kv_share(6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("laid_out", [True, False])
+def test_labels_that_are_unsure_keep_their_probabilities(dtype, laid_out):
+    """Logits from 16 to 32, as large models have, which bfloat16 stores in steps of 1/8."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(300, 64, generator=generator).to(dtype)
+    direction = torch.randn(64, generator=generator)
+    weight[:5] = (direction / direction.norm() * 3 + weight[:5] * 0.05).to(dtype)  # the labels
+    x = (direction / direction.norm() * torch.linspace(6, 10, 50)[:, None]).to(dtype)
+    head = VocabParallelEmbedding(300, 64, TensorParallel())
+    head.weight.data = weight
+    layout = layout_for(dtype, torch.device("cpu"), "none") if laid_out else None
+    if layout is not None:
+        head.lay_out(layout)
+    exact = (x.double() @ weight.double().T)[:, :5]
+    logits = head(x)[:, :5]
+    assert logits.dtype is torch.float32
+    assert exact.min() > 15
+    torch.testing.assert_close(logits.double().softmax(-1), exact.softmax(-1), atol=1e-3, rtol=0)
+    rounded = exact.to(torch.bfloat16).double().softmax(-1)
+    assert (rounded - exact.softmax(-1)).abs().max() > 0.01, "else the test shows nothing"
