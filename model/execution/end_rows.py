@@ -18,7 +18,8 @@ def take_counts_of_set_back(step: Step, recorder: RoutingRecorder | None) -> Non
         return
     taken = recorder.take([*(slot for slot, _ in step.set_back), *step.forgotten])
     for (_, sequence), routing in zip(step.set_back, taken, strict=False):
-        sequence.routing = routing if sequence.routing is None else sequence.routing + routing
+        kept = routing if sequence.was_read else routing.only_computed()
+        sequence.routing = kept if sequence.routing is None else sequence.routing + kept
 
 
 def end_rows(
@@ -39,7 +40,7 @@ def end_rows(
     routing = _take(recorder, [one for one, _ in rows], prefixes)
     done: list[Completion] = []
     for (sequence, failure), of_row in zip(rows, routing, strict=True):
-        shared = sequence.prefix_routing or (sequence.prefix.routing if sequence.prefix else None)
+        shared = sequence.shared_routing
         scheduler.release(sequence)
         completion = Completion(sequence.request.key, sequence.reading.answer, of_row, failure, shared)
         if sequence.part_of is None:
@@ -69,7 +70,6 @@ def _take(
 
 def _whole(row: Sequence, own: RowRouting) -> RowRouting:
     """With what was counted before the row was set back, and with its prefix."""
-    shared = row.prefix_routing or (row.prefix.routing if row.prefix else None)
-    for part in (row.routing, shared, *row.prefixes_computed):
+    for part in (row.routing, row.shared_routing, *row.prefixes_computed):
         own = own if part is None else own + part
     return own

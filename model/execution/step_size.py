@@ -1,6 +1,7 @@
 """How much is computed at a time, where memory has not sufficed for a step.
 
-Rows of a step come in this order: those that decode, one token each; then whole prompts with their trees.
+Rows of a step come in this order: those that decode, one token each; then prompts or parts of them, with
+their trees.
 """
 
 import logging

@@ -94,9 +94,7 @@ class Completion:
     # nan_logits: the model gave NaN or infinity. out_of_memory: memory did not suffice for the row alone.
     # The answer then holds what was generated before, or is None.
     failure: Failure | None = None
-    shared_routing: RowRouting | None = (
-        None  # what of it is that of tokens which were computed for several rows
-    )
+    shared_routing: RowRouting | None = None  # the part of it of tokens in a shared prefix
 
     @property
     def token_ids(self) -> list[int]:

@@ -1,6 +1,7 @@
 """Which shared prefixes are in the cache. One that no running row reads stays until its pages are wanted."""
 
 from collections.abc import Collection, Iterable
+from itertools import accumulate
 
 from model.scheduling.pages import PageAllocator
 from model.scheduling.prefix_tree import Prefix
@@ -11,15 +12,16 @@ class PrefixPages:
         self.free_slots = list(slots)  # of the routing counters
         self.pages = pages
         self.page_size = page_size
-        self.forgotten: list[int] = []  # slots whose counts are of no use
+        self.forgotten: list[int] = []  # slots whose counts nobody has taken
         self.read = 0  # pages of prefixes that running rows read
         self.unread = 0
         self._unread: dict[Prefix, None] = {}  # longest unread first
 
-    def room(self, path: list[Prefix]) -> bool:
-        """Whether there are slots for what of a path is not started."""
-        unread = sum(node not in path for node in self._unread)
-        return sum(not node.started for node in path) <= len(self.free_slots) + unread
+    def with_slots(self, path: list[Prefix]) -> list[Prefix]:
+        """The beginning of a path for which there are slots, if all else that is unread were forgotten."""
+        free = len(self.free_slots) + len(self._unread)
+        taken = accumulate(not node.readers for node in path)
+        return [node for node, slots in zip(path, taken, strict=True) if slots <= free]
 
     def missing(self, path: list[Prefix]) -> int:
         """Pages to take for what of a path is not started."""
@@ -64,7 +66,7 @@ class PrefixPages:
     def drop(self, node: Prefix) -> None:
         """Forget a node that nobody reads."""
         del self._unread[node]
-        if not node.computed:
+        if node.routing is None:
             self.forgotten.append(node.slot)
         self.unread -= len(node.pages)
         self.pages.give(node.pages)

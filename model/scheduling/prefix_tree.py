@@ -6,6 +6,7 @@ wait or run, so that only what two of them share is kept apart (BatchLLM, arXiv 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from model.requests.row_routing import RowRouting
 from model.scheduling.batch import Phase, Row
@@ -40,8 +41,11 @@ class Prefix:
     @property
     def path(self) -> list["Prefix"]:
         """From the root's child down to itself."""
-        above = [] if self.parent is None or self.parent.parent is None else self.parent.path
-        return [*above, self]
+        path, node = [self], self.parent
+        while node is not None and node.parent is not None:
+            path.append(node)
+            node = node.parent
+        return path[::-1]
 
     def reads(self, prefix: object) -> bool:
         """Whether `prefix` lies above it."""
@@ -93,7 +97,10 @@ class PrefixTree:
             node.rows -= 1
             if not node.rows:
                 gone.append(node)
-                self._siblings(node).remove(node)
+                siblings = self._siblings(node)
+                siblings.remove(node)
+                if not siblings:
+                    del node.parent.children[self._first_page(node)]
             node = node.parent
         node.rows -= 1
         return gone
@@ -143,7 +150,7 @@ class PrefixTree:
 
 def nodes_below(node: Prefix) -> Iterator[Prefix]:
     """All nodes of a tree below `node`."""
-    for siblings in node.children.values():
-        for child in siblings:
-            yield child
-            yield from nodes_below(child)
+    left = [*chain.from_iterable(node.children.values())]
+    while left:
+        yield (child := left.pop())
+        left += chain.from_iterable(child.children.values())

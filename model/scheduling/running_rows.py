@@ -38,17 +38,15 @@ class RunningRows:
                 else:
                     gone.append(next(reversed(self.rows.values())))
                     self.end(gone[-1])
+                    gone[-1].set_back()  # as long as its prefix is there
         return gone
 
     def usable(self, sequence: Sequence, path: list[Prefix]) -> list[Prefix]:
-        """Of a path, what the row can read: what an empty cache could hold beside the row's own tokens.
-
-        What was counted for the row before it was set back can't be counted again.
-        """
-        usable = [node for node in path if not sequence.counted or node.end <= sequence.counted]
-        while usable and not self._possible(sequence, usable):
-            usable.pop()
-        return usable
+        """Of a path, what the row can read: what an empty cache could hold beside the row's own tokens."""
+        cache_tokens = sequence.request.cache_tokens
+        held = self._pages(cache_tokens) if cache_tokens else 0
+        fitting = [node for node in path if max(held, node.end // self.page_size) <= self.pages.pages]
+        return self.prefixes.with_slots(fitting)
 
     def is_divisible(self, sequence: Sequence) -> bool:
         """Whether an empty cache could hold the tokens of the parts that are computed before the last."""
@@ -108,11 +106,6 @@ class RunningRows:
     def _kept(self, sequence: Sequence, divided: bool) -> int:
         """Tokens of the prompt that are in the cache once it is computed."""
         return sequence.prefilled if sequence.request.cache_tokens or divided else 0
-
-    def _possible(self, sequence: Sequence, path: list[Prefix]) -> bool:
-        kept = sequence.request.cache_tokens and sequence.request.cache_tokens - path[-1].end
-        needed = path[-1].end // self.page_size + self._pages(kept)
-        return needed <= self.pages.pages and self.prefixes.room(path)
 
     def _lacks_page(self, sequence: Sequence) -> bool:
         return len(sequence.own_pages) * self.page_size <= sequence.cached - sequence.shared

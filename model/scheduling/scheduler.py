@@ -64,7 +64,6 @@ class Scheduler:
         for sequence in self.running.next_step():
             step.set_back.append((sequence.slot, sequence))
             self._forget(sequence)
-            sequence.set_back()
             self.queue.add(sequence)
         decoding = [one for one in self.running.rows.values() if one.decodes]
         for sequence in decoding:
@@ -81,7 +80,7 @@ class Scheduler:
                     break
                 self.queue.take(bucket)
                 for one in begun:
-                    self._forget(one)  # a prefix that was dropped when it was half computed
+                    self._forget(one)  # a prefix may have been dropped when it was half computed
                     self._prefilling.append(one)
                     left = self._prefill(one, left, step)
             if left < before:
@@ -98,7 +97,6 @@ class Scheduler:
         """Forget a prefix that was not computed, and what lies below it; its readers have been released."""
         for node in reversed([failed, *nodes_below(failed)]):
             if node.started:
-                node.cached = node.begin
                 self.running.prefixes.drop(node)
                 self._forget(node)
 
@@ -138,7 +136,10 @@ class Scheduler:
 
     def _prefill(self, one: Sequence | Prefix, left: int, step: Step) -> int:
         """Compute what the budget has room for of a prompt or prefix; what is left of the budget."""
-        is_ready = one.started if isinstance(one, Prefix) else one.prefix is None or one.prefix.computed
+        if isinstance(one, Prefix) and not one.started:  # it was dropped when it was half computed
+            self._forget(one)
+            return left
+        is_ready = isinstance(one, Prefix) or one.prefix is None or one.prefix.computed
         most = self.budget.tokens(left, one.cached)
         if not is_ready or most < 1:
             return left

@@ -25,8 +25,9 @@ class Sequence:
     fed: list[int] = field(default_factory=list)  # generated tokens that were fed back
     divisible: bool = True  # whether its prompt may be computed in parts
     prefixes_computed: list[RowRouting] = field(default_factory=list)  # those that it needed first
-    # Of a row that was set back, and computes its tokens once more:
-    counted: int = 0  # its first tokens, whose routing is counted in these two
+    # Whether its prompt had been read when it was set back. It computes its tokens once more then, but what
+    # the router does with them is counted already, in these two.
+    was_read: bool = False
     routing: RowRouting | None = None
     prefix_routing: RowRouting | None = None
 
@@ -47,15 +48,20 @@ class Sequence:
     def decodes(self) -> bool:
         return self.cached == self.prefilled
 
+    @property
+    def shared_routing(self) -> RowRouting | None:
+        """What the router did with the tokens of its prefix."""
+        if self.was_read:
+            return self.prefix_routing
+        return self.prefix.routing if self.prefix else None
+
     def reads(self, prefix: "Prefix | Sequence") -> bool:
         return self.prefix is not None and prefix in self.prefix.path
 
     def set_back(self) -> None:
         """It runs no more, and will begin once more. Its slot stands in it still."""
-        if self.prefix and self.prefix.computed and not self.counted:
-            self.prefix_routing = self.prefix.routing
-        if not self.prefix or self.prefix.computed:
-            self.counted = max(self.counted, self.cached)
+        if self.decodes and not self.was_read:
+            self.prefix_routing, self.was_read = self.shared_routing, True
         self.prefix, self.cached = None, 0
 
     def part_end(self, most: int) -> int:
@@ -63,9 +69,7 @@ class Sequence:
 
         Tokens that are read are computed in one part, however many they are.
         """
-        if self.cached < self.counted < self.prefilled:
-            return min(self.cached + most, self.counted)
-        unread = self.prefilled if self.fed else self.request.first_read
+        unread = self.prefilled if self.was_read else self.request.first_read
         if self.prefilled - self.cached <= most or not self.divisible or unread <= self.cached:
             return self.prefilled
         return min(self.cached + most, unread)
@@ -74,7 +78,7 @@ class Sequence:
         """Feed its tokens up to `end`; with the last one comes the tree, and they are read."""
         request, wanted = self.request, self.request.wanted
         begin, self.cached = self.cached, end
-        reads = end == self.prefilled and not self.fed
+        reads = end == self.prefilled and not self.was_read
         return Row(
             phase=Phase.PREFILL,
             slot=self.slot,
@@ -84,7 +88,7 @@ class Sequence:
             shared=self.shared,
             follows=self.prefix.slot if self.prefix and begin == self.shared else None,
             keeps=bool(request.cache_tokens) or not reads,
-            counted=begin >= self.counted,
+            counted=not self.was_read,
             tree=wanted.tree if reads else NO_TREE,
             read_from=request.first_read - begin if reads else None,
             head=wanted.head,

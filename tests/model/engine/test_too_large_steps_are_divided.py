@@ -130,3 +130,34 @@ def test_whatever_fails_every_row_says_the_same(checkpoint, prompts, monkeypatch
     assert len(failed) > 3
     assert loaded.idle
     loaded.close()
+
+
+def test_nothing_is_left_of_a_prefix_that_fails_in_its_second_part(checkpoint, prompts, monkeypatch):
+    """The rows that read it fail. What its first part counted is not counted for the next one."""
+    monkeypatch.setattr("model.execution.options.page_size", lambda _: 4)
+    monkeypatch.setattr("model.engine.STEP_TOKENS", 8)
+    engine = Engine.load(checkpoint("mixtral"), threads=1, max_batch_rows=4)
+    forward, params = engine.ranks.forward, SamplingParams(max_new_tokens=NEW_TOKENS)
+    document = max(prompts, key=len)[:12]
+
+    def fails_in_second_parts(batch):
+        if any(row.read_from is None and row.cached for row in batch.rows):
+            running.append(len(engine.scheduler.running.rows))
+            raise BatchTooLargeError
+        return forward(batch)
+
+    running = []
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.ranks, "forward", fails_in_second_parts)
+        failed = engine.generate([[*document, 5], [*document, 6]], params)
+    assert [one.failure for one in failed] == ["out_of_memory"] * 2
+    assert running[0] == 2, "no row is left that has the prefix"
+    rows = [[*document[:8], *prompt] for prompt in prompts[:4]]
+    together = engine.generate(rows, params)
+    for row, one in zip(rows, together, strict=True):
+        [alone] = engine.generate([row], params)
+        assert one.token_ids == alone.token_ids
+        np.testing.assert_array_equal(one.routing.chosen, alone.routing.chosen)
+        np.testing.assert_array_equal(one.routing.tokens, alone.routing.tokens)
+    assert engine.scheduler.running.pages.free == engine.scheduler.running.pages.pages
+    engine.close()

@@ -38,6 +38,7 @@ def test_rows_share_the_pages_that_another_prompt_has_too(prompts, data):
         assert node.prompt[: node.end] == kept[i]
         tree.remove(node)
     assert [*nodes_below(tree.root)] == []
+    assert tree.root.children == {}, "nothing is kept of rows that have ended"
     assert tree.root.rows == 0
 
 
@@ -60,3 +61,12 @@ def test_only_so_many_tokens_may_be_shared():
     tree = PrefixTree(SIZE)
     nodes = [tree.add([1, 1, 2, 2, 3, 3], most) for most in (5, 3, 1)]
     assert [shared_tokens(tree, node) for node in nodes] == [2, 2, 0]
+
+
+def test_a_prompt_may_go_on_from_thousands_of_others():
+    """As the turns of a conversation do, or a log that grows."""
+    tree, log = PrefixTree(SIZE), [*range(6000)]
+    nodes = [tree.add(log, length) for length in range(SIZE, len(log), SIZE)]
+    assert len(nodes[-1].path) == len(nodes)
+    assert len(tree.shared(nodes[-1])) == len(nodes) - 1
+    assert len([*nodes_below(tree.root)]) == len(nodes)
