@@ -10,6 +10,8 @@ from model.scheduling.prefix_pages import PrefixPages
 from model.scheduling.prefix_tree import Prefix
 from model.scheduling.sequence import Sequence
 
+_SPARE = 0.01  # of the pages, for answers that are longer than expected: computing tokens again costs more
+
 
 class RunningRows:
     def __init__(self, slots: int, pages: int, page_size: int) -> None:
@@ -61,7 +63,8 @@ class RunningRows:
         if not self.free_slots or now > self.pages.free + self.prefixes.unread - unread:
             return False
         most = self._to_come.most_with(own, self._further(sequence)) if own > 0 else self._to_come.most()
-        return self.prefixes.read + unread + fresh + most <= self.pages.pages
+        spare = int(_SPARE * self.pages.pages) if self.rows else 0
+        return self.prefixes.read + unread + fresh + most <= self.pages.pages - spare
 
     def begin(self, sequence: Sequence, path: list[Prefix], divided: bool) -> list[Prefix]:
         """The row runs; the nodes of its path that are to be computed for it."""
