@@ -122,9 +122,9 @@ class Engine:
     def machine(self) -> dict[str, str]:
         """What the results depend on to the last bit, beside the checkpoint, the options and the batches."""
         executor = self.ranks.local
-        cache = executor.cache
-        attention = FLASH if cache.fused else "C++" if cache.compiled else "plain"
-        return machine(executor.device, cache.keys[0].dtype, attention)
+        cache, path = executor.cache, self.path
+        attention = FLASH if cache.fused else path["decode"]
+        return machine(executor.device, cache.keys[0].dtype, attention, path["experts"])
 
     def step(self) -> list[Completion]:
         """Decode one token of every running row, and compute prompts beside them."""

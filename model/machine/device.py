@@ -59,10 +59,10 @@ def batch_rows(device: torch.device) -> int:
     return 256 if device.type == "cuda" else 128
 
 
-def machine(device: torch.device, dtype: torch.dtype, attention: str) -> dict[str, str]:
+def machine(device: torch.device, dtype: torch.dtype, attention: str, experts: str) -> dict[str, str]:
     """What the bits of a result depend on, beside the model and the batch: equal for machines that agree."""
     found = {"device": device_name(device), "torch": torch.__version__, "dtype": dtype_name(dtype)}
-    return found | {"attention": attention}
+    return found | {"attention": attention, "experts": experts}
 
 
 def device_name(device: torch.device) -> str:

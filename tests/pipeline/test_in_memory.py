@@ -54,7 +54,7 @@ def test_rows_are_read_from_memory_and_published_there(
     publish = Publishing(store, Generate(GenerationSection()), job.spec)
     with start_coordinator() as coordinator:
         resources = Resources(1, num_gpus=0, threads=1, ray_tasks=1)
-        replica = Replica(replica_options(job, store, resources, [], coordinator))
+        replica = Replica(replica_options(job, store, resources, coordinator))
 
         async def finished(prepared: pa.Table) -> pa.Table:
             [table] = [table async for table in replica(prepared)]

@@ -17,6 +17,7 @@ def test_on_a_cpu_nothing_is_missing(checkpoint, compiler, monkeypatch):
     """Without a C++ compiler torch computes, and says so."""
     if not compiler:
         monkeypatch.setattr("model.kernels.compiled_kernels.load", lambda _: False)
+        monkeypatch.setattr("model.attention.decode_cpu.load", lambda _: False)
     compiled = layout_for(torch.float32, torch.device("cpu"), "none") is panels
     if compiler and not compiled:
         pytest.skip("there is no C++ compiler")
@@ -27,7 +28,7 @@ def test_on_a_cpu_nothing_is_missing(checkpoint, compiler, monkeypatch):
         "dtype": "float32",
         "quantization": "none",
         "attention": "torch",
-        "decode": "torch",
+        "decode": "compiled" if compiler else "torch",
         "experts": "compiled" if compiler else "one by one",
         "steps": "eager",
     }

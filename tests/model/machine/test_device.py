@@ -38,10 +38,10 @@ def test_a_gpu_takes_larger_batches_and_pages():
     assert (page_size(CPU), page_size(GPU)) == (32, 64)
 
 
-def test_what_bits_depend_on_names_the_processor_and_the_number_type():
-    found = machine(CPU, torch.bfloat16, "plain")
-    assert found.keys() == {"device", "torch", "dtype"}, "on CPUs all attention is the same"
-    assert found["dtype"] == "bfloat16"
+def test_what_bits_depend_on_names_the_processor_the_number_type_and_what_computes():
+    found = machine(CPU, torch.bfloat16, "compiled", "one by one")
+    assert found.keys() == {"device", "torch", "dtype", "attention", "experts"}
+    assert (found["dtype"], found["attention"], found["experts"]) == ("bfloat16", "compiled", "one by one")
     assert found["device"].endswith(torch.backends.cpu.get_cpu_capability())
 
 
