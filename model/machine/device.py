@@ -11,7 +11,7 @@ from model.config import ModelConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 CPUINFO = Path("/proc/cpuinfo")
-_PAGE_TOKENS = 32
+_PAGE_TOKENS = 16
 _GPU_PAGE_TOKENS = 64  # what model.attention.triton_kernel reads at a time
 
 

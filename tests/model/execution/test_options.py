@@ -35,7 +35,7 @@ def test_what_is_not_asked_for_is_what_suits_the_machine(options):
 
 def test_the_cache_holds_at_least_what_is_asked_for(options):
     found = options(kv_cache_tokens=33, max_batch_rows=3)
-    assert (found.slots, found.page_size, found.pages) == (3, 32, 2)
+    assert (found.slots, found.page_size, found.pages) == (3, 16, 3)
 
 
 def test_ranks_share_the_threads_unless_told_otherwise(options, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_cpu_with_too_little_memory_for_the_longest_row_is_refused(options, mo
     for module in ("budget", "available_memory"):
         monkeypatch.setattr(f"model.machine.{module}.available_bytes", lambda: 40 << 10)
     monkeypatch.setattr("model.execution.options.available_bytes", lambda: 40 << 10)
-    few = options().pages * 32
-    assert options(least_cache_tokens=few - 31).pages * 32 == few
+    few = options().pages * options().page_size
+    assert options(least_cache_tokens=few - 15).pages * options().page_size == few
     with pytest.raises(ValueError, match="for one row of 1,000 tokens"):
         options(least_cache_tokens=1000)

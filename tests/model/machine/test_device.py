@@ -35,7 +35,7 @@ def test_the_device_is_a_gpu_where_torch_sees_one(monkeypatch):
 
 def test_a_gpu_takes_larger_batches_and_pages():
     assert (batch_rows(CPU), batch_rows(GPU)) == (128, 256)
-    assert (page_size(CPU), page_size(GPU)) == (32, 64)
+    assert (page_size(CPU), page_size(GPU)) == (16, 64)
 
 
 def test_what_bits_depend_on_names_the_processor_the_number_type_and_what_computes():
