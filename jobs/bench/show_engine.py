@@ -43,7 +43,7 @@ def _breakdown(found: dict[str, Any]) -> str:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in found["shares"].items())
     occupancy = found["decode_occupancy"]
     rows = "" if occupancy is None else f", {occupancy:.0%} of the rows decode"
-    return f"{shares}; {found['steps']} steps{rows}, {found['padding']:.0%} padding, never computed"
+    return f"{shares}; {found['steps']} steps{rows}"
 
 
 def _steps(found: dict[str, Any]) -> str:

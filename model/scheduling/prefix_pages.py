@@ -31,20 +31,18 @@ class PrefixPages:
         """Pages of what of a path is there and read by nobody."""
         return sum(len(one.pages) for one in path if one.started and not one.readers)
 
-    def hold(self, path: list[Prefix]) -> list[Prefix]:
-        """A row begins to read a path, for which there is room; those of its nodes to be computed first."""
-        fresh = [node for node in path if not node.started]
+    def hold(self, path: list[Prefix]) -> None:
+        """A row begins to read a path, for which there is room. What of it is not there is started."""
         for node in path:
-            if node.started and not node.readers:
+            if not node.started:
+                node.slot, node.cached = self.free_slots.pop(), node.begin
+                node.pages = self.pages.take(self._size(node))
+                self.read += len(node.pages)
+            elif not node.readers:
                 del self._unread[node]
                 self.unread -= len(node.pages)
                 self.read += len(node.pages)
             node.readers += 1
-        for node in fresh:
-            node.slot, node.cached = self.free_slots.pop(), node.begin
-            node.pages = self.pages.take(self._size(node))
-            self.read += len(node.pages)
-        return fresh
 
     def release(self, path: list[Prefix]) -> None:
         """A row reads a path no more."""

@@ -66,19 +66,18 @@ class RunningRows:
         spare = int(_SPARE * self.pages.pages) if self.rows else 0
         return self.prefixes.read + unread + fresh + most <= self.pages.pages - spare
 
-    def begin(self, sequence: Sequence, path: list[Prefix], divided: bool) -> list[Prefix]:
-        """The row runs; the nodes of its path that are to be computed for it."""
+    def begin(self, sequence: Sequence, path: list[Prefix], divided: bool) -> None:
+        """The row runs, and so do the nodes of its path that are to be computed for it."""
         shared = path[-1].end if path else 0
         own = max(0, self._kept(sequence, divided) - shared)
-        fresh = [node for node in path if not node.started]
-        self.prefixes.make_room(self._pages(own) + self.prefixes.missing(path), len(fresh), kept=path)
+        fresh = sum(not node.started for node in path)
+        self.prefixes.make_room(self._pages(own) + self.prefixes.missing(path), fresh, kept=path)
         self.prefixes.hold(path)
         sequence.prefix, sequence.cached = (path[-1] if path else None), shared
         sequence.slot, sequence.own_pages = self.free_slots.pop(), self.pages.take(self._pages(own))
         sequence.divisible = divided or bool(sequence.request.cache_tokens)
         self.rows[sequence.slot] = sequence
         self._foresee(sequence)
-        return fresh
 
     def end(self, sequence: Sequence) -> None:
         """The row holds nothing any more; its slot stands in it still."""

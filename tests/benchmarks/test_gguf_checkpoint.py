@@ -10,17 +10,10 @@ from gguf.quants import dequantize
 from safetensors.numpy import load_file
 
 from benchmarks.gguf_checkpoint import neighbours_from_halves, write_gguf
-from benchmarks.random_checkpoint import SIZES, write_checkpoint
+from benchmarks.random_checkpoint import SIZES
 
 TINY = SIZES["tiny"]
 HEADS = {"q": TINY["num_attention_heads"], "k": TINY["num_key_value_heads"]}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("random")
-    write_checkpoint(folder, "tiny")
-    return folder
 
 
 @pytest.fixture(scope="module")

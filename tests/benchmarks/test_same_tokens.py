@@ -1,25 +1,18 @@
 """A row that differs from transformers' is named, with how nearly it does."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from benchmarks import transformers_peer as peer
 from benchmarks.contender import Result
-from benchmarks.random_checkpoint import write_checkpoint
+from benchmarks.ours import Breakdown
 from benchmarks.same_tokens import Difference, first_difference, same_tokens
 from benchmarks.workload import Workload
 from jobs.bench.show_engine import show
 
 WORKLOAD = Workload("small", [[5, 6, 7], [8, 9, 10, 11]], [4, 4])
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("random")
-    write_checkpoint(folder, "tiny")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +73,8 @@ def test_what_is_shown(capsys):
     contender = {
         "output_a_second": 1.0, "total_a_second": 1.0, "seconds": 1.0, "times_slower_than_ours": 1.0,
         "times_more_cpu_than_ours": 1.0, "of_floor": 0.5, "rows_equal_to_ours": 2, "peak_bytes": 10,
-        "breakdown": None, "note": "vLLM [0.32.0]",
+        "breakdown": asdict(Breakdown(1.0, {"experts": 0.75, "rest": 0.25}, 64, 0.5)),
+        "note": "vLLM [0.32.0]",
         "steps": {"during": {"count": 2, "median_seconds": 0.01, "longest_seconds": 0.5}},
     }  # fmt: skip
     measured = {
@@ -90,5 +84,6 @@ def test_what_is_shown(capsys):
     show("small", measured)
     printed = capsys.readouterr().out
     assert "vllm: vLLM [0.32.0]" in printed
+    assert "vllm: experts 75%, rest 25%; 64 steps, 50% of the rows decode" in printed
     assert "during the late prompt 2 steps, median 10.0 ms, longest 500.0 ms" in printed
     assert "vllm: 1 of 2 rows have transformers' tokens; row 1 differs from token 2 on, a near-tie" in printed
