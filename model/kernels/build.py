@@ -23,6 +23,8 @@ _VECTORS = {
     "AVX2": ["-mavx2", "-mfma", "-mf16c"],
     "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
 }
+_BFLOAT16 = ["-mavx512bf16"]
+_TILES = ["-mamx-tile", "-mamx-bf16", "-mamx-int8"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,9 @@ def _flags() -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     vectors = _VECTORS.get(capability, [])
     named = capability if vectors else "DEFAULT"
+    if capability == "AVX512":
+        has_pairs, has_tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
+        vectors = vectors + _BFLOAT16 * has_pairs + _TILES * has_tiles
     return [
         *("-O3", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-w"),
         *vectors,

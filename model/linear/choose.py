@@ -6,7 +6,7 @@ from model.kernels.compiled_kernels import compiled_operators
 from model.linear.int8 import int8
 from model.linear.layout import Layout
 from model.linear.packed import packed
-from model.linear.panels import panels
+from model.linear.panels import lie_in_pairs, panels
 
 
 def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
@@ -25,11 +25,11 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
         raise ValueError(f"quantization must be none or int8, got {quantization}")
     if not on_cpu:
         return None
-    # oneDNN multiplies bfloat16 by matrix units where the processor has them; these panels don't.
     native = _native_dtypes()
-    wanted = dtype is torch.float32 or (dtype is torch.bfloat16 and dtype not in native)
-    if wanted and compiled_operators() is not None:
-        return panels
+    if dtype in (torch.float32, torch.bfloat16) and compiled_operators() is not None:
+        # oneDNN multiplies bfloat16 where panels would have to convert it.
+        if dtype is torch.float32 or lie_in_pairs(dtype) or dtype not in native:
+            return panels
     return packed if dtype in native else None
 
 

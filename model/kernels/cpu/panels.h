@@ -1,93 +1,130 @@
-// Rows times weights that lie in panels: of every input feature, the weights of 2 L output features side by side,
-// where L numbers of fp32 fill a vector. A panel is read once for all rows of a block, which stay in the cache.
+// Rows times weights that lie in panels: of every few input features that lie together, the weights of 2 L output
+// features side by side, where L numbers of fp32 fill a vector. A panel is read once for all rows of a block, which
+// stay in the cache.
+//
+// A method (vector_panels.h, tiles.h) says how rows meet a panel: the number types of rows and weights, how many
+// inputs lie together, how many rows it multiplies at a time (ROWS, in multiples of MULTIPLE), where a row's numbers
+// are (offset), and add_up, which multiplies.
 #pragma once
+
+#include <atomic>
 
 #include "vectors.h"
 
 namespace mixtray {
 
-constexpr int WIDTH = 2 * L;               // output features of a panel
-constexpr int ROWS = L >= 16 ? 12 : 6;     // at a time: their sums fill the registers
-constexpr int64_t ROWS_OF_A_BLOCK = 120;
-constexpr int64_t AHEAD = 16;              // input features whose weights are fetched ahead
+constexpr int WIDTH = 2 * L;                   // output features of a panel
+constexpr int64_t BYTES_OF_A_BLOCK = 1 << 19;  // of rows, which should stay in a core's second cache
+constexpr int64_t BYTES_AT_A_TIME = 1 << 18;   // of panels that a thread takes
+constexpr int64_t LINE = 64;                   // bytes of a line of the caches
+constexpr int64_t AHEAD = L >= 16 ? 8192 : 1024;  // bytes that weights are fetched ahead
 
-// Each row's sums are added in the order of the inputs, whatever rows are beside it.
-template <int R, typename Weight, typename Take>
-inline void multiply_rows(const float* const* rows, const Weight* panel, int64_t inputs, int64_t first, const Take& take) {
-  Vec sums[R][2];
-  const float* row[R];
-#pragma GCC unroll 12
-  for (int r = 0; r < R; ++r) row[r] = rows[r], sums[r][0] = sums[r][1] = Vec(0);
-  for (int64_t i = 0; i < inputs; ++i, panel += WIDTH) {
-    __builtin_prefetch(panel + AHEAD * WIDTH);
-    const Vec left = load(panel), right = load(panel + L);
-#pragma GCC unroll 12
-    for (int r = 0; r < R; ++r) {
-      const Vec x(row[r][i]);
-      sums[r][0] = at::vec::fmadd(x, left, sums[r][0]);
-      sums[r][1] = at::vec::fmadd(x, right, sums[r][1]);
+inline void fetch_ahead(const void* weights, int64_t bytes) {
+  for (int64_t at = AHEAD; at < AHEAD + bytes; at += LINE) __builtin_prefetch(static_cast<const char*>(weights) + at);
+}
+
+// Rows as a method takes them, sorted by the weight that they meet: [0, ends[0]) the first one, and so on.
+template <typename Method>
+struct Rows {
+  using Number = typename Method::Number;
+
+  std::vector<int64_t> ends, begins, places;  // of each weight's rows; each weight's first place is a multiple
+  int64_t inputs;                             // as many as the weights in panels have
+  std::unique_ptr<Number[]> numbers;
+
+  template <typename End>
+  Rows(const End* of_ends, const at::Tensor& weights)
+      : ends(of_ends, of_ends + weights.size(0)), inputs(weights.size(2) * weights.size(4)) {
+    int64_t place = 0;
+    for (size_t e = 0; e < ends.size(); ++e) {
+      begins.push_back(e ? ends[e - 1] : 0);
+      places.push_back(place);
+      place += (ends[e] - begins[e] + Method::MULTIPLE - 1) / Method::MULTIPLE * Method::MULTIPLE;
     }
+    numbers.reset(new Number[place * inputs]);
   }
-  for (int r = 0; r < R; ++r) take(first + r, sums[r][0], sums[r][1]);
+
+  // Where L features of the row that is the i-th of a weight begin.
+  Number* at(int64_t weight, int64_t i, int64_t feature) const {
+    return numbers.get() + Method::offset(places[weight] + i, feature, inputs);
+  }
+
+  // Fills them with the rows of x that `tokens` names, or all, and with zeros where x has fewer features.
+  void gather(const at::Tensor& x, const int64_t* tokens) const {
+    const auto given = x.contiguous();
+    const int64_t width = given.size(1);
+    for_stored_type(given.scalar_type(), [&](auto stored) {
+      const auto* from = given.const_data_ptr<decltype(stored)>();
+      for_tokens(ends.back(), inputs, [&](int64_t first, int64_t last) {
+        size_t weight = 0;
+        for (int64_t row = first; row < last; ++row) {
+          while (row >= ends[weight]) ++weight;
+          const auto* const of_row = from + (tokens ? tokens[row] : row) * width;
+          for (int64_t i = 0; i < inputs; i += L) {
+            const Vec some = i < width ? load(of_row + i, width - i) : Vec(0);
+            store(at(weight, row - begins[weight], i), some, inputs - i);
+          }
+        }
+      });
+    });
+  }
+};
+
+// Of the rows that are left, in parts as even as they can be.
+template <typename Method>
+int64_t rows_at_a_time(int64_t left) {
+  const int64_t parts = (left + Method::ROWS - 1) / Method::ROWS, even = (left + parts - 1) / parts;
+  return std::min(left, (even + Method::MULTIPLE - 1) / Method::MULTIPLE * Method::MULTIPLE);
 }
 
-template <int R, typename Weight, typename Take>
-inline void multiply_some(
-    int64_t count, const float* const* rows, const Weight* panel, int64_t inputs, int64_t first, const Take& take) {
-  if (count == R) {
-    multiply_rows<R>(rows, panel, inputs, first, take);
-  } else if constexpr (R > 1) {
-    multiply_some<R - 1>(count, rows, panel, inputs, first, take);
-  }
-}
-
-// take(row, left half, right half) gets what a panel gives for rows [first, last).
-template <typename Weight, typename Take>
-void multiply_panel(
-    const float* const* rows, int64_t first, int64_t last, const Weight* panel, int64_t inputs, const Take& take) {
-  for (int64_t parts = (last - first + ROWS - 1) / ROWS; parts > 0; --parts) {
-    const int64_t count = (last - first + parts - 1) / parts;  // as even as they can be
-    multiply_some<ROWS>(count, rows + first, panel, inputs, first, take);
-    first += count;
-  }
-}
-
-// Rows [0, ends[0]) meet the first of several weights, those up to ends[1] the second, and so on. Every thread
-// computes some panels of all weights, so that it does not matter which have more rows.
-template <typename Weight, typename Take>
-void multiply_panels(
-    const std::vector<const float*>& rows, const int32_t* ends, int64_t weights, int64_t panels, int64_t inputs,
-    const Weight* of_weights, const Take& take) {
-  at::parallel_for(0, panels, 1, [&](int64_t first_panel, int64_t last_panel) {
-    for (int64_t weight = 0; weight < weights; ++weight) {
-      for (int64_t first = weight ? ends[weight - 1] : 0; first < ends[weight]; first += ROWS_OF_A_BLOCK) {
-        const int64_t last = std::min<int64_t>(ends[weight], first + ROWS_OF_A_BLOCK);
+// take(panel, weight, first row of the weight, rows, products) gets the products [rows, WIDTH] with the weights
+// [E, P, inputs / together, WIDTH, together]. A thread takes the next few panels of a weight when it is done with
+// others, so that it does not matter which weight has more rows, or which core is slower.
+template <typename Method, typename Take>
+void multiply_panels(const Rows<Method>& rows, const at::Tensor& weights, const Take& take) {
+  const auto* of_weights = weights.const_data_ptr<typename Method::Weight>();
+  const int64_t E = weights.size(0), P = weights.size(1), inputs = rows.inputs, threads = at::get_num_threads();
+  const int64_t fit = BYTES_OF_A_BLOCK / (inputs * sizeof(typename Method::Number)) / Method::ROWS;
+  const int64_t most = std::max<int64_t>(fit, 4) * Method::ROWS;
+  const int64_t panel_bytes = inputs * WIDTH * sizeof(typename Method::Weight);
+  const int64_t few = std::clamp<int64_t>(E * P / (8 * threads), 1, 1 + BYTES_AT_A_TIME / panel_bytes);
+  const int64_t of_a_weight = (P + few - 1) / few;
+  std::atomic<int64_t> next = 0;
+  at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
+    const Method method;
+    alignas(LINE) float sums[Method::ROWS][WIDTH];
+    for (int64_t taken; (taken = next++) < E * of_a_weight;) {
+      const int64_t e = taken / of_a_weight, count = rows.ends[e] - rows.begins[e];
+      const int64_t first_panel = taken % of_a_weight * few, last_panel = std::min(P, first_panel + few);
+      for (int64_t first = 0; first < count; first += most) {
+        const int64_t last = std::min(count, first + most);
         for (int64_t panel = first_panel; panel < last_panel; ++panel) {
-          multiply_panel(
-              rows.data(), first, last, of_weights + (weight * panels + panel) * inputs * WIDTH, inputs,
-              [&](int64_t row, Vec left, Vec right) { take(panel, row, left, right); });
+          const auto* const of_panel = of_weights + (e * P + panel) * inputs * WIDTH;
+          for (int64_t row = first; row < last;) {
+            const int64_t some = rows_at_a_time<Method>(last - row);
+            method.add_up(rows.at(e, row, 0), some, of_panel, inputs, row == 0, sums);
+            take(panel, e, row, some, sums);
+            row += some;
+          }
         }
       }
     }
   });
 }
 
-inline std::vector<const float*> rows_of(const at::Tensor& x) {
-  std::vector<const float*> rows(x.size(0));
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = x.const_data_ptr<float>() + i * x.size(1);
-  return rows;
-}
-
 // Stores a panel's output features into [n, outputs], whose last panel may be filled up with others.
-template <typename Stored>
+template <typename Stored, typename Method>
 struct StoreOutputs {
   Stored* into;
   int64_t outputs;
-  void operator()(int64_t panel, int64_t row, Vec left, Vec right) const {
-    auto* at = into + row * outputs + panel * WIDTH;
-    const int64_t count = outputs - panel * WIDTH;
-    store(at, left, count);
-    store(at + L, right, count - L);
+  const Rows<Method>& rows;
+  void operator()(int64_t panel, int64_t weight, int64_t first, int64_t count, const float (*products)[WIDTH]) const {
+    auto* at = into + (rows.begins[weight] + first) * outputs + panel * WIDTH;
+    const int64_t left = outputs - panel * WIDTH;
+    for (int64_t row = 0; row < count; ++row, at += outputs) {
+      store(at, Vec::loadu(products[row]), left);
+      store(at + L, Vec::loadu(products[row] + L), left - L);
+    }
   }
 };
 

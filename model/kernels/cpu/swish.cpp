@@ -16,7 +16,8 @@ at::Tensor swish_product(const at::Tensor& gate_up) {
         const auto* gate = of_given + row * 2 * width;
         const auto* up = gate + width;
         for (int64_t i = 0; i < width; i += L) {
-          store(of_product + row * width + i, silu(load(gate + i, width - i)) * load(up + i, width - i), width - i);
+          const Vec opened = silu(load(gate + i, width - i), number) * load(up + i, width - i);
+          store(of_product + row * width + i, opened, width - i);
         }
       }
     });

@@ -21,7 +21,7 @@ inline Vec load(const c10::BFloat16* from) {
   return loaded;
 }
 template <typename Stored>
-Vec load(const Stored* from, int64_t count) {
+inline Vec load(const Stored* from, int64_t count) {
   if (count >= L) return load(from);
   Stored some[L] = {};
   std::copy_n(from, count, some);
@@ -32,12 +32,16 @@ inline void store(float* into, Vec x) {
   x.store(into);
 }
 inline void store(c10::BFloat16* into, Vec x) {
+#ifdef __AVX512BF16__
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(into), (__m256i)_mm512_cvtneps_pbh(x));
+#else
   c10::BFloat16 twice[2 * L];
   at::vec::convert_float_bfloat16(x, x).store(twice);
   std::memcpy(into, twice, sizeof(twice) / 2);
+#endif
 }
 template <typename Stored>
-void store(Stored* into, Vec x, int64_t count) {
+inline void store(Stored* into, Vec x, int64_t count) {
   if (count >= L) return store(into, x);
   Stored some[L];
   store(some, x);
@@ -54,8 +58,17 @@ inline Vec rounded(Vec x, c10::BFloat16) {
   return load(stored);
 }
 
-inline Vec silu(Vec x) {
+inline Vec silu(Vec x, float) {
   return x / (Vec(1) + x.neg().exp());
+}
+// As exact as it matters where the result is stored in bfloat16.
+inline Vec silu(Vec x, c10::BFloat16) {
+  const Vec inverse = Vec(1) + x.neg().exp_u20();
+#ifdef CPU_CAPABILITY_AVX512
+  return x * Vec(_mm512_rcp14_ps(inverse));
+#else
+  return x / inverse;
+#endif
 }
 
 }  // namespace mixtray
