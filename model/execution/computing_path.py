@@ -6,7 +6,7 @@ from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import FLASH, wants_flash, what_flash_lacks
 from model.config import ModelConfig
 from model.linear.choose import layout_for
-from model.linear.panels import panels
+from model.linear.panels import compiled_for
 from model.machine.device import device_name, dtype_name
 from model.network.experts import has_grouped_matmul
 
@@ -22,14 +22,14 @@ def computing_path(
     captured: bool,
     grouped: bool,
     decodes_compiled: bool,
-    experts_compiled: bool,
+    experts_compiled: str | None,
 ) -> dict[str, str]:
     """Device, number type, and what computes attention, experts and decode steps, each by its name.
 
     `attention` is what was asked for. `fused`: flash attention and the Triton kernels run; `captured`: decode
-    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `decodes_compiled` and
-    `experts_compiled`: on a CPU it is done in C++. On a GPU, `without_flash` and `without_graphs` say what is
-    missing.
+    steps are CUDA graphs; `grouped`: one kernel multiplies all experts; `decodes_compiled`: on a CPU it is
+    done in C++; `experts_compiled`: what `compiled_for` says. On a GPU, `without_flash` and `without_graphs`
+    say what is missing.
     """
     on_gpu = device.type == "cuda"
     path = {
@@ -38,7 +38,7 @@ def computing_path(
         "quantization": quantization,
         "attention": FLASH if fused else "torch",
         "decode": "triton" if fused else "compiled" if decodes_compiled else "torch",
-        "experts": "compiled" if experts_compiled else "together" if on_gpu and grouped else "one by one",
+        "experts": experts_compiled or ("together" if on_gpu and grouped else "one by one"),
         "steps": "captured" if captured else "eager",
     }
     if on_gpu and not fused:
@@ -77,5 +77,5 @@ def expected_path(
         captured=fused and grouped,
         grouped=grouped,
         decodes_compiled=device.type == "cpu" and CpuDecode.is_compiled(),
-        experts_compiled=layout_for(dtype, device, quantization) is panels,
+        experts_compiled=compiled_for(layout_for(dtype, device, quantization), dtype),
     )

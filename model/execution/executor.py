@@ -23,7 +23,7 @@ from model.execution.step_table import StepTable
 from model.execution.token_logprobs import token_logprobs
 from model.kernels.choose import kernels_for
 from model.linear.choose import layout_for
-from model.linear.panels import panels
+from model.linear.panels import compiled_for
 from model.machine.process_memory import keep_freed_memory
 from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
@@ -74,7 +74,7 @@ class Executor:
             captured=self.graphs is not None,
             grouped=self.model.is_sync_free,
             decodes_compiled=compiled,
-            experts_compiled=layout is panels,
+            experts_compiled=compiled_for(layout, options.dtype),
         )
 
     @torch.inference_mode()

@@ -6,7 +6,7 @@ from model.kernels.compiled_kernels import compiled_operators
 from model.linear.int8 import int8
 from model.linear.layout import Layout
 from model.linear.packed import packed
-from model.linear.panels import lie_in_pairs, panels
+from model.linear.panels import inputs_together, int8_panels, multiplies_int8, panels
 
 
 def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> Layout | None:
@@ -18,6 +18,8 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
     if quantization == "int8":
         if not on_cpu or dtype is not torch.float32:
             raise ValueError(f"quantization int8 computes in float32 on CPUs, got {dtype} on {device.type}")
+        if multiplies_int8():
+            return int8_panels
         if torch.backends.quantized.engine not in ("x86", "fbgemm"):
             raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
         return int8
@@ -26,11 +28,11 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
     if not on_cpu:
         return None
     native = _native_dtypes()
-    if dtype in (torch.float32, torch.bfloat16) and compiled_operators() is not None:
-        # oneDNN multiplies bfloat16 where panels would have to convert it.
-        if dtype is torch.float32 or lie_in_pairs(dtype) or dtype not in native:
-            return panels
-    return packed if dtype in native else None
+    if compiled_operators() is None or dtype not in (torch.float32, torch.bfloat16):
+        return packed if dtype in native else None
+    # oneDNN multiplies bfloat16 where panels would have to convert it.
+    converted = dtype is torch.bfloat16 and inputs_together(dtype) == 1
+    return packed if converted and dtype in native else panels
 
 
 def _native_dtypes() -> list[torch.dtype]:

@@ -15,7 +15,7 @@ from model.kernels.kernels import Kernels
 from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
 from model.linear.panel_experts import RunExperts, panel_experts
-from model.linear.panels import panels
+from model.linear.panels import Panels, in_int8_panels, in_panels, int8_panels, panels
 from model.network.tensor_parallel import TensorParallel
 
 # Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
@@ -24,6 +24,9 @@ _MOST_HIDDEN = 1 << 19
 # Assignments (a token and one of its experts) that run_grouped computes at a time: their hidden states must
 # fit into the GPU's memory beside the KV cache.
 _GROUPED = 1 << 14
+
+# Layouts by which all experts are one operator
+_IN_PANELS: dict[Layout, Callable[[Tensor], Panels]] = {panels: in_panels, int8_panels: in_int8_panels}
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -43,6 +46,7 @@ class Experts(nn.Module):
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
         self._in_panels: RunExperts | None = None
+        self._router: Multiply | None = None
 
     @property
     def is_sync_free(self) -> bool:
@@ -51,8 +55,9 @@ class Experts(nn.Module):
         return laid_out is None and has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
 
     def lay_out(self, layout: Layout) -> None:
-        if layout is panels:
-            self._in_panels = panel_experts(self.w13, self.w2)
+        if layout in _IN_PANELS:
+            self._in_panels = panel_experts(self.w13, self.w2, _IN_PANELS[layout])
+            self._router = panels(self.gate[None])  # never in 8 bits: it chooses
             del self.w13, self.w2
             return
         w13 = layout(self.w13)
@@ -62,7 +67,7 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor, observe: RoutingObserver | None, kernels: Kernels) -> Tensor:
         """[N, D] -> [N, D]"""
-        router_logits = F.linear(x, self.gate)  # [N, E]
+        router_logits = self._router(x, [len(x)]) if self._router else F.linear(x, self.gate)  # [N, E]
         routed = kernels.route(router_logits, self.num_chosen)
         if observe is not None:
             observe(self.layer, router_logits, routed.chosen, routed.weights)

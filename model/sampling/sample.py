@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.machine.to_device import Numbers, to_device
-from model.sampling.likeliest import likeliest
+from model.sampling.likeliest import likeliest, likeliest_one
 from model.sampling.sampling_params import SamplingParams
 
 _FIRST_TRIED = 256  # of the likeliest tokens, among which top_p finds all that it keeps, or more are tried
@@ -48,7 +48,7 @@ def sample(logits: Tensor, params: list[SamplingParams], streams: list[int], ste
     for row, p in enumerate(params):
         if p.temperature > 0:
             alike[_among_top_k if p.top_k else _among_top_p if p.top_p < 1 else _among_all].append(row)
-    tokens = logits.max(-1).indices  # [M]
+    tokens = likeliest_one(logits)  # [M]
     tables = to_device([_Rows.of(rows, params, streams, steps) for rows in alike.values()], logits.device)
     for (draw, rows), table in zip(alike.items(), tables, strict=True):
         if len(rows) == len(tokens):

@@ -15,12 +15,18 @@ inline bool multiplies_pairs() {
 #endif
 }
 
-// Calls compute with a method, a null pointer to its type, for weights in panels: by tiles if they are wanted.
+// The same of 8 bits.
+inline bool multiplies_int8() {
+  return has_tiles();
+}
+
+// Calls compute with a method, a null pointer to its type, for weights in panels: pairs by tiles if that is wanted.
 template <typename Compute>
 void for_method(const at::Tensor& panels, bool tiles, const Compute& compute) {
-  const bool pairs = panels.size(4) == 2;
+  const bool pairs = panels.scalar_type() == at::kBFloat16 && panels.size(4) == 2;
 #ifdef __AMX_BF16__
-  if (pairs && tiles) return compute(static_cast<Tiles*>(nullptr));
+  if (pairs && tiles) return compute(static_cast<Tiles<c10::BFloat16>*>(nullptr));
+  if (panels.scalar_type() == at::kChar) return compute(static_cast<Tiles<int8_t>*>(nullptr));
 #endif
 #ifdef __AVX512BF16__
   if (pairs) return compute(static_cast<ByVectors<Pairs>*>(nullptr));

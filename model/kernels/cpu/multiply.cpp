@@ -7,18 +7,20 @@ int64_t panel_width() {
   return WIDTH;
 }
 
-// x [n, I], where each weight's rows end [E], panels [E, P, I / t, WIDTH, t] -> [n, outputs] in the type of x
+// x [n, I], where each weight's rows end [E], panels [E, P, I / t, WIDTH, t], scales [E, P * WIDTH] of weights in 8 bits
+// -> [n, outputs] in the type of x
 at::Tensor multiply(
-    const at::Tensor& x, at::IntArrayRef ends, const at::Tensor& panels, int64_t outputs, bool tiles) {
+    const at::Tensor& x, at::IntArrayRef ends, const at::Tensor& panels, const std::optional<at::Tensor>& scales,
+    int64_t outputs, bool tiles) {
   auto product = at::empty({x.size(0), outputs}, x.options());
   for_method(panels, tiles, [&](auto* chosen) {
     using Method = std::remove_pointer_t<decltype(chosen)>;
-    const Rows<Method> rows(ends.data(), panels);
+    Rows<Method> rows(ends.data(), panels);
     rows.gather(x, nullptr);
     for_stored_type(x.scalar_type(), [&](auto number) {
       using Product = decltype(number);
       multiply_panels(
-          rows, panels, StoreOutputs<Product, Method>{product.mutable_data_ptr<Product>(), outputs, rows});
+          rows, panels, scales, StoreOutputs<Product, Method>{product.mutable_data_ptr<Product>(), outputs, rows});
     });
   });
   return product;

@@ -7,6 +7,8 @@
 // are (offset), and add_up, which multiplies.
 #pragma once
 
+#include <ATen/cpu/vec/functional.h>
+
 #include <atomic>
 
 #include "vectors.h"
@@ -23,14 +25,24 @@ inline void fetch_ahead(const void* weights, int64_t bytes) {
   for (int64_t at = AHEAD; at < AHEAD + bytes; at += LINE) __builtin_prefetch(static_cast<const char*>(weights) + at);
 }
 
+// The largest absolute value of a row.
+template <typename Stored>
+float largest_of(const Stored* row, int64_t width) {
+  Vec most(0);
+  for (int64_t i = 0; i < width; i += L) most = at::vec::maximum(most, load(row + i, width - i).abs());
+  return at::vec::vec_reduce_all<float>([](const Vec& one, const Vec& other) { return at::vec::maximum(one, other); }, most);
+}
+
 // Rows as a method takes them, sorted by the weight that they meet: [0, ends[0]) the first one, and so on.
 template <typename Method>
 struct Rows {
   using Number = typename Method::Number;
+  static constexpr bool QUANTIZED = std::is_same_v<Number, int8_t>;
 
   std::vector<int64_t> ends, begins, places;  // of each weight's rows; each weight's first place is a multiple
   int64_t inputs;                             // as many as the weights in panels have
   std::unique_ptr<Number[]> numbers;
+  std::vector<float> scales;  // by which rows in 8 bits are to be multiplied, one for each
 
   template <typename End>
   Rows(const End* of_ends, const at::Tensor& weights)
@@ -42,6 +54,7 @@ struct Rows {
       place += (ends[e] - begins[e] + Method::MULTIPLE - 1) / Method::MULTIPLE * Method::MULTIPLE;
     }
     numbers.reset(new Number[place * inputs]);
+    if (QUANTIZED) scales.resize(ends.back());
   }
 
   // Where L features of the row that is the i-th of a weight begin.
@@ -50,7 +63,8 @@ struct Rows {
   }
 
   // Fills them with the rows of x that `tokens` names, or all, and with zeros where x has fewer features.
-  void gather(const at::Tensor& x, const int64_t* tokens) const {
+  // In 8 bits each row has its own scale, so what it gives does not depend on the rows beside it.
+  void gather(const at::Tensor& x, const int64_t* tokens) {
     const auto given = x.contiguous();
     const int64_t width = given.size(1);
     for_stored_type(given.scalar_type(), [&](auto stored) {
@@ -60,9 +74,15 @@ struct Rows {
         for (int64_t row = first; row < last; ++row) {
           while (row >= ends[weight]) ++weight;
           const auto* const of_row = from + (tokens ? tokens[row] : row) * width;
+          Vec scale(1);
+          if constexpr (QUANTIZED) {
+            const float largest = largest_of(of_row, width);
+            scales[row] = largest / 127;
+            scale = Vec(127 / std::max(largest, std::numeric_limits<float>::min()));
+          }
           for (int64_t i = 0; i < inputs; i += L) {
             const Vec some = i < width ? load(of_row + i, width - i) : Vec(0);
-            store(at(weight, row - begins[weight], i), some, inputs - i);
+            store(at(weight, row - begins[weight], i), some * scale, inputs - i);
           }
         }
       });
@@ -77,11 +97,31 @@ int64_t rows_at_a_time(int64_t left) {
   return std::min(left, (even + Method::MULTIPLE - 1) / Method::MULTIPLE * Method::MULTIPLE);
 }
 
-// take(panel, weight, first row of the weight, rows, products) gets the products [rows, WIDTH] with the weights
-// [E, P, inputs / together, WIDTH, together]. A thread takes the next few panels of a weight when it is done with
+// The products of some rows, the first of which is the row-th of a weight, with a panel.
+template <typename Method>
+struct Products {
+  const typename Method::Sum (*sums)[WIDTH];
+  const float *of_rows, *of_panel;  // scales where rows and weights are in 8 bits
+
+  Vec half(int64_t row, int64_t begin) const {
+    if constexpr (Rows<Method>::QUANTIZED) {
+      const Vec whole(_mm512_cvtepi32_ps(_mm512_load_si512(sums[row] + begin)));
+      return whole * Vec(of_rows[row]) * Vec::loadu(of_panel + begin);
+    } else {
+      return Vec::loadu(sums[row] + begin);
+    }
+  }
+  Vec left(int64_t row) const { return half(row, 0); }
+  Vec right(int64_t row) const { return half(row, L); }
+};
+
+// take(panel, weight, first row of the weight, rows, products) gets the products with the weights
+// [E, P, inputs / together, WIDTH, together], whose outputs have scales [E, P * WIDTH] if they are in 8 bits. A thread takes the next few panels of a weight when it is done with
 // others, so that it does not matter which weight has more rows, or which core is slower.
 template <typename Method, typename Take>
-void multiply_panels(const Rows<Method>& rows, const at::Tensor& weights, const Take& take) {
+void multiply_panels(
+    const Rows<Method>& rows, const at::Tensor& weights, const std::optional<at::Tensor>& scales, const Take& take) {
+  const float* const of_outputs = scales ? scales->const_data_ptr<float>() : nullptr;
   const auto* of_weights = weights.const_data_ptr<typename Method::Weight>();
   const int64_t E = weights.size(0), P = weights.size(1), inputs = rows.inputs, threads = at::get_num_threads();
   const int64_t fit = BYTES_OF_A_BLOCK / (inputs * sizeof(typename Method::Number)) / Method::ROWS;
@@ -92,7 +132,7 @@ void multiply_panels(const Rows<Method>& rows, const at::Tensor& weights, const 
   std::atomic<int64_t> next = 0;
   at::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
     const Method method;
-    alignas(LINE) float sums[Method::ROWS][WIDTH];
+    alignas(LINE) typename Method::Sum sums[Method::ROWS][WIDTH];
     for (int64_t taken; (taken = next++) < E * of_a_weight;) {
       const int64_t e = taken / of_a_weight, count = rows.ends[e] - rows.begins[e];
       const int64_t first_panel = taken % of_a_weight * few, last_panel = std::min(P, first_panel + few);
@@ -103,7 +143,8 @@ void multiply_panels(const Rows<Method>& rows, const at::Tensor& weights, const 
           for (int64_t row = first; row < last;) {
             const int64_t some = rows_at_a_time<Method>(last - row);
             method.add_up(rows.at(e, row, 0), some, of_panel, inputs, row == 0, sums);
-            take(panel, e, row, some, sums);
+            const float* const of_rows = rows.scales.data() + rows.begins[e] + row;
+            take(panel, e, row, some, Products<Method>{sums, of_rows, of_outputs + (e * P + panel) * WIDTH});
             row += some;
           }
         }
@@ -118,12 +159,12 @@ struct StoreOutputs {
   Stored* into;
   int64_t outputs;
   const Rows<Method>& rows;
-  void operator()(int64_t panel, int64_t weight, int64_t first, int64_t count, const float (*products)[WIDTH]) const {
+  void operator()(int64_t panel, int64_t weight, int64_t first, int64_t count, Products<Method> products) const {
     auto* at = into + (rows.begins[weight] + first) * outputs + panel * WIDTH;
     const int64_t left = outputs - panel * WIDTH;
     for (int64_t row = 0; row < count; ++row, at += outputs) {
-      store(at, Vec::loadu(products[row]), left);
-      store(at + L, Vec::loadu(products[row] + L), left - L);
+      store(at, products.left(row), left);
+      store(at + L, products.right(row), left - L);
     }
   }
 };

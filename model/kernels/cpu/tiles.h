@@ -1,5 +1,5 @@
 // Rows times panels by AMX, the matrix units of newer Xeons: Intel's 64 and IA-32 Architectures Software Developer's
-// Manual, volume 1, chapter 18. A tile has 16 rows of 64 bytes: 32 inputs in bfloat16.
+// Manual, volume 1, chapter 18. A tile has 16 rows of 64 bytes: 32 inputs in bfloat16, 64 in 8 bits.
 #pragma once
 
 #include "panels.h"
@@ -21,11 +21,20 @@ inline bool has_tiles() {
 }
 
 #ifdef __AMX_BF16__
-// Products of bfloat16, added up in fp32. While it lives, its thread's tiles are set up.
+#define MIXTRAY_ADD_UP(sums, rows, weights)                \
+  if constexpr (std::is_same_v<Stored, c10::BFloat16>) { \
+    _tile_dpbf16ps(sums, rows, weights);                 \
+  } else {                                               \
+    _tile_dpbssd(sums, rows, weights);                   \
+  }
+
+// Products of bfloat16, added up in fp32, or of 8 bits, added up in 32. While it lives, its thread's tiles are set up.
+template <typename Stored>
 struct Tiles {
-  using Number = c10::BFloat16;
-  using Weight = c10::BFloat16;
-  static constexpr int TOGETHER = 2;
+  using Number = Stored;
+  using Weight = Stored;
+  using Sum = std::conditional_t<std::is_same_v<Stored, c10::BFloat16>, float, int32_t>;
+  static constexpr int TOGETHER = 4 / sizeof(Stored);
   static constexpr int ROWS = 32;  // two tiles of rows meet two of weights
   static constexpr int MULTIPLE = 16;
 
@@ -45,7 +54,7 @@ struct Tiles {
 
   // `ahead`: these rows are the first that read the panel, so that what follows it is to be fetched, too.
   void add_up(
-      const Number* rows, int64_t count, const Weight* panel, int64_t inputs, bool ahead, float (*sums)[WIDTH]) const {
+      const Number* rows, int64_t count, const Weight* panel, int64_t inputs, bool ahead, Sum (*sums)[WIDTH]) const {
     if (count > MULTIPLE) {
       ahead ? add_up_tiles<2, true>(rows, panel, inputs, sums) : add_up_tiles<2, false>(rows, panel, inputs, sums);
     } else {
@@ -54,7 +63,7 @@ struct Tiles {
   }
 
  private:
-  static constexpr int INPUTS = 32;  // of a tile's row
+  static constexpr int INPUTS = LINE / sizeof(Stored);  // of a tile's row
   static constexpr int TILE = MULTIPLE * INPUTS;
 
   struct Shape {
@@ -65,8 +74,8 @@ struct Tiles {
 
   // Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 weights.
   template <int COUNT, bool AHEAD_TOO>
-  static void add_up_tiles(const Number* rows, const Weight* panel, int64_t inputs, float (*sums)[WIDTH]) {
-    constexpr int64_t across = WIDTH * TOGETHER * sizeof(Weight), apart = WIDTH * sizeof(float);
+  static void add_up_tiles(const Number* rows, const Weight* panel, int64_t inputs, Sum (*sums)[WIDTH]) {
+    constexpr int64_t across = WIDTH * TOGETHER * sizeof(Weight), apart = WIDTH * sizeof(Sum);
     const Number* const second = rows + MULTIPLE * inputs;
     _tile_zero(0);
     _tile_zero(1);
@@ -79,12 +88,12 @@ struct Tiles {
       _tile_loadd(4, rows + i * MULTIPLE, LINE);
       _tile_loadd(6, panel, across);
       _tile_loadd(7, panel + L * TOGETHER, across);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_dpbf16ps(1, 4, 7);
+      MIXTRAY_ADD_UP(0, 4, 6)
+      MIXTRAY_ADD_UP(1, 4, 7)
       if constexpr (COUNT == 2) {
         _tile_loadd(5, second + i * MULTIPLE, LINE);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
+        MIXTRAY_ADD_UP(2, 5, 6)
+        MIXTRAY_ADD_UP(3, 5, 7)
       }
     }
     _tile_stored(0, sums[0], apart);
@@ -95,6 +104,7 @@ struct Tiles {
     }
   }
 };
+#undef MIXTRAY_ADD_UP
 #endif
 
 }  // namespace mixtray

@@ -38,6 +38,7 @@ template <typename Step>
 struct ByVectors : Step {
   using typename Step::Number;
   using typename Step::Weight;
+  using Sum = float;
   static constexpr int ROWS = L >= 16 ? 12 : 6;  // their sums fill the registers
   static constexpr int MULTIPLE = 1;
 

@@ -40,6 +40,12 @@ inline void store(c10::BFloat16* into, Vec x) {
   std::memcpy(into, twice, sizeof(twice) / 2);
 #endif
 }
+#ifdef CPU_CAPABILITY_AVX512
+// Rounded to whole numbers.
+inline void store(int8_t* into, Vec x) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(into), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+#endif
 template <typename Stored>
 inline void store(Stored* into, Vec x, int64_t count) {
   if (count >= L) return store(into, x);
@@ -61,8 +67,9 @@ inline Vec rounded(Vec x, c10::BFloat16) {
 inline Vec silu(Vec x, float) {
   return x / (Vec(1) + x.neg().exp());
 }
-// As exact as it matters where the result is stored in bfloat16.
-inline Vec silu(Vec x, c10::BFloat16) {
+// As exact as it matters where the result is stored in bfloat16 or 8 bits.
+template <typename Stored>
+inline Vec silu(Vec x, Stored) {
   const Vec inverse = Vec(1) + x.neg().exp_u20();
 #ifdef CPU_CAPABILITY_AVX512
   return x * Vec(_mm512_rcp14_ps(inverse));

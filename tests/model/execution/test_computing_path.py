@@ -8,8 +8,9 @@ from model.attention import flash
 from model.config import ModelConfig
 from model.engine import Engine
 from model.execution.computing_path import expected_path
+from model.kernels.compiled_kernels import compiled_operators
 from model.linear.choose import layout_for
-from model.linear.panels import panels
+from model.linear.panels import compiled_for, panels
 
 
 @pytest.mark.parametrize("compiler", [True, False])
@@ -32,6 +33,20 @@ def test_on_a_cpu_nothing_is_missing(checkpoint, compiler, monkeypatch):
         "experts": "compiled" if compiler else "one by one",
         "steps": "eager",
     }
+
+
+@pytest.mark.parametrize(("dtype", "quantization"), [("bfloat16", "none"), ("float32", "int8")])
+def test_what_experts_are_compiled_for_is_said(checkpoint, dtype, quantization):
+    """As the expected path says it before anything is loaded."""
+    folder, cpu = checkpoint("mixtral"), torch.device("cpu")
+    number = torch.bfloat16 if dtype == "bfloat16" else torch.float32
+    layout = layout_for(number, cpu, quantization)
+    engine = Engine.load(folder, dtype, kv_cache_tokens=64, device="cpu", quantization=quantization)
+    found = engine.path["experts"]
+    assert found == (compiled_for(layout, number) or "one by one")
+    assert (found == "compiled for AMX") == bool(compiled_operators() and compiled_operators().has_tiles())
+    asked = {"quantization": quantization, "attention": "auto", "tensor_parallel": 1}
+    assert expected_path(ModelConfig.from_folder(folder), cpu, number, **asked) == engine.path
 
 
 def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,18 @@ import pytest
 import torch
 
 from model.linear.int8 import int8
+from model.linear.panel_experts import panel_experts
+from model.linear.panels import in_int8_panels, int8_panels, multiplies_int8
 from model.sampling.sampling_params import SamplingParams
 from tests.model.linear.weights import SHAPES, alone, drawn
+
+# By FBGEMM, which rounds rows to 63 steps in each direction, and by the matrix units of a CPU that has them
+IN_TILES = pytest.param(
+    int8_panels,
+    127,
+    marks=pytest.mark.skipif(not multiplies_int8(), reason="no processor with AMX, or no C++ compiler"),
+)
+LAYOUTS = pytest.mark.parametrize(("layout", "steps"), [(int8, 63), IN_TILES])
 
 
 def rounded(x: torch.Tensor, steps: int) -> torch.Tensor:
@@ -14,36 +24,56 @@ def rounded(x: torch.Tensor, steps: int) -> torch.Tensor:
     return (x / scale).round() * scale
 
 
+@LAYOUTS
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("rows", [1, 2, 33])
-def test_int8_multiplies_as_rounded_numbers_do(shape, rows):
+def test_int8_multiplies_as_rounded_numbers_do(shape, rows, layout, steps):
     weight, x = drawn(*shape), drawn(rows, shape[1], seed=1) * 7
-    expected = rounded(x, 63) @ rounded(weight, 127).T
-    torch.testing.assert_close(alone(int8, weight)(x), expected.float(), atol=1e-3, rtol=1e-3)
+    expected = rounded(x, steps) @ rounded(weight, 127).T
+    torch.testing.assert_close(alone(layout, weight)(x), expected.float(), atol=1e-3, rtol=1e-3)
 
 
-def test_int8_does_not_overflow_where_all_products_are_largest():
+@LAYOUTS
+def test_int8_does_not_overflow_where_all_products_are_largest(layout, steps):
     ones = torch.ones(3, 4096)
-    torch.testing.assert_close(alone(int8, ones)(ones[:2]), torch.full((2, 3), 4096.0))
-    torch.testing.assert_close(alone(int8, -ones)(ones[:2]), torch.full((2, 3), -4096.0))
+    torch.testing.assert_close(alone(layout, ones)(ones[:2]), torch.full((2, 3), 4096.0))
+    torch.testing.assert_close(alone(layout, -ones)(ones[:2]), torch.full((2, 3), -4096.0))
 
 
-def test_int8_gives_a_row_what_it_gives_it_alone():
-    multiply, x = alone(int8, drawn(40, 64)), drawn(17, 64, seed=1)
+@LAYOUTS
+def test_int8_gives_a_row_what_it_gives_it_alone(layout, steps):
+    multiply, x = alone(layout, drawn(40, 64)), drawn(17, 64, seed=1)
     x[3] *= 1e6
     together = multiply(x)
     for row in range(len(x)):
         assert torch.equal(together[row], multiply(x[row : row + 1])[0])
 
 
-def test_int8_keeps_zeros_and_nan():
+@LAYOUTS
+def test_int8_keeps_zeros_and_nan(layout, steps):
     x = drawn(3, 64)
     x[0] = 0
     x[1, 5] = float("nan")
-    y = alone(int8, drawn(40, 64))(x)
+    y = alone(layout, drawn(40, 64))(x)
     assert (y[0] == 0).all()
     assert y[1].isnan().all()
     assert y[2].isfinite().all()
+
+
+@pytest.mark.skipif(not multiplies_int8(), reason="no processor with AMX, or no C++ compiler")
+@pytest.mark.parametrize("widths", [(64, 96), (24, 13)])
+def test_experts_in_int8_are_those_of_rounded_weights_and_rows(widths):
+    width, hidden = widths
+    w13, w2, x = drawn(2, 2 * hidden, width), drawn(2, width, hidden, seed=1), drawn(40, width, seed=2)
+    tokens = torch.arange(40)
+    found = panel_experts(w13, w2, in_int8_panels)(x, tokens, torch.tensor([17, 40], dtype=torch.int32))
+    for expert, rows in enumerate((slice(0, 17), slice(17, 40))):
+        gate, up = (rounded(x[rows], 127) @ rounded(w13[expert], 127).T).split(hidden, dim=1)
+        expected = rounded(torch.nn.functional.silu(gate) * up, 127) @ rounded(w2[expert], 127).T
+        # A hidden state may be rounded to the next step.
+        torch.testing.assert_close(
+            found[rows], expected.float(), atol=0.02 * float(expected.abs().max()), rtol=0
+        )
 
 
 @pytest.mark.parametrize("variant", ["mixtral", "tied", "dense"])

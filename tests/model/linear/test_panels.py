@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from model.kernels.compiled_kernels import compiled_operators
 from model.linear.layout import plain
-from model.linear.panels import panels
+from model.linear.panels import in_panels, inputs_together, panels
 
 pytestmark = pytest.mark.skipif(compiled_operators() is None, reason="there is no C++ compiler")
 
@@ -34,9 +34,27 @@ def test_rows_meet_their_weights(sizes, inputs, outputs, dtype):
         torch.testing.assert_close(product.double(), expected, atol=tolerance, rtol=tolerance / 10)
 
 
-def test_a_row_has_the_same_bits_whatever_is_beside_it():
-    x = drawn(300, 48)
-    multiply = panels(drawn(1, 40, 48, seed=1))
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.sampled_from([0, 1, 15, 16, 17, 33, 49, 700]), min_size=1, max_size=3),
+    st.sampled_from([16, 33, 64]),
+    st.booleans(),
+)
+def test_pairs_meet_their_weights_by_vectors_and_by_tiles(sizes, inputs, tiles):
+    if inputs_together(torch.bfloat16) == 1:
+        pytest.skip("this processor does not multiply bfloat16")
+    weights = drawn(len(sizes), 40, inputs, dtype=torch.bfloat16)
+    x = drawn(sum(sizes), inputs, dtype=torch.bfloat16, seed=1)
+    ends = torch.tensor(sizes).cumsum(0).tolist()
+    product = torch.ops.mixtray_layer.multiply(x.float(), ends, in_panels(weights).numbers, None, 40, tiles)
+    expected = plain(weights.double())(x.double(), sizes) if len(x) else torch.zeros(0, 40)
+    torch.testing.assert_close(product, expected.float(), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_has_the_same_bits_whatever_is_beside_it(dtype):
+    x = drawn(300, 48, dtype=dtype)
+    multiply = panels(drawn(1, 40, 48, dtype=dtype, seed=1))
     together = multiply(x, [300])
     for rows in (slice(0, 1), slice(3, 8), slice(100, 231)):
         part = x[rows]
