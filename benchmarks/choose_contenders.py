@@ -12,13 +12,13 @@ _WHAT_TO_DO = "pip install -e '.[bench]'"
 
 
 def choose_contenders(
-    workload: str, only: str | None, device: torch.device, *, llama: bool, vllm: bool
+    workload: str, only: list[str], device: torch.device, *, llama: bool, vllm: bool
 ) -> tuple[list[str], dict[str, str]]:
     """The names of those that take part, and why others don't.
 
     `llama` and `vllm` say whether these peers can run.
 
-    ValueError if nobody's name has `only` in it, or if nobody is left.
+    ValueError if nobody's name has one of `only` in it, where there are some, or if nobody is left.
     """
     if workload == "long":  # peers have no steps that could be looked at
         names = [OURS, INT8]
@@ -27,9 +27,9 @@ def choose_contenders(
         names = names + ([VLLM] if vllm else [])
     if device.type != "cpu":
         names = [name for name in names if name not in (INT8, *LLAMA, VLLM)]
-    names = [name for name in names if not only or only in name]
+    names = [name for name in names if not only or any(part in name for part in only)]
     if not names:
-        raise ValueError(f"no contender of {workload} here has {only!r} in its name")
+        raise ValueError(f"no contender of {workload} here has {' or '.join(map(repr, only))} in its name")
     left_out = {name: reason for name in names if (reason := _lacks(name))}
     if len(left_out) == len(names):
         raise ValueError(f"no contender of {workload} is left: {'; '.join(told(left_out))}")

@@ -29,7 +29,7 @@ def bench_engine(
     rows: int | None = None,
     threads: int | None = None,
     repeats: int = 3,
-    only: str | None = None,
+    only: list[str] | None = None,
     llama_server: Path | None = None,
     vllm: Path | None = None,
     dtype: str = "auto",
@@ -48,11 +48,12 @@ def bench_engine(
     given the report after every measurement. After the first round, each peer goes on in its fastest setting.
 
     Raises:
-        ValueError: nobody's name has `only` in it, nobody is left, or llama.cpp or vLLM has no part in this.
+        ValueError: nobody's name has one of `only` in it, nobody is left, or llama.cpp or vLLM has no part
+            in this.
     """
     device = default_device()
     peers = {"llama": llama_server is not None, "vllm": vllm is not None}
-    chosen = {kind: choose_contenders(kind, only, device, **peers) for kind in workloads}
+    chosen = {kind: choose_contenders(kind, only or [], device, **peers) for kind in workloads}
     named = [name for contenders, left_out in chosen.values() for name in (*contenders, *left_out)]
     if llama_server and not set(named) & set(LLAMA):
         raise ValueError("llama.cpp is a contender on CPUs alone, where tokens are generated")

@@ -42,7 +42,9 @@ def engine(
     rows: Annotated[int | None, typer.Option(min=1, help="Rows of each workload.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of each contender.")] = None,
     repeats: Repeats = 3,
-    only: Annotated[str | None, typer.Option(help="Contenders with this in their name.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Contenders with this in their name; may be repeated.")
+    ] = None,
     llama_server: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="llama.cpp's server, to be a contender."),

@@ -23,8 +23,8 @@ _VECTORS = {
     "AVX2": ["-mavx2", "-mfma", "-mf16c"],
     "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
 }
-_BFLOAT16 = ["-mavx512bf16"]
-_TILES = ["-mamx-tile", "-mamx-bf16", "-mamx-int8"]
+_BFLOAT16 = ("-mavx512bf16",)
+_TILES = ("-mamx-tile", "-mamx-bf16", "-mamx-int8")
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def compiled(main: Path) -> Path:
     Of processes that start at once one compiles, and the others wait for it.
     """
     compiler = find_compiler()
-    compile_to = [compiler, *_flags(), "-I", str(main.parent), "-c", str(main), "-o"]
+    compile_to = [compiler, *_flags(compiler), "-I", str(main.parent), "-c", str(main), "-o"]
     library = _folder() / f"{main.parent.name}-{_key(main, compile_to)}.so"
     if library.exists():
         return library
@@ -72,13 +72,14 @@ def find_compiler() -> str:
     return found
 
 
-def _flags() -> list[str]:
+def _flags(compiler: str) -> list[str]:
     capability = torch.backends.cpu.get_cpu_capability()
     vectors = _VECTORS.get(capability, [])
     named = capability if vectors else "DEFAULT"
     if capability == "AVX512":
-        has_pairs, has_tiles = torch.cpu._is_avx512_bf16_supported(), torch.cpu._is_amx_tile_supported()
-        vectors = vectors + _BFLOAT16 * has_pairs + _TILES * has_tiles
+        units = {_BFLOAT16: torch.cpu._is_avx512_bf16_supported(), _TILES: torch.cpu._is_amx_tile_supported()}
+        for flags, processor_has_it in units.items():
+            vectors = [*vectors, *(flags if processor_has_it and _knows(compiler, flags) else ())]
     return [
         *("-O3", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-w"),
         *vectors,
@@ -86,6 +87,13 @@ def _flags() -> list[str]:
         f"-DCPU_CAPABILITY_{named}",
         *("-isystem", str(_TORCH / "include")),
     ]
+
+
+def _knows(compiler: str, flags: tuple[str, ...]) -> bool:
+    """Compilers of 2020 know no AMX."""
+    return not subprocess.run(
+        [compiler, *flags, "-E", "-x", "c++", os.devnull], capture_output=True
+    ).returncode
 
 
 def _key(main: Path, command: list[str]) -> str:

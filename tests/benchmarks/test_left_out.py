@@ -95,6 +95,12 @@ def test_nobody_left_is_an_error_before_anything_is_measured(
     assert not measured
 
 
+def test_several_contenders_may_be_named(bench: list[str], measured: list[str]) -> None:
+    done = CliRunner().invoke(app, [*bench, "--repeats", "1", "--only", "static 32", "--only", "int8"])
+    assert done.exit_code == 0, done.output
+    assert measured == ["mixtray int8", "hf static 32"]
+
+
 def test_with_all_packages_nobody_is_left_out(bench: list[str], measured: list[str]) -> None:
     done = CliRunner().invoke(app, [*bench, "--repeats", "1"])
     assert done.exit_code == 0, done.output

@@ -56,6 +56,17 @@ def test_processes_that_start_at_once_compile_once(source, tmp_path):
     assert left == {".so", ".lock"}
 
 
+@needs_compiler
+def test_what_a_compiler_does_not_know_it_is_not_asked_for(source, monkeypatch):
+    monkeypatch.setattr(build, "_BFLOAT16", ("-mavx512bf16-of-tomorrow",))
+    monkeypatch.setattr(build, "_TILES", ("-mtiles-of-tomorrow",))
+    monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    assert build.compiled(source).exists()
+    assert not build._knows(build.find_compiler(), build._TILES)
+
+
 @pytest.mark.parametrize("hidden", ["compiler", "folder", "source"])
 def test_without_one_nothing_is_loaded_and_nothing_fails(hidden, source, tmp_path, monkeypatch):
     if hidden == "compiler":
