@@ -30,7 +30,7 @@ class TorchDecode:
         size = cache.page_size
         trunks = np.array([row.trunk for row in rows])
         # What rows share is read apart: see CachedGroups.
-        first_seen = np.array([max(cache.first_seen(row), row.shared) for row in rows])
+        first_seen = np.array([max(cache.first_seen(row.trunk), row.shared) for row in rows])
         ends = -(-trunks // size)
         begins = first_seen // size
         counts = ends - begins

@@ -45,9 +45,9 @@ class KVCache:
         self.compiled = compiled  # the same of a CPU's decode steps
         self.sliding_window = config.sliding_window
 
-    def first_seen(self, row: Row) -> int:
-        """The first of its own tokens that a row's last token sees."""
-        return max(row.trunk - self.sliding_window, 0) if self.sliding_window else 0
+    def first_seen(self, trunk: int) -> int:
+        """Of so many tokens of a row, the first that the last one sees."""
+        return max(trunk - self.sliding_window, 0) if self.sliding_window else 0
 
     def places(self, pages: np.ndarray, tokens: np.ndarray | int) -> np.ndarray:
         """A row's pages and the numbers of some of its tokens, [n] -> their places, [n]."""

@@ -31,6 +31,6 @@ class PageTable(Generic[Numbers]):
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages
-        bounds = np.array([(cache.first_seen(row), row.trunk) for row in rows], dtype=np.int32)
+        bounds = np.array([(cache.first_seen(row.trunk), row.trunk) for row in rows], dtype=np.int32)
         arrays: Any = (pages, *bounds.T)
         return cls(*arrays)

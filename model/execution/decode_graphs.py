@@ -6,19 +6,18 @@ R rows of a captured step, of which the last may be spare; V vocabulary.
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from model.attention.cached_attention import CachedAttention
 from model.attention.decode_triton import TritonDecode
 from model.attention.kv_cache import KVCache, Writes
+from model.execution.decode_table import FIRST_PAGE, DecodeTable
 from model.network.transformer import Transformer
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import SPARE_SLOT, TokenOwners
 from model.scheduling.batch import Row
 
-_FIRST_PAGE = 6  # column of a row's first page, behind the numbers that DecodeStep.fill sets
 _FINE = 16  # up to so many rows the size of a captured step is a power of 2, above it a multiple of this
 
 
@@ -41,7 +40,9 @@ class DecodeGraphs:
             self._captured[size] = step, self._capture(step.compute)
         step, replay = self._captured[size]
         step.fill(rows)
-        return replay()[: len(rows)]
+        logits = replay()[: len(rows)]
+        step.table.foresee(rows)  # while the device computes
+        return logits
 
     def forget(self) -> None:
         """Free what the captured steps hold; they are captured anew when rows need them."""
@@ -79,38 +80,21 @@ class DecodeStep:
         self.cache = cache
         self.routing = routing
         most_pages = -(-model.config.max_positions // cache.page_size)
-        on_gpu = cache.device.type == "cuda"
-        self._host = torch.zeros(rows, _FIRST_PAGE + most_pages, dtype=torch.int32, pin_memory=on_gpu)
-        self._inputs = self._host.to(cache.device, copy=True)
-        self.fill([])
+        spare_slot = routing.slots + SPARE_SLOT if routing else 0
+        self.table = DecodeTable(rows, most_pages, cache, spare_slot)
+        self._inputs = self.table.fill([]).to(cache.device, copy=True)
 
     def fill(self, rows: list[Row]) -> None:
-        """Set what the next step computes. The step before must have ended."""
-        host = self._host.numpy()
-        for i, row in enumerate(rows):
-            pages, last = np.array(row.pages), row.trunk - 1
-            host[i, :_FIRST_PAGE] = (
-                row.token_ids[0],
-                last,
-                self.cache.places(pages, last),
-                self.cache.first_seen(row),
-                row.trunk,
-                row.slot,
-            )
-            host[i, _FIRST_PAGE : _FIRST_PAGE + len(pages)] = pages
-        spare_place = self.cache.spare_page * self.cache.page_size
-        spare_slot = self.routing.slots + SPARE_SLOT if self.routing else 0
-        host[len(rows) :, :_FIRST_PAGE] = 0, 0, spare_place, 0, 1, spare_slot
-        host[len(rows) :, _FIRST_PAGE:] = self.cache.spare_page
-        self._inputs.copy_(self._host, non_blocking=True)
+        """Set what the next step computes."""
+        self._inputs.copy_(self.table.fill(rows), non_blocking=True)
 
     def compute(self) -> Tensor:
         """Logits [R, V]; the routing is counted."""
-        token_ids, positions, places, begins, ends, slots = self._inputs[:, :_FIRST_PAGE].unbind(1)
+        token_ids, positions, places, begins, ends, slots = self._inputs[:, :FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
             Writes(None, places.long()),
-            TritonDecode(self._inputs[:, _FIRST_PAGE:], begins, ends),
+            TritonDecode(self._inputs[:, FIRST_PAGE:], begins, ends),
         )
         observe = self.routing.observe if self.routing else None
         x = self.model.hidden(token_ids.long(), positions.long(), attend, observe)

@@ -71,8 +71,8 @@ def test_one_row_with_a_long_context_beside_a_short_one():
 def test_equal_to_the_plain_twin(window):
     """Queries and keys come out of one rotation, so a row's query heads lie apart from the next row's."""
 
-    def first_seen(row):
-        return max(row.trunk - window, 0) if window else 0
+    def first_seen(trunk):
+        return max(trunk - window, 0) if window else 0
 
     cache = SimpleNamespace(page_size=32, kv_heads=2, device=CPU, first_seen=first_seen)
     rows = [

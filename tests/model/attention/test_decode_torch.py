@@ -12,8 +12,8 @@ CLOSE = {torch.float32: 1e-5, torch.bfloat16: 1e-1, torch.float16: 1e-2}  # of s
 
 
 def cache_of(page_size, window=None):
-    def first_seen(row):
-        return max(row.trunk - window, 0) if window else 0
+    def first_seen(trunk):
+        return max(trunk - window, 0) if window else 0
 
     cpu = torch.device("cpu")
     return SimpleNamespace(page_size=page_size, kv_heads=KV_HEADS, device=cpu, first_seen=first_seen)
@@ -22,7 +22,7 @@ def cache_of(page_size, window=None):
 def one_by_one(cache, rows, q, keys, values):
     attended, lse = torch.empty(q.shape, dtype=torch.float64), torch.empty(q.shape[:2], dtype=torch.float64)
     for i, row in enumerate(rows):
-        seen = slice(cache.first_seen(row), row.trunk)
+        seen = slice(cache.first_seen(row.trunk), row.trunk)
         for head in range(HEADS):
             group = head // (HEADS // KV_HEADS)
             k, v = (pages[row.pages, group].flatten(0, 1)[seen].double() for pages in (keys, values))

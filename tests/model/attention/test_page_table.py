@@ -12,8 +12,8 @@ from model.scheduling.batch import Phase, Row
 
 @pytest.mark.parametrize(("window", "begins"), [(None, [0, 0]), (6, [3, 0])])
 def test_the_table_names_each_rows_pages_and_tokens(window, begins):
-    def first_seen(row):
-        return max(row.trunk - window, 0) if window else 0
+    def first_seen(trunk):
+        return max(trunk - window, 0) if window else 0
 
     cache = SimpleNamespace(device=torch.device("cpu"), first_seen=first_seen)
     rows = [Row(Phase.DECODE, 0, 8, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]

@@ -17,11 +17,12 @@ def test_sizes_are_few_and_near_the_rows():
 
 
 def test_a_size_is_captured_once_until_the_prefix_changes(monkeypatch):
-    captured = []
+    captured, foreseen = [], []
 
     class Step:
         def __init__(self, size, *_):
             self.size = size
+            self.table = SimpleNamespace(foresee=foreseen.append)
 
         def fill(self, rows):
             self.rows = rows
@@ -40,6 +41,7 @@ def test_a_size_is_captured_once_until_the_prefix_changes(monkeypatch):
     graphs.logits([None] * 4)
     graphs.logits([None])
     assert captured == [4, 1]
+    assert [len(rows) for rows in foreseen] == [3, 4, 1], "after the launch, while the device computes"
     graphs.forget()
     graphs.logits([None] * 3)
     assert captured == [4, 1, 4]
