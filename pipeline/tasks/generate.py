@@ -18,7 +18,8 @@ from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.stops import split_stops
 
-StopText = Annotated[str, Field(min_length=1)]
+# The bounds keep a row's stops from costing more time and memory than its answer does.
+StopText = Annotated[str, Field(min_length=1, max_length=4096)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -63,12 +64,14 @@ class GenerationSection(Section):
         list[StopText], BeforeValidator(as_list, json_schema_input_type=StopText | list[StopText])
     ] = Field(
         default=[],
-        description="A text that ends the answer, or several. The answer is cut before the one that comes "
-        "first.",
+        max_length=64,
+        description="A text that ends the answer, or up to 64 of them, of 4,096 characters each at most. The "
+        "answer is cut before the one that comes first.",
         examples=[["\n\n", "Question:"]],
     )
     stop_token_ids: list[TokenId] = Field(
         default=[],
+        max_length=1024,
         description="Token ids that end the answer, beside those by which the checkpoint ends it. "
         "`ignore_eos` does not ignore them.",
         examples=[[32000]],

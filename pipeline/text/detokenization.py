@@ -2,7 +2,6 @@
 
 import codecs
 from collections.abc import Sequence
-from functools import lru_cache
 
 from pipeline.text.tokenization import Tokenizer
 
@@ -94,7 +93,6 @@ class _StopMatcher:
         return None
 
 
-@lru_cache(maxsize=1024)
 def _borders(text: str) -> tuple[int, ...]:
     """For each start of `text`, the length of its longest border: a shorter start that is also its end."""
     borders = [0] * len(text)

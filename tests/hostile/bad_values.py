@@ -61,6 +61,7 @@ PARAMETERS: list[tuple[dict[str, Any], str]] = [
     ({"max_new_tokens": "9"}, "BAD_PARAMETER"),
     ({"temperature": -1}, "BAD_PARAMETER"), ({"temperature": "hot"}, "BAD_PARAMETER"),
     ({"top_p": 0}, "BAD_PARAMETER"),
+    ({"stop": ["x"] * 65}, "BAD_PARAMETER"), ({"stop": "x" * 4097}, "BAD_PARAMETER"),
     ({"stop": [""]}, "BAD_PARAMETER"), ({"stop": {"a": 1}}, "BAD_PARAMETER"), ({"stop": "x"}, OK),
     ({"logprobs": 1}, "BAD_PARAMETER"), ({"seed": None}, OK),
 ]  # fmt: skip

@@ -105,6 +105,10 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ),
         ("engine.replicas=0", "engine.replicas: Input should be greater than 0, got 0"),
         (
+            "engine.progress_deadline_s=1e10",
+            "_deadline_s: Input should be less than or equal to 604800",
+        ),
+        (
             "engine.replicas={min: 3, max: 2}",
             "engine.replicas: must be a number, auto or {min: a, max: b} with",
         ),

@@ -1,6 +1,8 @@
+import gc
 import random
 import shutil
 import time
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -171,3 +173,20 @@ def test_time_is_linear_in_the_output(tokenizer: Tokenizer) -> None:
 
     seconds(1000)
     assert seconds(80_000) < 40 * max(seconds(8_000), 0.002)
+
+
+def test_nothing_of_a_rows_stop_strings_stays_behind(tokenizer: Tokenizer) -> None:
+    """Else the memory of a replica would grow with each row that has long ones of its own."""
+
+    def held(first: int) -> int:
+        for number in range(first, first + 20):
+            Detokenizer(tokenizer, [f"{number}" * 1300])
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = held(100)
+        assert held(200) - before < 100_000  # the borders of one such string take 32,000 bytes and more
+    finally:
+        tracemalloc.stop()
