@@ -6,6 +6,7 @@
 
 #include <ATen/cpu/vec/functional.h>
 #include <ATen/cpu/vec/vec.h>
+#include <c10/util/Unroll.h>
 
 #include <algorithm>
 #include <cmath>
@@ -17,8 +18,9 @@ namespace {
 using Vec = at::vec::Vectorized<float>;
 
 constexpr int64_t LANES = Vec::size();
-constexpr int64_t BLOCK = 32;  // places between two corrections of the softmax
-constexpr int64_t SUMS = 8;  // vectors summed up side by side: an addition takes 4 cycles, 2 begin in each
+constexpr int64_t BLOCK = 64;  // places between two corrections of the softmax
+constexpr int64_t SUMS = std::max<int64_t>(LANES, 8);  // vectors of products that are summed up together
+constexpr int64_t MIXED = 4;  // vectors of features that are mixed together
 constexpr int64_t LINE = 64;  // bytes that a cache reads at once
 constexpr float LOWEST = -std::numeric_limits<float>::infinity();
 
@@ -44,33 +46,60 @@ inline float sum_of(const Vec& vec) {
   return at::vec::vec_reduce_all<float>([](const Vec& one, const Vec& other) { return one + other; }, vec);
 }
 
+// sums [SUMS] of as many vectors
+inline void sums_of(const Vec* vecs, float* sums) {
+#ifdef CPU_CAPABILITY_AVX512
+  // Each step adds one half of the lanes of two vectors to the other half, and puts the two side by side.
+  __m512 twos[8], fours[4];
+  c10::ForcedUnroll<8>{}([&](auto i) {
+    const __m512 one = vecs[i / 4 * 8 + i % 4], other = vecs[i / 4 * 8 + i % 4 + 4];
+    twos[i] = _mm512_shuffle_f32x4(one, other, 0x44) + _mm512_shuffle_f32x4(one, other, 0xEE);
+  });
+  c10::ForcedUnroll<4>{}([&](auto i) {
+    const __m512 one = twos[i], other = twos[i + 4];
+    fours[i] = _mm512_shuffle_f32x4(one, other, 0x88) + _mm512_shuffle_f32x4(one, other, 0xDD);
+  });
+  const auto eights = [](__m512 one, __m512 other) {
+    return _mm512_castps_pd(_mm512_unpacklo_ps(one, other) + _mm512_unpackhi_ps(one, other));
+  };
+  const __m512d one = eights(fours[0], fours[1]), other = eights(fours[2], fours[3]);
+  const __m512d low = _mm512_unpacklo_pd(one, other), high = _mm512_unpackhi_pd(one, other);
+  _mm512_storeu_ps(sums, _mm512_castpd_ps(low) + _mm512_castpd_ps(high));
+#else
+  c10::ForcedUnroll<SUMS>{}([&](auto i) { sums[i] = sum_of(vecs[i]); });
+#endif
+}
+
 // From memory into the caches, while something else is computed.
 template <typename T>
 inline void fetch(const T* from, int64_t count) {
   for (int64_t i = 0; i < count; i += LINE / sizeof(T)) __builtin_prefetch(from + i);
 }
 
-// Scores [HEADS, BLOCK] of KEYS places, whose keys begin at `at` in `keys`; queries [HEADS, stride].
+// Scores [HEADS, BLOCK] of KEYS places, whose keys begin at `at` in `keys`; queries [HEADS, stride]. All loops
+// are unrolled, so that the sums stay in registers.
 template <int HEADS, int KEYS, typename T>
 inline void score(
     const float* queries, int64_t stride, const T* keys, const int64_t* at, int64_t width, float* scores) {
-  Vec sums[HEADS][KEYS];
-  for (int head = 0; head < HEADS; ++head)
-    for (int key = 0; key < KEYS; ++key) sums[head][key] = Vec(0.0f);
+  Vec sums[SUMS];
+  c10::ForcedUnroll<SUMS>{}([&](auto i) { sums[i] = Vec(0.0f); });
   const auto add = [&](int64_t feature, auto... count) {
     Vec of_keys[KEYS];
-    for (int key = 0; key < KEYS; ++key) of_keys[key] = as_floats(keys + at[key] + feature, count...);
-    for (int head = 0; head < HEADS; ++head) {
+    c10::ForcedUnroll<KEYS>{}([&](auto key) { of_keys[key] = as_floats(keys + at[key] + feature, count...); });
+    c10::ForcedUnroll<HEADS>{}([&](auto head) {
       const Vec query = Vec::loadu(queries + head * stride + feature);
-      for (int key = 0; key < KEYS; ++key)
-        sums[head][key] = at::vec::fmadd(query, of_keys[key], sums[head][key]);
-    }
+      c10::ForcedUnroll<KEYS>{}([&](auto key) {
+        Vec& sum = sums[head * KEYS + key];
+        sum = at::vec::fmadd(query, of_keys[key], sum);
+      });
+    });
   };
   int64_t feature = 0;
   for (; feature + LANES <= width; feature += LANES) add(feature);
   if (feature < width) add(feature, width - feature);
-  for (int head = 0; head < HEADS; ++head)
-    for (int key = 0; key < KEYS; ++key) scores[head * BLOCK + key] = sum_of(sums[head][key]);
+  float summed[SUMS];
+  sums_of(sums, summed);
+  for (int head = 0; head < HEADS; ++head) std::copy_n(summed + head * KEYS, KEYS, scores + head * BLOCK);
 }
 
 // mixed [HEADS, stride] = mixed * decays + weights [HEADS, BLOCK] @ values, in VECS vectors of features.
@@ -101,18 +130,17 @@ struct Softmax {
   float *mixed, *highest, *total;
 };
 
-// One block of places for HEADS query heads. `scores` [HEADS, BLOCK] is memory to work in.
+// One block of places for HEADS query heads. `at` is filled up to BLOCK with places that may be read, whose
+// scores do not count. `scores` [HEADS, BLOCK] is memory to work in.
 template <int HEADS, typename T>
 void attend_block(
     const float* queries, int64_t stride, const T* keys, const T* values, const int64_t* at, int64_t places,
     int64_t width, float* scores, Softmax sum) {
   constexpr int KEYS = SUMS / HEADS;
-  int64_t place = 0;
-  for (; place + KEYS <= places; place += KEYS) {
+  for (int64_t place = 0; place < places; place += KEYS) {
     for (int key = 0; key < KEYS; ++key) fetch(values + at[place + key], width);
     score<HEADS, KEYS>(queries, stride, keys, at + place, width, scores + place);
   }
-  for (; place < places; ++place) score<HEADS, 1>(queries, stride, keys, at + place, width, scores + place);
 
   const int64_t filled = (places + LANES - 1) / LANES * LANES;
   float decays[HEADS];
@@ -134,7 +162,7 @@ void attend_block(
     sum.highest[head] = risen;
   }
 
-  constexpr int VECS = SUMS / HEADS;
+  constexpr int VECS = std::min<int>(MIXED, SUMS / HEADS);
   int64_t feature = 0;
   for (; feature + VECS * LANES <= width; feature += VECS * LANES)
     mix<HEADS, VECS>(scores, decays, values + feature, at, places, sum.mixed + feature, stride);

@@ -19,6 +19,7 @@ from model.attention.decode_triton import TritonDecode
 from model.attention.kv_cache import KVCache, Writes
 from model.attention.prefill_flash import FlashPrefill
 from model.attention.prefill_torch import TorchPrefill
+from model.attention.write_pages import write_pages
 from model.machine.to_device import Numbers
 from model.scheduling.batch import Batch, Row
 
@@ -61,8 +62,11 @@ class CachedAttention(Generic[Numbers]):
     def __call__(self: "CachedAttention[Tensor]", layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
         keys, values = self.cache.keys[layer], self.cache.values[layer]
-        self.writes.store(keys, k, self.indices)
-        self.writes.store(values, v, self.indices)
+        if self.cache.compiled:
+            write_pages(self.writes, k, v, keys, values)
+        else:
+            self.writes.store(keys, k, self.indices)
+            self.writes.store(values, v, self.indices)
         parts, singles = [], 0
         if self.reads is not None:
             singles = self.reads.num_rows

@@ -13,7 +13,7 @@ from model.attention.page_table import PageTable
 from model.kernels.build import load
 from model.machine.to_device import Numbers
 
-_SOURCE = Path(__file__).with_name("paged_attention.cpp")
+_SOURCE = Path(__file__).with_name("operators.cpp")
 
 
 class CpuDecode(PageTable[Numbers]):
@@ -21,7 +21,7 @@ class CpuDecode(PageTable[Numbers]):
 
     @staticmethod
     def is_compiled() -> bool:
-        """Whether the kernel is there; compiles it if need be, which takes some seconds once a machine."""
+        """Whether the kernels are there; compiles them if need be: some seconds once a machine."""
         return load(_SOURCE)
 
     def attend(self: "CpuDecode[Tensor]", q: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

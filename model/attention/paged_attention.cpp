@@ -13,6 +13,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <memory>
 #include <tuple>
@@ -29,7 +30,12 @@ constexpr int64_t FEWEST = 1 << 15;  // multiplications that are worth a thread
 // Places begin up to end of one row, for the query heads of one key/value head.
 struct Part {
   int64_t row, kv_head, begin, end;
-  int64_t work;  // places of all parts before this one
+  int64_t whole;  // the number of the row and key/value head among all of them
+};
+
+// All parts of one row and key/value head, which lie behind each other.
+struct Whole {
+  int64_t first, count;
 };
 
 template <typename T>
@@ -62,6 +68,7 @@ struct PagedAttention {
         const int64_t run = std::min(places - i, page - within);
         for (int64_t j = 0; j < run; ++j) at[i++] = start + j * width;
       }
+      std::fill(at + places, at + BLOCK, at[places - 1]);  // scored with others, but weighs nothing
       for (int64_t head = 0; head < group;) {
         const Softmax from = {sum.mixed + head * stride, sum.highest + head, sum.total + head};
         const auto attend = [&](auto heads_at_once) {
@@ -76,7 +83,7 @@ struct PagedAttention {
     }
   }
 
-  // The parts of one row and key/value head lie behind each other, `floats` apart.
+  // Merges the parts of a whole, `floats` apart.
   void finish(const Part& part, float* parts, int64_t count) const {
     const Softmax sum = softmax(parts);
     for (int64_t head = 0; head < group; ++head) {
@@ -101,38 +108,38 @@ struct PagedAttention {
 
   void run(const int32_t* begins, int64_t begins_stride, const int32_t* ends, int64_t ends_stride) const {
     std::vector<Part> parts;
-    std::vector<int64_t> firsts;  // of the parts of each row and key/value head
+    std::vector<Whole> wholes;
     int64_t work = 0;
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t begin = begins[row * begins_stride], end = ends[row * ends_stride];
       STD_TORCH_CHECK(begin < end, "each row reads one place at least");
+      work += (end - begin) * kv_heads;
       for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-        firsts.push_back(parts.size());
-        for (int64_t first = begin; first < end; first += PART) {
-          parts.push_back({row, kv_head, first, std::min(first + PART, end), work});
-          work += parts.back().end - first;
-        }
+        wholes.push_back({static_cast<int64_t>(parts.size()), (end - begin + PART - 1) / PART});
+        const int64_t whole = wholes.size() - 1;
+        for (int64_t first = begin; first < end; first += PART)
+          parts.push_back({row, kv_head, first, std::min(first + PART, end), whole});
       }
     }
-    firsts.push_back(parts.size());
+    const int64_t count = parts.size();
     const int64_t threads = std::clamp<int64_t>(
         work * group * width / FEWEST, 1, static_cast<int64_t>(torch::stable::get_num_threads()));
-    const std::unique_ptr<float[]> sums(new float[parts.size() * floats]);
-    // Each thread reads parts that follow each other and hold as many places as those of any other.
-    const auto first_of = [&](int64_t thread) {
-      const auto before = [](const Part& part, int64_t places) { return part.work < places; };
-      return std::lower_bound(parts.begin(), parts.end(), work * thread / threads, before) - parts.begin();
-    };
-    torch::stable::parallel_for(0, threads, 1, [&](int64_t from, int64_t to) {
+    const std::unique_ptr<float[]> sums(new float[count * floats]);
+    const std::unique_ptr<std::atomic<int64_t>[]> read_parts(new std::atomic<int64_t>[wholes.size()]());
+    // A thread takes the next few parts when it is done with others, so that it does not matter which core is
+    // slower. The thread that reads the last part of a whole finishes it.
+    const int64_t few = std::max<int64_t>(count / (16 * threads), 1);
+    std::atomic<int64_t> next = 0;
+    torch::stable::parallel_for(0, threads, 1, [&](int64_t, int64_t) {
       const std::unique_ptr<float[]> memory(new float[group * (stride + BLOCK)]());
-      const int64_t last = to == threads ? parts.size() : first_of(to);
-      for (int64_t i = first_of(from); i < last; ++i)
-        read(parts[i], memory.get(), memory.get() + group * stride, softmax(sums.get() + i * floats));
-    });
-    const int64_t most = threads == 1 ? firsts.size() : 1;
-    torch::stable::parallel_for(0, firsts.size() - 1, most, [&](int64_t from, int64_t to) {
-      for (int64_t i = from; i < to; ++i)
-        finish(parts[firsts[i]], sums.get() + firsts[i] * floats, firsts[i + 1] - firsts[i]);
+      for (int64_t taken; (taken = next.fetch_add(few)) < count;) {
+        for (int64_t i = taken; i < std::min(count, taken + few); ++i) {
+          read(parts[i], memory.get(), memory.get() + group * stride, softmax(sums.get() + i * floats));
+          const Whole& whole = wholes[parts[i].whole];
+          if (++read_parts[parts[i].whole] == whole.count)
+            finish(parts[i], sums.get() + whole.first * floats, whole.count);
+        }
+      }
     });
   }
 };
