@@ -63,7 +63,7 @@ def expected_path(
     attention: str,
     tensor_parallel: int,
 ) -> dict[str, str]:
-    """That of an engine which would be loaded here; ValueError if flash is asked for and can't run."""
+    """That of an engine loaded here; ValueError if flash or int8 is asked for and can't run."""
     fused = wants_flash(attention, device, dtype, config.head_dim)
     widths = config.dim, config.ffn_dim // tensor_parallel
     grouped = not config.num_experts or has_grouped_matmul(device, dtype, *widths)

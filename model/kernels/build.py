@@ -23,8 +23,9 @@ _VECTORS = {
     "AVX2": ["-mavx2", "-mfma", "-mf16c"],
     "AVX512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma", "-mf16c"],
 }
-_BFLOAT16 = ("-mavx512bf16",)
-_TILES = ("-mamx-tile", "-mamx-bf16", "-mamx-int8")
+# Flags, and an instruction that compiler and assembler know if they know what the flags ask for
+_BFLOAT16 = ("-mavx512bf16",), "vdpbf16ps %zmm0, %zmm0, %zmm0"
+_TILES = ("-mamx-tile", "-mamx-bf16", "-mamx-int8"), "tilezero %tmm0"
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,11 @@ def _flags(compiler: str) -> list[str]:
     named = capability if vectors else "DEFAULT"
     if capability == "AVX512":
         units = {_BFLOAT16: torch.cpu._is_avx512_bf16_supported(), _TILES: torch.cpu._is_amx_tile_supported()}
-        for flags, processor_has_it in units.items():
-            vectors = [*vectors, *(flags if processor_has_it and _knows(compiler, flags) else ())]
+        for (flags, instruction), processor_has_it in units.items():
+            vectors = [
+                *vectors,
+                *(flags if processor_has_it and _knows(compiler, flags, instruction) else ()),
+            ]
     return [
         *("-O3", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-w"),
         *vectors,
@@ -89,10 +93,13 @@ def _flags(compiler: str) -> list[str]:
     ]
 
 
-def _knows(compiler: str, flags: tuple[str, ...]) -> bool:
-    """Compilers of 2020 know no AMX."""
+@cache
+def _knows(compiler: str, flags: tuple[str, ...], instruction: str) -> bool:
+    """Tools of 2020 know no AMX."""
+    asked = [compiler, *flags, "-c", "-x", "c++", "-", "-o", os.devnull]
+    program = f'void f() {{ asm("{instruction}"); }}'
     return not subprocess.run(
-        [compiler, *flags, "-E", "-x", "c++", os.devnull], capture_output=True
+        asked, input=program, text=True, capture_output=True, timeout=_MOST_SECONDS
     ).returncode
 
 

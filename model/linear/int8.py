@@ -1,4 +1,4 @@
-"""Weights in 8 bits, multiplied by FBGEMM on an x86 CPU.
+"""Weights in 8 bits, multiplied by FBGEMM on an x86 CPU without AMX, or without a C++ compiler.
 
 n rows, I input and O output features, E weights of one shape.
 """

@@ -4,6 +4,7 @@ n rows, I input and O output features, E weights of one shape, P panels of W out
 together where the processor multiplies so many at once: 2 in bfloat16, 4 in 8 bits; elsewhere 1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -15,6 +16,9 @@ from model.kernels.compiled_kernels import compiled_operators
 from model.linear.layout import Layout, Multiply
 from model.machine.process_memory import move_to_huge_pages
 
+# One weight [O, I] -> its outputs in another order, or more of them
+Arrange = Callable[[Tensor], Tensor]
+
 _ROW_OF_A_TILE = 64  # bytes of the inputs that a matrix unit takes at once
 
 
@@ -25,12 +29,15 @@ class Panels:
 
 
 def panels(weights: Tensor) -> Multiply:  # [E, O, I]
-    """Copies of the weights in panels and in huge pages, multiplied and added up in fp32."""
+    """Copies of the weights in panels and in huge pages; products are added up in fp32.
+
+    Where pairs of bfloat16 are multiplied, rows are rounded to bfloat16.
+    """
     return multiply_by(in_panels(weights), weights.shape[1])
 
 
 def int8_panels(weights: Tensor) -> Multiply:  # [E, O, I]
-    """The same in 8 bits with a scale for each output; rows are rounded to 8 bits with a scale for each row.
+    """Weights in 8 bits with a scale for each output; rows are rounded to 8 bits with a scale for each row.
 
     Only where `multiplies_int8()`. A row is scaled by itself, so what it gives does not depend on the rows
     beside it.
@@ -50,20 +57,32 @@ def multiply_by(laid_out: Panels, outputs: int) -> Multiply:
     return multiply_sorted
 
 
-def in_panels(weights: Tensor) -> Panels:  # [E, O, I]
+def in_panels(weights: Tensor, arrange: Arrange = lambda weight: weight) -> Panels:  # [E, O, I]
+    """`arrange` is done to each weight before. Beside the result only one weight is copied at a time."""
+    laid_out: Tensor | None = None
     width, together = torch.ops.mixtray_layer.panel_width(), inputs_together(weights.dtype)
     inputs = _ROW_OF_A_TILE // weights.itemsize if together > 1 else 1
-    filled = F.pad(weights, (0, -weights.shape[2] % inputs, 0, -weights.shape[1] % width))
-    laid_out = filled.unflatten(2, (-1, together)).unflatten(1, (-1, width)).transpose(2, 3).contiguous()
+    for i, weight in enumerate(map(arrange, weights)):
+        filled = F.pad(weight, (0, -weight.shape[1] % inputs, 0, -weight.shape[0] % width))
+        panels_of_it = filled.unflatten(1, (-1, together)).unflatten(0, (-1, width)).transpose(1, 2)
+        if laid_out is None:
+            laid_out = weights.new_empty(len(weights), *panels_of_it.shape)
+        laid_out[i] = panels_of_it
+    assert laid_out is not None
     move_to_huge_pages(laid_out.data_ptr(), laid_out.nbytes)
     return Panels(laid_out)
 
 
-def in_int8_panels(weights: Tensor) -> Panels:  # [E, O, I]
-    largest = weights.float().abs().amax(-1)  # [E, O]
-    scales = largest.clamp(min=torch.finfo(torch.float32).tiny) / 127
-    laid_out = in_panels((weights / scales[..., None]).round().to(torch.int8)).numbers
-    return Panels(laid_out, F.pad(scales, (0, laid_out.shape[1] * laid_out.shape[3] - scales.shape[1])))
+def in_int8_panels(weights: Tensor, arrange: Arrange = lambda weight: weight) -> Panels:  # [E, O, I]
+    rounded = torch.empty_like(weights, dtype=torch.int8)
+    scales = []
+    for weight, into in zip(weights, rounded, strict=True):
+        largest = torch.maximum(weight.amax(-1), -weight.amin(-1)).float()  # [O]
+        scales.append(largest.clamp(min=torch.finfo(torch.float32).tiny) / 127)
+        into.copy_((weight / scales[-1][:, None]).round_())
+    laid_out = in_panels(rounded, arrange).numbers
+    arranged = torch.stack([arrange(of_weight[:, None])[:, 0] for of_weight in scales])  # [E, O]
+    return Panels(laid_out, F.pad(arranged, (0, laid_out.shape[1] * laid_out.shape[3] - arranged.shape[1])))
 
 
 def inputs_together(dtype: torch.dtype) -> int:

@@ -14,8 +14,8 @@ from model.config import ModelConfig
 from model.kernels.kernels import Kernels
 from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
-from model.linear.panel_experts import RunExperts, panel_experts
-from model.linear.panels import Panels, in_int8_panels, in_panels, int8_panels, panels
+from model.linear.panel_experts import LayOut, RunExperts, gates_in_panels, run_in_panels
+from model.linear.panels import in_int8_panels, in_panels, int8_panels, panels
 from model.network.tensor_parallel import TensorParallel
 
 # Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
@@ -26,7 +26,7 @@ _MOST_HIDDEN = 1 << 19
 _GROUPED = 1 << 14
 
 # Layouts by which all experts are one operator
-_IN_PANELS: dict[Layout, Callable[[Tensor], Panels]] = {panels: in_panels, int8_panels: in_int8_panels}
+_IN_PANELS: dict[Layout, LayOut] = {panels: in_panels, int8_panels: in_int8_panels}
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -56,9 +56,13 @@ class Experts(nn.Module):
 
     def lay_out(self, layout: Layout) -> None:
         if layout in _IN_PANELS:
-            self._in_panels = panel_experts(self.w13, self.w2, _IN_PANELS[layout])
+            lay_out = _IN_PANELS[layout]
+            of_hidden = lay_out(self.w2)
+            del self.w2  # freed before w13 is copied
+            of_gates = gates_in_panels(self.w13, of_hidden, lay_out)
+            del self.w13
+            self._in_panels = run_in_panels(of_gates, of_hidden)
             self._router = panels(self.gate[None])  # never in 8 bits: it chooses
-            del self.w13, self.w2
             return
         w13 = layout(self.w13)
         del self.w13  # freed before w2 is copied

@@ -60,7 +60,8 @@ class Transformer(nn.Module):
     def lay_out(self, layout: Layout) -> None:
         """Lay out all weights that multiply; they are parameters no more.
 
-        Embeddings, norms and routers stay as they are, and so does a head that is the embedding.
+        Embeddings and norms stay as they are, and so does a head that is the embedding. Routers are never in
+        8 bits.
         """
         for block in self.blocks:
             assert isinstance(block, Block)

@@ -25,14 +25,15 @@ struct OpenGates {
 };
 
 // x [N, D], tokens [n] of the assignments and ends [E] of the experts, as model/kernels/route.py has them,
-// w13 [E, P, D / t, WIDTH, t], whose panels hold L gates and their L ups, w2 [E, P', F / t, WIDTH, t], and the scales of
-// both where they are in 8 bits, [E, P * WIDTH] and [E, P' * WIDTH] -> [n, D].
+// w13 [E, P, D / t, WIDTH, t], whose panels hold L gates and their L ups, w2 [E, P', F / t, WIDTH, t], and, of weights
+// in 8 bits, the scales of both, [E, P * WIDTH] and [E, P' * WIDTH] -> [n, D].
 at::Tensor experts(
     const at::Tensor& x, const at::Tensor& tokens, const at::Tensor& ends, const at::Tensor& w13,
     const std::optional<at::Tensor>& scales13, const at::Tensor& w2, const std::optional<at::Tensor>& scales2,
     bool tiles) {
   const auto* of_ends = ends.const_data_ptr<int32_t>();
   const int64_t n = tokens.size(0);
+  TORCH_CHECK(ends.size(0) == w13.size(0) && of_ends[w13.size(0) - 1] == n, "each assignment has an expert");
   auto outputs = at::empty({n, x.size(1)}, x.options());
   for_method(w13, tiles, [&](auto* chosen) {
     using Method = std::remove_pointer_t<decltype(chosen)>;

@@ -25,8 +25,8 @@ template <typename Compute>
 void for_method(const at::Tensor& panels, bool tiles, const Compute& compute) {
   const bool pairs = panels.scalar_type() == at::kBFloat16 && panels.size(4) == 2;
 #ifdef __AMX_BF16__
-  if (pairs && tiles) return compute(static_cast<Tiles<c10::BFloat16>*>(nullptr));
-  if (panels.scalar_type() == at::kChar) return compute(static_cast<Tiles<int8_t>*>(nullptr));
+  if (pairs && tiles && has_tiles()) return compute(static_cast<Tiles<c10::BFloat16>*>(nullptr));
+  if (panels.scalar_type() == at::kChar && has_tiles()) return compute(static_cast<Tiles<int8_t>*>(nullptr));
 #endif
 #ifdef __AVX512BF16__
   if (pairs) return compute(static_cast<ByVectors<Pairs>*>(nullptr));

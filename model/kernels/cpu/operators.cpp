@@ -21,8 +21,8 @@ TORCH_LIBRARY(mixtray_layer, library) {
       "multiply(Tensor x, int[] ends, Tensor panels, Tensor? scales, int outputs, bool tiles) -> Tensor",
       mixtray::multiply);
   on_cpus(
-      "experts(Tensor x, Tensor tokens, Tensor ends, Tensor w13, Tensor? scales13, Tensor w2, Tensor? scales2, bool tiles)"
-      " -> Tensor",
+      "experts(Tensor x, Tensor tokens, Tensor ends, Tensor w13, Tensor? scales13, Tensor w2, Tensor? scales2,"
+      " bool tiles) -> Tensor",
       mixtray::experts);
   library.def("panel_width() -> int", mixtray::panel_width);
   library.def("multiplies_pairs() -> bool", mixtray::multiplies_pairs);

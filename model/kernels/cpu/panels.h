@@ -30,7 +30,8 @@ template <typename Stored>
 float largest_of(const Stored* row, int64_t width) {
   Vec most(0);
   for (int64_t i = 0; i < width; i += L) most = at::vec::maximum(most, load(row + i, width - i).abs());
-  return at::vec::vec_reduce_all<float>([](const Vec& one, const Vec& other) { return at::vec::maximum(one, other); }, most);
+  const auto larger = [](const Vec& one, const Vec& other) { return at::vec::maximum(one, other); };
+  return at::vec::vec_reduce_all<float>(larger, most);
 }
 
 // Rows as a method takes them, sorted by the weight that they meet: [0, ends[0]) the first one, and so on.
@@ -47,6 +48,7 @@ struct Rows {
   template <typename End>
   Rows(const End* of_ends, const at::Tensor& weights)
       : ends(of_ends, of_ends + weights.size(0)), inputs(weights.size(2) * weights.size(4)) {
+    TORCH_CHECK(inputs > 0, "weights have inputs");
     int64_t place = 0;
     for (size_t e = 0; e < ends.size(); ++e) {
       begins.push_back(e ? ends[e - 1] : 0);
@@ -67,6 +69,8 @@ struct Rows {
   void gather(const at::Tensor& x, const int64_t* tokens) {
     const auto given = x.contiguous();
     const int64_t width = given.size(1);
+    TORCH_CHECK(tokens || ends.back() == given.size(0), "the last weight's rows end with the last row");
+    TORCH_CHECK(width <= inputs && inputs - width < LINE, "rows have as many features as weights have inputs");
     for_stored_type(given.scalar_type(), [&](auto stored) {
       const auto* from = given.const_data_ptr<decltype(stored)>();
       for_tokens(ends.back(), inputs, [&](int64_t first, int64_t last) {
@@ -76,9 +80,10 @@ struct Rows {
           const auto* const of_row = from + (tokens ? tokens[row] : row) * width;
           Vec scale(1);
           if constexpr (QUANTIZED) {
-            const float largest = largest_of(of_row, width);
+            constexpr float smallest = 1e-36f;  // 127 divided by it is a number
+            const float largest = std::max(largest_of(of_row, width), smallest);
             scales[row] = largest / 127;
-            scale = Vec(127 / std::max(largest, std::numeric_limits<float>::min()));
+            scale = Vec(127 / largest);
           }
           for (int64_t i = 0; i < inputs; i += L) {
             const Vec some = i < width ? load(of_row + i, width - i) : Vec(0);
@@ -106,7 +111,7 @@ struct Products {
   Vec half(int64_t row, int64_t begin) const {
     if constexpr (Rows<Method>::QUANTIZED) {
       const Vec whole(_mm512_cvtepi32_ps(_mm512_load_si512(sums[row] + begin)));
-      return whole * Vec(of_rows[row]) * Vec::loadu(of_panel + begin);
+      return whole * (Vec(of_rows[row]) * Vec::loadu(of_panel + begin));
     } else {
       return Vec::loadu(sums[row] + begin);
     }
@@ -116,11 +121,13 @@ struct Products {
 };
 
 // take(panel, weight, first row of the weight, rows, products) gets the products with the weights
-// [E, P, inputs / together, WIDTH, together], whose outputs have scales [E, P * WIDTH] if they are in 8 bits. A thread takes the next few panels of a weight when it is done with
-// others, so that it does not matter which weight has more rows, or which core is slower.
+// [E, P, inputs / together, WIDTH, together], whose outputs have scales [E, P * WIDTH] if they are in 8 bits. A thread
+// takes the next few panels of a weight when it is done with others, so that it does not matter which weight has more
+// rows, or which core is slower.
 template <typename Method, typename Take>
 void multiply_panels(
     const Rows<Method>& rows, const at::Tensor& weights, const std::optional<at::Tensor>& scales, const Take& take) {
+  TORCH_CHECK(!Rows<Method>::QUANTIZED || scales, "weights in 8 bits have scales");
   const float* const of_outputs = scales ? scales->const_data_ptr<float>() : nullptr;
   const auto* of_weights = weights.const_data_ptr<typename Method::Weight>();
   const int64_t E = weights.size(0), P = weights.size(1), inputs = rows.inputs, threads = at::get_num_threads();

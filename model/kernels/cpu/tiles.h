@@ -42,6 +42,7 @@ struct Tiles {
     Shape shape;
     std::fill_n(shape.bytes_of_a_row, 8, 64);
     std::fill_n(shape.rows, 8, MULTIPLE);
+    asm volatile("" ::"r"(&shape) : "memory");  // GCC 12 declares that the next line reads 8 of the bytes, not 64
     _tile_loadconfig(&shape);
   }
   Tiles(const Tiles&) = delete;

@@ -70,11 +70,11 @@ inline Vec silu(Vec x, float) {
 // As exact as it matters where the result is stored in bfloat16 or 8 bits.
 template <typename Stored>
 inline Vec silu(Vec x, Stored) {
-  const Vec inverse = Vec(1) + x.neg().exp_u20();
+  const Vec divisor = Vec(1) + x.neg().exp_u20();
 #ifdef CPU_CAPABILITY_AVX512
-  return x * Vec(_mm512_rcp14_ps(inverse));
+  return x * Vec(_mm512_rcp14_ps(divisor));
 #else
-  return x / inverse;
+  return x / divisor;
 #endif
 }
 

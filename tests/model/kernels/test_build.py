@@ -1,5 +1,6 @@
 """Compiling, keeping what was compiled, and going without a compiler."""
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -57,14 +58,18 @@ def test_processes_that_start_at_once_compile_once(source, tmp_path):
 
 
 @needs_compiler
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the flags are those of x86")
 def test_what_a_compiler_does_not_know_it_is_not_asked_for(source, monkeypatch):
-    monkeypatch.setattr(build, "_BFLOAT16", ("-mavx512bf16-of-tomorrow",))
-    monkeypatch.setattr(build, "_TILES", ("-mtiles-of-tomorrow",))
+    unknown = ("-mtiles-of-tomorrow",), "nop"
+    unknown_to_the_assembler = ("-mfma",), "add_tiles_of_tomorrow %tmm0"
+    monkeypatch.setattr(build, "_BFLOAT16", unknown)
+    monkeypatch.setattr(build, "_TILES", unknown_to_the_assembler)
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
     assert build.compiled(source).exists()
-    assert not build._knows(build.find_compiler(), build._TILES)
+    assert not build._knows(build.find_compiler(), *unknown_to_the_assembler)
+    assert build._knows(build.find_compiler(), ("-mfma",), "nop")
 
 
 @pytest.mark.parametrize("hidden", ["compiler", "folder", "source"])

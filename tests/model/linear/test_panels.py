@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from model.kernels.compiled_kernels import compiled_operators
 from model.linear.layout import plain
-from model.linear.panels import in_panels, inputs_together, panels
+from model.linear.panels import in_int8_panels, in_panels, inputs_together, multiplies_int8, panels
 
 pytestmark = pytest.mark.skipif(compiled_operators() is None, reason="there is no C++ compiler")
 
@@ -59,3 +61,35 @@ def test_a_row_has_the_same_bits_whatever_is_beside_it(dtype):
     for rows in (slice(0, 1), slice(3, 8), slice(100, 231)):
         part = x[rows]
         assert torch.equal(multiply(part, [len(part)]), together[rows])
+
+
+def test_what_does_not_fit_is_refused_not_read():
+    operator, laid_out = torch.ops.mixtray_layer.multiply, in_panels(drawn(2, 40, 64)).numbers
+    for width, ends, sentence in [
+        (64, [1, 3], "end with the last row"),
+        (64, [2], "each weight has an end"),
+        (65, [1, 2], "as many features"),
+        (0, [1, 2], "as many features"),
+    ]:
+        with pytest.raises(RuntimeError, match=sentence):
+            operator(drawn(2, width), ends, laid_out, None, 40, True)
+    if multiplies_int8():
+        with pytest.raises(RuntimeError, match="have scales"):
+            operator(drawn(2, 64), [1, 2], in_int8_panels(drawn(2, 40, 64)).numbers, None, 40, True)
+
+
+def peak_memory():
+    status = Path("/proc/self/status").read_text().split()
+    return int(status[status.index("VmHWM:") + 1]) << 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no Linux")
+@pytest.mark.parametrize("lay_out", [in_panels, in_int8_panels])
+def test_laying_out_copies_one_weight_at_a_time(lay_out):
+    """A layer's experts may have gigabytes, and the plan of memory counts no second copy of them."""
+    weights = drawn(64, 512, 512)  # 64 MiB: large enough that malloc asks the system for each copy
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = peak_memory()
+    laid_out = lay_out(weights)
+    copies = 2 if lay_out is in_int8_panels else 1  # rounded, then in panels
+    assert peak_memory() - before < copies * laid_out.numbers.nbytes + (16 << 20)
