@@ -41,6 +41,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "wide-heads": EXPERTS | {"head_dim": 24},
     "one-kv-head": EXPERTS | {"num_key_value_heads": 1},
     "tied": EXPERTS | {"tie_word_embeddings": True},
+    "tied-one-kv-head": EXPERTS | {"tie_word_embeddings": True, "num_key_value_heads": 1},
     "several-eos": EXPERTS | {"eos_token_id": [*range(4, 97, 9)]},
     "window": EXPERTS | {"sliding_window": 6},
     "dense": {},

@@ -13,7 +13,7 @@ from model.sampling.sampling_params import SamplingParams
 from model.scheduling.batch import Batch, Phase, Row
 
 # Four ranks share two KV heads, and two share one; no number of ranks divides the vocabulary of 97.
-SHARDED = [("mixtral", 4), ("one-kv-head", 2), ("tied", 2), ("dense-window", 2)]
+SHARDED = [("mixtral", 4), ("tied-one-kv-head", 2), ("dense-window", 2)]
 NEW_TOKENS = 8
 EXACT = ["tokens", "computed", "chosen", "pairs", "next_pairs", "repeat_first", "repeat_any"]
 
@@ -72,5 +72,5 @@ def test_each_rank_holds_its_part_of_the_weights(sharded, checkpoint):
     w2 = [n for name, n in held.items() if ".w2" in name]
     assert sum(w2) == 3 * 32 * 48 // size * (1 if variant == "dense-window" else 8)
     keys = engine.ranks.local.cache.keys[0]
-    assert keys.shape[1] == max(1, {"one-kv-head": 1}.get(variant, 2) // size)
+    assert keys.shape[1] == max(1, {"tied-one-kv-head": 1}.get(variant, 2) // size)
     assert held["embedding.weight"] == -(-97 // size) * 32

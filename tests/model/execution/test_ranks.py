@@ -114,14 +114,20 @@ def test_sizes_that_do_not_divide_are_refused(changes, size, message, checkpoint
         Engine.load(folder, tensor_parallel=size, threads=1)
 
 
-def test_an_engine_may_follow_another(checkpoint, oracle, prompts, monkeypatch):
-    """Closing frees the process group, captured steps before it; closing twice is harmless."""
+def test_an_engine_may_follow_another_once_that_is_closed(checkpoint, oracle, prompts, monkeypatch):
+    """Closing frees the process group, captured steps before it; closing twice is harmless.
+
+    torch.distributed has one default process group: a second engine beside the first is refused, and the
+    first goes on.
+    """
     freed, destroy = [], dist.destroy_process_group
     monkeypatch.setattr(dist, "destroy_process_group", lambda: (freed.append("group"), destroy()))
     for _ in range(2):
         freed.clear()
         engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
         ranks = engine.ranks.process_ids
+        with pytest.raises(RuntimeError, match="close it first"):
+            Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
         (completion,) = engine.generate(prompts[:1], SamplingParams(max_new_tokens=4))
         assert completion.token_ids == oracle("mixtral").generate(tuple(prompts[0]), 4)
         engine.ranks.local.graphs = SimpleNamespace(forget=lambda: freed.append("graphs"))
@@ -131,7 +137,15 @@ def test_an_engine_may_follow_another(checkpoint, oracle, prompts, monkeypatch):
         assert not running(ranks[1])
 
 
-def test_ranks_outlive_the_thread_that_started_them(checkpoint):
+@pytest.mark.timeout(150)
+def test_ranks_start_from_any_folder_and_any_thread(checkpoint, tmp_path, monkeypatch):
+    """Files that lie where the caller happens to be must not stand in for ours, or torch's.
+
+    Ranks outlive the thread that started them.
+    """
+    for name in ("model.py", "torch.py", "numpy.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong file')")
+    monkeypatch.chdir(tmp_path)
     engines = []
     loading = threading.Thread(
         target=lambda: engines.append(Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1))
@@ -143,30 +157,6 @@ def test_ranks_outlive_the_thread_that_started_them(checkpoint):
         assert len(engines[0].generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
     finally:
         engines[0].close()
-
-
-def test_a_second_sharded_engine_in_one_process_is_refused(checkpoint):
-    """torch.distributed has one default process group; the first engine goes on."""
-    engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
-    try:
-        with pytest.raises(RuntimeError, match="close it first"):
-            Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
-        assert len(engine.generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
-    finally:
-        engine.close()
-
-
-@pytest.mark.timeout(150)
-def test_ranks_start_from_any_folder(checkpoint, tmp_path, monkeypatch):
-    """Files that lie where the caller happens to be must not stand in for ours, or torch's."""
-    for name in ("model.py", "torch.py", "numpy.py"):
-        (tmp_path / name).write_text("raise SystemExit('the wrong file')")
-    monkeypatch.chdir(tmp_path)
-    engine = Engine.load(checkpoint("mixtral"), tensor_parallel=2, threads=1)
-    try:
-        assert len(engine.generate([[5]], SamplingParams(max_new_tokens=2))[0].token_ids) == 2
-    finally:
-        engine.close()
 
 
 @pytest.mark.timeout(150)
