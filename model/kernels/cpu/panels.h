@@ -19,10 +19,15 @@ constexpr int WIDTH = 2 * L;                   // output features of a panel
 constexpr int64_t BYTES_OF_A_BLOCK = 1 << 19;  // of rows, which should stay in a core's second cache
 constexpr int64_t BYTES_AT_A_TIME = 1 << 18;   // of panels that a thread takes
 constexpr int64_t LINE = 64;                   // bytes of a line of the caches
-constexpr int64_t AHEAD = L >= 16 ? 8192 : 1024;  // bytes that weights are fetched ahead
+constexpr int64_t AHEAD = L >= 16 ? 4096 : 1024;  // bytes that weights are fetched ahead
+constexpr int64_t FAR_AHEAD = L >= 16 ? 32768 : 0;  // and, if not 0, first of all into the second cache
 
 inline void fetch_ahead(const void* weights, int64_t bytes) {
-  for (int64_t at = AHEAD; at < AHEAD + bytes; at += LINE) __builtin_prefetch(static_cast<const char*>(weights) + at);
+  const char* const first = static_cast<const char*>(weights);
+  for (int64_t at = 0; at < bytes; at += LINE) {
+    if constexpr (FAR_AHEAD > 0) __builtin_prefetch(first + FAR_AHEAD + at, 0, 2);
+    __builtin_prefetch(first + AHEAD + at);
+  }
 }
 
 // The largest absolute value of a row.
