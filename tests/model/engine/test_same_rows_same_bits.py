@@ -51,7 +51,7 @@ def test_what_ran_before_changes_no_bit(engine: GetEngine, variant: str) -> None
 def test_companions_do_change_bits(
     checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the test above would show nothing: of what torch computes, since our kernels take each row alone."""
+    """Else the test above would show nothing. Torch computes, since our kernels take each row alone."""
     monkeypatch.setattr("model.kernels.compiled_kernels.load", lambda _: False)
     monkeypatch.setattr("model.attention.decode_cpu.load", lambda _: False)
     options: dict[str, Any] = {"max_batch_rows": 5, "kv_cache_tokens": 200, "threads": 1}
