@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.linear.panels import Panels, in_panels
+from model.linear.panels import LayOut, Panels, in_panels
 
-# (weights [E, O, I], how each is arranged before): in_panels or in_int8_panels
-LayOut = Callable[..., Panels]
 # x [N, D], tokens [n] and ends [E] as `model.kernels.route` has them -> each assignment's output [n, D]
 RunExperts = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -42,12 +40,11 @@ def gates_in_panels(w13: Tensor, of_hidden: Panels, lay_out: LayOut) -> Panels: 
 
 
 def run_in_panels(of_gates: Panels, of_hidden: Panels) -> RunExperts:
-    operators = torch.ops.mixtray_layer
-    run, tiles = operators.experts.default, operators.has_tiles()
+    run = torch.ops.mixtray_layer.experts.default
 
     def run_all(x: Tensor, tokens: Tensor, ends: Tensor) -> Tensor:
         outputs: Tensor = run(
-            x, tokens, ends, of_gates.numbers, of_gates.scales, of_hidden.numbers, of_hidden.scales, tiles
+            x, tokens, ends, of_gates.numbers, of_gates.scales, of_hidden.numbers, of_hidden.scales
         )
         return outputs
 

@@ -28,6 +28,10 @@ class Panels:
     scales: Tensor | None = None  # of weights in 8 bits, one for each output feature, [E, P * W]
 
 
+# (weights [E, O, I], how each is arranged before): in_panels or in_int8_panels
+LayOut = Callable[..., Panels]
+
+
 def panels(weights: Tensor) -> Multiply:  # [E, O, I]
     """Copies of the weights in panels and in huge pages; products are added up in fp32.
 
@@ -46,12 +50,11 @@ def int8_panels(weights: Tensor) -> Multiply:  # [E, O, I]
 
 
 def multiply_by(laid_out: Panels, outputs: int) -> Multiply:
-    operators = torch.ops.mixtray_layer
-    multiply, tiles = operators.multiply.default, operators.has_tiles()
+    multiply = torch.ops.mixtray_layer.multiply.default
 
     def multiply_sorted(x: Tensor, sizes: list[int]) -> Tensor:  # [n, I] -> [n, O]
         ends = [*accumulate(sizes)]
-        product: Tensor = multiply(x, ends, laid_out.numbers, laid_out.scales, outputs, tiles)
+        product: Tensor = multiply(x, ends, laid_out.numbers, laid_out.scales, outputs)
         return product
 
     return multiply_sorted
@@ -95,14 +98,18 @@ def inputs_together(dtype: torch.dtype) -> int:
 def multiplies_int8() -> bool:
     """Whether the processor multiplies weights in 8 bits that lie in panels."""
     operators = compiled_operators()
-    return operators is not None and bool(operators.multiplies_int8())
+    return operators is not None and bool(operators.has_tiles())
 
 
 def compiled_for(layout: Layout | None, dtype: torch.dtype) -> str | None:
     """How weights of this type in this layout are multiplied in C++, for people; None: they are not."""
-    if layout not in (panels, int8_panels):
+    if layout not in IN_PANELS:
         return None
     together = inputs_together(torch.int8 if layout is int8_panels else dtype)
     if together == 1:
         return "compiled"
     return "compiled for AMX" if torch.ops.mixtray_layer.has_tiles() else "compiled for AVX-512 BF16"
+
+
+# Layouts in panels, and what brings weights into them; all experts of a layer are one operator then
+IN_PANELS: dict[Layout, LayOut] = {panels: in_panels, int8_panels: in_int8_panels}

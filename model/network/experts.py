@@ -14,8 +14,8 @@ from model.config import ModelConfig
 from model.kernels.kernels import Kernels
 from model.linear.layout import Layout, Multiply, plain
 from model.linear.linear import Linear
-from model.linear.panel_experts import LayOut, RunExperts, gates_in_panels, run_in_panels
-from model.linear.panels import in_int8_panels, in_panels, int8_panels, panels
+from model.linear.panel_experts import RunExperts, gates_in_panels, run_in_panels
+from model.linear.panels import IN_PANELS, panels
 from model.network.tensor_parallel import TensorParallel
 
 # Experts with few tokens are computed in one call, as long as their hidden states have no more numbers than
@@ -24,9 +24,6 @@ _MOST_HIDDEN = 1 << 19
 # Assignments (a token and one of its experts) that run_grouped computes at a time: their hidden states must
 # fit into the GPU's memory beside the KV cache.
 _GROUPED = 1 << 14
-
-# Layouts by which all experts are one operator
-_IN_PANELS: dict[Layout, LayOut] = {panels: in_panels, int8_panels: in_int8_panels}
 
 # (layer, router logits [N, E], chosen experts [N, K], gate weights [N, K])
 RoutingObserver = Callable[[int, Tensor, Tensor, Tensor], None]
@@ -55,8 +52,8 @@ class Experts(nn.Module):
         return laid_out is None and has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
 
     def lay_out(self, layout: Layout) -> None:
-        if layout in _IN_PANELS:
-            lay_out = _IN_PANELS[layout]
+        if layout in IN_PANELS:
+            lay_out = IN_PANELS[layout]
             of_hidden = lay_out(self.w2)
             del self.w2  # freed before w13 is copied
             of_gates = gates_in_panels(self.w13, of_hidden, lay_out)

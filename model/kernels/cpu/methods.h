@@ -15,11 +15,6 @@ inline bool multiplies_pairs() {
 #endif
 }
 
-// The same of 8 bits.
-inline bool multiplies_int8() {
-  return has_tiles();
-}
-
 // Calls compute with a method, a null pointer to its type, for weights in panels: pairs by tiles if that is wanted.
 template <typename Compute>
 void for_method(const at::Tensor& panels, bool tiles, const Compute& compute) {

@@ -18,14 +18,13 @@ TORCH_LIBRARY(mixtray_layer, library) {
   on_cpus("swish_product(Tensor gate_up) -> Tensor", mixtray::swish_product);
   on_cpus("weighted_sum(Tensor outputs, Tensor places, Tensor weights) -> Tensor", mixtray::weighted_sum);
   on_cpus(
-      "multiply(Tensor x, int[] ends, Tensor panels, Tensor? scales, int outputs, bool tiles) -> Tensor",
+      "multiply(Tensor x, int[] ends, Tensor panels, Tensor? scales, int outputs, bool tiles=True) -> Tensor",
       mixtray::multiply);
   on_cpus(
       "experts(Tensor x, Tensor tokens, Tensor ends, Tensor w13, Tensor? scales13, Tensor w2, Tensor? scales2,"
-      " bool tiles) -> Tensor",
+      " bool tiles=True) -> Tensor",
       mixtray::experts);
   library.def("panel_width() -> int", mixtray::panel_width);
   library.def("multiplies_pairs() -> bool", mixtray::multiplies_pairs);
-  library.def("multiplies_int8() -> bool", mixtray::multiplies_int8);
   library.def("has_tiles() -> bool", mixtray::has_tiles);
 }
