@@ -80,10 +80,8 @@ def _flags(compiler: str) -> list[str]:
     if capability == "AVX512":
         units = {_BFLOAT16: torch.cpu._is_avx512_bf16_supported(), _TILES: torch.cpu._is_amx_tile_supported()}
         for (flags, instruction), processor_has_it in units.items():
-            vectors = [
-                *vectors,
-                *(flags if processor_has_it and _knows(compiler, flags, instruction) else ()),
-            ]
+            if processor_has_it and _knows(compiler, flags, instruction):
+                vectors = [*vectors, *flags]
     return [
         *("-O3", "-std=c++20", "-fPIC", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-w"),
         *vectors,
@@ -95,7 +93,7 @@ def _flags(compiler: str) -> list[str]:
 
 @cache
 def _knows(compiler: str, flags: tuple[str, ...], instruction: str) -> bool:
-    """Tools of 2020 know no AMX."""
+    """Whether compiler and assembler know them: those of 2020 know no AMX."""
     asked = [compiler, *flags, "-c", "-x", "c++", "-", "-o", os.devnull]
     program = f'void f() {{ asm("{instruction}"); }}'
     return not subprocess.run(
