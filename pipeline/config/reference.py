@@ -122,7 +122,8 @@ def type_words(schema: dict[str, Any]) -> str:
     if values := schema.get("enum", [schema["const"]] if "const" in schema else []):
         return " or ".join(f"`{value}`" for value in values)
     if schema["type"] == "array":
-        return f"list of {type_words(schema['items'])}"
+        most = f"up to {schema['maxItems']:,} " if "maxItems" in schema else ""
+        return f"list of {most}{type_words(schema['items'])}"
     if schema["type"] == "object":
         return f"mapping of text to {type_words(schema['additionalProperties'])}"
     if isinstance(schema["type"], list):
@@ -146,10 +147,12 @@ def _number(schema: dict[str, Any]) -> str:
 
 
 def _short(limit: float) -> str:
-    """A limit in few characters; large limits are powers of two."""
-    if abs(limit) < 1 << 16:
+    """A limit in few characters: powers of two as such where they are large, other large ones in groups."""
+    whole = int(abs(limit))
+    if whole < 1 << 16:
         return f"{limit:g}"
-    return f"{'-' if limit < 0 else ''}2^{int(abs(limit)).bit_length() - 1}"
+    sign = "-" if limit < 0 else ""
+    return sign + (f"2^{whole.bit_length() - 1}" if whole.bit_count() == 1 else f"{whole:,}")
 
 
 if __name__ == "__main__":

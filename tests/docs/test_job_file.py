@@ -218,3 +218,15 @@ def test_types_in_words(schema: dict[str, Any], words: str) -> None:
 
 def test_the_schema_is_of_all_tasks() -> None:
     assert [rule["if"]["properties"]["task"]["const"] for rule in job_schema()["allOf"]] == list(tasks())
+
+
+def test_a_limit_is_told_as_it_is() -> None:
+    assert (
+        type_words({"type": "number", "exclusiveMinimum": 0, "maximum": 604_800})
+        == "number above 0 up to 604,800"
+    )
+    assert type_words({"type": "integer", "minimum": -(2**63)}) == "integer from -2^63"
+    assert (
+        type_words({"type": "array", "maxItems": 1024, "items": {"type": "string"}})
+        == "list of up to 1,024 text"
+    )
