@@ -15,7 +15,7 @@ from pipeline.shards.make_plan import make_plan
 from pipeline.task import Outcome
 
 Row = dict[str, Any]
-WAYS = {  # options of the engine
+WAYS: dict[str, dict[str, Any]] = {  # options of the engine
     "float32": {"dtype": "float32"},
     "int8": {"dtype": "float32", "quantization": "int8"},
     "bfloat16": {"dtype": "bfloat16"},
@@ -61,7 +61,7 @@ def _prepared(job: Job) -> list[Row]:
     return [row for row in rows if row["prompt_token_ids"] is not None]
 
 
-def _outcomes(job: Job, rows: list[Row], options: dict[str, str], threads: int | None) -> list[Outcome]:
+def _outcomes(job: Job, rows: list[Row], options: dict[str, Any], threads: int | None) -> list[Outcome]:
     engine = Engine.load(job.checkpoint, threads=threads, statistics=False, **options)
     requests = job.task.requests(job.prompt_format)
     started = [

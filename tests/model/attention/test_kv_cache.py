@@ -55,12 +55,10 @@ def test_the_window_ends_with_the_last_token(window, first):
     assert cache_of(window=window).first_seen(7) == first
 
 
-def test_places_and_indices_follow_the_pages():
+def test_places_follow_the_pages():
     cache = cache_of()
     places = cache.places(np.array([3, 1]), np.arange(6))
     assert places.tolist() == [12, 13, 14, 15, 4, 5]
-    # Within a page the heads follow each other, each with all places.
-    assert cache.indices(torch.tensor([13, 4])).tolist() == [[25, 29], [8, 12]]
 
 
 def test_a_cache_of_captured_steps_has_a_page_to_spare_and_each_rank_its_heads():
