@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import Interrupted, JobError, describe_without_message
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 Config = Annotated[Path, typer.Argument(help="The job file (YAML).", show_default=False)]
 Overrides = Annotated[

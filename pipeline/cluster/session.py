@@ -14,7 +14,7 @@ from ray.util.annotations import RayDeprecationWarning
 from pipeline.cluster import cpu_priority
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
 _OS_ERRORS = (

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.config.job_yaml import no_text
-from pipeline.storage.urls import without_credentials
+from pipeline.storage.credentials import without_credentials
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]

@@ -25,9 +25,9 @@ from pipeline.preflight.kept_names import check_found_names
 from pipeline.preflight.replica_checks import Level, computing, replicas
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
+from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
-from pipeline.storage.urls import redact
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it

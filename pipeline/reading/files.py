@@ -13,8 +13,9 @@ from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.other_formats import how_to_convert
 from pipeline.reading.partitions import is_partition
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import with_retries
-from pipeline.storage.urls import filesystem, redact
+from pipeline.storage.urls import filesystem
 
 Format = Literal["jsonl", "parquet"]
 
@@ -77,14 +78,16 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         raise ConfigError(f"input.path: {redact(path)}: chained URLs are not read; unpack the archive first")
     try:
         fs, stripped = filesystem(path)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"input.path: {error}") from None
     try:
         info = with_retries(partial(fs.info, stripped), redact(path))
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
-        raise ConfigError(f"input.path: {redact(path)}: no permission to read it") from error
+        raise ConfigError(
+            f"input.path: {redact(path)}: no permission to read it ({error.strerror})"
+        ) from None
     if info is not None and info["type"] == "file":
         url = str(fs.unstrip_protocol(stripped))
         return {url: info}, url.rpartition("/")[0]

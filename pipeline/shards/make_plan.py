@@ -20,7 +20,7 @@ from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file, read_
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 from pipeline.task import Task
 
 
@@ -41,7 +41,7 @@ def make_plan(
         return _make_plan(section, before or Plan((), ()), job_digest, task)
     except PermissionError as error:
         where = f"{redact(str(error.filename))}: " if error.filename else ""
-        raise ConfigError(f"input.path: {where}no permission to read it") from error
+        raise ConfigError(f"input.path: {where}no permission to read it ({error.strerror})") from None
 
 
 def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[Any] | None) -> Plan:

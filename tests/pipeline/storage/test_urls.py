@@ -4,7 +4,8 @@ import io
 
 import pytest
 
-from pipeline.storage.urls import WatchedFile, redact, without_credentials
+from pipeline.storage.credentials import redact, without_credentials
+from pipeline.storage.urls import WatchedFile
 
 
 @pytest.mark.parametrize(
