@@ -45,7 +45,7 @@ class _JobLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         """The next node; MisreadError if it is nested too deep, or if its aliases repeat too much."""
         is_alias = self.check_event(yaml.AliasEvent)
-        mark = self.current_event.start_mark  # type: ignore[union-attr]  # check_event looked at it
+        mark = self.current_event.start_mark  # check_event looked at it
         self._require(self._level < _MOST_LEVELS, mark, _TOO_DEEP)
         self._level += 1
         node = super().compose_node(parent, index)
