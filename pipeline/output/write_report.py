@@ -120,7 +120,8 @@ def _write(
     experts = summary = None
     merged = total is not None and are_merged(total.router)
     if total is not None:
-        experts = write_router_tables(store, total.router)
+        counted = job.config.router.statistics and job.model.num_experts > 0
+        experts = write_router_tables(store, total.router, counted)
         summary = ShardSummary.total(parts.summary for parts in total.parts)
     if merged:
         logger.warning(

@@ -35,12 +35,29 @@ class InputFile:
     format: Format
 
 
+class NothingFound(ConfigError):
+    """A path without files."""
+
+    def __init__(self, message: str, base: str) -> None:
+        super().__init__(message)
+        self.base = base  # as `_expand_one` returns it
+
+
 def expand(section: InputSection) -> list[InputFile]:
-    """All files of `input.path`, sorted by name; ConfigError names a path without files."""
+    """All files of `input.path`, sorted by name; NothingFound names a path without files.
+
+    With `input.allow_empty` such a path has none, and the names of the others' files are those that they
+    will have when it has some.
+    """
     found: dict[str, dict[str, Any]] = {}
     bases: list[list[str]] = []
     for path in section.path:
-        files, base = _expand_one(path, section.format)
+        try:
+            files, base = _expand_one(path, section.format)
+        except NothingFound as nothing:
+            if not section.allow_empty:
+                raise
+            files, base = {}, nothing.base
         found |= files
         bases.append(base.split("/"))
     common = _without_partitions(bases[0], _common_folder(bases))
@@ -99,7 +116,8 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
         infos = with_retries(partial(fs.glob, stripped, detail=True), redact(path))
     else:
-        raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
+        base = str(fs.unstrip_protocol(stripped.rstrip("/")))
+        raise NothingFound(f"input.path: {redact(path)}: no such file or folder", base)
     base = base.rstrip("/")
     files = {
         str(fs.unstrip_protocol(name)): entry
@@ -113,7 +131,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         what = f"no {kinds} in this folder" if info is not None else "no file has such a name"
         hints = filter(None, map(how_to_convert, sorted(infos)))
         what += "".join(f"; {hint}" for hint in islice(hints, 1))
-        raise ConfigError(f"input.path: {redact(path)}: {what}")
+        raise NothingFound(f"input.path: {redact(path)}: {what}", str(fs.unstrip_protocol(base)))
     return files, str(fs.unstrip_protocol(base))
 
 
