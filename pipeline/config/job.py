@@ -129,13 +129,12 @@ else:
 def _apply(data: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     *sections, key = dotted.split(".")
-    dotted = redact_value(dotted)
-    if not equals or not key:
+    if not equals or not key or "/" in dotted:  # a URL without its key
         raise ConfigError(f"--set {redact_value(override)}: write it as section.key=value")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"--set {dotted}: {redact_value(section)} is not a section")
+            raise ConfigError(f"--set {dotted}: {section} is not a section")
     try:
         data[key] = read_yaml(text)
     except MisreadError as error:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 _MOST_DECODINGS = 8  # of percent encoding that is encoded again
-_FIRST = r"(?<![^\s'\"(])"  # at the beginning of a word
+_FIRST = r"(?<![^\s'\"(:])"  # at the beginning of a word, or of a URL in another one
 _START = rf"(?:{_FIRST}[a-z][a-z0-9+.-]*:/+|[a-z][a-z0-9+.-]*://+|{_FIRST}//+)"
 _URL = re.compile(_START, re.IGNORECASE)
 # A secret key may contain slashes; `host:9000/` is a port, no user and password, but buckets have no ports.
-_USER = re.compile(rf"({_START})(?:[^/@]*|[^/@:]*:(?!\d{{1,5}}/)[^@]*)@", re.IGNORECASE | re.DOTALL)
-_USER_OF_BUCKET = re.compile(r"((?:s3a?|gs|gcs):/+)[^/@:]*:[^@]*@", re.IGNORECASE | re.DOTALL)
+_USER = re.compile(rf"({_START})(?:[^/@:]*:(?!\d{{1,5}}/).*|[^/]*)@", re.IGNORECASE | re.DOTALL)
+_USER_OF_BUCKET = re.compile(r"((?:s3a?|gs|gcs):/+)[^/@:]*:.*@", re.IGNORECASE | re.DOTALL)
 _NAMES = (
     r"x-(?:amz|goog|ms)-[\w-]+|awsaccesskeyid|googleaccessid|sig|signature|sas|(?:\w+[_-])?token|auth|"
     r"authorization|bearer|api[_-]?key|access[_-]?key(?:[_-]?id)?|(?:account|secret|private)[_-]?key|"

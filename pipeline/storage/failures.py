@@ -84,9 +84,11 @@ def is_of_this_machine(error: OSError) -> bool:
 
 
 def http_status(error: BaseException) -> int | None:
-    """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
+    """The HTTP status behind an exception of s3fs (botocore's is its cause), gcsfs or a hub."""
     # not its cause's `code`: aiohttp gives 400 to an answer that was cut short
-    status: Any = getattr(error, "code", None)
+    status: Any = getattr(error, "code", None) or getattr(
+        getattr(error, "response", None), "status_code", None
+    )
     for response in _responses(error):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or status
     return int(status) if str(status).isdigit() else None
