@@ -17,6 +17,7 @@ from pathlib import Path
 _MOST_FRAMES = 12
 _REFUSED = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EREMCHG,  # a bucket of another region
 }  # fmt: skip
 
 

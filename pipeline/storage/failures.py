@@ -47,8 +47,10 @@ _BEFORE_THE_REQUEST = {
 # Answers to HEAD requests have no code.
 _OF_STATUS = {
     301: _REGION,
+    400: "credentials that have expired, or a bucket in another region",
     401: "the credentials are not accepted",
     403: "the credentials are wrong, or do not permit it",
+    501: "the store cannot do this",
 }
 _WORTH_A_TRY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 _NOT_IMPLEMENTED = (501, 505)
@@ -65,12 +67,18 @@ def describe(error: BaseException) -> str:
 
 
 def without_message(error: Exception, url: str) -> OSError:
-    """An OSError of the type that callers distinguish, with a message that holds no secret."""
+    """An OSError of the type that callers distinguish, with a message that holds no secret.
+
+    What a store refuses for good is a PermissionError, whatever its reason.
+    """
     kind, number = next((kind for kind in _KINDS.items() if isinstance(error, kind[0])), (OSError, errno.EIO))
     if isinstance(error, OSError) and error.errno:
         number = error.errno
-    if type(error).__name__ in _BEFORE_THE_REQUEST or http_status(error) in _OF_STATUS:
+    status = http_status(error)
+    if type(error).__name__ in _BEFORE_THE_REQUEST or (status is not None and kind is OSError):
         kind, number = PermissionError, errno.EACCES
+    if status == 404:
+        kind, number = FileNotFoundError, errno.ENOENT
     if _code(error) == "NoSuchBucket":  # no FileNotFoundError, which means that a store is still empty
         kind, number = NotADirectoryError, errno.ENOTDIR
     by_system = isinstance(error, OSError) and error.errno and not _responses(error)

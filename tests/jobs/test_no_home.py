@@ -21,7 +21,7 @@ def folder() -> Iterator[Path]:
     """One of that user's; pytest's own are closed to others."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("to become another user takes root and setpriv")
-    with TemporaryDirectory(dir="/tmp", prefix="home-") as name:
+    with TemporaryDirectory(dir="/tmp", prefix="home-", ignore_cleanup_errors=True) as name:
         os.chown(name, USER, USER)
         yield Path(name)
 

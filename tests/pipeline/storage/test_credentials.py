@@ -71,7 +71,7 @@ PLACES = (
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(
     scheme=st.sampled_from(["s3", "gs", "https", "hf", "abfs", "S3", "simplecache::s3"]),
     place=st.sampled_from(PLACES) | st.just("{secret}@bucket/x"),

@@ -30,9 +30,9 @@ REFUSALS = {
     (403, "InvalidAccessKeyId"): "check AWS_ACCESS_KEY_ID|credentials are wrong",
     (403, "SignatureDoesNotMatch"): "check AWS_SECRET_ACCESS_KEY|credentials are wrong",
     (301, "PermanentRedirect"): "another region",
-    (400, "AuthorizationHeaderMalformed"): "another region|Invalid argument",
-    (400, "ExpiredToken"): "have expired|Invalid argument",
-    (501, "NotImplemented"): "HTTP 501",
+    (400, "AuthorizationHeaderMalformed"): "another region",
+    (400, "ExpiredToken"): "have expired",
+    (501, "NotImplemented"): "the store cannot do this",
 }
 SECONDS = 8.0  # boto tries some of them a few times; ours would take two minutes
 
