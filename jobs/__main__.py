@@ -13,6 +13,7 @@ from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
+from jobs.standard_streams import make_ready
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
@@ -38,5 +39,10 @@ def _options(
     """What every command has in common."""
 
 
+def main(name: str = "mixtray") -> None:
+    make_ready()
+    app(prog_name=name)
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m jobs")
+    main("python -m jobs")

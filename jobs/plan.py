@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import Config, Overrides, exit_codes
+from jobs.arguments import Config, Overrides, exit_codes, writing_output
 
 if TYPE_CHECKING:
     from pipeline.preflight.forecast import Forecast
@@ -29,7 +29,8 @@ def plan(config: Config, overrides: Overrides = None, show: Show = 1) -> None:
         from pipeline.preflight.forecast import forecast
 
         found = forecast(JobConfig.load(config, overrides), show)
-        _show(found)
+        with writing_output():
+            _show(found)
         if found.all_bad:
             raise ConfigError(
                 f"each of the {found.sampled:,} rows looked at is an error: mend what is said above"

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import Config, Overrides, exit_codes
+from jobs.arguments import Config, Overrides, exit_codes, writing_output
 from pipeline.supervision.signals import ending_at_once
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
             from pipeline.config.job import JobConfig
             from pipeline.run import run as run_job
 
-        show(run_job(JobConfig.load(config, overrides), extend=extend))
+        report = run_job(JobConfig.load(config, overrides), extend=extend)
+        with writing_output():
+            show(report)
 
 
 def show(report: "Report") -> None:

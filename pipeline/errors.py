@@ -7,6 +7,7 @@ JobError            ends the job with an exit code and one sentence for the user
 RowError            never ends a job: the row is published with status "error", a code and a message
 """
 
+import errno
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 
 _MOST_FRAMES = 12
+_REFUSED = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EREMCHG,  # a bucket of another region
+}  # fmt: skip
 
 
 class JobError(Exception):
@@ -39,6 +44,18 @@ class Interrupted(JobError):
 
     def __init__(self, message: str = "stopped before the end; run the same command again to go on") -> None:
         super().__init__(message)
+
+
+def job_error(error: OSError, what: str = "") -> JobError:
+    """What an OSError means for the user: 2 where the system refuses, until it is mended; else 1.
+
+    `what` is the key of the job file that is about it, or another name for it.
+    """
+    kinds = (PermissionError, NotADirectoryError, IsADirectoryError)
+    text = f"{what}: {error}" if what else str(error)
+    if isinstance(error, kinds) or error.errno in _REFUSED:
+        return ConfigError(text)
+    return JobError(f"{text}; mend the cause and run the same command again")
 
 
 class RowErrorCode(StrEnum):
@@ -88,11 +105,16 @@ def hide_row_text(shard: str | None = None) -> Iterator[None]:
     """Raise a JobError in place of an unexpected exception, whose message may quote a row.
 
     Ray writes what a Ray task raises to its logs. The JobError tells the exception's type, where it was
-    raised, and the shard. Errors of storage and memory pass as they are: their messages are about files.
+    raised, and the shard. Errors of storage and memory pass, since their messages are about files; those that
+    no second run would mend as ConfigError.
     """
     try:
         yield
-    except (JobError, OSError, MemoryError):
+    except (JobError, MemoryError):
+        raise
+    except OSError as error:
+        if isinstance(told := job_error(error), ConfigError):
+            raise told from None
         raise
     except Exception as error:
         where = f"shard {shard}: " if shard else ""

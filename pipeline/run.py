@@ -25,6 +25,7 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.commit import Published, finalize, remaining
 from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted, TooManyErrors
+from pipeline.output.empty_table import write_empty_table
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.found_rows import warn_of_notices
@@ -67,6 +68,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     store = open_store(config.output.path)
     store.probe()
     plan = load_or_make_plan(job, store, extend)
+    write_empty_table(job, store, plan)
     missing = ShardTable.of(execute(remaining(plan), store))
 
     started = time.monotonic()

@@ -127,6 +127,30 @@ def test_the_rule_about_tasks_sees_such_a_comparison():
     assert not any(map(compares_a_task_s_name, ast.walk(ast.parse('phase == "decode"'))))
 
 
+def opens_text_in_some_encoding(node):
+    """A call that reads or writes text in the encoding of the locale."""
+    if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+        return False
+    name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+    if name in ("read_text", "write_text"):
+        return True
+    of_files = isinstance(node.func, ast.Name) or ast.unparse(node.func) in ("path.open", "os.fdopen")
+    modes = [value.value for value in node.args[1:] if isinstance(value, ast.Constant)]
+    return name in ("open", "fdopen") and of_files and not any("b" in str(mode) for mode in modes)
+
+
+def test_text_is_read_and_written_in_a_named_encoding():
+    assert [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in FILES
+        if name_of(path).startswith(("model/", "pipeline/", "jobs/"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if opens_text_in_some_encoding(node)
+    ] == []
+    for code in ("p.read_text()", "open(p)", 'open(p, "w")', "p.write_text(t)"):
+        assert any(map(opens_text_in_some_encoding, ast.walk(ast.parse(code)))), code
+
+
 def test_no_file_is_called_utils():
     assert not [
         name_of(path) for path in FILES if path.stem in ("utils", "util", "helpers", "common", "misc")

@@ -65,6 +65,6 @@ def keeping(kept: dict[str, Any], output: Path | None) -> Callable[[dict[str, An
     def keep(report: dict[str, Any]) -> None:
         kept.update(report)
         if output is not None:
-            output.write_text(json.dumps(report, indent=1))
+            output.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
     return keep

@@ -82,12 +82,12 @@ def _is_head() -> bool:
 
 def _of_launcher() -> list[Offer]:
     try:
-        config: Any = yaml.safe_load(LAUNCHED_WITH.expanduser().read_text())
+        config: Any = yaml.safe_load(LAUNCHED_WITH.expanduser().read_text(encoding="utf-8"))
         head = config.get("head_node_type")
         types = {name: kind for name, kind in config["available_node_types"].items() if name != head}
         each = [
             (kind.get("resources", {}).get("GPU", 0), kind.get("max_workers", 0)) for kind in types.values()
         ]
         return [Offer(int(gpus), int(most)) for gpus, most in each if gpus and most]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
-        return []  # no such file, or not one of `ray up`
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, yaml.YAMLError):
+        return []  # no such file, no home folder, or not one of `ray up`

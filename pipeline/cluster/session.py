@@ -6,15 +6,17 @@ import re
 import socket
 import warnings
 from itertools import dropwhile
+from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.cluster import cpu_priority
+from pipeline.cluster.private_session import give_token, parent_folder, session_folder
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
 _OS_ERRORS = (
@@ -25,6 +27,8 @@ _OS_ERRORS = (
     "ConnectionError",
     "MemoryError",
 )
+_REFUSED = ("PermissionError", "NotADirectoryError", "IsADirectoryError")  # no second run would mend them
+_FULL = ("OutOfDiskError", "ObjectStoreFullError")
 _NEXT_LINK = re.compile(
     r"\n\n(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n\n"
@@ -44,11 +48,11 @@ def connect() -> None:
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
         try:
             with cpu_priority.lowered():
-                ray.init(
-                    "local" if local else None,
-                    logging_level=logging.ERROR,
-                    include_dashboard=False if local else None,
-                )
+                own: dict[str, Any] = {}
+                if local:
+                    give_token()
+                    own = {"include_dashboard": False, "_temp_dir": session_folder()}
+                ray.init("local" if local else None, logging_level=logging.ERROR, **own)
         except Exception as error:  # Ray raises bare Exceptions too
             what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
             raise JobError(
@@ -84,14 +88,21 @@ def as_job_error(error: RayError) -> JobError:
         kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
     if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
         return ConfigError(message)
+    name = kind.rpartition(".")[2] or type(error).__name__
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
     if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
         what = "a process that reads or publishes shards was killed again and again, too little memory?"
+    elif name in _FULL:
+        what = (
+            f"{name}: no space left in Ray's object store, in /dev/shm, and where it spills to, below "
+            f"{parent_folder()} if the job started Ray; RAY_TMPDIR names another folder"
+        )
     elif tellable:
-        what = f"{kind.rpartition('.')[2]}: {message}"
+        what = f"{name}: {message}"
     else:
-        what = f"{kind or type(error).__name__}, see Ray's logs"
-    return JobError(
+        what = f"{kind or name}, see Ray's logs"
+    told = ConfigError if name in _REFUSED else JobError
+    return told(
         f"the job failed ({what}); what is committed stays: mend the cause and run the same command again"
     )
 

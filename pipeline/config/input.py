@@ -109,6 +109,13 @@ class InputSection(Section):
         "`output.path` of its own.",
         examples=[100],
     )
+    allow_empty: bool = Field(
+        default=False,
+        description="Whether there may be nothing to do: a path without a file, or files without a row. The "
+        "job is then done at once, with tables of no row, and `run --extend` adds the files that come. "
+        "Without it that is an error.",
+        examples=[True],
+    )
     group_by: str | None = Field(
         default=None,
         description="A column: router statistics are kept apart by its values. Of more than 256 groups the "

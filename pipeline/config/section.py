@@ -3,17 +3,30 @@
 Every key has a description, from which `docs/job-file.md` and the JSON Schema are made.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.config.job_yaml import no_text
-from pipeline.storage.urls import without_credentials
+from pipeline.storage.credentials import without_credentials
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
-Location = Annotated[str, AfterValidator(without_credentials)]
+
+
+def _a_name(path: str) -> str:
+    try:
+        named = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        named = False
+    if not named:
+        raise ValueError("no file can have such a name: it holds a NUL or half a character")
+    return path
+
+
+Location = Annotated[str, AfterValidator(_a_name), AfterValidator(without_credentials)]
 
 
 class Section(BaseModel):

@@ -29,6 +29,8 @@ from pipeline.shards.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
+# Of a job that began without a row: no part, but a table of no row, which may be replaced.
+EMPTY_TABLE = f"{PARTS}/part-empty.parquet"
 # Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request
 # to see that the range has no more names.
 _BETWEEN_CUTS = 7_500
@@ -70,7 +72,8 @@ def success_path(number: int) -> str:
 def parts_there(plan: Plan) -> Steps[set[str]]:
     """The paths of all parts, those of other plans included."""
     cuts = sorted(_part_name(ordinal) for ordinal in range(_BETWEEN_CUTS, len(plan.shards), _BETWEEN_CUTS))
-    return {path for path in (yield List(PARTS, tuple(cuts))) if path.endswith(".parquet")}
+    listed = yield List(PARTS, tuple(cuts))
+    return {path for path in listed if path.endswith(".parquet") and path != EMPTY_TABLE}
 
 
 def remaining(plan: Plan) -> Steps[list[Shard]]:

@@ -21,8 +21,8 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.router.sums import Sums, are_merged, merge
 from pipeline.shards.plan import Plan
+from pipeline.storage.credentials import redact
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 
 # For an interrupted run: of the 30 s that a spot machine leaves, the commits in flight have had 15.
 _SECONDS_TO_SUM_UP = 5.0
@@ -120,7 +120,8 @@ def _write(
     experts = summary = None
     merged = total is not None and are_merged(total.router)
     if total is not None:
-        experts = write_router_tables(store, total.router)
+        counted = job.config.router.statistics and job.model.num_experts > 0
+        experts = write_router_tables(store, total.router, counted)
         summary = ShardSummary.total(parts.summary for parts in total.parts)
     if merged:
         logger.warning(

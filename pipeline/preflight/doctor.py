@@ -14,20 +14,22 @@ from packaging.requirements import Requirement
 
 from model.machine.budget import GIB, in_gib
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
+from pipeline.cluster.private_session import parent_folder, token_others_can_read
 from pipeline.cluster.session import LOOK_FURTHER, connect, require_listening
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, describe_without_message
+from pipeline.errors import JobError, describe_without_message, job_error
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
 from pipeline.preflight.kept_names import check_found_names
 from pipeline.preflight.replica_checks import Level, computing, replicas
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
+from pipeline.shards.make_plan import require_rows
+from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
-from pipeline.storage.urls import redact
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
@@ -56,7 +58,9 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         try:
             for level, text in check():
                 yield Finding(what, level, text)
-        except (JobError, OSError) as error:
+        except OSError as error:
+            yield Finding(what, "problem", redact(str(job_error(error))))
+        except JobError as error:
             yield Finding(what, "problem", redact(str(error)))
         except Exception as error:  # a check that raises becomes a finding, and the others still run
             yield Finding(what, "problem", describe_without_message(error))
@@ -100,6 +104,7 @@ def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     files = expand(config.input)
     task = config.make_task()
     check_found_names(config, task, check_columns(files, config.input, task=task))
+    require_rows(files, config.input)
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
     yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
@@ -118,7 +123,7 @@ def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
     if isinstance(store, LocalStore):
         size = sum(file.size for file in expand(config.input))
         yield _free("output", store.root, max(_LEAST_FREE, 2 * size))
-    yield _free("Ray's temporary files", os.environ.get("RAY_TMPDIR") or "/tmp", _LEAST_FREE)
+    yield _free("Ray's temporary files", parent_folder(), _LEAST_FREE)
 
 
 def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
@@ -136,6 +141,8 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
 
 def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
+    if path := token_others_can_read():
+        yield "problem", f"{path}: others can read this token, and run code with it: chmod 600 {path}"
     try:
         require_listening()
         connect()

@@ -17,6 +17,7 @@ from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
+from pipeline.storage.credentials import redact_value
 from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
@@ -116,10 +117,16 @@ def _with_chat_template(config: JobConfig) -> JobConfig:
         return config
     try:
         text = Path(given).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # ValueError: not UTF-8; RuntimeError: no home folder
+        why = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"input.chat_template: {given!r} is neither a Jinja template nor a readable file ({error})"
-        ) from error
+            f"input.chat_template: {redact_value(given)!r} is neither a Jinja template nor a readable file "
+            f"({why})"
+        ) from None
     return config.model_copy(update={"input": config.input.model_copy(update={"chat_template": text})})
 
 

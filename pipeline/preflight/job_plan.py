@@ -23,10 +23,15 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     ConfigError if the output folder is another job's, or if an input file changed.
     """
     require_no_orphans(job, store)
-    stored = execute(start(job.spec, lambda: _plan_files(job)), store)
+    stored = execute(start(job.spec, lambda: _plan_files(job).to_parquet()), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
     plan, new_files = joined(stored).check(job.config.input)
+    if not plan.shards and not job.config.input.allow_empty:
+        raise ConfigError(
+            "output.path: the job that began here has no row: run it with --extend to add files that came, "
+            "or set input.allow_empty: true if that is fine"
+        )
     if new_files and job.config.input.limit is None:
         logger.warning(
             "files that are newer than this job's plan are not part of it (%d, %s for one); "
@@ -54,13 +59,14 @@ def joined(stored: Sequence[bytes]) -> Plan:
     return Plan.join([Plan.from_parquet(data) for data in stored])
 
 
-def _plan_files(job: Job, before: Plan | None = None) -> bytes:
+def _plan_files(job: Job, before: Plan | None = None) -> Plan:
     plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
     check_plan_names(job.config, job.task, plan)
-    return plan.to_parquet()
+    return plan
 
 
 def _plan_new_files(job: Job, stored: Sequence[bytes]) -> bytes | None:
     before = joined(stored)
     _, new_files = before.check(job.config.input)
-    return _plan_files(job, before) if new_files else None
+    plan = _plan_files(job, before) if new_files else None
+    return plan.to_parquet() if plan and plan.shards else None  # files without a row are still to be filled

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from pipeline.reading.files import compression
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import open_with_retries
-from pipeline.storage.urls import WatchedFile, filesystem, redact
+from pipeline.storage.urls import WatchedFile, filesystem
 
 PIECE = 1 << 16  # bytes decompressed at a time; damage can cost up to so many good bytes before it
 RATIO_CAP = 500  # decompressed bytes for a stored one, in files of more than RATIO_FREE

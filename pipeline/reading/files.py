@@ -13,8 +13,9 @@ from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.other_formats import how_to_convert
 from pipeline.reading.partitions import is_partition
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import with_retries
-from pipeline.storage.urls import filesystem, redact
+from pipeline.storage.urls import filesystem
 
 Format = Literal["jsonl", "parquet"]
 
@@ -34,12 +35,29 @@ class InputFile:
     format: Format
 
 
+class NothingFound(ConfigError):
+    """A path without files."""
+
+    def __init__(self, message: str, base: str) -> None:
+        super().__init__(message)
+        self.base = base  # as `_expand_one` returns it
+
+
 def expand(section: InputSection) -> list[InputFile]:
-    """All files of `input.path`, sorted by name; ConfigError names a path without files."""
+    """All files of `input.path`, sorted by name; NothingFound names a path without files.
+
+    With `input.allow_empty` such a path has none, and the names of the others' files are those that they
+    will have when it has some.
+    """
     found: dict[str, dict[str, Any]] = {}
     bases: list[list[str]] = []
     for path in section.path:
-        files, base = _expand_one(path, section.format)
+        try:
+            files, base = _expand_one(path, section.format)
+        except NothingFound as nothing:
+            if not section.allow_empty:
+                raise
+            files, base = {}, nothing.base
         found |= files
         bases.append(base.split("/"))
     common = _without_partitions(bases[0], _common_folder(bases))
@@ -77,14 +95,16 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         raise ConfigError(f"input.path: {redact(path)}: chained URLs are not read; unpack the archive first")
     try:
         fs, stripped = filesystem(path)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"input.path: {error}") from None
     try:
         info = with_retries(partial(fs.info, stripped), redact(path))
     except (FileNotFoundError, NotADirectoryError):
         info = None
     except PermissionError as error:
-        raise ConfigError(f"input.path: {redact(path)}: no permission to read it") from error
+        raise ConfigError(
+            f"input.path: {redact(path)}: no permission to read it ({error.strerror})"
+        ) from None
     if info is not None and info["type"] == "file":
         url = str(fs.unstrip_protocol(stripped))
         return {url: info}, url.rpartition("/")[0]
@@ -96,7 +116,8 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
         infos = with_retries(partial(fs.glob, stripped, detail=True), redact(path))
     else:
-        raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
+        base = str(fs.unstrip_protocol(stripped.rstrip("/")))
+        raise NothingFound(f"input.path: {redact(path)}: no such file or folder", base)
     base = base.rstrip("/")
     files = {
         str(fs.unstrip_protocol(name)): entry
@@ -110,7 +131,7 @@ def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]
         what = f"no {kinds} in this folder" if info is not None else "no file has such a name"
         hints = filter(None, map(how_to_convert, sorted(infos)))
         what += "".join(f"; {hint}" for hint in islice(hints, 1))
-        raise ConfigError(f"input.path: {redact(path)}: {what}")
+        raise NothingFound(f"input.path: {redact(path)}: {what}", str(fs.unstrip_protocol(base)))
     return files, str(fs.unstrip_protocol(base))
 
 

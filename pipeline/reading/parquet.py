@@ -11,8 +11,9 @@ from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
 from pipeline.reading.partitions import with_partitions
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import open_with_retries
-from pipeline.storage.urls import WatchedFile, filesystem, redact
+from pipeline.storage.urls import WatchedFile, filesystem
 
 BATCH_ROWS = 64  # decoded at a time: a few encoded bytes can stand for gigabytes of repeated text
 DECODED_CAP = 512 << 20  # bytes a shard may decode to

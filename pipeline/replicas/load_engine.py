@@ -15,8 +15,8 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import require_same_machine
 from pipeline.errors import ConfigError
+from pipeline.storage.credentials import redact
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 from pipeline.task import Task
 from pipeline.text.prompt_format import PromptFormat

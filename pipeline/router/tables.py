@@ -14,6 +14,12 @@ from model.requests.row_routing import Counts
 from pipeline.router.sums import COUNTS, Sums
 
 PHASES = ("prefill", "decode")
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "chosen": (1, 2, 2), "gate_q": (1, 2, 2), "prob_q": (1, 2), "pairs": (1, 2, 2),
+    "repeat_first": (1,), "repeat_any": (1,), "entropy_q": (1,),
+}  # fmt: skip
+# Sums of no token, whose tables have the columns of all others.
+NOTHING: Sums = {"": {name: np.zeros((2, *_SHAPES.get(name, ())), np.int64) for name in COUNTS}}
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
 
 

@@ -18,7 +18,7 @@ from pipeline.reading.partitions import partition_columns
 from pipeline.reading.python_values import reader
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.shards.shard import Shard
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 BOM = b"\xef\xbb\xbf"
 

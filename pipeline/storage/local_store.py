@@ -15,7 +15,10 @@ class LocalStore(Store):
     """Writes to `_job/tmp`, which no reader lists, then links to the final name: a link never overwrites."""
 
     def __init__(self, root: str) -> None:
-        super().__init__(os.path.abspath(os.path.expanduser(root)))
+        expanded = os.path.expanduser(root)
+        if expanded.startswith("~"):
+            raise ConfigError(f"output.path: {root}: there is no such home folder here: write the whole path")
+        super().__init__(os.path.abspath(expanded))
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._target(path)
@@ -86,15 +89,16 @@ class LocalStore(Store):
 
 
 def _write(new: Path, data: bytes) -> None:
-    """Durably; what could not be written whole is removed."""
+    """Durably; what could not be written whole is removed. An OSError names the file."""
     try:
         with open(new, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             new.unlink()
+        error.filename = error.filename or str(new)  # a write's error has none
         raise
 
 

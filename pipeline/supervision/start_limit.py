@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from pipeline.errors import JobError, describe_without_message, hide_row_text
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 _MOST_DEATHS = 4  # in a row; more than one, since a machine may be lost while the model loads
 

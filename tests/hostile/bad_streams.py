@@ -57,8 +57,8 @@ STREAMS = {
         named(a_jsonl_gz=gzip.compress(GOOD * 3)[:-9]), rows=[OK, OK, OK, UNREADABLE]
     ),
     "gzip cut in its header": Case(named(a_jsonl_gz=gzip.compress(GOOD)[:7]), rows=[UNREADABLE]),
-    "an empty gzip file": Case(named(a_jsonl_gz=b""), rows=[]),
-    "gzip of nothing": Case(named(a_jsonl_gz=gzip.compress(b"")), rows=[]),
+    "an empty gzip file": Case(named(a_jsonl_gz=b""), refused="none of its files has a row"),
+    "gzip of nothing": Case(named(a_jsonl_gz=gzip.compress(b"")), refused="none of its files has a row"),
     "a gzip checksum that is wrong": Case(named(a_jsonl_gz=_damaged()), rows=[UNREADABLE]),
     "a gzip bomb": Case(
         named(a_jsonl_gz=lambda: bomb(20_000_000, GOOD)), refused="a.jsonl.gz: grows more than 500-fold"

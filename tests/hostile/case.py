@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.config.job import JobConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, job_error
 from pipeline.preflight.job import check_job
 from pipeline.shards.carried_shard import CarriedShard, name_shard
 from pipeline.shards.make_plan import make_plan
@@ -24,7 +24,7 @@ TINY = Path("configs/demo/tiny-mixtral")
 
 @dataclass(frozen=True)
 class Case:
-    """`make(folder)` writes `folder`/in, perhaps `folder`/model, and may give sections of the job.
+    """`make(folder)` writes `folder`/in, perhaps `folder`/model, and may give sections or the job file.
 
     rows     what becomes of each row, in order: OK or an error code
     refused  or else: a pattern that the ConfigError's message matches
@@ -32,7 +32,7 @@ class Case:
     types    Arrow types of some columns, which every shard must have
     """
 
-    make: Callable[[Path], dict[str, Any] | None]
+    make: Callable[[Path], dict[str, Any] | Path | None]
     rows: list[str] | None = None
     refused: str | None = None
     columns: dict[str, list[Any]] = field(default_factory=dict)
@@ -42,7 +42,8 @@ class Case:
 def run_case(case: Case, folder: Path) -> dict[str, Any]:
     """Plan, read and prepare as a job does; what came of it, as JSON can say it."""
     (folder / "in").mkdir(parents=True)
-    sections = case.make(folder) or {}
+    made = case.make(folder) or {}
+    sections = made if isinstance(made, dict) else {}
     model = folder / "model" if (folder / "model").exists() else TINY
     given = {"path": str(folder / "in"), "prompt": {"column": "text"}, "chat": False}
     data = {
@@ -54,12 +55,16 @@ def run_case(case: Case, folder: Path) -> dict[str, Any]:
         "input": given | sections.get("input", {}),
     }
     try:
-        config = JobConfig.model_validate(data)
+        config = JobConfig.load(made) if isinstance(made, Path) else JobConfig.model_validate(data)
         job = check_job(config)
         plan = Plan.from_parquet(make_plan(config.input).to_parquet())
         tables = [CarriedShard.unpacked(job.preparation(name_shard(shard))).rows for shard in plan.shards]
     except ConfigError as error:
         return {"refused": str(error)}
+    except OSError as error:
+        if isinstance(told := job_error(error), ConfigError):
+            return {"refused": str(told)}
+        raise
     for table in tables:  # as a part is published: what cannot be written is no good either
         pq.write_table(table, pa.BufferOutputStream())
     rows = [code or OK for table in tables for code in table["error_code"].to_pylist()]

@@ -124,9 +124,10 @@ def test_a_checkpoint_with_other_weights_than_its_config_exits_2(job_file: Path,
 
 def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: Path) -> None:
     (job_file.parent / "rows.jsonl").write_text("")
-    assert CliRunner().invoke(app, ["run", str(job_file)]).exit_code == 0
+    given = [str(job_file), "--set", "input.allow_empty=true"]
+    assert CliRunner().invoke(app, ["run", *given]).exit_code == 0
     for command in ("run", "plan"):
-        result = CliRunner().invoke(app, [command, str(job_file), "--set", "generation.max_new_tokens=13"])
+        result = CliRunner().invoke(app, [command, *given, "--set", "generation.max_new_tokens=13"])
         assert result.exit_code == 2
         assert "generation.max_new_tokens: was 12, is 13" in result.stderr
 

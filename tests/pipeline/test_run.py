@@ -219,10 +219,3 @@ def test_parquet_rows_keep_the_types_of_their_columns(make_config: MakeConfig, t
     assert list(table["score"]) == list(frame["score"])
     assert list(table["when"]) == list(frame["when"])
     assert (table["status"] == "ok").all()
-
-
-def test_a_job_without_rows_ends_well(make_config: MakeConfig) -> None:
-    config = make_config([])
-    report = run(config)
-    assert report.rows == 0
-    assert (Path(config.output.path) / "_SUCCESS").exists()
