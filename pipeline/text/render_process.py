@@ -9,7 +9,7 @@ import pickle
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, RowError, describe_without_message
 from pipeline.text.rendering_apart import LENGTH
@@ -25,12 +25,16 @@ def main() -> None:
     limit(resource.RLIMIT_AS, used + SPARE_MEMORY)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     templates: dict[int, BoundedTemplate] = {}
+    _say(answers, {})  # it is ready
     while length := requests.read(LENGTH.size):
         spent = resource.getrusage(resource.RUSAGE_SELF)
         limit(resource.RLIMIT_CPU, int(spent.ru_utime + spent.ru_stime) + PROCESSOR_SECONDS)
-        answer = answered(templates, requests.read(*LENGTH.unpack(length)))
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+        _say(answers, answered(templates, requests.read(*LENGTH.unpack(length))))
+
+
+def _say(answers: BinaryIO, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
 
 
 def answered(templates: dict[int, BoundedTemplate], request: bytes) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.errors import ConfigError, JobError, RowError, RowErrorCode
 
 SECONDS = 30
+_SECONDS_TO_START = 300
 LENGTH = struct.Struct("<Q")  # stands before each request
 _MODULE = "pipeline.text.render_process"
 
@@ -124,9 +125,10 @@ def elsewhere() -> RenderProcess | None:
 
 
 def _start() -> subprocess.Popen[bytes]:
+    """Back once it is ready: what its start takes is no template's fault."""
     here = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE],  # -P: the current folder may hold modules of its own
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -134,6 +136,16 @@ def _start() -> subprocess.Popen[bytes]:
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
     )
+    assert child.stdout is not None
+    try:
+        ready = _read_line(child.stdout.fileno(), _SECONDS_TO_START)
+    except BaseException:
+        child.kill()
+        raise
+    if not ready:
+        child.kill()
+        raise JobError(f"{_MODULE}, which tries templates, did not start: exit code {child.wait()}")
+    return child
 
 
 def _read_line(pipe: int, seconds: int) -> bytes | None:

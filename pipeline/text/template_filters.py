@@ -19,10 +19,10 @@ from pipeline.text.template_values import MAX_BITS
 _ESCAPED = "\\udfff"  # how Python writes MARK within a printed list or object
 
 # Left out: what pads to a width (center, indent, batch), what is for HTML (escape, safe), what is random.
-_FREE = words("abs count d default first last length")
+_FREE = words("count d default first last length")
 _OF_TEXT = words("capitalize lower title trim truncate upper wordcount")
 _REFUSING_NULLS = _OF_TEXT | words("join replace string")
-_DEAR = {"title": 1, "wordcount": 3}  # that many times a text is halved for the steps of going over it
+_DEAR = {"title": 1, "wordcount": 2}  # that many times a text is halved for the steps of going over it
 _MOST_PLACES = 64  # to which a number is rounded
 NULL_MESSAGE = "the template prints a null: write {{ column or '' }} where there may be one"
 
@@ -32,7 +32,7 @@ def filters(print_nulls: bool) -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _FREE}
     found |= {name: _of_text(name, FILTERS[name]) for name in _OF_TEXT}
     found |= sequence_filters()
-    found |= {"float": to_float, "int": to_int, "round": to_round}
+    found |= {"abs": absolute, "float": to_float, "int": to_int, "round": to_round}
     found |= {"join": join, "replace": replace, "string": string, "tojson": to_json}
     if not print_nulls:
         found |= {name: refusing_nulls(found[name]) for name in _REFUSING_NULLS}
@@ -114,6 +114,7 @@ def join(value: Any, d: str = "", attribute: str | int | None = None) -> str:
     if hasattr(values, "__len__"):
         spend.work(2 * len(values))
     if attribute is not None:
+        spend.weigh(attribute)
         values = [item[attribute] for item in values]
     texts = [string(item) for item in values]
     spend.spend(len(d) * len(texts))
@@ -131,6 +132,11 @@ def replace(value: object, old: str, new: str, count: int = -1) -> str:
     return text.replace(old, new, count)
 
 
+def absolute(value: Any) -> Any:
+    _require_small("abs", value)
+    return abs(value)
+
+
 def to_float(value: Any, default: float = 0.0) -> float:
     budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
     return FILTERS["float"](value, default)  # type: ignore[no-any-return]
@@ -139,15 +145,20 @@ def to_float(value: Any, default: float = 0.0) -> float:
 def to_int(value: Any, default: int = 0, base: int = 10) -> int:
     budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
     found: int = FILTERS["int"](value, default, base)
-    if isinstance(found, int) and found.bit_length() > MAX_BITS:
-        raise OverBudget("int makes a number that is too large")
+    _require_small("int", found)
     return found
 
 
 def to_round(value: float, precision: int = 0, method: str = "common") -> float:
     if not -_MOST_PLACES <= precision <= _MOST_PLACES:
         raise OverBudget(f"round's precision must be in [-{_MOST_PLACES}, {_MOST_PLACES}]")
+    _require_small("round", value)
     return FILTERS["round"](value, precision, method)  # type: ignore[no-any-return]
+
+
+def _require_small(name: str, value: object) -> None:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise OverBudget(f"the number is too large for {name}")
 
 
 def to_json(

@@ -11,6 +11,7 @@ from pipeline.text.template_values import MAX_BITS
 
 MAX_SOURCE = 1_000_000  # characters
 MAX_TOKENS = 20_000  # of its code; published ones have up to some thousand
+MAX_KEYS = 500  # of an object, that are computed: somebody may choose them to have one hash
 MAX_LEVELS = 150  # of expressions and blocks within each other; compiling goes down by recursion
 
 
@@ -40,6 +41,10 @@ def check_tree(tree: nodes.Template) -> None:
             raise TemplateSyntaxError(
                 'self is jinja\'s own name; for a column write row["self"]', node.lineno
             )
+        if isinstance(node, nodes.Dict):
+            computed = sum(not isinstance(pair.key, nodes.Const) for pair in node.items)
+            if computed > MAX_KEYS:
+                raise TemplateSyntaxError(f"an object has more than {MAX_KEYS} computed keys", node.lineno)
         if isinstance(node, nodes.Const) and type(node.value) is int and node.value.bit_length() > MAX_BITS:
             raise TemplateSyntaxError("a number is too large", node.lineno)
 

@@ -47,6 +47,7 @@ def pay_for_method(
             spend.weigh(value)
         if isinstance(owner, list | tuple):
             spend.weigh(owner)
+            spend.print(list(args))  # Python's message quotes what it does not find
         return
     given = args[0] if args else kwargs.get("sep")
     if given is not None:

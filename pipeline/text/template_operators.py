@@ -35,7 +35,7 @@ class Operators(ImmutableSandboxedEnvironment):
 
     def contains(self, value: Any, container: Any) -> bool:
         spend, kind = budget.get(), type(container)
-        if kind is str:
+        if kind is str or kind is bytes:
             spend.work(1 + search_steps(container, value))
         elif kind is dict:
             spend.weigh(value)
@@ -98,7 +98,7 @@ def search_steps(text: Any, sought: Any, backwards: bool = False) -> int:
 
     Python looks forwards for long texts in linear time.
     """
-    if not isinstance(sought, str):
+    if not isinstance(sought, str | bytes):
         return 1
     length = len(sought) if backwards else min(len(sought), 128)
     return (len(text) * length >> 10) + (len(text) + len(sought) >> 8)

@@ -1,11 +1,11 @@
 """The jinja2 environment of all templates: what they may call, and what they pay for it.
 
 Templates are code that came with somebody's checkpoint (CVE-2024-34359, CVE-2026-5760), and one careless
-loop would hang a worker. So: jinja2's immutable sandbox, only the filters, tests and methods of this room, and
-a budget that everything pays from before it is done.
+loop would hang a worker. So: jinja2's immutable sandbox, only the filters, tests and methods of this room,
+and a budget from which everything pays before it is done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import BuiltinMethodType
 from typing import Any
 
@@ -17,11 +17,12 @@ from jinja2.utils import Namespace
 from pipeline.text.template_budget import MAX_CALLS, Budget, OverBudget, budget
 from pipeline.text.template_charges import Charged, DirectCalls
 from pipeline.text.template_filters import charged, filters, join, replace, string, text_without_nulls
-from pipeline.text.template_limits import TokenLimit
+from pipeline.text.template_limits import MAX_KEYS, TokenLimit
 from pipeline.text.template_methods import allowed_methods, pay_for_method
 from pipeline.text.template_names import FUNCTIONS
 from pipeline.text.template_operators import Operators
 from pipeline.text.template_tests import tests
+from pipeline.text.template_values import may_collide
 
 _CALL = 8  # steps
 _PAIR = 128  # bytes of an object's key and value
@@ -66,24 +67,26 @@ class Sandbox(Operators):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         spend = budget.get()
-        spend.work(_CALL + len(args))
+        spend.work(_CALL + len(args) + len(kwargs))
         if type(obj) is BuiltinMethodType:
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return _call_method(spend, obj.__self__, obj, args, kwargs)
         if isinstance(obj, Macro | LoopContext):
             return self._call_within(spend, context, obj, args, kwargs)
-        for value in args:
-            spend.weigh(value)  # `loop.changed` compares, `dict` and `namespace` look up
         if isinstance(obj, type):
             args = tuple(map(spend.listed, args))
-            spend.keep(_PAIR * sum(len(value) for value in (*args, kwargs) if isinstance(value, list | dict)))
+            spend.keep(_PAIR * len(kwargs))
+        for value in args:
+            spend.weigh(value)  # `loop.changed` compares, `dict` and `namespace` look up
+            if isinstance(obj, type):
+                _pay_for_keys(spend, value)
         return super().call(context, obj, *args, **kwargs)
 
     def _call_within(
         self, spend: Budget, context: Context, obj: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        spend.keep_items(len(args))
+        spend.keep(8 * len(args) + _PAIR * len(kwargs))
         if spend.calls >= MAX_CALLS:
             raise OverBudget(f"its macros and loops call each other more than {MAX_CALLS} deep")
         spend.calls += 1
@@ -91,6 +94,18 @@ class Sandbox(Operators):
             return context.call(obj, *args, **kwargs)
         finally:
             spend.calls -= 1
+
+
+def _pay_for_keys(spend: Budget, value: Any) -> None:
+    """Of an object that `dict` or `namespace` makes of another one or of pairs."""
+    if not isinstance(value, Collection):
+        return
+    spend.keep(_PAIR * len(value))
+    if isinstance(value, list | tuple):
+        if not all(isinstance(pair, list | tuple | str) for pair in value):
+            raise TypeError("dict")  # a pair that is an iterator has not been paid for
+        if sum(may_collide(pair[0]) for pair in value if pair) > MAX_KEYS:
+            raise OverBudget(f"an object has more than {MAX_KEYS} keys that are lists or large numbers")
 
 
 def _call_method(

@@ -4,27 +4,28 @@ jinja2's own are lazy: one that gives no list is given the values of the one bef
 of generators can grow, and a filter that finds nothing has paid for its search.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import reduce, wraps
 from typing import Any
 
 from jinja2 import pass_environment
-from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.filters import FILTERS, ignore_case, make_attrgetter
 from jinja2.utils import _PassArg
 
 from pipeline.text.template_budget import PLACE, budget
 from pipeline.text.template_operators import Operators
+from pipeline.text.template_values import may_collide
 
 Filter = Callable[..., Any]
 _STEPS = 6  # for each value, on which a function of Python's is called
-_COMPARING = ("dictsort", "groupby", "max", "min", "sort", "unique")
+_COMPARING = ("dictsort", "groupby", "max", "min", "sort")
 _CHOOSING = ("items", "map", "reject", "rejectattr", "reverse", "select", "selectattr")
 
 
 def sequence_filters() -> dict[str, Filter]:
     comparing = {name: paying(FILTERS[name], compares=True) for name in _COMPARING}
     choosing = {name: paying(FILTERS[name]) for name in _CHOOSING}
-    return comparing | choosing | {"list": as_list, "sum": total}
+    return comparing | choosing | {"list": as_list, "sum": total, "unique": unique}
 
 
 def paying(function: Filter, compares: bool = False) -> Filter:
@@ -61,6 +62,28 @@ def as_list(value: Any) -> list[Any]:
     if hasattr(value, "__len__"):
         spend.keep_items(len(value), size=8 if isinstance(value, list | tuple | dict) else PLACE)
     return list(value)
+
+
+@pass_environment
+def unique(
+    environment: Operators,
+    value: Any,
+    case_sensitive: bool = False,
+    attribute: str | int | None = None,
+) -> Iterator[Any]:
+    spend = budget.get()
+    values = spend.listed(value)
+    _pay(values, [attribute], compares=False)
+    key_of = make_attrgetter(environment, attribute, None if case_sensitive else ignore_case)
+    seen, colliding = set(), 0
+    for item in values:
+        key = key_of(item)
+        spend.weigh(key)
+        colliding += may_collide(key)
+        spend.work(colliding >> 5)
+        if key not in seen:
+            seen.add(key)
+            yield item
 
 
 @pass_environment

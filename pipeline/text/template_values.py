@@ -8,6 +8,7 @@ from jinja2 import Undefined
 LEAVES = frozenset({str, int, float, bool, NoneType})  # the usual values that hold no others
 SIZED = frozenset({str, list, tuple, dict, range})
 MAX_BITS = 1024  # of an integer that a template makes
+_HASHED_ALIKE = 2**61 - 1  # an integer and the same plus this have one hash
 
 
 class MisuseError(Exception):
@@ -19,6 +20,13 @@ def inner_values(value: object, printed: bool) -> Collection[object] | None:
     if isinstance(value, list | tuple | dict):
         return value
     return value if isinstance(value, KeysView | ItemsView | ValuesView) and not printed else None
+
+
+def may_collide(key: object) -> bool:
+    """Whether somebody can choose many such keys with one hash; of texts nobody knows the hash."""
+    if isinstance(key, int):
+        return not -_HASHED_ALIKE < key < _HASHED_ALIKE
+    return not isinstance(key, str | bytes | float | NoneType)
 
 
 def text_size(value: object) -> int:

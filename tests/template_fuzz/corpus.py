@@ -21,23 +21,52 @@ def kept(value: str, first: str = "") -> str:
 NESTED = {
     f"nested {what}": (make + use, "steps")
     for make, what, use in (
-        *((HALF, use, f"{{{{ {use} }}}}") for use in (
-            "ns.x == [ns.x[0], ns.x[1]]", "ns.x[0] != [ns.x[0][0], ns.x[1][1]]", "ns.x < [ns.x[0], ns.x[1], 1]",
-            "[ns.x[0], ns.x[1]] in [ns.x]", "ns.x in {'a': ns.x}.values()", "1 < ns.x == [ns.x[0], ns.x[1]]",
-            "ns.x is eq([ns.x[0], ns.x[1]])", "ns.x is in([[ns.x[0], ns.x[1]]])", "[ns.x].index([ns.x[0], ns.x[1]])",
-            "[ns.x].count([ns.x[0], ns.x[1]])", "[ns.x, [ns.x[0], ns.x[1]]] | sort", "[ns.x, [ns.x[0], ns.x[1]]] | max",
-            "[ns.x] | map('upper') | list", "ns.x | upper", "ns.x ~ ''", "ns.x | string", "ns.x | tojson",
-            "ns.x is lower", "[ns.x] | join", "[{'a': ns.x}, {'a': [ns.x[0], ns.x[1]]}] | groupby('a')",
-            "{'a': ns.x} == {'a': [ns.x[0], ns.x[1]]}", "{'a': ns.x, 'b': [ns.x[0], ns.x[1]]} | dictsort(by='value')",
-            "[[ns.x]] | select('eq', [[ns.x[0], ns.x[1]]]) | list", "{'a': ns.x}.items() == {'a': [ns.x[0]]}.items()",
-        )),
-        *((TUPLES, use, f"{{{{ {use} }}}}") for use in (
-            "{ns.x: 1}", "{'a': 1}[ns.x]", "{'a': 1}.get(ns.x)", "ns.x in {'a': 1}", "[ns.x] | unique | list",
-            "dict([(ns.x, 1)])", "namespace([(ns.x, 1)])", "'a' is in({'b': ns.x}.items())", "ns.x is filter",
-        )),
+        *(
+            (HALF, use, f"{{{{ {use} }}}}")
+            for use in (
+                "ns.x == [ns.x[0], ns.x[1]]",
+                "ns.x[0] != [ns.x[0][0], ns.x[1][1]]",
+                "ns.x < [ns.x[0], ns.x[1], 1]",
+                "[ns.x[0], ns.x[1]] in [ns.x]",
+                "ns.x in {'a': ns.x}.values()",
+                "1 < ns.x == [ns.x[0], ns.x[1]]",
+                "ns.x is eq([ns.x[0], ns.x[1]])",
+                "ns.x is in([[ns.x[0], ns.x[1]]])",
+                "[ns.x].index([ns.x[0], ns.x[1]])",
+                "[ns.x].count([ns.x[0], ns.x[1]])",
+                "[ns.x, [ns.x[0], ns.x[1]]] | sort",
+                "[ns.x, [ns.x[0], ns.x[1]]] | max",
+                "[ns.x] | map('upper') | list",
+                "ns.x | upper",
+                "ns.x ~ ''",
+                "ns.x | string",
+                "ns.x | tojson",
+                "ns.x is lower",
+                "[ns.x] | join",
+                "[{'a': ns.x}, {'a': [ns.x[0], ns.x[1]]}] | groupby('a')",
+                "{'a': ns.x} == {'a': [ns.x[0], ns.x[1]]}",
+                "{'a': ns.x, 'b': [ns.x[0], ns.x[1]]} | dictsort(by='value')",
+                "[[ns.x]] | select('eq', [[ns.x[0], ns.x[1]]]) | list",
+                "{'a': ns.x}.items() == {'a': [ns.x[0]]}.items()",
+            )
+        ),
+        *(
+            (TUPLES, use, f"{{{{ {use} }}}}")
+            for use in (
+                "{ns.x: 1}",
+                "{'a': 1}[ns.x]",
+                "{'a': 1}.get(ns.x)",
+                "ns.x in {'a': 1}",
+                "[ns.x] | unique | list",
+                "dict([(ns.x, 1)])",
+                "namespace([(ns.x, 1)])",
+                "'a' is in({'b': ns.x}.items())",
+                "ns.x is filter",
+            )
+        ),
         (HALF, "changed", "{% for i in [1, 2] %}{{ loop.changed([ns.x[0], ns.x[1]]) }}{% endfor %}"),
     )
-}  # fmt: skip
+}
 
 LARGE = "{% set r = range(100000) | list %}"
 KEPT = {
@@ -75,15 +104,24 @@ KEPT = {
 AGAIN = {
     "a loop that finds nothing": (again("{% for j in range(100000) if false %}{% endfor %}"), "steps"),
     "a search backwards": (again("{{ s.rfind('b' ~ s[:100000]) }}"), "steps|characters"),
-    "a search": (again("{{ s[:29000].count('ab' * 1 if false else 'a' ~ s[:98] ~ 'b') }}"), "steps|characters"),
+    "a search": (
+        again("{{ s[:29000].count('ab' * 1 if false else 'a' ~ s[:98] ~ 'b') }}"),
+        "steps|characters",
+    ),
     "a strip": (again("{{ s.strip('bcdefghijk' ~ s) | length }}"), "steps|characters"),
     "a trim": (again("{{ s | trim('bcdefghijk' ~ s) | length }}"), "steps|characters"),
-    "a comparison of texts": (again("{% if t == u %}{% endif %}", "{% set t = s ~ 1 %}{% set u = s ~ 1 %}"), "steps"),
+    "a comparison of texts": (
+        again("{% if t == u %}{% endif %}", "{% set t = s ~ 1 %}{% set u = s ~ 1 %}"),
+        "steps",
+    ),
     "a search in a list": (again("{% if -1 in r %}{% endif %}", LARGE), "steps"),
     "a search in a range": (again("{% if 0.5 in range(100000) %}{% endif %}"), "steps"),
     "a count in a range": (again("{{ range(100000).count(0.5) }}"), "not use"),
     "a choice of nothing": (again("{{ r | select('eq', -1) | first | default('') }}", LARGE), "steps|MB"),
-    "a join of nothing": (again("{{ e | join }}", LARGE + "{% set e = r | map('trim', '0123456789') | list %}"), "steps|MB"),
+    "a join of nothing": (
+        again("{{ e | join }}", LARGE + "{% set e = r | map('trim', '0123456789') | list %}"),
+        "steps|MB",
+    ),
     "a deep attribute": (again("{{ r | map(attribute='" + "a." * 5000 + "a') | list }}", LARGE), "steps"),
     "titles": (again("{{ w | title | length }}"), "steps|MB"),
     "words counted": (again("{{ w | wordcount }}"), "steps|MB"),
@@ -95,14 +133,22 @@ AGAIN = {
     ),
     "a recursive loop": ("{% for i in r recursive %}{{ loop(r) }}{% endfor %}", "deep"),
     "a macro of itself": ("{% macro m() %}{{ m() }}{{ m() }}{% endmacro %}{{ m() }}", "deep"),
-    "callers": ("{% macro m() %}{{ caller() }}{% call m() %}x{% endcall %}{% endmacro %}{% call m() %}x{% endcall %}", "deep"),
+    "callers": (
+        "{% macro m() %}{{ caller() }}{% call m() %}x{% endcall %}{% endmacro %}{% call m() %}x{% endcall %}",
+        "deep",
+    ),
     "indented JSON": (
-        "{% set ns = namespace(x=range(90000) | list) %}{% for i in range(200) %}{% set ns.x = [ns.x] %}{% endfor %}"
+        "{% set ns = namespace(x=range(90000) | list) %}"
+        "{% for i in range(200) %}{% set ns.x = [ns.x] %}{% endfor %}"
         "{{ ns.x | tojson(indent=8) }}",
         "characters|steps",
     ),
-    "sums of lists": (LARGE + "{{ [r, r, r, r, r, r, r, r] | sum(start=[]) | length }}"
-                      + again("{{ [r, r, r, r] | sum(start=[]) | length }}"), "MB"),
+    "sums of lists": (
+        LARGE
+        + "{{ [r, r, r, r, r, r, r, r] | sum(start=[]) | length }}"
+        + again("{{ [r, r, r, r] | sum(start=[]) | length }}"),
+        "MB",
+    ),
     "a rounded number": ("{{ 5 | round(-200000000) }}", "precision"),
     "a number rounded up": ("{{ 5 | round(200000000, 'ceil') }}", "precision"),
     "numbers rounded up": ("{{ [5] | map('round', 200000000, 'ceil') | list }}", "precision"),
@@ -114,6 +160,6 @@ AGAIN = {
     "doubles": (again("{% set ns.n = ns.n + ns.n %}"), "too large"),
     "a set of keys": ("{{ d.keys() - d.keys() }}", "TypeError"),
     "nesting": (again("{% set ns.x = [ns.x] %}") + "{{ ns.x == [ns.x] }}", "deep"),
-}  # fmt: skip
+}
 
 CORPUS = NESTED | KEPT | AGAIN

@@ -1,9 +1,10 @@
 """Random templates in what the sandbox allows: every operator, filter, test, method and statement.
 
-Expressions have a kind, so that most of them run; sizes are those that hurt. What a loop does to its
-namespace grows, is kept, compared, sorted, cut, hashed, printed.
+Expressions have a kind (list, text, number, bool, any), so that most of them run; sizes are those that hurt.
+What a loop does to its namespace grows, is kept, compared, sorted, cut, hashed and printed.
 """
 
+import re
 from random import Random
 
 from pipeline.text.template_filters import filters
@@ -20,13 +21,84 @@ VALUES = {
     "r": [{"a": n % 7, "b": {"c": str(n)}} for n in range(2_000)],
     "n": 12345,
     "z": int("7" * 4000),
+    "b": b"ab" * 10_000,
 }
-_SIZES = ("0", "1", "-1", "2", "7", "64", "255", "1000", "99999", "1000000000", "2**64", "n", "z", "0xfffff")
-_TEXTS = ("'a'", "''", "'ab'", "'a.a.a.a'", "'%999999999d'", "'{:999999999}'", "' '", "'b' ~ t", "'c' * 1")
-_TEXT_METHODS = sorted(METHODS[str])
-_FILTERS = sorted(filters(print_nulls=True))
-_TESTS = sorted(tests())
-_COMPARISONS = ("==", "!=", "<", "<=", ">", ">=", "in", "not in")
+
+# By kind: what ends an expression, and what goes on. `<kind>` is put in, one deeper.
+LEAVES = {
+    "list": ["l", "k", "r", "ns.x", "ns.x", "[]", "[1]", "['a', 'b']", "range(n)", "range(100000)", "(1, 2)"],
+    "text": ["s", "w", "u", "t", "ns.y", "ns.y", "<short>"],
+    "number": ["ns.n", "1.5", "<size>", "<size>"],
+    "bool": ["true", "false", "i", "ns.x"],
+    "any": ["d", "none", "ns.a", "ns.a", "m", "loop", "nothing", "b", "z", "r[0]"],
+}
+DEEPER = {
+    "list": """[<list>, <list>] | [<any>, <list>, <any>] | (<list>, <any>,) | (<list> + <list>)
+        (<list> ¦ list)[:<size>] | (<list> ¦ list)[::-1] | (<list> ¦ list + [<any>]) | <text>.split(<short>)
+        <text>.split() | <text>.splitlines() | (<list> ¦ <filter> ¦ list) | (<list> ¦ sort) | d.items()
+        (<list> ¦ map(<mapped>) ¦ list) | (<list> ¦ select(<selected>) ¦ list) | (r ¦ sort(attribute='b.c'))
+        (r ¦ groupby('a')) | (<list> ¦ unique ¦ list) | (d ¦ dictsort) | (d ¦ items ¦ list) | (<text> ¦ list)
+        (r ¦ map(attribute='b.c') ¦ list) | (<list> ¦ reverse ¦ list) | <text>.partition(<text>)""",
+    "text": """(<text> ~ <any>) | (<text> + <text>) | (<text>)[:<size>] | (<text>)[::-1] | <text>.<method>()
+        <text>.<method>(<text>) | <text>.replace(<short>, <text>) | <text>.join(<list> ¦ map('string'))
+        (<any> ¦ string) | (<any> ¦ tojson) | (<list> ¦ tojson(indent=8)) | (<list> ¦ join) | (<text> ¦ title)
+        (<list> ¦ join(<text>)) | (<text> ¦ upper) | (<text> ¦ trim(<text>))
+        (<text> ¦ replace(<short>, <text>))
+        (<text> ¦ truncate(<size>)) | (<text> ¦ capitalize) | (<text> ¦ lower)""",
+    "number": """(<number> <operator> <number>) | (-<number>) | (<number> ¦ round(<number>)) | (<any> ¦ abs)
+        (<number> ¦ round(<number>, 'ceil')) | (<text> ¦ int(0, 16)) | (<text> ¦ int(0, 3)) | (<text> ¦ float)
+        (<list> ¦ length) | (<list> ¦ sum) | (<list> ¦ sum(start=[])) | <text>.count(<text>)
+        (<text> ¦ wordcount)
+        <text>.rfind(<text>) | (<list> ¦ max) | (<list> ¦ min)""",
+    "bool": """(<any> <compare> <any>) | (<list> <compare> <list>) | (<any> <compare> <list>)
+        (<any> is <test>)
+        (<any> <compare> <any> <compare> <list>) | (<text> <compare> <text>) | (<any> is in(<list>))
+        (<any> is eq(<any>)) | (<any> is lt(<any>)) | (<any> is divisibleby(<any>)) | (not <any>)
+        (<any> and <any>) | loop.changed(<any>, <any>) | (<any> in <list>) | (<text> in <text>)""",
+    "any": """<list> | <text> | <number> | <bool> | {'a': <any>, 'b': <any>} | {(<any>, <any>): <any>}
+        dict(d, a=<any>) | namespace(d, a=<any>) | m(<any>, *l) | ((<any>) ¦ <filter>) | d[(<any>, <any>)]
+        d.get(<any>) | l.index(<any>) | <list>.count(<any>) | loop.length | loop.nextitem
+        loop.cycle(1, <any>)
+        (<any>).items() | (<any>).keys() | (<any> if <bool> else <any>) | <list>[<number>] | [ns.a, <any>]""",
+    "statement": """{{ <any> }} | {% set v = <any> %} | <grow> | <grow> | <grow>
+        {% if <bool> %}<block>{% endif %}
+        <loop> | <loop> | <loop> | {% set ns.y %}<block>{% endset %} | {% call m(<any>) %}<block>{% endcall %}
+        {% filter upper %}<block>{% endfilter %} | {% for i in <iterated> if <bool> %}<block>{% endfor %}
+        {% for i in <iterated> recursive %}{% if i %}{{ loop(<iterated>) }}{% endif %}<grow>{% endfor %}""",
+}
+PARTS = {
+    "grow": """{% set ns.x = [ns.x, ns.x] %} | {% set ns.x = ns.x + [<any>] %} | {% set ns.x = <list> %}
+        {% set ns.a = [ns.a, <any>] %} | {% set ns.a = (ns.a, <any>) %} | {% set ns.y = ns.y ~ ns.y %}
+        {% set ns.a = {'a': ns.a, 'b': <any>} %} | {% set ns.a = ns.a ¦ <filter> %} | {% set ns.y = <text> %}
+        {% set ns.n = <number> %} | {% set ns.n = ns.n * ns.n %} | {% if <bool> %}{% endif %}
+        {% set ns.a = [ns.a, m] %} | {% set ns.a = [ns.a, <list>] %} | {% set ns.a = [ns.a, <text>] %}""",
+    "loop": "{% for i in <iterated> %}<block>{% endfor %}",
+    "block": "<grow> | <grow><grow> | <statement> | <grow><statement>",
+    "iterated": "range(100000) | range(100000) | range(1000) | range(50) | ns.x | l | s | d | <list>",
+    "size": "0 | 1 | -1 | 2 | 7 | 64 | 255 | 1000 | 99999 | 1000000000 | 2**64 | n | z | 0xfffff",
+    "short": "'a' | '' | 'ab' | 'a.a.a.a' | '%999999999d' | '{:999999999}' | ' ' | ('b' ~ t)",
+    "operator": "+ | - | * | / | // | % | **",
+    "compare": "== | != | < | <= | > | >= | in | not in",
+    "filter": "<filters> | <filters> | <filters>(<any>) | <filters>(attribute=<short>) | <filters>(<short>)",
+    "mapped": "'<filters>' | 'round', 99999999 | attribute='a.b.c' | attribute=0 | 'replace', 'a', s",
+    "selected": "'<test>' | '<test>', <any> | 'eq', <any>",
+}
+NAMES = {
+    "filters": sorted(filters(print_nulls=True)),
+    "test": sorted(name for name in tests() if name.isalpha()),
+    "method": sorted(METHODS[str]),
+}
+
+
+def choices(patterns: str) -> list[str]:
+    return [one.strip().replace("¦", "|") for line in patterns.splitlines() for one in line.split(" | ")]
+
+
+RULES = {name: choices(patterns) for name, patterns in (DEEPER | PARTS).items()} | NAMES
+HEAD = (
+    "{% set t = s[:1000] %}{% set ns = namespace(x=<list>, y=<text>, n=<number>, a=<any>) %}"
+    "{% macro m(p, q=<any>) %}<grow>{{ caller() if caller else p }}{% endmacro %}"
+)
 
 
 class Grammar:
@@ -34,196 +106,17 @@ class Grammar:
         self._random = Random(seed)
 
     def template(self) -> str:
-        head = (
-            f"{{% set t = 'a' * 0 if false else s[:{self._pick(['10', '1000', '200000'])}] %}}"
-            f"{{% set ns = namespace(x={self.a_list(1)}, y={self.a_text(1)}, n={self.number(1)}, a={self.any(1)}) %}}"
-            f"{{% macro m(p, q={self.any(1)}) %}}{self.statement(1)}{self._pick(['', '{{ m(p) }}', '{{ caller() }}'])}"
-            "{% endmacro %}"
+        statements = "".join(self._filled("<statement>", 5) for _ in range(self._random.randint(1, 3)))
+        return self._filled(HEAD, 1) + statements
+
+    def _filled(self, pattern: str, depth: int) -> str:
+        return re.sub("<([a-z]+)>", lambda found: self._one(found[1], depth), pattern)
+
+    def _one(self, name: str, depth: int) -> str:
+        if name in LEAVES and (depth <= 0 or self._random.random() < 0.3):
+            return self._filled(self._random.choice(LEAVES[name]), 0)
+        if name in ("statement", "block", "loop") and depth <= 1:
+            name = "grow"
+        return self._filled(
+            self._random.choice(RULES[name]), min(depth, 3) - 1 if name in LEAVES else depth - 1
         )
-        return head + "".join(self.statement(3) for _ in range(self._random.randint(1, 4)))
-
-    def statement(self, depth: int) -> str:
-        kinds = ["grow", "grow", "grow", "print", "set"]
-        if depth > 0:
-            kinds += ["for", "for", "for", "if", "block", "call", "filter", "recursive"]
-        match self._pick(kinds):
-            case "grow":
-                return self._grown()
-            case "print":
-                return f"{{{{ {self.any(3)} }}}}"
-            case "set":
-                return f"{{% set v{self._random.randint(0, 3)} = {self.any(3)} %}}"
-            case "for":
-                test = f" if {self.truth(2)}" if self._chance(0.3) else ""
-                body = "".join(self.statement(depth - 1) for _ in range(self._random.randint(1, 3)))
-                return f"{{% for i in {self._iterated()}{test} %}}{body}{{% endfor %}}"
-            case "if":
-                return (
-                    f"{{% if {self.truth(2)} %}}{self.statement(depth - 1)}"
-                    f"{{% else %}}{self.statement(depth - 1)}{{% endif %}}"
-                )
-            case "block":
-                return f"{{% set ns.y %}}{self.statement(depth - 1)}{{% endset %}}"
-            case "call":
-                return f"{{% call m({self.any(1)}) %}}{self.statement(depth - 1)}{{% endcall %}}"
-            case "filter":
-                name = self._pick(["upper", "trim", "title", "replace('a', 'bb')", "wordcount", "list"])
-                return f"{{% filter {name} %}}{self.statement(depth - 1)}{{% endfilter %}}"
-            case _:
-                inner = f"{{% if i %}}{{{{ loop({self._iterated()}) }}}}{{% endif %}}"
-                return (
-                    f"{{% for i in {self._iterated()} recursive %}}{inner}{self.statement(0)}{{% endfor %}}"
-                )
-
-    def any(self, depth: int) -> str:
-        make = self._pick([self.a_list, self.a_text, self.number, self.truth, self._odd])
-        return make(depth)
-
-    def a_list(self, depth: int) -> str:
-        if depth <= 0:
-            return self._pick(["l", "k", "r", "ns.x", "[]", "[1]", "['a', 'b']", "range(n)", "range(100000)"])
-        one, other = self.a_list(depth - 1), self.any(depth - 1)
-        size = self._pick(_SIZES)
-        return self._pick(
-            [
-                f"[{one}, {one}]",
-                f"[{other}, {one}, {other}]",
-                f"({one}, {other},)",
-                f"({one} + {self.a_list(depth - 1)})",
-                f"({one} | list)[:{size}]",
-                f"({one} | list)[::-1]",
-                f"({one} | list + [{other}])",
-                f"{self.a_text(depth - 1)}.split({self._pick(['', self._pick(_TEXTS)])})",
-                f"{self.a_text(depth - 1)}.splitlines()",
-                f"({one} | {self._filter(depth - 1)} | list)",
-                f"({one} | {self._pick(['sort', 'unique', 'reverse', 'list'])} | list)",
-                f"({one} | map({self._mapped()}) | list)",
-                f"({one} | select({self._selected(depth - 1)}) | list)",
-                f"(r | {self._pick(['sort', 'groupby', 'unique', 'map'])}(attribute='b.c') | list)",
-                f"(d | {self._pick(['dictsort', 'items', 'list', 'sort'])} | list)",
-                "d.items() | list",
-            ]
-        )
-
-    def a_text(self, depth: int) -> str:
-        if depth <= 0:
-            return self._pick(["s", "w", "u", "t", "ns.y", *_TEXTS])
-        one, size = self.a_text(depth - 1), self._pick(_SIZES)
-        return self._pick(
-            [
-                f"({one} ~ {self.any(depth - 1)})",
-                f"({one} + {self.a_text(depth - 1)})",
-                f"({one})[:{size}]",
-                f"({one})[::{self._pick(['-1', '2', size])}]",
-                f"{one}.{self._pick(_TEXT_METHODS)}({self._pick(['', self.a_text(depth - 1), size])})",
-                f"{one}.replace({self._pick(_TEXTS)}, {self.a_text(depth - 1)})",
-                f"{one}.join({self.a_list(depth - 1)} | map('string'))",
-                f"({self.any(depth - 1)} | string)",
-                f"({self.any(depth - 1)} | tojson({self._pick(['', 'indent=8', 'sort_keys=true'])}))",
-                f"({self.a_list(depth - 1)} | join({self._pick(['', self.a_text(0)])}))",
-                f"({one} | {self._pick(['upper', 'title', 'trim', 'capitalize', 'truncate', 'lower'])})",
-                f"({one} | replace({self._pick(_TEXTS)}, {self.a_text(0)}))",
-            ]
-        )
-
-    def number(self, depth: int) -> str:
-        if depth <= 0:
-            return self._pick(["ns.n", "1.5", *_SIZES])
-        one, other = self.number(depth - 1), self.number(depth - 1)
-        return self._pick(
-            [
-                f"({one} {self._pick(['+', '-', '*', '/', '//', '%', '**'])} {other})",
-                f"(-{one})",
-                f"({one} | round({other}))",
-                f"({one} | round({other}, '{self._pick(['ceil', 'floor'])}'))",
-                f"({self.a_text(depth - 1)} | int(0, {self._pick(['2', '10', '16', '36', '3'])}))",
-                f"({self.a_text(depth - 1)} | float)",
-                f"({self.a_list(depth - 1)} | length)",
-                f"({self.a_list(depth - 1)} | sum(start={self._pick(['0', '[]'])}))",
-                f"{self.a_text(depth - 1)}.{self._pick(['count', 'find', 'rfind'])}({self.a_text(depth - 1)})",
-                f"({self.a_text(depth - 1)} | wordcount)",
-            ]
-        )
-
-    def truth(self, depth: int) -> str:
-        if depth <= 0:
-            return self._pick(["true", "false", "i", "ns.x"])
-        one, other = self.any(depth - 1), self.any(depth - 1)
-        return self._pick(
-            [
-                f"({one} {self._pick(_COMPARISONS)} {other})",
-                f"({one} {self._pick(_COMPARISONS)} {one})",
-                f"({one} {self._pick(_COMPARISONS)} {other} {self._pick(_COMPARISONS)} {one})",
-                f"({self.a_list(depth - 1)} {self._pick(_COMPARISONS)} {self.a_list(depth - 1)})",
-                f"({one} is {self._pick(_TESTS)})",
-                f"({one} is {self._pick(['in', 'eq', 'lt', 'divisibleby', 'sameas'])}({other}))",
-                f"(not {one})",
-                f"({one} and {other})",
-                f"loop.changed({one}, {other})",
-            ]
-        )
-
-    def _odd(self, depth: int) -> str:
-        one = self.any(depth - 1) if depth > 0 else "ns.x"
-        return self._pick(
-            [
-                "d", "none", "ns.a", "ns.a", "m", "loop", "nothing", "varargs",
-                f"{{'a': {one}, 'b': {one}}}",
-                f"{{({one}, {one}): {one}}}",
-                f"dict(d, a={one})",
-                f"namespace(d, a={one})",
-                f"m({one}, *l)",
-                f"(({one}) | {self._filter(0)})",
-                f"({one}).{self._pick(['get', 'items', 'keys', 'values', 'index', 'count', 'a'])}",
-                f"d[({one}, {one})]",
-                f"d.get({one})",
-                f"l.{self._pick(['count', 'index'])}({one})",
-                f"loop.{self._pick(['length', 'last', 'nextitem', 'previtem', 'cycle(1, 2)', 'revindex'])}",
-            ]
-        )  # fmt: skip
-
-    def _grown(self) -> str:
-        return self._pick(
-            [
-                f"{{% set ns.x = {self.a_list(2)} %}}",
-                "{% set ns.x = [ns.x, ns.x] %}",
-                f"{{% set ns.x = ns.x + [{self.any(2)}] %}}",
-                f"{{% set ns.a = [ns.a, {self.any(3)}] %}}",
-                f"{{% set ns.a = (ns.a, {self.any(2)}) %}}",
-                f"{{% set ns.a = {{'a': ns.a, 'b': {self.any(2)}}} %}}",
-                f"{{% set ns.a = ns.a | {self._filter(1)} %}}",
-                f"{{% set ns.y = {self.a_text(2)} %}}",
-                "{% set ns.y = ns.y ~ ns.y %}",
-                f"{{% set ns.n = {self.number(3)} %}}",
-                "{% set ns.n = ns.n * ns.n %}",
-                f"{{% macro g() %}}{{{{ ns.a }}}}{{% endmacro %}}{{% set ns.a = [ns.a, g] %}}",
-                f"{{% if {self.truth(2)} %}}{{% endif %}}",
-            ]
-        )
-
-    def _filter(self, depth: int) -> str:
-        name = self._pick(_FILTERS)
-        if self._chance(0.5):
-            return name
-        return (
-            f"{name}({self._pick([self.any(depth), 'attribute=' + self._pick(_TEXTS), self._pick(_TEXTS)])})"
-        )
-
-    def _mapped(self) -> str:
-        return self._pick(
-            [repr(self._pick(_FILTERS)), "attribute='a.b.c'", "attribute=0", "'round', 99999999"]
-        )
-
-    def _selected(self, depth: int) -> str:
-        return f"'{self._pick(_TESTS)}'" + (f", {self.any(depth)}" if self._chance(0.4) else "")
-
-    def _iterated(self) -> str:
-        return self._pick(
-            ["range(100000)", "range(1000)", "range(60)", "ns.x", "l", "s", "d", self.a_list(1)]
-        )
-
-    def _pick(self, choices):  # type: ignore[no-untyped-def]
-        return self._random.choice(choices)
-
-    def _chance(self, share: float) -> bool:
-        return self._random.random() < share
