@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from pipeline.errors import ConfigError, JobError, RowError, RowErrorCode
 
-SECONDS = 30
+SECONDS = 300  # of one request; before that, its processor time is limited
 _SECONDS_TO_START = 300
 LENGTH = struct.Struct("<Q")  # stands before each request
 _MODULE = "pipeline.text.render_process"

@@ -11,8 +11,7 @@ from jinja2.utils import _PassArg
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.control_tokens import MARK, enclosed
 from pipeline.text.template_budget import OverBudget, budget
-from pipeline.text.template_methods import words
-from pipeline.text.template_operators import search_steps
+from pipeline.text.template_methods import search_steps, words
 from pipeline.text.template_sequences import sequence_filters
 from pipeline.text.template_values import MAX_BITS
 

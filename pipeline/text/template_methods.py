@@ -3,7 +3,6 @@
 from typing import Any
 
 from pipeline.text.template_budget import Budget
-from pipeline.text.template_operators import search_steps
 
 
 def words(text: str) -> frozenset[str]:
@@ -74,3 +73,14 @@ def _pieces(text: str, name: str, separator: object) -> int:
     if isinstance(separator, str) and separator:
         return 1 + text.count(separator)
     return 1 + len(text) // 2
+
+
+def search_steps(text: Any, sought: Any, backwards: bool = False) -> int:
+    """What it costs to look for a text in another one: in bad cases the product of their lengths.
+
+    Python looks forwards for long texts in linear time.
+    """
+    if not isinstance(sought, str | bytes):
+        return 1
+    length = len(sought) if backwards else min(len(sought), 128)
+    return (len(text) * length >> 10) + (len(text) + len(sought) >> 8)

@@ -4,16 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 from jinja2 import Undefined
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace, missing
 
 from pipeline.text.template_budget import OverBudget, budget
+from pipeline.text.template_methods import METHODS, search_steps, words
 from pipeline.text.template_values import LEAVES, MAX_BITS, inner_values
 
 _NUMBERS = frozenset({int, float, bool})
 _LARGE = 2**64
 _SUM = 2 ** (MAX_BITS - 2)
 _OWN_NAMES_OF_DICTS = frozenset(dir(dict))
+_OF_LOOPS = words("depth depth0 first index index0 last length nextitem previtem revindex revindex0")
+_KNOWN = {**METHODS, LoopContext: _OF_LOOPS}  # attributes that need no check of the sandbox
+_SLOW_LOOK_UP = 8  # steps where jinja2 tries one thing after the other
 
 
 class Operators(ImmutableSandboxedEnvironment):
@@ -81,27 +86,25 @@ class Operators(ImmutableSandboxedEnvironment):
         return super().call_unop(context, operator, arg)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        if type(argument) is str and type(obj) is dict and argument in obj:
+        kind = type(obj)
+        if kind is dict and type(argument) is str and argument in obj:
             return obj[argument]
-        if type(argument) not in LEAVES:
-            budget.get().weigh(argument)
+        if kind is list and type(argument) is int and -len(obj) <= argument < len(obj):
+            return obj[argument]
+        budget.get().work(_SLOW_LOOK_UP)
+        budget.get().weigh(argument)
         return super().getitem(obj, argument)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        if type(obj) is dict and attribute not in _OWN_NAMES_OF_DICTS:
+        kind = type(obj)
+        if kind is dict and attribute not in _OWN_NAMES_OF_DICTS:
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        if attribute in _KNOWN.get(kind, ()) or (kind is Namespace and attribute[0] != "_"):
+            found = getattr(obj, attribute, missing)
+            if found is not missing:
+                return found
+        budget.get().work(_SLOW_LOOK_UP)
         return super().getattr(obj, attribute)
-
-
-def search_steps(text: Any, sought: Any, backwards: bool = False) -> int:
-    """What it costs to look for a text in another one: in bad cases the product of their lengths.
-
-    Python looks forwards for long texts in linear time.
-    """
-    if not isinstance(sought, str | bytes):
-        return 1
-    length = len(sought) if backwards else min(len(sought), 128)
-    return (len(text) * length >> 10) + (len(text) + len(sought) >> 8)
 
 
 def _require_small(operator: str, left: float, right: float) -> None:

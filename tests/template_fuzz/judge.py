@@ -13,7 +13,7 @@ from pipeline.text.chat_jinja import compile_chat_template
 
 SECONDS = 2.0  # of processor time for compiling, and for rendering
 MEMORY = 500 << 20  # bytes over what the imports take
-_HANGS_AFTER = 20  # seconds
+_HANGS_AFTER = 8  # seconds of processor time
 _ENDS = ("text", "row error", "refused", "bug")
 
 
@@ -47,7 +47,7 @@ def judge(source: str, values: dict[str, Any]) -> Verdict:
 
 def _run(source: str, values: dict[str, Any], pipe: int) -> NoReturn:
     try:
-        signal.alarm(_HANGS_AFTER)
+        signal.setitimer(signal.ITIMER_PROF, _HANGS_AFTER)
         page = resource.getpagesize()
         size, resident = (int(pages) * page for pages in Path("/proc/self/statm").read_text().split()[:2])
         resource.setrlimit(resource.RLIMIT_AS, (size + 4 * MEMORY, size + 4 * MEMORY))

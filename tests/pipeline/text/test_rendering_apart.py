@@ -150,7 +150,7 @@ def test_a_run_heeds_signals_while_a_template_hangs(tmp_path: Path) -> None:
 
 
 def _rendering_child(parent: int) -> psutil.Process:
-    for _ in range(600):
+    for _ in range(4000):
         for child in psutil.Process(parent).children():
             if "pipeline.text.render_process" in child.cmdline():
                 return child
