@@ -17,22 +17,22 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    end = time.monotonic() + options.seconds
+    until = time.monotonic() + options.seconds
     seed, ends, bad = options.seed, Counter[str](), 0
     slowest, largest = 0.0, 0
-    while time.monotonic() < end:
+    while time.monotonic() < until:
         source = Grammar(seed).template()
         verdict = judge(source, VALUES)
-        ends[verdict.ended] += 1
+        ends[f"{verdict.ended} {verdict.message}".partition(" (its line")[0]] += 1
         slowest, largest = max(slowest, verdict.seconds), max(largest, verdict.memory)
         if not verdict.good:
             bad += 1
             print(f"seed {seed}: {verdict}\n{source}\n", flush=True)
         seed += 1
-    print(
-        f"{sum(ends.values())} templates, {bad} bad; {dict(ends)}; slowest {slowest:.2f} s, "
-        f"most memory {largest >> 20} MB"
-    )
+    for end_of, count in ends.most_common(20):
+        print(f"{count:>8,} {end_of[:100]}")
+    tried = sum(ends.values())
+    print(f"{tried:,} templates, {bad} bad; slowest {slowest:.2f} s, most memory {largest >> 20} MB")
     sys.exit(bad > 0)
 
 

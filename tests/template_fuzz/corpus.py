@@ -1,6 +1,7 @@
-"""Templates that once took too long or too much, or might: each with the word of the message that stops it.
+"""Templates that once took too long or too much, or might: each with a word of the message that stops it.
 
-`KEPT` is what a loop keeps, `AGAIN` what it does again and again; None: the template ends well.
+`NESTED` works on a list that is reached in 2**40 ways, `KEPT` is what a loop keeps, `AGAIN` what it does
+again and again; None: the template ends well.
 """
 
 HALF = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
@@ -162,4 +163,4 @@ AGAIN = {
     "nesting": (again("{% set ns.x = [ns.x] %}") + "{{ ns.x == [ns.x] }}", "deep"),
 }
 
-CORPUS = NESTED | KEPT | AGAIN
+CORPUS = KEPT | AGAIN

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import ConfigError, RowError
+from pipeline.text import template_budget
 from pipeline.text.chat_jinja import compile_chat_template
 
 SECONDS = 2.0  # of processor time for compiling, and for rendering
@@ -29,11 +30,13 @@ class Verdict:
         return self.ended in _ENDS[:3] and self.seconds <= SECONDS and self.memory <= MEMORY
 
 
-def judge(source: str, values: dict[str, Any]) -> Verdict:
+def judge(source: str, values: dict[str, Any], steps: int = template_budget.MAX_STEPS) -> Verdict:
+    """`steps` are what a rendering may take, fewer where time is short."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        template_budget.MAX_STEPS = steps
         _run(source, values, writing)
     os.close(writing)
     with os.fdopen(reading) as pipe:
