@@ -124,14 +124,15 @@ class Budget:
             for item in open_values[-1]:
                 inner = None if type(item) in LEAVES else inner_values(item, printed)
                 if inner is not None:
-                    pairs = isinstance(inner, dict)
-                    items = len(inner) << pairs
+                    items = 2 * len(inner) if isinstance(inner, dict) else len(inner)
                     self.work(4 + (items << 1 if indent else items))
                     depth = len(open_values)
                     if depth > MAX_DEPTH:
                         raise OverBudget(f"it nests values more than {MAX_DEPTH} deep")
                     size += 2 + indent * depth * (items + 1)
-                    open_values.append(chain.from_iterable(inner.items()) if pairs else iter(inner))
+                    open_values.append(
+                        chain.from_iterable(inner.items()) if isinstance(inner, dict) else iter(inner)
+                    )
                     break
                 if printed:
                     require_printable(item)

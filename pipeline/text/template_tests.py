@@ -18,11 +18,11 @@ _OF_NUMBERS = words("odd even divisibleby")
 
 
 def tests() -> dict[str, Test]:
-    found: dict[str, Test] = dict(TESTS)
-    found |= {name: _paying(TESTS[name]) for name in _COMPARING}
-    found |= {name: _of_text(TESTS[name]) for name in _OF_TEXT}
-    found |= {name: _of_numbers(TESTS[name], name) for name in _OF_NUMBERS}
-    return found | {"in": is_in}
+    own: dict[str, Any] = dict(TESTS)
+    found: dict[str, Test] = {name: _paying(own[name]) for name in _COMPARING}
+    found |= {name: _of_text(own[name]) for name in _OF_TEXT}
+    found |= {name: _of_numbers(own[name], name) for name in _OF_NUMBERS}
+    return own | found | {"in": is_in}
 
 
 def _paying(test: Test) -> Test:
