@@ -47,6 +47,7 @@ from pipeline.supervision.graceful_stop import stopping_on_signals
 from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import stopping_at_once
 from pipeline.supervision.watched_task import Watched
+from pipeline.text.rendering_apart import rendering_apart
 
 _WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
 
@@ -83,7 +84,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    warn_of_notices(job.preparation.prepared(plan.shards[0]))
+                    with rendering_apart(then_stop=True):
+                        warn_of_notices(job.preparation.prepared(plan.shards[0]))
                     with closing(_run_shards(job, store, missing, replica, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256

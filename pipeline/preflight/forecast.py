@@ -30,6 +30,7 @@ from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.open_store import open_store
+from pipeline.text.rendering_apart import rendering_apart
 
 _SAMPLED_ROWS = 2_000
 
@@ -67,6 +68,7 @@ class Forecast:
         return self.sampled > 0 and sum(found.rows for found in self.errors) == self.sampled
 
 
+@rendering_apart()
 def forecast(config: JobConfig, show: int = 0) -> Forecast:
     """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
 

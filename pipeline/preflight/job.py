@@ -22,6 +22,7 @@ from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
+from pipeline.text.rendering_apart import rendering_apart
 from pipeline.text.tokenization import Tokenizer
 
 
@@ -39,6 +40,7 @@ class Job:
     least_cache_tokens: int  # that the longest row may need
 
 
+@rendering_apart()
 def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
     task = config.make_task()

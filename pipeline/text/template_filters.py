@@ -6,45 +6,66 @@ from functools import wraps
 from typing import Any
 
 from jinja2.filters import FILTERS
+from jinja2.utils import _PassArg
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.control_tokens import MARK, enclosed
 from pipeline.text.template_budget import OverBudget, budget
+from pipeline.text.template_methods import search_steps, words
+from pipeline.text.template_sequences import sequence_filters
+from pipeline.text.template_values import MAX_BITS
 
 _ESCAPED = "\\udfff"  # how Python writes MARK within a printed list or object
 
-
-def words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Left out: what pads to a width (center, indent, batch), what is for HTML (escape, safe), what is random.
-ALLOWED_FILTERS = words(
-    "abs capitalize count d default dictsort first float groupby int items last length list lower map max "
-    "min reject rejectattr reverse round select selectattr sort string title trim truncate unique upper "
-    "wordcount"
-)
-OF_TEXT = words("capitalize join lower replace string title trim truncate upper wordcount")
+_FREE = words("count d default first last length")
+_OF_TEXT = words("capitalize lower title trim truncate upper wordcount")
+_REFUSING_NULLS = _OF_TEXT | words("join replace string")
+_DEAR = {"title": 1, "wordcount": 2}  # that many times a text is halved for the steps of going over it
+_MOST_PLACES = 64  # to which a number is rounded
 NULL_MESSAGE = "the template prints a null: write {{ column or '' }} where there may be one"
 
 
 def filters(print_nulls: bool) -> dict[str, Callable[..., Any]]:
     """By name. Without `print_nulls` those that make text refuse nulls."""
-    found: dict[str, Callable[..., Any]] = {name: charged(FILTERS[name]) for name in ALLOWED_FILTERS}
+    found: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _FREE}
+    found |= {name: _of_text(name, FILTERS[name]) for name in _OF_TEXT}
+    found |= sequence_filters()
+    found |= {"abs": absolute, "float": to_float, "int": to_int, "round": to_round}
     found |= {"join": join, "replace": replace, "string": string, "tojson": to_json}
     if not print_nulls:
-        found |= {name: refusing_nulls(found[name]) for name in OF_TEXT}
+        found |= {name: refusing_nulls(found[name]) for name in _REFUSING_NULLS}
     return found
 
 
 def charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, charged for its arguments; it keeps jinja2's marks (pass_context and the like)."""
+    """A further filter, charged for its arguments."""
+
+    @wraps(function)
+    def run(*args: Any) -> Any:
+        for value in args:
+            budget.get().weigh(value)
+        return function(*args)
+
+    return run
+
+
+def _of_text(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """One of jinja2's; some take the environment first, and all others make text of what they are given."""
+    position = _PassArg.from_obj(function) is not None
+    shift = _DEAR.get(name, 5)
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        for value in args[:2]:  # the first may be the environment
-            budget.get().step(value)
-        return function(*args, **kwargs)
+        spend = budget.get()
+        text = spend.as_text(args[position])
+        spend.work(len(text) >> shift)
+        further = args[position + 1 :]
+        for option in (*further, *kwargs.values()):
+            spend.weigh(option)
+            if isinstance(option, str):
+                spend.work(len(text) * len(option) >> 10)  # `trim` takes away any of these characters
+        return function(*args[:position], text, *further, **kwargs)
 
     return run
 
@@ -75,7 +96,10 @@ def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = [*args, *(args[0] if args and isinstance(args[0], list | tuple) else ())]
+        given = args
+        if args and isinstance(args[0], list | tuple):
+            budget.get().work(len(args[0]))
+            given = (*args, *args[0])
         if any(value is None for value in given):
             raise RowError(RowErrorCode.NULL_PROMPT, NULL_MESSAGE)
         return function(*args, **kwargs)
@@ -83,21 +107,57 @@ def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def join(value: Any, d: str = "", attribute: str | None = None) -> str:
+def join(value: Any, d: str = "", attribute: str | int | None = None) -> str:
+    spend = budget.get()
+    values = spend.listed(value)
+    if hasattr(values, "__len__"):
+        spend.work(2 * len(values))
     if attribute is not None:
-        value = [item[attribute] for item in value]
-    texts = [string(item) for item in value]
-    budget.get().spend(len(d) * len(texts))
+        spend.weigh(attribute)
+        values = [item[attribute] for item in values]
+    texts = [string(item) for item in values]
+    spend.spend(len(d) * len(texts))
     return d.join(texts)
 
 
 def replace(value: object, old: str, new: str, count: int = -1) -> str:
+    spend = budget.get()
     text = string(value)
     if MARK in text:
         new = enclosed(new)  # what the author puts into a row's text begins no token with it
+    spend.work(1 + 2 * search_steps(text, old))
     times = text.count(old) if count < 0 else min(count, text.count(old))
-    budget.get().spend(times * len(new))
+    spend.spend(times * len(new))
     return text.replace(old, new, count)
+
+
+def absolute(value: Any) -> Any:
+    _require_small("abs", value)
+    return abs(value)
+
+
+def to_float(value: Any, default: float = 0.0) -> float:
+    budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
+    return FILTERS["float"](value, default)  # type: ignore[no-any-return]
+
+
+def to_int(value: Any, default: int = 0, base: int = 10) -> int:
+    budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
+    found: int = FILTERS["int"](value, default, base)
+    _require_small("int", found)
+    return found
+
+
+def to_round(value: float, precision: int = 0, method: str = "common") -> float:
+    if not -_MOST_PLACES <= precision <= _MOST_PLACES:
+        raise OverBudget(f"round's precision must be in [-{_MOST_PLACES}, {_MOST_PLACES}]")
+    _require_small("round", value)
+    return FILTERS["round"](value, precision, method)  # type: ignore[no-any-return]
+
+
+def _require_small(name: str, value: object) -> None:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise OverBudget(f"the number is too large for {name}")
 
 
 def to_json(
@@ -112,7 +172,7 @@ def to_json(
         raise OverBudget("tojson's indent must be in [0, 8]")
     if separators is not None and sum(map(len, separators)) > 8:
         raise OverBudget("tojson's separators must not be longer than 8 characters")
-    budget.get().measure(value)
+    budget.get().print(value, indent or 0)
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

@@ -1,16 +1,22 @@
 """Jinja templates from job files and checkpoints: compiled once, rendered for each row, within bounds."""
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
+from jinja2 import TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.text.missing_names import MissingNameError, NamedUndefined, written_paths
-from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
+from pipeline.text.rendering_apart import elsewhere
+from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
+from pipeline.text.template_limits import check_tree, free_names
 from pipeline.text.template_names import FUNCTIONS, called_only, names_of
-from pipeline.text.template_sandbox import Charged, Sandbox
+from pipeline.text.template_sandbox import Sandbox
+from pipeline.text.template_values import MisuseError
+
+_KEYS = count()
 
 
 class BoundedTemplate:
@@ -37,30 +43,34 @@ class BoundedTemplate:
         undefined: type[Undefined] = NamedUndefined,
         **options: Any,
     ) -> None:
+        given = {"source": source, "where": where, "print_nulls": print_nulls, "functions": functions}
+        self._made_of = BoundedTemplate, {**given, "filters": filters, "undefined": undefined, **options}
+        self._where, self._key = where, next(_KEYS)
+        if process := elsewhere():
+            process.compile(self._key, self._made_of, where)
         sandbox = Sandbox(print_nulls, undefined, **options)
         sandbox.add_filters(filters or {})
         try:
             tree = sandbox.parse(source)
+            check_tree(tree)
             # a name that is more than called is a value's, even if jinja has a function of that name
             for name in FUNCTIONS - called_only(tree):
                 del sandbox.globals[name]
             sandbox.globals.update(functions or {})
-            for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-                raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
-            if any(node.name == "self" for node in tree.find_all(nodes.Name)):
-                raise ConfigError(f'{where}: self is jinja\'s own name; for a column write row["self"]')
-            self.names = names_of(tree, meta.find_undeclared_variables(tree))
+            self.names = names_of(tree, free_names(tree))
             self.columns = self.names.read
             self._paths = written_paths(tree)
             self.literals = frozenset(_literals(tree))
-            self._template = sandbox.from_string(Charged().visit(tree))
+            self._template = sandbox.compiled(tree)
         except TemplateSyntaxError as error:
             raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
-        except (TemplateError, RecursionError, SyntaxError, ValueError, AssertionError) as error:
+        except (TemplateError, RecursionError, MemoryError, SyntaxError, ValueError, AssertionError) as error:
             raise ConfigError(f"{where}: not a valid template: {error}") from error
 
     def render(self, values: Mapping[str, object]) -> str:
         """The text; RowError(TEMPLATE_FAILED) if it goes wrong. No message quotes the values."""
+        if process := elsewhere():
+            return process.render(self._key, self._made_of, values, self._where)
         token = budget.set(Budget())
         try:
             text = self._template.render(values)
