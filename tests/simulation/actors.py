@@ -36,11 +36,12 @@ class Run:
 class Process:
     """A driver, a replica, or a worker that publishes; if it dies, all of its actors end."""
 
-    __slots__ = ("alive", "inside", "kind", "name", "rows", "run", "shards", "waiting_to_be_alone")
+    __slots__ = ("alive", "inside", "kind", "name", "origin", "rows", "run", "shards", "waiting_to_be_alone")
 
     def __init__(self, kind: str, name: str, run: Run) -> None:
         self.kind = kind
         self.name = name
+        self.origin = run.name
         self.run: Run | None = run  # None: its run takes it for dead
         self.alive = True
         self.shards: list[Shard] = []  # in flight
