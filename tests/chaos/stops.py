@@ -33,6 +33,8 @@ EARLY = 0.15  # share of runs that are struck while they start
 
 
 class StopSoak(Soak):
+    """One job at a time in each place."""
+
     weights = WEIGHTS
 
     def open(self) -> None:

@@ -19,7 +19,8 @@ def test_no_schedule_breaks_a_promise(first_seed: int) -> None:
     tally = simulate(A_SHARE, first_seed)
     disturbances = (tally.crashes, tally.lost_answers, tally.poison_deaths)
     assert min(disturbances) > A_SHARE // 4, "a calm simulation shows nothing"
-    assert min(tally.late_requests, tally.lost_contacts, tally.extensions) > A_SHARE // 100
+    rarer = (tally.late_requests, tally.lost_contacts, tally.whole_losses, tally.extensions)
+    assert min(rarer) > A_SHARE // 100
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
