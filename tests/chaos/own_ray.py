@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.chaos.nodes import ENVIRONMENT, Driver
 from tests.chaos.processes import Process, processes
-from tests.forkserver.fork_server import FORKING, ForkServer
+from tests.forkserver.fork_server import ForkServer
 
 SECONDS_TO_DIE = 20.0
 
@@ -27,7 +27,7 @@ class OwnRay:
         self.end_all()
         environment = {**os.environ, **ENVIRONMENT, **self.fork_server.environment}
         environment |= {"RAY_TMPDIR": str(self._folder / "r"), "RAY_ADDRESS": "local"}
-        self._driver = Driver([FORKING, module, str(config)], environment, log)
+        self._driver = Driver([module, str(config)], environment, log)
         return self._driver
 
     def processes(self) -> list[Process]:

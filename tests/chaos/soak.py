@@ -26,7 +26,8 @@ from tests.chaos.processes import kill, victims
 WEIGHTS = {"replica": 26, "worker": 28, "rank": 26, "watchdog": 6, "driver": 8, "raylet": 2}
 SECONDS_TO_APPEAR = 45.0
 GPUS = 6  # of each node
-KILLED_WHILE_LOADING = "times while it loaded the model"  # the one way a run of ours may fail: run it again
+# The ways in which a run of ours may fail: run it again.
+MAY_FAIL = ("times while it loaded the model", "Ray could not start here")
 RUNS_OF_ONE_JOB = 200  # more are no progress
 SECONDS_OF_ONE_RUN = 300.0  # without a kill
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -82,10 +83,11 @@ class Running:
     felled: set[str] = field(default_factory=set)  # its replicas that were killed one by one, of all runs
     said_before: int = 0  # bytes in the log, of earlier runs
 
-    def told(self, what: str) -> bool:
-        """Whether an error of its latest run says so."""
+    def told(self, whats: tuple[str, ...]) -> bool:
+        """Whether an error of its latest run says one of these."""
         said = self.job.log.read_bytes()[self.said_before :].decode(errors="replace")
-        return any(line.startswith("error: ") and what in line for line in said.splitlines())
+        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        return any(what in line for line in errors for what in whats)
 
 
 class Soak:
@@ -95,6 +97,7 @@ class Soak:
         self._folder, self._options = folder, options
         self._dice = random.Random(options.seed)
         self._weights = {k: w for k, w in self.weights.items() if not (options.stock and k == "watchdog")}
+        self.module = "tests.chaos.stock" if options.stock else "tests.chaos.driver"
         self._parts = "*.parquet" if options.stock else "generations/*.parquet"
         self._first = self._dice.sample(list(self._weights), len(self._weights))
         self._choose_next()
@@ -159,8 +162,7 @@ class Soak:
 
     def _drive(self, place: Any, job: ChaosJob) -> Driver:
         self.tally.runs += 1
-        module = "tests.chaos.stock" if self._options.stock else "tests.chaos.driver"
-        driver: Driver = place.start_driver(module, job.config, job.log)
+        driver: Driver = place.start_driver(self.module, job.config, job.log)
         return driver
 
     def _ended(self, one: Running) -> bool:
@@ -175,7 +177,7 @@ class Soak:
             self.judge(one)
             return True
         if code not in one.codes:
-            if code == 1 and (self._options.stock or one.told(KILLED_WHILE_LOADING)):
+            if code == 1 and (self._options.stock or one.told(MAY_FAIL)):
                 self.tally.failed_runs += 1
             else:
                 self.tally.violations.append(f"{one.job.folder}: exit code {code}")

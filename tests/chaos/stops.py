@@ -38,6 +38,7 @@ class StopSoak(Soak):
     weights = WEIGHTS
 
     def open(self) -> None:
+        self.module = "tests.chaos.own_driver"
         self._places = [OwnRay(self._folder / f"own-{number}") for number in range(self._options.jobs)]
         self._strikes: dict[int, float] = {}  # when a run is struck next, by the process id of its driver
 

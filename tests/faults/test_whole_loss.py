@@ -14,7 +14,7 @@ from tests.chaos.inputs import make_job
 from tests.chaos.oracle import judge
 from tests.chaos.own_ray import OwnRay
 
-MODULE = "tests.chaos.driver"  # a network's place is taken by a sum
+MODULE = "tests.chaos.own_driver"  # a network's place is taken by a sum
 
 
 @pytest.fixture

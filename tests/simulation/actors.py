@@ -81,11 +81,12 @@ class Trial:
     """A replica's try of a shard."""
 
     __slots__ = (
-        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "ran", "shard",
-        "waits_alone",
+        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "process", "ran",
+        "shard", "waits_alone",
     )  # fmt: skip
 
-    def __init__(self, shard: Shard, began: int, max_attempts: int) -> None:
+    def __init__(self, process: Process, shard: Shard, began: int, max_attempts: int) -> None:
+        self.process = process
         self.shard = shard
         self.began = began
         self.max_attempts = max_attempts

@@ -15,7 +15,7 @@ import orjson
 from pipeline.durable.attempts import FORGIVEN
 from pipeline.durable.operations import Create
 from pipeline.shards.shard import Shard
-from tests.simulation.actors import Process
+from tests.simulation.actors import Process, Trial
 
 NEVER = 1 << 60
 FOLDER = "_job/attempts/"
@@ -60,16 +60,21 @@ class BlameLedger:
                 claim.outlived = True
                 self._outlived.add((claim.process, shard.id))
 
-    def excused(self, shard: Shard, began: int) -> list[int]:
-        """Rows that a try may quarantine, if it read the attempts between `began` and now."""
-        rows = {claim.row for claim in self._claims.get(shard.id, ()) if claim.row >= 0}
-        return [row for row in rows if self.deaths_at_most(shard, began, row) > 1]
+    def excused(self, trial: Trial) -> list[int]:
+        """Rows that a try may quarantine, which has read the attempts since it began."""
+        rows = {claim.row for claim in self._claims.get(trial.shard.id, ()) if claim.row >= 0}
+        return [row for row in rows if self.deaths_at_most(trial, row) > 1]
 
-    def deaths_at_most(self, shard: Shard, began: int, row: int | None = None) -> int:
-        """How many processes a try may take for killed by `row`, or by anything of the shard."""
-        left = [claim for claim in self._claims.get(shard.id, ()) if claim.ended >= began]
+    def deaths_at_most(self, trial: Trial, row: int | None = None) -> int:
+        """How many processes a try may take for killed by `row`, or by anything of the shard.
+
+        A process that its run takes for dead does not know that, and takes its successor for dead.
+        """
+        me = trial.process
+        left = [claim for claim in self._claims.get(trial.shard.id, ()) if claim.ended >= trial.began]
         here = [claim for claim in left if row in (None, claim.row)]
-        outlived = {claim.process for claim in here if claim.outlived}
+        taken = {claim.process for claim in here if me.run is None and claim.process.origin == me.origin}
+        outlived = {claim.process for claim in here if claim.outlived} | taken - {me}
         beyond = len({claim.process for claim in left}) - FORGIVEN
         return min(len({claim.process for claim in here}), len(outlived) + max(0, beyond))
 

@@ -102,7 +102,7 @@ class Cluster:
         while run is not None and run.waiting and len(replica.shards) < IN_FLIGHT:
             shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
             replica.shards.append(shard)
-            trial = Trial(shard, self.now, self.max_attempts)
+            trial = Trial(replica, shard, self.now, self.max_attempts)
             try_shard = trying.try_shard_deterministic if self.deterministic else trying.try_shard
             steps = try_shard(shard, replica.name, self.max_attempts, run=run.name)
 
@@ -156,7 +156,7 @@ class Cluster:
 
     def gives_up(self, trial: Trial, run: Run | None) -> None:
         """A try ended its run, since the whole shard seems to kill; the user does what the message says."""
-        claimed = self.ledger.deaths_at_most(trial.shard, trial.began, WHOLE)
+        claimed = self.ledger.deaths_at_most(trial, WHOLE)
         enough = trial.max_attempts + TRIES_TOGETHER
         deserved = claimed >= enough or trial.max_attempts < self.max_attempts
         require(deserved, f"{trial.shard.id} is given up after {claimed} deaths")
@@ -174,7 +174,7 @@ class Cluster:
     def excused(self, trial: Trial) -> list[int]:
         """The rows that a try may quarantine, settled once it has read the attempts."""
         if trial.excused is None:
-            trial.excused = self.ledger.excused(trial.shard, trial.began)
+            trial.excused = self.ledger.excused(trial)
         return trial.excused
 
     def may_enter(self, replica: Process, trial: Trial, alone: bool) -> bool:

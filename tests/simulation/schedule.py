@@ -175,7 +175,7 @@ class Schedule:
     def _claim(self, process: Process, trial: Trial, marker: Create) -> Claim | None:
         """A try may run rows alone only where enough processes died of the shard."""
         ledger = self.cluster.ledger
-        possible = ledger.deaths_at_most(trial.shard, trial.began)
+        possible = ledger.deaths_at_most(trial)
         claim = ledger.claim(process, trial.shard, marker)
         if claim is not None and claim.row != WHOLE:
             enough = max(1, trial.max_attempts - 1)

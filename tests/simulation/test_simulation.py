@@ -4,7 +4,8 @@ import sys
 import pytest
 
 import tests.simulation.attempt_mutants
-import tests.simulation.deterministic_mutants  # noqa: F401
+import tests.simulation.deterministic_mutants
+import tests.simulation.extension_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.invariant import ViolationError
 from tests.simulation.mutants import MUTANTS, Mutant
