@@ -1,6 +1,6 @@
 """python -m tests.chaos.own_driver JOB.yaml: `tests.chaos.driver`, whose own Ray is forked, and starts less.
 
-Its autoscaler and the reader of its logs do nothing for a job; their imports cost the machine seconds.
+Its autoscaler, dashboard and reader of logs do nothing for a job; their imports cost the machine seconds.
 """
 
 import typer
@@ -10,7 +10,12 @@ from ray._private.node import Node
 from tests.chaos.driver import main
 from tests.forkserver.fork_server import LAUNCHER
 
-if __name__ == "__main__":
+
+def start_lean() -> None:
     ray_constants.SETUP_WORKER_FILENAME = LAUNCHER
-    Node.start_monitor = Node.start_log_monitor = lambda self: None
+    Node.start_monitor = Node.start_log_monitor = Node.start_api_server = lambda self, **options: None
+
+
+if __name__ == "__main__":
+    start_lean()
     typer.run(main)
