@@ -33,6 +33,7 @@ class ReplicaOptions:
     threads: int
     store: Store
     spec: Mapping[str, Any]
+    run: str  # a name that no other run of the job has
     coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
     on_gpus: bool = False  # Ray gave this replica a GPU for each of its ranks
     least_cache_tokens: int = 1  # that the longest row may need

@@ -36,11 +36,12 @@ class Run:
 class Process:
     """A driver, a replica, or a worker that publishes; if it dies, all of its actors end."""
 
-    __slots__ = ("alive", "inside", "kind", "name", "rows", "run", "shards", "waiting_to_be_alone")
+    __slots__ = ("alive", "inside", "kind", "name", "origin", "rows", "run", "shards", "waiting_to_be_alone")
 
     def __init__(self, kind: str, name: str, run: Run) -> None:
         self.kind = kind
         self.name = name
+        self.origin = run.name
         self.run: Run | None = run  # None: its run takes it for dead
         self.alive = True
         self.shards: list[Shard] = []  # in flight
@@ -80,11 +81,12 @@ class Trial:
     """A replica's try of a shard."""
 
     __slots__ = (
-        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "ran", "shard",
-        "waits_alone",
+        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "process", "ran",
+        "shard", "waits_alone",
     )  # fmt: skip
 
-    def __init__(self, shard: Shard, began: int, max_attempts: int) -> None:
+    def __init__(self, process: Process, shard: Shard, began: int, max_attempts: int) -> None:
+        self.process = process
         self.shard = shard
         self.began = began
         self.max_attempts = max_attempts

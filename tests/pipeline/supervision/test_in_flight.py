@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from pipeline.durable.attempts import Attempt, Piece, count_attempt, deaths, read_attempts
+from pipeline.durable.attempts import Attempt, Piece, count_attempt, losses, read_attempts
 from pipeline.durable.commit import part_path
 from pipeline.durable.operations import execute
 from pipeline.shards.shard import Shard
@@ -37,7 +37,7 @@ def coordinator(running: set[int], committing: set[int]) -> Any:
 
 
 def blamed(store: Store) -> list[int]:
-    return [shard.ordinal for shard in SHARDS if deaths(execute(read_attempts(shard), store))]
+    return [shard.ordinal for shard in SHARDS if losses(execute(read_attempts(shard), store))]
 
 
 def test_a_stop_gives_up_what_runs_and_waits_for_commits(store: Store) -> None:
