@@ -3,7 +3,8 @@
 A command imports what it runs when it is called: torch and Ray take seconds, which help need not wait for.
 """
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,6 +14,7 @@ from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
+from pipeline.supervision.ending import end_with
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
@@ -38,5 +40,10 @@ def _options(
     """What every command has in common."""
 
 
+def main() -> NoReturn:
+    """The console script."""
+    end_with(app)
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m jobs")
+    end_with(partial(app, prog_name="python -m jobs"))

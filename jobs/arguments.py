@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +30,8 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except JobError as error:
-        print(f"{'interrupted' if isinstance(error, Interrupted) else 'error'}: {error}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"{'interrupted' if isinstance(error, Interrupted) else 'error'}: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:
         # Nobody reads standard output any more, as with `| head`. Python would try to write to it once more.

@@ -39,7 +39,8 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
             from pipeline.config.job import JobConfig
             from pipeline.run import run as run_job
 
-        show(run_job(JobConfig.load(config, overrides), extend=extend))
+            job = JobConfig.load(config, overrides)
+        show(run_job(job, extend=extend))
 
 
 def show(report: "Report") -> None:
