@@ -54,8 +54,8 @@ class RayWatch:
         for name, times in self._silent.items():
             if times >= _TIMES:
                 raise JobError(
-                    f"Ray's {name} gave no answer for {self._deadline:g} s, so it seems to stand still; what is "
-                    "committed stays: see to the cluster (`ray status`), and run the same command again"
+                    f"Ray's {name} gave no answer for {self._deadline:g} s, so it seems to stand still; what "
+                    "is committed stays: see to the cluster (`ray status`), and run the same command again"
                 )
 
     def _find_raylet(self) -> RayletClient:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from typing import Self
 
 from rich.console import Console
@@ -44,7 +45,8 @@ class JobProgress:
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal was closed
+                self._bar.stop()
 
     def add(self, summary: ShardSummary) -> None:
         self._done += summary.rows
@@ -56,7 +58,8 @@ class JobProgress:
             self._tokens_since += summary.prompt_tokens + summary.generated_tokens
         if self._bar:
             completed = self._done_before + self._done
-            self._bar.update(self._task, completed=completed, rate=self._rate(), refresh=True)
+            with suppress(OSError):
+                self._bar.update(self._task, completed=completed, rate=self._rate(), refresh=True)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             done = self._done_before + self._done

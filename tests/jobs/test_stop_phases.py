@@ -3,7 +3,12 @@
 Each ends within the seconds that are promised. What is promised beyond that is in test_stopping.py.
 """
 
+import json
+import os
+import select
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +20,7 @@ import pytest
 
 from pipeline.storage.open_store import open_store
 from pipeline.supervision.stop_budget import SECONDS_PROMISED
-from tests.jobs.running_job import RunningJob
+from tests.jobs.running_job import ROOT, RunningJob
 from tests.jobs.test_stopping import blamed_shards
 from tests.pipeline.storage.bad_network import BadNetwork
 from tests.ray_head import ray_head, token
@@ -134,3 +139,47 @@ def test_while_ray_shuts_down_a_job_that_is_done_stays_done(job_file: Path, froz
     job = RunningJob(job_file)
     job.wait_for((job_file.parent / "out/_SUCCESS").exists)
     stop(job, signal.SIGTERM, frozen, code=0)
+
+
+def test_when_its_terminal_is_closed(job_file: Path) -> None:
+    """The kernel sends SIGHUP to all processes of the terminal; nothing can be written to it any more."""
+    terminal, its_end = os.openpty()
+    command = [sys.executable, "-m", "jobs", "run", str(job_file), "--set", "generation.max_new_tokens=100"]
+    driver = subprocess.Popen(
+        [sys.executable, "-c", _AS_FROM_A_SHELL, *command],
+        cwd=ROOT,
+        env=os.environ | {"RAY_ADDRESS": "local"},
+        stdin=its_end,
+        stdout=its_end,
+        stderr=its_end,
+        start_new_session=True,
+    )
+    os.close(its_end)
+    closed = threading.Event()
+    threading.Thread(target=_read, args=(terminal, closed), daemon=True).start()
+    while not parts(job_file):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    out, begin = job_file.parent / "out", time.monotonic()
+    started = below(driver.pid)
+    closed.set()
+    psutil.wait_procs(started, timeout=60)
+    assert time.monotonic() - begin < SECONDS_PROMISED
+    assert json.loads((out / "report.json").read_text())["state"] == "interrupted"
+    assert blamed_shards(str(out)) == []
+
+
+# The session's leader, as a shell is; the kernel tells it, and at its end the processes in its foreground.
+_AS_FROM_A_SHELL = """
+import fcntl, subprocess, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+sys.exit(subprocess.run(sys.argv[1:]).returncode)
+"""
+
+
+def _read(terminal: int, closed: threading.Event) -> None:
+    """Read and forget what is written, until the terminal is closed."""
+    while not closed.is_set():
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 1 << 16)
+    os.close(terminal)
