@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from model.execution.executor import Executor
+from model.execution.loopback import stay_on_loopback
 from model.execution.options import ExecutorOptions
 from model.execution.rank_watch import RankError, RankWatch
 from model.network.tensor_parallel import TensorParallel
@@ -51,8 +51,7 @@ class Ranks:
             if tensor_parallel > 1:
                 self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
                 store = Path(self._rendezvous.name) / "store"
-                for name, value in _on_loopback().items():
-                    os.environ.setdefault(name, value)
+                stay_on_loopback()
                 for rank in range(1, tensor_parallel):
                     self._children.append(_start(rank, tensor_parallel, store, options))
                 _wait_for(self._children, store)
@@ -108,18 +107,6 @@ class Ranks:
                 dist.destroy_process_group()
             self._rendezvous.cleanup()
             self._children = []
-
-
-def _on_loopback() -> dict[str, str]:
-    """The environment in which no rank listens on another interface, unless the user's says otherwise."""
-    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
-    return {
-        "GLOO_SOCKET_IFNAME": loopback,
-        # "=": no name that only begins so. GPUs of one machine exchange tensors over NVLink, PCIe or shared
-        # memory; NCCL meets over a socket, and takes one, not InfiniBand, if it can do none of these.
-        "NCCL_SOCKET_IFNAME": f"={loopback}",
-        "NCCL_NET": "Socket",
-    }
 
 
 def _start(rank: int, size: int, store: Path, options: ExecutorOptions) -> "subprocess.Popen[bytes]":
