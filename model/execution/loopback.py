@@ -8,7 +8,7 @@ def stay_on_loopback() -> None:
     """Set it in the environment of this process and of its children, where the user has not set another."""
     loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
-    # "=": no name that only begins so. GPUs of one machine exchange tensors over NVLink, PCIe or shared memory.
-    # NCCL meets over a socket, and takes one, not InfiniBand, where it can do none of these.
+    # "=": no name that only begins so. NCCL meets over a socket; GPUs then exchange tensors over NVLink, PCIe
+    # or shared memory, and over a socket, not InfiniBand, where they can do none of these.
     os.environ.setdefault("NCCL_SOCKET_IFNAME", f"={loopback}")
     os.environ.setdefault("NCCL_NET", "Socket")
