@@ -3,7 +3,8 @@
 A command imports what it runs when it is called: torch and Ray take seconds, which help need not wait for.
 """
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -14,6 +15,7 @@ from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
 from jobs.standard_streams import make_ready
+from pipeline.supervision.ending import end_with
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
@@ -39,9 +41,9 @@ def _options(
     """What every command has in common."""
 
 
-def main(name: str = "mixtray") -> None:
+def main(name: str = "mixtray") -> NoReturn:
     make_ready()
-    app(prog_name=name)
+    end_with(partial(app, prog_name=name))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,8 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
             from pipeline.config.job import JobConfig
             from pipeline.run import run as run_job
 
-        report = run_job(JobConfig.load(config, overrides), extend=extend)
+            job = JobConfig.load(config, overrides)
+        report = run_job(job, extend=extend)
         with writing_output():
             show(report)
 

@@ -27,6 +27,7 @@ TESTED_IN = {
     "model/scheduling/running_rows.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/sequence.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/waiting_rows.py": "tests/model/scheduling/test_scheduler.py",
+    "model/execution/loopback.py": "tests/model/execution/test_ranks.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import socket
 import warnings
 from itertools import dropwhile
@@ -14,11 +15,13 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.cluster import cpu_priority
 from pipeline.cluster.private_session import give_token, parent_folder, session_folder
+from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.credentials import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
+_SECONDS_TO_JOIN = 180.0  # Ray's own limits, which add up, are below
 _OS_ERRORS = (
     "OSError",
     "PermissionError",
@@ -46,13 +49,12 @@ def connect() -> None:
         os.environ.setdefault("RAY_task_oom_retries", str(RAY_TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
+        # Ray says that its handler of SIGTERM is not set: not in this thread, and we set ours.
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
         try:
-            with cpu_priority.lowered():
-                own: dict[str, Any] = {}
-                if local:
-                    give_token()
-                    own = {"include_dashboard": False, "_temp_dir": session_folder()}
-                ray.init("local" if local else None, logging_level=logging.ERROR, **own)
+            ask(lambda: _join(local), _SECONDS_TO_JOIN, what="it was to start", keep_thread=True)
+        except NoAnswer:
+            raise
         except Exception as error:  # Ray raises bare Exceptions too
             what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
             raise JobError(
@@ -61,6 +63,17 @@ def connect() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+
+
+def _join(local: bool) -> None:
+    own: dict[str, Any] = {}
+    if local:
+        # A closed terminal sends SIGHUP to all that it started. Only the driver hears it, and stops in order.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        give_token()
+        own = {"include_dashboard": False, "_temp_dir": session_folder()}
+    with cpu_priority.lowered():
+        ray.init("local" if local else None, logging_level=logging.ERROR, **own)
 
 
 def require_listening() -> None:

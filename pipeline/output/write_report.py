@@ -4,9 +4,11 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from math import inf
 
+from pipeline.cluster.ray_calls import in_thread
 from pipeline.durable.commit import part_path, parts_there, success_path
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
@@ -23,9 +25,11 @@ from pipeline.router.sums import Sums, are_merged, merge
 from pipeline.shards.plan import Plan
 from pipeline.storage.credentials import redact
 from pipeline.storage.store import Store
+from pipeline.supervision.stop_budget import SECONDS_TO_REPORT
 
-# For an interrupted run: of the 30 s that a spot machine leaves, the commits in flight have had 15.
-_SECONDS_TO_SUM_UP = 5.0
+_SHARE_TO_SUM_UP = 0.75  # of the time for the report of an interrupted run
+
+_TOO_LATE = f"the output folder did not answer within {SECONDS_TO_REPORT:g} s"
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ def write_report(
     new: Sequence[ShardSummary],
     seconds: float,
     known: Mapping[str, str | None] = {},
+    until: float = inf,
 ) -> tuple[Report, list[Parts]]:
     """Write the tables and the report; returns the report, and the sums over the parts of each plan file.
 
@@ -51,13 +56,15 @@ def write_report(
     The plan is read again, since another run may have extended the job meanwhile. If that run ended while
     this one summed, this one's files would replace newer ones: then they are written once more.
 
-    An interrupted run that has no time to read all parts leaves the tables as they are, and reports no sums
-    over parts.
+    `until`, a time of time.monotonic(), is for interrupted runs. One that has no time to read all parts
+    leaves the tables as they are, and reports no sums over parts; TimeoutError if it has no time to write.
     """
     plan, committed = _read_state(job, store)
     while True:
-        total = _sum_up(store, plan, committed, state, known)
+        total = _sum_up(store, plan, committed, state, known, until)
         of_job = _state_of_job(state, _complete(plan, committed))
+        if time.monotonic() > until:
+            raise TimeoutError(_TOO_LATE)
         report = _write(job, store, plan, committed, total, of_job, new, seconds)
         before = committed
         plan, committed = _read_state(job, store)
@@ -66,10 +73,18 @@ def write_report(
 
 
 def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
-    """The report of a run that was stopped; where it can't be written, a warning says why."""
-    try:
+    """The report of a run that was stopped; where it can't be written in time, a warning says why."""
+    until = time.monotonic() + SECONDS_TO_REPORT
+
+    def report() -> None:
         with hide_row_text():
-            write_report(job, store, "interrupted", new, seconds)
+            write_report(job, store, "interrupted", new, seconds, until=until)
+
+    written = in_thread(report, "report")
+    try:
+        if not wait([written], SECONDS_TO_REPORT).done:
+            raise TimeoutError(_TOO_LATE)
+        written.result()
     except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))
 
@@ -91,11 +106,11 @@ def _state_of_job(of_run: str, complete: bool) -> str:
 
 
 def _sum_up(
-    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None]
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None], until: float
 ) -> _Total | None:
     """Only parts that no _SUCCESS names yet are hashed. None if there was no time."""
     done = state == "done"
-    deadline = time.monotonic() + (inf if done else _SECONDS_TO_SUM_UP)
+    deadline = until - (1 - _SHARE_TO_SUM_UP) * SECONDS_TO_REPORT
     of_files: list[Parts] = []
 
     def router_sums() -> Iterator[Sums]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import ray
 from packaging.requirements import Requirement
 
 from model.machine.budget import GIB, in_gib
+from pipeline.cluster.devices import ray_nodes
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
 from pipeline.cluster.private_session import parent_folder, token_others_can_read
 from pipeline.cluster.session import LOOK_FURTHER, connect, require_listening
@@ -151,7 +151,7 @@ def _cluster() -> Iterator[tuple[Level, str]]:
         no_cluster = f"cannot join {address} ({kind}); check RAY_ADDRESS, the token and `ray status`"
         yield "problem", no_cluster if address else str(error).removesuffix(LOOK_FURTHER)
         return
-    nodes = sum(node["Alive"] for node in ray.nodes())
+    nodes = sum(node["Alive"] for node in ray_nodes())
     yield "ok", f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
     if exposed := exposed_dashboard():
         yield "problem", f"whoever reaches the dashboard at {exposed} can run code here: {WHAT_TO_DO}"

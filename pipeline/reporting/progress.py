@@ -51,7 +51,7 @@ class JobProgress:
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            with suppress(OSError):
+            with suppress(OSError):  # the terminal was closed
                 self._bar.stop()
 
     def add(self, summary: ShardSummary) -> None:

@@ -1,5 +1,6 @@
 """python -m tests.chaos.driver JOB.yaml: `python -m jobs run` with the fake replica in the model's place."""
 
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from jobs.arguments import exit_codes
 from pipeline.config.job import JobConfig
 from pipeline.run import run
+from pipeline.supervision.ending import end_with
 from tests.chaos.replica import FakeReplica
 
 
@@ -16,4 +18,4 @@ def main(config: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    end_with(partial(typer.run, main))

@@ -49,7 +49,7 @@ def test_a_stop_gives_up_what_runs_and_waits_for_commits(store: Store) -> None:
 def test_a_stop_does_not_wait_for_a_commit_that_never_arrives(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "_SECONDS_TO_COMMIT", 0.5)
+    monkeypatch.setattr(in_flight, "SECONDS_TO_COMMIT", 0.5)
     InFlightShards(coordinator({0}, {3}), SHARDS, set(), store).finish()
     assert blamed(store) == [1, 2], "3 was finished and lost, which is not its fault"
 
