@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import ray
 from ray._private.worker import global_worker
-from ray._raylet import RayletClient
+from ray._raylet import RayletClient  # type: ignore[attr-defined]
 
 from pipeline.cluster.ray_calls import ask
 from pipeline.errors import JobError
@@ -58,7 +58,7 @@ class RayWatch:
                     "is committed stays: see to the cluster (`ray status`), and run the same command again"
                 )
 
-    def _find_raylet(self) -> RayletClient:
+    def _find_raylet(self) -> Any:
         [here] = (node for node in ray.nodes() if node["NodeID"] == self._node)
         return RayletClient(here["NodeManagerAddress"], here["NodeManagerPort"])
 

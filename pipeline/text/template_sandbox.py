@@ -42,7 +42,7 @@ class Sandbox(Operators):
             **options,
         )
         self.filters = filters(print_nulls)
-        self.tests = tests()
+        self.tests |= tests()
         self.text_of = string if print_nulls else text_without_nulls
         self.globals = {name: self.globals[name] for name in FUNCTIONS}
 

@@ -73,7 +73,7 @@ class BoundedTemplate:
             return process.render(self._key, self._made_of, values, self._where)
         token = budget.set(Budget())
         try:
-            text = self._template.render(values)
+            text: str = self._template.render(values)
         except RowError:
             raise
         except Exception as error:  # a template may fail in any way a program may
