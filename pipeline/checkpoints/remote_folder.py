@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.checkpoints.located import Located, judging_files
 from pipeline.errors import ConfigError
-from pipeline.reading.files import etag
+from pipeline.reading.etags import etag
 from pipeline.storage.retries import describe, with_retries
 from pipeline.storage.urls import filesystem, redact
 

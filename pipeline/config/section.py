@@ -13,7 +13,22 @@ from pipeline.storage.urls import without_credentials
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
-Location = Annotated[str, AfterValidator(without_credentials)]
+
+
+def _a_place(path: str) -> str:
+    """ValueError for what names no file or folder: empty, it would be whatever folder a command runs in."""
+    if not path.strip():
+        raise ValueError("is empty: name a file or folder")
+    if "\0" in path:
+        raise ValueError("holds a NUL character, which no path can have")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8, as the paths of a job must be: rename the folder") from None
+    return path
+
+
+Location = Annotated[str, AfterValidator(_a_place), AfterValidator(without_credentials)]
 
 
 class Section(BaseModel):

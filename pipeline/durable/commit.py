@@ -26,9 +26,10 @@ from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.errors import ConfigError, JobError
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
+from pipeline.storage import output_folder
 
 SUCCESS = "_SUCCESS"
-PARTS = "generations"
+PARTS = output_folder.PARTS
 # Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request
 # to see that the range has no more names.
 _BETWEEN_CUTS = 7_500

@@ -7,7 +7,8 @@ from pipeline.durable.commit import PARTS
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, start
 from pipeline.durable.operations import execute
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
+from pipeline.preflight.apart import require_no_own_output
 from pipeline.preflight.job import Job
 from pipeline.preflight.kept_names import check_plan_names
 from pipeline.shards.make_plan import make_plan
@@ -27,12 +28,15 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, plans)), store)
     plan, new_files = joined(stored).check(job.config.input)
+    require_no_own_output(job.config, plan.files)
+    if plan.not_taken:
+        logger.warning("not taken of input.path: %s", plan.not_taken)
     if new_files and job.config.input.limit is None:
         logger.warning(
             "files that are newer than this job's plan are not part of it (%d, %s for one); "
             "run it with --extend to add them",
             len(new_files),
-            new_files[0],
+            shown(new_files[0]),
         )
     return plan
 
@@ -57,6 +61,7 @@ def joined(stored: Sequence[bytes]) -> Plan:
 def _plan_files(job: Job, before: Plan | None = None) -> bytes:
     plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
     check_plan_names(job.config, job.task, plan)
+    require_no_own_output(job.config, plan.files)
     return plan.to_parquet()
 
 

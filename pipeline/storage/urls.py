@@ -4,6 +4,9 @@ import re
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import shown
 
 # A secret key may contain slashes; `host:9000/` is a port, no user and password.
 _USER = re.compile(r"(?<=://)(?:[^\s/@]*|[^\s/@:]*:(?!\d+/)[^\s@]*)@")
@@ -16,7 +19,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     ImportError, which says what to install, if a package is missing; ValueError for an unknown kind of URL.
     """
     own = _own_class(url.partition("://")[0])
-    if own is None:
+    if "://" not in url:  # fsspec would take `::` in a file's name for a chain of URLs
+        fs: Any = LocalFileSystem(use_listings_cache=False)
+        path = fs._strip_protocol(url)
+    elif own is None:
         fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
     else:
         fs = own(use_listings_cache=False)
@@ -45,6 +51,11 @@ def _own_class(protocol: str) -> Any:
 def redact(text: str) -> str:
     """A URL, or a text that contains URLs, without users, passwords and queries."""
     return _QUERY.sub(r"\1", _USER.sub("", text))
+
+
+def named(path: str) -> str:
+    """A path or URL as messages and tables show it: redacted, printable and in one line."""
+    return shown(redact(path))
 
 
 def without_credentials(path: str) -> str:

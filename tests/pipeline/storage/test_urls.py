@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from pipeline.storage.urls import WatchedFile, redact, without_credentials
+from pipeline.storage.urls import WatchedFile, filesystem, named, redact, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,15 @@ from pipeline.storage.urls import WatchedFile, redact, without_credentials
 )
 def test_messages_show_urls_without_user_password_and_query(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+def test_a_path_is_named_without_what_is_secret_or_obeyed() -> None:
+    assert named("s3://key:se/cr/et@bucket/a\n\x1b") == "s3://bucket/a\\n\\x1b"
+
+
+def test_a_local_name_is_never_a_chain_of_urls() -> None:
+    fs, path = filesystem("/in/zip::a.jsonl")
+    assert ("file" in fs.protocol, path) == (True, "/in/zip::a.jsonl")
 
 
 def test_a_url_with_credentials_is_refused_and_not_quoted() -> None:
