@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Iterable
+from functools import cache
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -48,8 +49,12 @@ def require_apart(config: JobConfig) -> None:
 def require_no_own_output(config: JobConfig, files: Iterable[InputFile]) -> None:
     """ConfigError for a file of the input that lies in the output folder, as a link can have it."""
     output = _real(_absolute(config.output.path))
+    real_folder = cache(_real)  # of many files
     for file in files:
-        if within(_real(_absolute(file.file)), output):
+        folder, _, name = _absolute(file.file).rpartition("/")
+        linked = "://" not in folder and os.path.islink(file.file)
+        place = _real(file.file) if linked else f"{real_folder(folder).rstrip('/')}/{name}"
+        if within(place, output):
             raise _in_the_output(file.name, named(config.output.path))
 
 

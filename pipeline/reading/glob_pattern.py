@@ -15,7 +15,7 @@ class GlobPattern:
         fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
         self.base = "/".join(parts[:fixed])
         self._whole = re.compile(glob_translate(pattern))
-        below = parts[fixed:]
+        self.below = below = parts[fixed:]
         self.any_depth = "**" in below
         if self.any_depth:
             below = below[: below.index("**") + 1]

@@ -60,6 +60,8 @@ def list_path(given: str) -> Listing:
         url = url_of(path)
         real = os.path.realpath(path) if url_of is _local_url else url
         return Listing(url.rpartition("/")[0], [Listed(url, path, real, info=info)], [], is_file=True)
+    if info is not None and info["type"] != "directory":
+        raise ConfigError(f"input.path: {named(given)}: neither a regular file nor a folder")
     if info is None and not glob.has_magic(path):
         raise ConfigError(f"input.path: {named(given)}: no such file or folder")
     try:

@@ -45,7 +45,7 @@ def sift(listing: Listing, given: str, format: str) -> tuple[list[Listed], list[
 def _reasons(listing: Listing, outputs: set[str], format: str) -> Iterator[tuple[Listed, PassedOver | None]]:
     """Each file with the reason why it is not taken."""
     pattern = listing.pattern
-    names_parts = pattern is not None and PARTS in pattern.text.split("/")
+    names_parts = pattern is not None and PARTS in pattern.below
     urls = (file.url.rpartition("/") for file in listing.files)
     described = {folder for folder, _, name in urls if name in _DESCRIBE}
     for file in listing.files:

@@ -97,5 +97,10 @@ def test_a_file_that_a_link_finds_in_the_output_is_refused(tmp_path: Path) -> No
     (tmp_path / "out/generations/part.parquet").touch()
     (tmp_path / "data/in/more").symlink_to("../../out/generations")
     require_apart(job)
+    links = config("data/link", "out")
+    (tmp_path / "data/link").mkdir()
+    (tmp_path / "data/link/b.parquet").symlink_to(tmp_path / "out/generations/part.parquet")
+    with pytest.raises(ConfigError, match=r"b\.parquet lies in output.path out"):
+        require_no_own_output(links, expand(links.input).files)
     with pytest.raises(ConfigError, match=r"more/part\.parquet lies in output.path out"):
         require_no_own_output(job, expand(job.input).files)

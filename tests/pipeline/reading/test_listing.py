@@ -90,6 +90,7 @@ def test_a_name_that_looks_like_a_chain_of_urls_is_a_name(tmp_path: Path) -> Non
     ("given", "message"),
     [
         ("nothing", "nothing: no such file or folder"),
+        ("pipe", "pipe: neither a regular file nor a folder"),
         ("a**b", "no glob that can be read"),
         ("zip://a::b.zip", "chained URLs"),
         ("no-such-kind://x", "no such kind of URL"),
@@ -97,5 +98,6 @@ def test_a_name_that_looks_like_a_chain_of_urls_is_a_name(tmp_path: Path) -> Non
     ],
 )
 def test_what_is_not_there_is_named(tmp_path: Path, given: str, message: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ConfigError, match=message):
         list_path(given if "://" in given else f"{tmp_path}/{given}")

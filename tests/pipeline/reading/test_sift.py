@@ -69,10 +69,10 @@ OUT = ("_job/spec.json", "generations/part-000000-feed.parquet", "router/experts
 def test_the_output_of_another_job_is_no_input_as_a_whole_but_its_generations_are(
     tmp_path: Path, kind: str
 ) -> None:
-    folder = lay_out(tmp_path, "a.parquet", *(f"night/ly/{name}" for name in OUT))
+    folder = lay_out(tmp_path / "generations", "a.parquet", *(f"night/ly/{name}" for name in OUT))
     if kind == "memory":
-        folder = "memory://another-job"
-        fsspec.filesystem("memory").put(f"{tmp_path}/", "/another-job/", recursive=True)
+        fsspec.filesystem("memory").put(f"{folder}/", "/all/generations/", recursive=True)
+        folder = "memory://all/generations"
     part = "part-000000-feed.parquet"
     assert sifted(folder) == (["a.parquet"], {"night/ly/": Reason.OUTPUT})
     assert sifted(f"{folder}/**/*.parquet") == (["a.parquet"], {"night/ly/": Reason.OUTPUT})
