@@ -121,10 +121,10 @@ def _remote(fs: Any, base: str, pattern: GlobPattern | None, url: str) -> Iterat
         if hidden is not None:
             folder = "/" if hidden < len(names) - 1 or info["type"] == "directory" else ""
             yield PassedOver(Reason.HIDDEN, base + "/".join(names[: hidden + 1]) + folder)
-        elif info["type"] == "file":
+        elif info["type"] == "file" and not path.endswith("/"):  # a key that ends so marks a folder
             address = str(fs.unstrip_protocol(path))
             yield Listed(address, path, address, info=info)
-        elif info["type"] != "directory":
+        elif info["type"] not in ("file", "directory"):
             yield PassedOver(Reason.NO_FILE, path)
         elif pattern and not pattern.any_depth:
             yield PassedOver(Reason.NOT_ENTERED, path)

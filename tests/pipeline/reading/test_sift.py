@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import fsspec
 import pytest
 
 from pipeline.errors import ConfigError
 from pipeline.reading.listing import list_path
 from pipeline.reading.not_taken import Reason
 from pipeline.reading.sift import sift
+from tests.pipeline.conftest import write
 
 
 def lay_out(folder: Path, *names: str) -> str:
@@ -65,14 +65,10 @@ def test_what_describes_a_data_set_is_no_rows_unless_it_is_named_itself(tmp_path
 OUT = ("_job/spec.json", "generations/part-000000-feed.parquet", "router/experts.parquet", "report.json")
 
 
-@pytest.mark.parametrize("kind", ["local", "memory"])
-def test_the_output_of_another_job_is_no_input_as_a_whole_but_its_generations_are(
-    tmp_path: Path, kind: str
-) -> None:
-    folder = lay_out(tmp_path / "generations", "a.parquet", *(f"night/ly/{name}" for name in OUT))
-    if kind == "memory":
-        fsspec.filesystem("memory").put(f"{folder}/", "/all/generations/", recursive=True)
-        folder = "memory://all/generations"
+def test_the_output_of_another_job_is_no_input_as_a_whole_but_its_generations_are(place: str) -> None:
+    folder = f"{place}/generations"
+    for name in ("a.parquet", *(f"night/ly/{name}" for name in OUT)):
+        write(f"{folder}/{name}", b"PAR1")
     part = "part-000000-feed.parquet"
     assert sifted(folder) == (["a.parquet"], {"night/ly/": Reason.OUTPUT})
     assert sifted(f"{folder}/**/*.parquet") == (["a.parquet"], {"night/ly/": Reason.OUTPUT})
