@@ -13,7 +13,9 @@ from pipeline.reading.formats import Compression, compression
 from pipeline.storage.retries import open_with_retries
 from pipeline.storage.urls import WatchedFile, filesystem, named, redact
 
-PIECE = 1 << 16  # bytes decompressed at a time; damage can cost up to so many good bytes before it
+PIECE = (
+    1 << 16
+)  # bytes decompressed at a time; damage can cost so many good bytes before it, of bzip2 a block
 RATIO_CAP = 500  # decompressed bytes for a stored one, in files of more than RATIO_FREE
 RATIO_FREE = 64 << 20
 XZ_MEMORY = 256 << 20  # `xz -9` takes 65 MiB to decompress; a header can ask for 4 GiB

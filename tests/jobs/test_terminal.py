@@ -20,7 +20,7 @@ def printed(*what: object) -> str:
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("name", "shown"), zip(NAMES, SHOWN, strict=True))
+@pytest.mark.parametrize(("name", "shown"), [*zip(NAMES, SHOWN, strict=True)])
 def test_a_name_is_printed_as_it_is_called(name: str, shown: str) -> None:
     assert printed(f"results {name}") == f"results {shown}\n"
     table = Table(title=name, box=None)

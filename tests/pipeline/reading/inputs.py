@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def read_all(path: str, columns: list[str] | None = None, **keys: Any) -> list[d
 
 
 def compress(data: bytes, kind: str) -> bytes:
-    own = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+    own = {".gz": gzip.compress, ".bz2": partial(bz2.compress, compresslevel=1), ".xz": lzma.compress}
     if kind in own:
         return own[kind](data)
     return bytes(pa.compress(data, codec="zstd", asbytes=True)) if kind == ".zst" else data

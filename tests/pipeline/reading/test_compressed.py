@@ -1,6 +1,7 @@
 import json
 import lzma
 import zlib
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,9 @@ def test_bombs_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         make_plan(section(str(tmp_path)))
 
 
-@pytest.mark.parametrize("kept", [0.5, 0.9, 0.999])
-@pytest.mark.parametrize("kind", [*COMPRESSED])
+@pytest.mark.parametrize(
+    ("kind", "kept"), [*product([".gz", ".zst"], [0.5, 0.9, 0.999]), (".bz2", 0.9), (".xz", 0.9)]
+)
 def test_rows_before_a_break_stay_and_the_rest_is_one_error(tmp_path: Path, kind: str, kept: float) -> None:
     lines = [json.dumps({"text": str(zlib.crc32(str(n).encode()))}).encode() for n in range(50_000)]
     whole = compress(b"\n".join(lines) + b"\n", kind)
