@@ -45,7 +45,7 @@ class Listing:
 
 def list_path(given: str) -> Listing:
     """ConfigError if nothing has this name; OSError for what may not be listed."""
-    if "::" in given:
+    if "::" in given and "://" in given:
         raise ConfigError(f"input.path: {named(given)}: chained URLs are not read; unpack the archive first")
     try:
         fs, path = filesystem(given)

@@ -128,8 +128,4 @@ FOLDERS = {
     "a glob that would take the output": Case(
         laid_out("in/a.parquet", input="in/**/*.parquet", output="in/out"), refused="would take what the job"
     ),
-    "a link to the job's own generations": Case(
-        laid_out("in/a.jsonl", f"out/{PART}", links={"in/more": "../out/generations"}),
-        refused="more/part-000000-feed.jsonl lies in output.path",
-    ),
 }

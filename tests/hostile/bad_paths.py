@@ -17,7 +17,7 @@ ODD = (
     "é😀.jsonl",
     "~.jsonl",
     "a?b=c.jsonl",
-    "o[/5].jsonl",
+    "o[red].jsonl",
     "\x1b[31m.jsonl",
     "a::b.jsonl",
     "\u202elnosj.jsonl",

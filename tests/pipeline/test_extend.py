@@ -100,6 +100,16 @@ def test_what_is_not_taken_is_told_by_run_plan_and_doctor(
     assert found.text == f"not taken: {told}"
 
 
+def test_a_job_does_not_read_what_it_wrote_by_a_link_either(config: JobConfig, tmp_path: Path) -> None:
+    job, store = check_job(config), open_store(config.output.path)
+    load_or_make_plan(job, store, extending=False)
+    add(tmp_path / "out/generations", "part-000000-feed.jsonl", 1)
+    (tmp_path / "in/more").symlink_to(tmp_path / "out/generations")
+    with pytest.raises(ConfigError, match=r"more/part-000000-feed\.jsonl lies in output\.path"):
+        load_or_make_plan(job, store, extending=True)
+    assert "lies in output.path" in str(forecast(config).not_to_be_added)
+
+
 def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tmp_path: Path) -> None:
     """Another run extended the job while this one was at work: it ends well, but its job is not complete."""
     job, store = check_job(config), open_store(config.output.path)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jobs.__main__ import app
 from tests.pipeline.test_extend import MakeConfig, add
 
-NAMES = ("o[/5].jsonl", "\x1b[2J.jsonl", "new\nline#1.jsonl", "a::b.jsonl", "é" * 124 + "x.jsonl")
+NAMES = ("o[red].jsonl", "\x1b[2J.jsonl", "new\nline#1.jsonl", "a::b.jsonl", "é" * 124 + "x.jsonl")
 
 
 @pytest.mark.usefixtures("local_ray")
