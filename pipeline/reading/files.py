@@ -60,8 +60,8 @@ def _expand(section: InputSection, planned: Collection[str]) -> FoundInput:
     bases: list[list[str]] = []
     for path in section.path:
         listing = list_path(path)
-        files, others = sift(listing, path, section.format)
-        found |= {file.url: file for file in files}
+        taken, others = sift(listing, path, section.format)
+        found |= {file.url: file for file in taken}
         passed_over += others
         bases.append(listing.base.split("/"))
     names = _Names(bases)

@@ -79,8 +79,8 @@ class Plan:
         and the names of files that came since, which are not part of the plan.
         """
         planned = {file.name for file in self.files}
-        found = expand(section, planned)
-        today = {file.name: file for file in found.files}
+        now = expand(section, planned)
+        today = {file.name: file for file in now.files}
         missing = [file.name for file in self.files if file.name not in today]
         changed = [f.name for f in self.files if f.name in today and today[f.name].etag != f.etag]
         if missing or changed:
@@ -92,7 +92,7 @@ class Plan:
             )
         shards = ShardTable.of(self.shards).opened_at({name: file.file for name, file in today.items()})
         files = tuple(today[file.name] for file in self.files)
-        checked = dataclasses.replace(self, shards=shards, files=files, not_taken=found.not_taken)
+        checked = dataclasses.replace(self, shards=shards, files=files, not_taken=now.not_taken)
         return checked, [name for name in today if name not in planned]
 
 
