@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from jobs.terminal import complain, escape_warnings
 from pipeline.errors import Interrupted, JobError, describe_without_message, job_error
 from pipeline.storage.credentials import redact
 
@@ -27,6 +28,7 @@ Overrides = Annotated[
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn a job's errors into one line for the user and the exit code of its kind."""
+    escape_warnings()
     try:
         yield
     except typer.Exit:
@@ -57,4 +59,4 @@ def writing_output() -> Iterator[None]:
 def _say(line: str) -> None:
     """On standard error, of which perhaps nobody reads any more: the exit code then tells alone."""
     with suppress(OSError):
-        print(line, file=sys.stderr, flush=True)
+        complain(line)

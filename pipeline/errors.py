@@ -8,6 +8,7 @@ RowError            never ends a job: the row is published with status "error", 
 """
 
 import errno
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,21 @@ _REFUSED = {
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP,
     errno.EREMCHG,  # a bucket of another region
 }  # fmt: skip
+# Control and format characters and halves of surrogate pairs. Not among them: the end of a line, the tab, and
+# the joiners of scripts and emoji.
+_OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 class JobError(Exception):
+    """Its message is `printable`: names of files and columns in it may be an enemy's."""
+
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(JobError):
@@ -124,3 +136,23 @@ def hide_row_text(shard: str | None = None) -> Iterator[None]:
 def shortened(text: str, most: int = 60) -> str:
     """`text` as a sentence may quote it, in `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """`text` with all that a terminal would obey, or could not print, written as escapes.
+
+    A byte that was not UTF-8, as file names have, is `\\xe9`. Ends of lines stay.
+    """
+    return _OBEYED.sub(lambda found: _escape(found[0]), text)
+
+
+def shown(name: str) -> str:
+    """The name of a file, folder or column as messages and tables show it: printable, and in one line."""
+    return printable(name).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode()

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.status import Status
 
+from jobs.terminal import Terminal
 from pipeline.errors import ConfigError
 
 SIZES = ("214m", "8x7b", "8x7b-half", "tiny")  # as in benchmarks.random_checkpoint
@@ -52,7 +52,7 @@ def from_a_clone() -> Iterator[None]:
 @contextmanager
 def measuring() -> Iterator[Status]:
     """Show what is being measured; report a ValueError as an option that is wrong."""
-    with Console(stderr=True).status("writing the checkpoint") as status:
+    with Terminal(stderr=True).status("writing the checkpoint") as status:
         try:
             yield status
         except ValueError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.checkpoints.located import Located, judging_files
 from pipeline.errors import ConfigError, job_error
-from pipeline.reading.files import etag
+from pipeline.reading.etags import etag
 from pipeline.storage.credentials import redact
 from pipeline.storage.failures import describe, is_of_this_machine
 from pipeline.storage.retries import with_retries

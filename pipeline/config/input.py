@@ -57,13 +57,15 @@ class InputSection(Section):
         BeforeValidator(as_list, json_schema_input_type=str | list[str]),
         Field(min_length=1),
     ] = Field(
-        description="The files: a path, a glob, a folder, an fsspec URL, or a list of them.",
+        description="The files: a path, a glob, a folder, an fsspec URL, or a list of them. Links are "
+        "followed.",
         examples=["data/tickets/*.jsonl", ["s3://lake/2026-04-01/", "s3://lake/2026-04-02/"]],
     )
     format: Literal["auto", "jsonl", "parquet"] = Field(
         default="auto",
-        description="`auto` goes by each file's name: `.jsonl`, `.json` or `.ndjson`, which may end in `.gz` "
-        "or `.zst`; or `.parquet`. The `.json` files too hold one object a line.",
+        description="`auto` goes by each file's name: `.jsonl`, `.json` or `.ndjson`, which may end in "
+        "`.gz`, `.zst`, `.bz2` or `.xz`; or `.parquet`. Upper case is the same. The `.json` files too hold "
+        "one object a line.",
         examples=["parquet"],
     )
     prompt: PromptSource = Field(

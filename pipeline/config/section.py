@@ -3,7 +3,6 @@
 Every key has a description, from which `docs/job-file.md` and the JSON Schema are made.
 """
 
-import os
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,17 +15,20 @@ Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 
-def _a_name(path: str) -> str:
+def _a_place(path: str) -> str:
+    """ValueError for what names no file or folder: empty, it would be whatever folder a command runs in."""
+    if not path.strip():
+        raise ValueError("is empty: name a file or folder")
+    if "\0" in path:
+        raise ValueError("holds a NUL character, which no path can have")
     try:
-        named = b"\0" not in os.fsencode(path)
+        path.encode()
     except UnicodeEncodeError:
-        named = False
-    if not named:
-        raise ValueError("no file can have such a name: it holds a NUL or half a character")
+        raise ValueError("is not UTF-8, as the paths of a job must be: rename the folder") from None
     return path
 
 
-Location = Annotated[str, AfterValidator(_a_name), AfterValidator(without_credentials)]
+Location = Annotated[str, AfterValidator(_a_place), AfterValidator(without_credentials)]
 
 
 class Section(BaseModel):

@@ -26,9 +26,10 @@ from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.errors import ConfigError, JobError
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
+from pipeline.storage import output_folder
 
 SUCCESS = "_SUCCESS"
-PARTS = "generations"
+PARTS = output_folder.PARTS
 # Of a job that began without a row: no part, but a table of no row, which may be replaced.
 EMPTY_TABLE = f"{PARTS}/part-empty.parquet"
 # Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request

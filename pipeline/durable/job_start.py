@@ -16,8 +16,9 @@ from typing import Any
 from pipeline.durable.job_spec import require_same, spec_bytes
 from pipeline.durable.operations import Read, Steps, first_wins
 from pipeline.errors import JobError
+from pipeline.storage import output_folder
 
-SPEC = "_job/spec.json"
+SPEC = output_folder.SPEC
 
 
 def plan_path(number: int) -> str:

@@ -101,13 +101,16 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    files = expand(config.input)
+    found = expand(config.input)
+    files = found.files
     task = config.make_task()
     check_found_names(config, task, check_columns(files, config.input, task=task))
     require_rows(files, config.input)
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
     yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
+    if found.not_taken:
+        yield "warning", f"not taken: {found.not_taken}"
 
 
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
@@ -121,7 +124,7 @@ def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
 def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store = open_store(config.output.path)
     if isinstance(store, LocalStore):
-        size = sum(file.size for file in expand(config.input))
+        size = sum(file.size for file in expand(config.input).files)
         yield _free("output", store.root, max(_LEAST_FREE, 2 * size))
     yield _free("Ray's temporary files", parent_folder(), _LEAST_FREE)
 

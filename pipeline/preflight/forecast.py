@@ -15,6 +15,7 @@ from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.preflight.apart import require_no_own_output
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
 from pipeline.preflight.job import Job, check_job
@@ -24,6 +25,7 @@ from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, 
 from pipeline.preflight.number_type import will_use_gpus
 from pipeline.preflight.replica_checks import how_computed
 from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
+from pipeline.reading.not_taken import NotTaken
 from pipeline.rows.prepare import PREPARED
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
@@ -47,6 +49,7 @@ class Forecast:
     files: list[FileForecast]
     shards: int
     rows: int
+    not_taken: NotTaken  # what lies in the input and is not read
     extension: list[FileForecast]  # files that came after the job had begun: --extend would add them
     not_to_be_added: str | None  # why --extend would fail; None if it would not
     shards_missing: int
@@ -83,10 +86,12 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
     if not stored:
         plan = make_plan(config.input, task=job.task)
         check_plan_names(job.config, job.task, plan)
+        require_no_own_output(config, plan.files)
     else:
         plan, new_files = joined(stored).check(config.input)
         try:
             new = make_plan(config.input, plan, task=job.task) if new_files else new
+            require_no_own_output(config, new.files)
         except ConfigError as error:
             refused = str(error)
     missing = execute(remaining(plan), store)
@@ -101,6 +106,7 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
         files=_files(plan),
         shards=len(plan.shards),
         rows=plan.rows,
+        not_taken=plan.not_taken,
         extension=_files(new),
         not_to_be_added=refused,
         shards_missing=len(missing),

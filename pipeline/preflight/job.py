@@ -11,6 +11,7 @@ from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
+from pipeline.preflight.apart import require_apart
 from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
@@ -101,6 +102,7 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             raise ConfigError(
                 f"{key}: memory:// is seen by one process only; use a folder or an object store"
             )
+    require_apart(config)
 
 
 def _check_token_ids(task: Task[Any], model: ModelConfig) -> None:

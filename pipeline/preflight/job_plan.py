@@ -7,7 +7,8 @@ from pipeline.durable.commit import PARTS
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, start
 from pipeline.durable.operations import execute
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
+from pipeline.preflight.apart import require_no_own_output
 from pipeline.preflight.job import Job
 from pipeline.preflight.kept_names import check_plan_names
 from pipeline.shards.make_plan import make_plan
@@ -32,12 +33,15 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
             "output.path: the job that began here has no row: run it with --extend to add files that came, "
             "or set input.allow_empty: true if that is fine"
         )
+    require_no_own_output(job.config, plan.files)
+    if plan.not_taken:
+        logger.warning("not taken of input.path: %s", plan.not_taken)
     if new_files and job.config.input.limit is None:
         logger.warning(
             "files that are newer than this job's plan are not part of it (%d, %s for one); "
             "run it with --extend to add them",
             len(new_files),
-            new_files[0],
+            shown(new_files[0]),
         )
     return plan
 
@@ -62,6 +66,7 @@ def joined(stored: Sequence[bytes]) -> Plan:
 def _plan_files(job: Job, before: Plan | None = None) -> Plan:
     plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
     check_plan_names(job.config, job.task, plan)
+    require_no_own_output(job.config, plan.files)
     return plan
 
 

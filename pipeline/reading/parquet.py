@@ -7,7 +7,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
 from pipeline.reading.partitions import with_partitions
@@ -31,12 +31,12 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
         with _opened(file.file) as parquet:
             footer = parquet.metadata
     except Undecodable as error:
-        raise ConfigError(f"input.path: {file.name}: not a Parquet file, or a damaged one") from error
+        raise ConfigError(f"input.path: {shown(file.name)}: not a Parquet file, or a damaged one") from error
     rows = [footer.row_group(row_group).num_rows for row_group in range(footer.num_row_groups)]
     if rows and not 0 <= min(rows) <= max(rows) <= GROUP_CAP:
         raise ConfigError(
-            f"input.path: {file.name}: its row groups have {min(rows)} to {max(rows)} rows by its footer; "
-            f"at most {GROUP_CAP} are read: write it again with smaller ones"
+            f"input.path: {shown(file.name)}: its row groups have {min(rows)} to {max(rows)} rows by its "
+            f"footer; at most {GROUP_CAP} are read: write it again with smaller ones"
         )
     return footer
 
@@ -48,7 +48,7 @@ def read_schema(file: InputFile) -> pa.Schema:
         schema = footer.schema.to_arrow_schema()
         str(schema)  # raises for names that are not UTF-8
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
+        raise ConfigError(f"input.path: {shown(file.name)}: its schema is none that can be read") from error
     return with_partitions(schema, file.name)
 
 

@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from pipeline.reading.compressed import BrokenStream, decompress
-from pipeline.reading.files import InputFile, compression
+from pipeline.reading.files import InputFile
+from pipeline.reading.formats import compression
 from pipeline.reading.open_stream import read_on
 from pipeline.storage.credentials import redact
 from pipeline.storage.retries import with_retries

@@ -20,7 +20,7 @@ from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file, read_
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
-from pipeline.storage.credentials import redact
+from pipeline.storage.credentials import named
 from pipeline.task import Task
 
 
@@ -43,7 +43,7 @@ def make_plan(
     try:
         return _make_plan(section, before or Plan((), ()), job_digest, task)
     except PermissionError as error:
-        where = f"{redact(str(error.filename))}: " if error.filename else ""
+        where = f"{named(str(error.filename))}: " if error.filename else ""
         raise ConfigError(f"input.path: {where}no permission to read it ({error.strerror})") from None
 
 
@@ -51,12 +51,13 @@ def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[
     if before.files and section.limit is not None:
         raise ConfigError("input.limit: a job of the first rows takes no further files: run without --extend")
     planned = {file.name for file in before.files}
-    files = [file for file in expand(section) if file.name not in planned]
+    found = expand(section, planned)
+    files = [file for file in found.files if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before), task)
     shards = ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest))
     if not shards:
         _require_may_be_empty(section, files)
-    return Plan(shards, tuple(files) if shards else ())
+    return Plan(shards, tuple(files) if shards else (), not_taken=found.not_taken)
 
 
 def require_rows(files: Iterable[InputFile], section: InputSection) -> None:

@@ -8,15 +8,16 @@ import dataclasses
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
 from pipeline.reading.files import InputFile, expand
+from pipeline.reading.not_taken import NotTaken
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import REPEATED, ShardTable
 
@@ -29,6 +30,7 @@ class Plan:
     shards: Sequence[Shard]  # a ShardTable where there may be many
     files: tuple[InputFile, ...]  # also those without a row
     extensions: tuple[int, ...] = ()  # ordinals at which the second plan file begins, the third, ...
+    not_taken: NotTaken = field(default=NotTaken(), compare=False)  # of the input as it is now; not stored
 
     @property
     def plan_files(self) -> int:
@@ -76,7 +78,9 @@ class Plan:
         Returns the plan with the paths at which the files are now (they may have moved with their folder),
         and the names of files that came since, which are not part of the plan.
         """
-        today = {file.name: file for file in expand(section)}
+        planned = {file.name for file in self.files}
+        now = expand(section, planned)
+        today = {file.name: file for file in now.files}
         missing = [file.name for file in self.files if file.name not in today]
         changed = [f.name for f in self.files if f.name in today and today[f.name].etag != f.etag]
         if missing or changed:
@@ -86,13 +90,11 @@ class Plan:
                 f"input.path: the input is not what this job began with ({found}); "
                 "put the files back, or start a new job with another output.path"
             )
-        planned = {file.name for file in self.files}
         shards = ShardTable.of(self.shards).opened_at({name: file.file for name, file in today.items()})
         files = tuple(today[file.name] for file in self.files)
-        return dataclasses.replace(self, shards=shards, files=files), [
-            name for name in today if name not in planned
-        ]
+        checked = dataclasses.replace(self, shards=shards, files=files, not_taken=now.not_taken)
+        return checked, [name for name in today if name not in planned]
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ", ".join(map(shown, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from pipeline.errors import shown
+
 _MOST_DECODINGS = 8  # of percent encoding that is encoded again
 _FIRST = r"(?<![^\s'\"(:])"  # at the beginning of a word, or of a URL in another one
 _START = rf"(?:{_FIRST}[a-z][a-z0-9+.-]*:/+|[a-z][a-z0-9+.-]*://+|{_FIRST}//+)"
@@ -30,6 +32,11 @@ _REFUSAL = (
 def redact(text: str) -> str:
     """A URL, or a text that contains URLs, without users, passwords, queries and fragments."""
     return "".join(_clean(word) for word in re.split(r"(\s+)", text))
+
+
+def named(path: str) -> str:
+    """A path or URL as messages and tables show it: redacted, printable and in one line."""
+    return shown(redact(path))
 
 
 def redact_value(value: str) -> str:

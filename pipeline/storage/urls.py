@@ -3,6 +3,7 @@
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import ConfigError
 from pipeline.storage.credentials import redact
@@ -23,7 +24,10 @@ def filesystem(url: str) -> tuple[Any, str]:
     kind = url.partition("://")[0]
     try:
         own = _own_class(kind)
-        if own is None:
+        if "://" not in url:  # fsspec would take `::` in a file's name for a chain of URLs
+            fs: Any = LocalFileSystem(use_listings_cache=False)
+            path = fs._strip_protocol(url)
+        elif own is None:
             fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
         else:
             fs = own(use_listings_cache=False)

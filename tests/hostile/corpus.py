@@ -1,6 +1,7 @@
 """All cases by name."""
 
 from tests.hostile.bad_checkpoints import CHECKPOINTS
+from tests.hostile.bad_folders import FOLDERS
 from tests.hostile.bad_job_files import JOB_FILES
 from tests.hostile.bad_json import JSON_LINES
 from tests.hostile.bad_paths import PATHS
@@ -10,4 +11,6 @@ from tests.hostile.bad_templates import TEMPLATES
 from tests.hostile.bad_values import VALUES
 from tests.hostile.case import Case
 
-CASES: dict[str, Case] = JSON_LINES | STREAMS | TABLES | VALUES | PATHS | TEMPLATES | CHECKPOINTS | JOB_FILES
+CASES: dict[str, Case] = (
+    JSON_LINES | STREAMS | TABLES | VALUES | PATHS | FOLDERS | TEMPLATES | CHECKPOINTS | JOB_FILES
+)

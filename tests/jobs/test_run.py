@@ -90,6 +90,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "reserved name": (["input.keep=[text]"], "text is a column of the output"),
     "indivisible ranks": (["model.tensor_parallel=3"], "tensor_parallel must divide"),
     "a label without choices": (["task=label"], "label"),
+    "empty output": (["output.path=''"], "output.path: is empty"),
+    "empty input": (["input.path=''"], "is empty: name a file or folder"),
+    "half a character": (['output.path="\\ud83d"'], "is not UTF-8"),
     "process memory": (["output.path=memory://x"], "one process"),
     "not key=value": (["replicas"], "section.key=value"),
 }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
-from pipeline.storage.credentials import redact, redact_value, without_credentials
+from pipeline.storage.credentials import named, redact, redact_value, without_credentials
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,7 @@ def test_a_secret_anywhere_in_a_url_is_refused_and_never_shown(
         if override.startswith(key):
             assert "credentials do not belong in a job file" in str(refused.value)
     assert CANARY not in redact_value(url)
+
+
+def test_a_path_is_named_without_what_is_secret_or_obeyed() -> None:
+    assert named("s3://key:se/cr/et@bucket/a\n\x1b") == "s3://bucket/a\\n\\x1b"

@@ -44,6 +44,11 @@ def test_a_kind_of_url_that_nothing_can_read_is_told(url: str) -> None:
         filesystem(url)
 
 
+def test_a_local_name_is_never_a_chain_of_urls() -> None:
+    fs, path = filesystem("/in/zip::a.jsonl")
+    assert ("file" in fs.protocol, path) == (True, "/in/zip::a.jsonl")
+
+
 def test_a_watched_file_remembers_that_the_storage_failed() -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
