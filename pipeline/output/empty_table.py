@@ -22,7 +22,9 @@ def write_empty_table(job: Job, store: Store, plan: Plan) -> None:
     if plan.by_plan_file()[0]:
         return
     section = job.config.input
-    kept = plan.shards[0].kept if plan.shards else check_columns(expand(section), section, task=job.task)
+    kept = (
+        plan.shards[0].kept if plan.shards else check_columns(expand(section).files, section, task=job.task)
+    )
     buffer = pa.BufferOutputStream()
     pq.write_table(empty_table(job, kept), buffer, compression="zstd")
     store.replace(EMPTY_TABLE, bytes(buffer.getvalue()))
