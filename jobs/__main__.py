@@ -13,12 +13,14 @@ from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
+from jobs.verify import verify
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+app.command()(verify)
 app.command()(schema)
 
 

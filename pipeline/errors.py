@@ -2,6 +2,7 @@
 
 JobError            ends the job with an exit code and one sentence for the user
   ConfigError       2: the job file, its input or its checkpoint is wrong; most is found before anything loads
+    DamagedFile     2: a file of the output folder is not what was written there
   TooManyErrors     3: more error rows than errors.max_error_rate; everything is published all the same
   Interrupted      75: stopped half-way; the same command goes on where it stopped
 RowError            never ends a job: the row is published with status "error", a code and a message
@@ -22,6 +23,17 @@ class JobError(Exception):
 
 class ConfigError(JobError):
     exit_code = 2
+
+
+class DamagedFile(ConfigError):
+    """`path` is relative to the output folder; `remedy` is what to do, in words."""
+
+    def __init__(self, path: str, what: str, remedy: str) -> None:
+        super().__init__(path, what, remedy)  # all of them, so that it can be pickled
+        self.path, self.what, self.remedy = path, what, remedy
+
+    def __str__(self) -> str:
+        return escaped(f"output.path: {self.path} is damaged ({self.what}): {self.remedy}")
 
 
 class TooManyErrors(JobError):
@@ -102,3 +114,8 @@ def hide_row_text(shard: str | None = None) -> Iterator[None]:
 def shortened(text: str, most: int = 60) -> str:
     """`text` as a sentence may quote it, in `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def escaped(name: str) -> str:
+    """A file's name on one line, without a character that a terminal would obey."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -22,14 +22,14 @@ from pipeline.cluster.resources import (
 from pipeline.cluster.session import as_job_error, connect
 from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import Published, finalize, remaining
+from pipeline.durable.commit import Published, finalize
 from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.job_plan import load_or_make_plan, shards_to_do, warn_of_input
 from pipeline.preflight.memory_forecast import require_memory
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
@@ -67,7 +67,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     store = open_store(config.output.path)
     store.probe()
     plan = load_or_make_plan(job, store, extend)
-    missing = ShardTable.of(execute(remaining(plan), store))
+    missing, today = shards_to_do(job, store, plan)
+    warn_of_input(job, today)
 
     started = time.monotonic()
     committed: dict[str, ShardSummary] = {}  # of this run, by the part's path
@@ -81,7 +82,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    warn_of_notices(job.preparation.prepared(plan.shards[0]))
+                    warn_of_notices(job.preparation.prepared(missing[0]))
                     with closing(_run_shards(job, store, missing, replica, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256

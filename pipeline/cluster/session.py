@@ -13,10 +13,11 @@ from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.cluster import cpu_priority
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
-from pipeline.errors import ConfigError, JobError
+from pipeline.errors import ConfigError, DamagedFile, JobError
 from pipeline.storage.urls import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
+_OF_THE_JOB = [f"{kind.__module__}.{kind.__name__}" for kind in (ConfigError, DamagedFile)]
 _OS_ERRORS = (
     "OSError",
     "PermissionError",
@@ -82,7 +83,7 @@ def as_job_error(error: RayError) -> JobError:
     kind = message = ""
     if isinstance(error, RayTaskError):
         kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
-    if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
+    if kind in _OF_THE_JOB:
         return ConfigError(message)
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
     if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):

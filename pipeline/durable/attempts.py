@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import orjson
 
+from pipeline.durable.damage import naming_damage
 from pipeline.durable.operations import Create, Read, Steps
 from pipeline.shards.shard import Shard
 
@@ -44,11 +45,15 @@ def marker_path(shard: Shard, number: int) -> str:
 
 
 def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
-    """All attempts at a shard so far, oldest first."""
+    """All attempts at a shard so far, oldest first; DamagedFile names a marker that is none."""
     attempts: list[Attempt] = []
-    while (marker := (yield Read(marker_path(shard, len(attempts))))) is not None:
-        fields = orjson.loads(marker)
-        attempts.append(Attempt(Piece(**fields["piece"]), fields["process"], fields["alone"]))
+    while (marker := (yield Read(path := marker_path(shard, len(attempts))))) is not None:
+        with naming_damage(path):
+            fields = orjson.loads(marker)
+            piece = Piece(**fields["piece"])
+            if not 0 <= piece.first <= piece.end <= shard.rows:
+                raise ValueError("it names rows that the shard does not have")
+            attempts.append(Attempt(piece, fields["process"], fields["alone"]))
     return attempts
 
 

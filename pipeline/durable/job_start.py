@@ -13,11 +13,9 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Read, Steps, first_wins
 from pipeline.errors import JobError
-
-SPEC = "_job/spec.json"
 
 
 def plan_path(number: int) -> str:

@@ -7,6 +7,7 @@ has the same plan, and jobs whose rows may differ share no shard id.
 import hashlib
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -78,12 +79,18 @@ def _kept_before(plan: Plan) -> KeptBefore | None:
 
 
 def _shard(job_digest: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
-    extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
-    digest = hashlib.sha256(f"{job_digest}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
-    return Shard(
-        ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
+    shard = Shard(
+        ordinal=ordinal, id="", file=file.file, name=file.name, etag=file.etag,
         format=file.format, first_row=first_row, kept=kept, **cut,
     )  # fmt: skip
+    return replace(shard, id=shard_id(job_digest, shard))
+
+
+def shard_id(job_digest: str, shard: Shard) -> str:
+    """The id of a shard, which follows from its job, its file and its range."""
+    extent = f"{shard.start}:{shard.end}:{shard.skip}:{shard.rows}"
+    text = f"{job_digest}|{shard.name}|{shard.etag}|{extent}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:

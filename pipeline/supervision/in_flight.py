@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 from pipeline.durable.commit import part_path
 from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import give_up
+from pipeline.errors import JobError
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
 from pipeline.supervision.coordinator import SECONDS_TO_GIVE_UP
@@ -77,7 +78,7 @@ class InFlightShards:
         """
 
         def note(shard: Shard, process: str) -> None:
-            with suppress(OSError):  # without the note the shard may be blamed for one death
+            with suppress(OSError, JobError):  # without the note the shard may be blamed for one death
                 execute(give_up(shard, process), self._store)
 
         left = {part: process for part, process in processes.items() if part not in self._committed}

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.durable.job_spec import require_same, spec_bytes
-from pipeline.durable.job_start import SPEC, begun, require_begun, start
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
+from pipeline.durable.job_start import begun, require_begun, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.make_spec import make_spec
@@ -30,11 +30,11 @@ def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> 
             execute(run, store)
         message = str(refusal.value)
         assert (
-            "an older version of mixtray wrote this folder, in format 2; this one writes format 3" in message
+            "an older version of mixtray wrote this folder, in format 2; this one writes format 4" in message
         )
         assert "use the version that began it; to run it anew, give it another output.path" in message
         assert "temperature" not in message
-    with pytest.raises(ConfigError, match="a newer version of mixtray wrote this folder, in format 3"):
+    with pytest.raises(ConfigError, match="a newer version of mixtray wrote this folder, in format 4"):
         require_same(spec_bytes(SPEC_OF_JOB), SPEC_OF_JOB | {"format_version": 2})
 
 
