@@ -2,6 +2,7 @@
 
 from tests.hostile.bad_checkpoints import CHECKPOINTS
 from tests.hostile.bad_json import JSON_LINES
+from tests.hostile.bad_outputs import OUTPUTS
 from tests.hostile.bad_paths import PATHS
 from tests.hostile.bad_streams import STREAMS
 from tests.hostile.bad_tables import TABLES
@@ -9,4 +10,4 @@ from tests.hostile.bad_templates import TEMPLATES
 from tests.hostile.bad_values import VALUES
 from tests.hostile.case import Case
 
-CASES: dict[str, Case] = JSON_LINES | STREAMS | TABLES | VALUES | PATHS | TEMPLATES | CHECKPOINTS
+CASES: dict[str, Case] = JSON_LINES | STREAMS | TABLES | VALUES | PATHS | TEMPLATES | CHECKPOINTS | OUTPUTS
