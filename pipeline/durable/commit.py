@@ -30,6 +30,7 @@ from pipeline.shards.shard import Shard
 
 SUCCESS = "_SUCCESS"
 PARTS = "generations"
+ROUTER = "_job/router"
 # Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request
 # to see that the range has no more names.
 _BETWEEN_CUTS = 7_500
@@ -60,7 +61,7 @@ def _part_name(ordinal: int) -> str:
 
 
 def router_path(shard: Shard, sha256: str) -> str:
-    return f"_job/router/{shard.id}-{sha256[:16]}.parquet"
+    return f"{ROUTER}/{shard.id}-{sha256[:16]}.parquet"
 
 
 def success_path(number: int) -> str:

@@ -36,8 +36,8 @@ def read_spec(stored: bytes, version: int = FORMAT_VERSION) -> dict[str, Any]:
         theirs = int(spec["format_version"])
         sealed = spec.pop(_DIGEST, None) is not None
         whole = isinstance(spec["config"], dict) and spec_bytes(spec) == stored
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise damaged(SPEC, "it is not one of mixtray") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise damaged(SPEC, "it is not one of mixtray") from None
     if theirs != version and (whole or not sealed):  # no version before 4 had the digest
         raise _written_by(theirs, version)
     if not whole:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from pipeline.durable.commit import RouterTable
+from pipeline.durable.commit import ROUTER, RouterTable
 from pipeline.reporting.summary import ShardSummary
 from pipeline.storage.sealed_parquet import metadata_of, read_by_arrow, sealed_bytes
 
@@ -40,5 +40,7 @@ def read_footer(path: str, part: BinaryIO) -> tuple[ShardSummary, RouterTable | 
     values = {key: json.loads(metadata[key]) for key in (_PART_KEY, _SUMMARY_KEY, _ROUTER_KEY)}
     if values[_PART_KEY] != path:
         raise ValueError(f"it was written as {values[_PART_KEY]}, maybe by another job")
-    router = values[_ROUTER_KEY]
-    return ShardSummary(**values[_SUMMARY_KEY]), RouterTable(**router) if router else None
+    router = RouterTable(**values[_ROUTER_KEY]) if values[_ROUTER_KEY] else None
+    if router is not None and not router.path.startswith(f"{ROUTER}/"):
+        raise ValueError("what it names as its router table is none")
+    return ShardSummary(**values[_SUMMARY_KEY]), router

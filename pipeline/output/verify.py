@@ -61,15 +61,19 @@ def verify(store: Store, progress: CheckProgress) -> Verified:
     _check_spec(store, found)
     plans = _read_plans(store, found)
     known = [plan for plan in plans if plan is not None]
+    # before the parts are listed: the job may end meanwhile
+    ended = [store.exists(success_path(number)) for number in range(len(plans))]
+    found.finished = all(ended)
     left = execute(parts_there(Plan.join(known)), store)
     progress.begin(len(left))
     parts = _Parts(store, found, progress, left)
-    router = merge(parts.check(number, plan) for number, plan in enumerate(plans) if plan is not None)
-    parts.check_others(all_known=len(known) == len(plans) and not store.exists(plan_path(len(plans))))
+    router = merge(parts.check(number, plan, ended[number]) for number, plan in enumerate(plans) if plan)
+    extended = store.exists(plan_path(len(plans)))  # meanwhile
+    parts.check_others(all_known=len(known) == len(plans) and not extended)
     with found.noting():
         execute(stored_machine(), store)
-    sums = (router, parts.summary) if found.finished and not found.damage else ({}, None)
-    found.damage += check_published(store, *sums)
+    of_all = found.finished and not found.damage and not extended
+    found.damage += check_published(store, router if of_all else {}, parts.summary if of_all else None)
     return found
 
 
@@ -102,8 +106,8 @@ class _Parts:
         self._store, self._found, self._progress, self._left = store, found, progress, left
         self.summary = ShardSummary.total(())  # of the parts that are whole
 
-    def check(self, number: int, plan: Plan) -> Sums:
-        """The sums over the router tables of a plan file's parts."""
+    def check(self, number: int, plan: Plan, ended: bool) -> Sums:
+        """The sums over the router tables of a plan file's parts; `ended`: it has its _SUCCESS."""
         damage_before = len(self._found.damage)
         missing = [shard for shard in plan.shards if part_path(shard) not in self._left]
         there = (shard for shard in plan.shards if part_path(shard) in self._left)
@@ -112,11 +116,10 @@ class _Parts:
         summary = ShardSummary.total(self._summaries(there, hashes, router))
         self.summary = ShardSummary.total([self.summary, summary])
         self._found.to_do += len(missing)
-        path = success_path(number)
-        if not self._store.exists(path):
-            self._found.finished = False
+        if not ended:
             self._check_markers(missing)
             return router
+        path = success_path(number)
         for shard in missing:
             self._found.damage.append(damaged(part_path(shard), f"it is missing, and {path} names it"))
         with self._found.noting():

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from pipeline.durable.commit import PARTS, part_path, parts_there, remaining
-from pipeline.durable.damage import naming_damage
+from pipeline.durable.damage import damaged, naming_damage
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, plan_path, start
 from pipeline.durable.operations import Read, apply, execute
@@ -70,13 +70,19 @@ def plan_anew(job: Job, store: Store, before: Plan | None = None) -> Plan:
     """A plan of the input files that `before` does not name, which becomes the job's next plan file.
 
     ConfigError if there are parts that are of no shard of either: they may be of a job with other rows.
+    DamagedFile if there is a later plan file, whose files this one would name too.
     """
     plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
     check_plan_names(job.config, job.task, plan)
     strange = execute(parts_there(plan), store)
     strange.difference_update(map(part_path, plan.shards), map(part_path, before.shards if before else ()))
-    next_file = plan_path(before.plan_files if before else 0)
-    if strange and not store.exists(next_file):  # else another run has planned meanwhile
+    number = before.plan_files if before else 0
+    next_file = plan_path(number)
+    if store.exists(next_file):  # another run has planned meanwhile
+        return plan
+    if store.exists(plan_path(number + 1)):
+        raise damaged(next_file, "it is missing, and there is a later one")
+    if strange:
         raise ConfigError(
             f"output.path: {PARTS} holds files ({len(strange)}), but there is no {next_file} that tells what "
             f"they are ({min(strange)} for one); choose an empty folder, or remove them too"

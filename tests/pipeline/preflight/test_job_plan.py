@@ -135,14 +135,17 @@ def test_parts_and_plans_of_other_settings_are_not_adopted(data: dict[str, Any],
     assert not (tmp_path / "out/_job/spec.json").exists(), "it is left as it was"
 
 
-def test_a_lost_plan_of_a_job_that_was_extended_is_not_guessed(data: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("new", ["aa.jsonl", "c.jsonl"])
+def test_a_lost_plan_of_a_job_that_was_extended_is_not_guessed(
+    data: dict[str, Any], tmp_path: Path, new: str
+) -> None:
     """The files of both plans are there now, and no one knows which came first."""
     begun(data, slice(None))
-    (tmp_path / "in/aa.jsonl").write_text('{"text": "new"}\n')
+    (tmp_path / "in" / new).write_text('{"text": "new"}\n')
     job, store, _ = small_output.begin(data)
     small_output.commit(job, store, load_or_make_plan(job, store, extending=True).shards[3:])
     (tmp_path / "out/_job/plan-000.parquet").unlink()
-    with pytest.raises(ConfigError, match=r"no _job/plan-000\.parquet that tells what they are"):
+    with pytest.raises(DamagedFile, match=r"plan-000\.parquet is damaged \(it is missing, and there"):
         small_output.begin(data)
 
 
