@@ -6,14 +6,13 @@ from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.durable.damage import damaged, naming_damage
 from pipeline.output.committed_parts import router_table
 from pipeline.output.part_file import read_footer
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.shard import Shard
-from pipeline.storage.sealed_parquet import read_by_arrow, whole_sha256
+from pipeline.storage.sealed_parquet import read_table, whole_sha256
 from pipeline.storage.store import Store
 
 
@@ -54,10 +53,7 @@ def read_or_damaged(store: Store, path: str) -> bytes:
 
 def _require_rows(data: bytes, shard: Shard) -> None:
     """ValueError, with a sentence, if these are not the rows of the shard, each at its place."""
-    with read_by_arrow(io.BytesIO(data)) as file:
-        rows = pq.read_table(
-            file, columns=["file", "row"], use_threads=False, page_checksum_verification=True
-        )
+    rows = read_table(io.BytesIO(data), columns=["file", "row"])
     if len(rows) != shard.rows:
         raise ValueError(f"it has {len(rows)} rows where {shard.rows} are planned")
     planned = np.arange(shard.first_row, shard.first_row + shard.rows)

@@ -4,7 +4,6 @@ import io
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.durable.damage import naming_damage
 from pipeline.errors import DamagedFile
@@ -12,7 +11,7 @@ from pipeline.output.check_part import read_or_damaged
 from pipeline.output.router_tables import published_tables
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import Sums
-from pipeline.storage.sealed_parquet import read_by_arrow, whole_sha256
+from pipeline.storage.sealed_parquet import read_table, whole_sha256
 from pipeline.storage.store import Store
 
 REPORT = "report.json"
@@ -43,9 +42,7 @@ def _check_table(store: Store, path: str, expected: pa.Table | None) -> None:
     data = read_or_damaged(store, path)
     with naming_damage(path):
         whole_sha256(data)
-        with read_by_arrow(io.BytesIO(data)) as file:
-            table = pq.read_table(file, page_checksum_verification=True)
-        if expected is not None and not table.equals(expected):
+        if expected is not None and not read_table(io.BytesIO(data)).equals(expected):
             raise ValueError("it is not the sum of the parts' router tables")
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.durable.commit import ROUTER, RouterTable
 from pipeline.reporting.summary import ShardSummary
-from pipeline.storage.sealed_parquet import metadata_of, read_by_arrow, sealed_bytes
+from pipeline.storage.sealed_parquet import read_metadata, sealed_bytes
 
 _PART_KEY = b"mixtray.part"
 _ROUTER_KEY = b"mixtray.router"
@@ -33,8 +33,7 @@ def read_footer(path: str, part: BinaryIO) -> tuple[ShardSummary, RouterTable | 
     ValueError, with a sentence, if this is not the part of that path. Of one that was changed, or cut within
     its rows, only `whole_sha256` tells.
     """
-    with read_by_arrow(part) as file:
-        metadata = metadata_of(file)
+    metadata = read_metadata(part)
     if not {_PART_KEY, _SUMMARY_KEY, _ROUTER_KEY} <= metadata.keys():
         raise ValueError("it is no part of mixtray")
     values = {key: json.loads(metadata[key]) for key in (_PART_KEY, _SUMMARY_KEY, _ROUTER_KEY)}

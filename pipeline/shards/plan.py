@@ -5,6 +5,7 @@ files, joined.
 """
 
 import dataclasses
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import REPEATED, ShardTable
-from pipeline.storage.sealed_parquet import sealed_bytes, whole_sha256
+from pipeline.storage.sealed_parquet import read_metadata, sealed_bytes, whole_sha256
 
 FILES_KEY = b"mixtray.files"
 _ROW_GROUP = 4096  # shards; while a plan is read, one row group is in memory both encoded and decoded
@@ -63,11 +64,11 @@ class Plan:
     def from_parquet(data: bytes) -> "Plan":
         """ValueError, with a sentence, if the file is not what `to_parquet` wrote."""
         whole_sha256(data)
-        stored = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
-        metadata = stored.metadata.metadata
+        metadata = read_metadata(io.BytesIO(data))
         if FILES_KEY not in metadata:
             raise ValueError("it is no plan")
         files = json.loads(metadata[FILES_KEY])
+        stored = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
         groups = [stored.read_row_group(group) for group in range(stored.num_row_groups)]
         shards = ShardTable.join(map(ShardTable, groups))
         return Plan(shards, tuple(InputFile(**file) for file in files))

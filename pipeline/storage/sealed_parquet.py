@@ -6,9 +6,9 @@ programs can check as they read.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,27 +60,32 @@ def whole_sha256(data: bytes) -> str:
     return of_file.hexdigest()
 
 
-@contextmanager
-def read_by_arrow(stored: BinaryIO) -> Iterator[pa.NativeFile]:
-    """The file for Arrow to read in the block. ValueError, with a sentence, if it is no sound Parquet file.
+def read_metadata(stored: BinaryIO) -> dict[bytes, bytes]:
+    """The metadata in the footer of a Parquet file; ValueError, with a sentence, if it is no sound one."""
+    with _opened(stored) as file:
+        found: dict[bytes, bytes] | None = file.metadata.metadata
+    return found or {}
 
-    An error of the storage, which Arrow would report as bad data, is raised as it is.
-    """
+
+def read_table(stored: BinaryIO, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a Parquet file, each page checked; ValueError, with a sentence, if it is no sound one."""
+    with _opened(stored) as file:
+        return file.read(columns=columns, use_threads=False)
+
+
+@contextmanager
+def _opened(stored: BinaryIO) -> Iterator[pq.ParquetFile]:
+    """An error of the storage, which Arrow would report as bad data, is raised as it is."""
     source = WatchedFile(stored)
     try:
-        yield pa.PythonFile(source, mode="r")
+        # without pre_buffer, no thread of Arrow's goes on to read when a read has failed
+        yield pq.ParquetFile(
+            pa.PythonFile(source, mode="r"), pre_buffer=False, page_checksum_verification=True
+        )
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if source.error is not None:
             raise source.error from error
         raise ValueError("it was cut, or it is no sound Parquet file") from None
-
-
-def metadata_of(file: Any) -> dict[bytes, bytes]:
-    """The metadata with which `sealed_bytes` wrote a file; ValueError if it has none."""
-    found: dict[bytes, bytes] | None = pq.read_metadata(file).metadata
-    if found is None:
-        raise ValueError("it is no file of mixtray")
-    return found
 
 
 def _place_of_hash(data: bytes | bytearray) -> int | None:

@@ -108,7 +108,9 @@ def test_stored_plans_join_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"hello", b"PAR1" + bytes(99) + b"PAR1", sealed_bytes(pa.table({"a": [1]}))]
+    "damage",
+    [b"", b"hello", b"PAR1" + bytes(99) + b"PAR1", sealed_bytes(pa.table({"a": [1]}))],
+    ids=["empty", "hello", "zeros", "another"],
 )
 def test_a_file_that_is_no_plan_is_told_in_a_sentence(damage: bytes) -> None:
     with pytest.raises(ValueError, match=r"^it (is|was) "):
