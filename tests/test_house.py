@@ -38,8 +38,6 @@ TESTED_IN = {
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
-    "pipeline/output/check_part.py": "tests/pipeline/output/test_verify.py",
-    "pipeline/output/check_published.py": "tests/pipeline/output/test_verify.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone

@@ -8,60 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.durable.attempts import Attempt, Piece, count_attempt
 from pipeline.durable.commit import part_path, publish
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import MACHINE
 from pipeline.errors import ConfigError
 from pipeline.output.part_file import read_footer
-from pipeline.output.verify import Verified, verify
-from pipeline.reporting.check_progress import CheckProgress
 from pipeline.storage.open_store import open_store
 from pipeline.storage.sealed_parquet import sealed
-from pipeline.storage.store import Store
 from tests import small_output
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a finished job; tests must leave it as it is."""
-    place = tmp_path_factory.mktemp("finished")
-    small_output.finished(place)
-    return place / "out"
-
-
-@pytest.fixture(scope="module")
-def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output of a job of which two of three shards are committed, and the third was tried."""
-    place = tmp_path_factory.mktemp("unfinished")
-    job, store, plan = small_output.begin(small_output.job_data(place))
-    small_output.commit(job, store, plan.shards[:2])
-    execute(count_attempt(plan.shards[2], Attempt(Piece(0, 4), "here:1", alone=False), 0), store)
-    return place / "out"
-
-
-@pytest.fixture
-def out(finished: Path, tmp_path: Path) -> Path:
-    """A finished job's output, to be damaged."""
-    return Path(shutil.copytree(finished, tmp_path / "out"))
-
-
-def verified(place: Path | Store) -> Verified:
-    with CheckProgress() as progress:
-        return verify(place if isinstance(place, Store) else open_store(place), progress)
-
-
-def damaged(place: Path) -> dict[str, str]:
-    """What is wrong with each damaged file."""
-    return {one.path: one.what for one in verified(place).damage}
-
-
-def part(out: Path, number: int) -> Path:
-    return sorted(out.glob("generations/*"))[number]
-
-
-def name(out: Path, path: Path) -> str:
-    return str(path.relative_to(out))
+from tests.pipeline.output.verified import damaged, name, part, verified
 
 
 def test_a_whole_output_has_nothing_damaged(finished: Path, unfinished: Path) -> None:
@@ -145,35 +100,6 @@ def test_an_empty_a_cut_and_a_missing_file_is_named(
         assert [*damaged(out)] == [name(out, path)]
 
 
-def test_parts_of_another_shard_or_another_job_are_named(out: Path, tmp_path: Path) -> None:
-    first, second, third = (part(out, number) for number in range(3))
-    first.write_bytes(second.read_bytes())
-    third.write_bytes(b"PAR1" + bytes(200) + b"PAR1")
-    stranger = out / "generations/part-000001-feed.parquet"
-    stranger.write_bytes(second.read_bytes())
-    assert damaged(out) == {
-        name(out, first): f"it was written as {name(out, second)}, maybe by another job",
-        name(out, third): "it was cut, or it is no file of mixtray",
-        name(out, stranger): "it is of no shard of this job",
-    }
-
-
-def test_rows_that_are_not_those_of_the_plan_are_named(out: Path) -> None:
-    """As a bug could write them: the file is whole."""
-    first, second = part(out, 0), part(out, 1)
-    renamed = second.read_bytes().replace(name(out, second).encode(), name(out, first).encode())
-    first.write_bytes(sealed(bytearray(renamed)))
-    assert damaged(out)[name(out, first)] == "it has 2 rows where 4 are planned"
-    job, store, plan = small_output.begin(small_output.job_data(out.parent / "other"))
-    small_output.commit(job, store, plan.shards)
-    ours, theirs = part(out, 0), part(out.parent / "other/out", 2)
-    renamed = theirs.read_bytes().replace(
-        name(out.parent / "other/out", theirs).encode(), name(out, ours).encode()
-    )
-    ours.write_bytes(sealed(bytearray(renamed)))
-    assert damaged(out)[name(out, ours)] == "its rows are not 0 to 3 of a.jsonl"
-
-
 def test_a_whole_part_that_success_does_not_name_blames_success(out: Path) -> None:
     """It was computed anew, and its _SUCCESS was left there."""
     first = part(out, 0)
@@ -183,20 +109,6 @@ def test_a_whole_part_that_success_does_not_name_blames_success(out: Path) -> No
     anew = first.read_bytes().replace(b'"prompt_tokens": ', b'"prompt_tokens":\t')
     first.write_bytes(sealed(bytearray(anew)))
     assert damaged(out) == {"_SUCCESS": "it is not what the parts that are there add up to"}
-
-
-def test_published_files_that_the_parts_do_not_add_up_to_are_named(out: Path) -> None:
-    experts, layers, report = (
-        out / "router/experts.parquet",
-        out / "router/layers.parquet",
-        out / "report.json",
-    )
-    experts.write_bytes(layers.read_bytes())
-    report.write_text(report.read_text().replace('"prompt_tokens": ', '"prompt_tokens": 1'))
-    assert damaged(out) == {
-        "router/experts.parquet": "it is not the sum of the parts' router tables",
-        "report.json": "its prompt_tokens is not the sum of the parts",
-    }
 
 
 def test_with_a_damaged_plan_parts_are_checked_by_themselves(out: Path) -> None:
@@ -216,22 +128,6 @@ def test_damaged_markers_of_shards_to_do_are_named(unfinished: Path, tmp_path: P
         assert [*damaged(out)] == [name(out, marker)]
     (out / MACHINE).write_bytes(b"{")
     assert [*damaged(out)] == [name(out, marker), MACHINE]
-
-
-def test_a_file_that_the_disk_does_not_give_is_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = open_store(out)
-    [path, *_] = store.list("generations")
-    plain = store.read
-
-    def read(asked: str) -> bytes:
-        if asked == path:
-            raise OSError(5, "Input/output error", asked)
-        return plain(asked)
-
-    monkeypatch.setattr(store, "read", read)
-    assert [(one.path, one.what) for one in verified(store).damage] == [
-        (path, "it cannot be read: Input/output error")
-    ]
 
 
 def test_where_no_job_wrote_there_is_nothing_to_check(tmp_path: Path) -> None:
