@@ -1,4 +1,4 @@
-"""How often the model in 8 bits gives a job's rows the answers that it gives them in float32."""
+"""How often a model in 8 bits, or in bfloat16, gives a job's rows the answers that it gives in float32."""
 
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,6 +15,12 @@ from pipeline.shards.make_plan import make_plan
 from pipeline.task import Outcome
 
 Row = dict[str, Any]
+WAYS = {  # options of the engine
+    "float32": {"dtype": "float32"},
+    "int8": {"dtype": "float32", "quantization": "int8"},
+    "bfloat16": {"dtype": "bfloat16"},
+}
+NEAR = 0.01  # of a label's probability
 
 
 @dataclass(frozen=True)
@@ -22,24 +28,29 @@ class Agreement:
     rows: int  # that have a prompt
     same: int  # with the same label, or the same tokens to the end
     mean_difference: float | None  # of the label's probability
+    near: int | None  # rows of which no choice's probability differs by more than NEAR
     mean_same_tokens: float | None  # share of a row's tokens before the first that differs
 
 
-def agreement(config: JobConfig, threads: int | None = None) -> Agreement:
-    """Run a job's rows both ways, by the engine alone; ConfigError if the job is wrong. Writes nothing."""
-    if torch.cuda.is_available():
+def agreement(config: JobConfig, way: str = "int8", threads: int | None = None) -> Agreement:
+    """Run a job's rows in float32 and that way, by the engine alone. Writes nothing.
+
+    ConfigError if the job is wrong.
+    """
+    if way == "int8" and torch.cuda.is_available():
         raise ConfigError("model.quantization: int8 is for CPUs, and this machine has a GPU")
     job = check_job(config)
     rows = _prepared(job)
     if not rows:
         raise ConfigError("input: no row has a prompt, so there is nothing to compare")
-    pairs = [*zip(*(_outcomes(job, rows, way, threads) for way in ("none", "int8")), strict=True)]
+    pairs = [*zip(*(_outcomes(job, rows, WAYS[of], threads) for of in ("float32", way)), strict=True)]
     if all("label_probs" in one.values for one, _ in pairs):
         differences = [abs(_probability(one, one) - _probability(other, one)) for one, other in pairs]
         same = sum(one.values["label"] == other.values["label"] for one, other in pairs)
-        return Agreement(len(pairs), same, mean(differences), None)
+        near = sum(_largest_difference(one, other) <= NEAR for one, other in pairs)
+        return Agreement(len(pairs), same, mean(differences), near, None)
     shares = [_share_of_same(one.values["token_ids"], other.values["token_ids"]) for one, other in pairs]
-    return Agreement(len(pairs), shares.count(1.0), None, mean(shares))
+    return Agreement(len(pairs), shares.count(1.0), None, None, mean(shares))
 
 
 def _prepared(job: Job) -> list[Row]:
@@ -50,10 +61,8 @@ def _prepared(job: Job) -> list[Row]:
     return [row for row in rows if row["prompt_token_ids"] is not None]
 
 
-def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None) -> list[Outcome]:
-    engine = Engine.load(
-        job.checkpoint, "float32", threads=threads, quantization=quantization, statistics=False
-    )
+def _outcomes(job: Job, rows: list[Row], options: dict[str, str], threads: int | None) -> list[Outcome]:
+    engine = Engine.load(job.checkpoint, threads=threads, statistics=False, **options)
     requests = job.task.requests(job.prompt_format)
     started = [
         requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
@@ -64,8 +73,17 @@ def _outcomes(job: Job, rows: list[Row], quantization: str, threads: int | None)
 
 def _probability(outcome: Outcome, label_of: Outcome) -> float:
     """The probability that `outcome` gives to the label of `label_of`."""
-    probs: dict[str, float] = {one["label"]: one["prob"] for one in outcome.values["label_probs"]}
-    return probs[label_of.values["label"]]
+    return _probabilities(outcome)[label_of.values["label"]]
+
+
+def _largest_difference(one: Outcome, other: Outcome) -> float:
+    """Of any choice's probability."""
+    others = _probabilities(other)
+    return max(abs(prob - others[label]) for label, prob in _probabilities(one).items())
+
+
+def _probabilities(outcome: Outcome) -> dict[str, float]:
+    return {one["label"]: one["prob"] for one in outcome.values["label_probs"]}
 
 
 def _share_of_same(one: list[int], other: list[int]) -> float:

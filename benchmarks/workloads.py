@@ -90,11 +90,11 @@ def generous(vocab_size: int, rows: int | None = None) -> Workload:
 
 
 def long(vocab_size: int, rows: int | None = None) -> Workload:
-    """128 rows, 64 tokens in, 256 out; while they decode, a prompt of 32,768 tokens comes, one out."""
+    """128 rows, 64 tokens in, 640 out; while they decode, a prompt of 32,768 tokens comes, one out."""
     rng = np.random.default_rng(_SEED + 8)
     rows = rows or 128
     prompts = [random_tokens(rng, vocab_size, n) for n in [64] * rows + [_LONG_PROMPT]]
-    return Workload("long", prompts, [256] * rows + [1], late=1)
+    return Workload("long", prompts, [640] * rows + [1], late=1)
 
 
 WORKLOADS: dict[str, Callable[[int, int | None], Workload]] = {

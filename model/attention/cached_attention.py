@@ -5,7 +5,6 @@ head dimension.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Generic
 
 import torch
@@ -16,19 +15,19 @@ from model.attention.cached_groups import CachedGroups
 from model.attention.decode_cpu import CpuDecode
 from model.attention.decode_torch import TorchDecode
 from model.attention.decode_triton import TritonDecode
-from model.attention.kv_cache import KVCache, Writes
+from model.attention.kv_cache import KVCache, writes_of
 from model.attention.prefill_flash import FlashPrefill
 from model.attention.prefill_torch import TorchPrefill
-from model.attention.write_pages import write_pages
+from model.kernels.cache_writes import LayerCache, Writes
 from model.machine.to_device import Numbers
 from model.scheduling.batch import Batch, Row
 
 
 @dataclass(frozen=True)
 class CachedAttention(Generic[Numbers]):
-    """Stores the new keys and values of a batch, then attends: once it is on the device."""
+    """Attends once the new keys and values of a batch are stored: on the device."""
 
-    cache: KVCache
+    kv_cache: KVCache
     writes: Writes[Numbers]
     reads: TorchDecode | CpuDecode[Numbers] | TritonDecode[Numbers] | None  # of the first R tokens
     spans: TorchPrefill | FlashPrefill[Numbers] | None = None  # of the others
@@ -48,25 +47,18 @@ class CachedAttention(Generic[Numbers]):
         cached += [row.cached if cache.sliding_window is None else 0 for row in several]
         return CachedAttention(
             cache,
-            Writes.of(cache, rows),
+            writes_of(cache, rows),
             _decode_of(cache, single) if single else None,
             spans,
             CachedGroups.of(cache, rows, cached),
         )
 
-    @cached_property
-    def indices(self: "CachedAttention[Tensor]") -> Tensor:
-        """[n, G]: see KVCache.indices."""
-        return self.cache.indices(self.writes.places)
+    def cache(self: "CachedAttention[Tensor]", layer: int) -> LayerCache:
+        return LayerCache(self.kv_cache.keys[layer], self.kv_cache.values[layer], self.writes)
 
     def __call__(self: "CachedAttention[Tensor]", layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
-        if self.cache.compiled:
-            write_pages(self.writes, k, v, keys, values)
-        else:
-            self.writes.store(keys, k, self.indices)
-            self.writes.store(values, v, self.indices)
+        keys, values = self.kv_cache.keys[layer], self.kv_cache.values[layer]
         parts, singles = [], 0
         if self.reads is not None:
             singles = self.reads.num_rows

@@ -13,7 +13,7 @@ from model.attention.page_table import PageTable
 from model.kernels.build import load
 from model.machine.to_device import Numbers
 
-_SOURCE = Path(__file__).with_name("operators.cpp")
+_SOURCE = Path(__file__).with_name("paged_attention.cpp")
 
 
 class CpuDecode(PageTable[Numbers]):

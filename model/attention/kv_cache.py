@@ -4,8 +4,7 @@ P places of a page, G key/value heads, hd head dimension, N real tokens of a bat
 place holds one token; its number is the page's number times P plus the offset within the page.
 """
 
-from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import ModelConfig
-from model.machine.to_device import Numbers
+from model.kernels.cache_writes import Writes, indices_of
 from model.network.tensor_parallel import TensorParallel
 from model.scheduling.batch import Row
 
@@ -56,50 +55,26 @@ class KVCache:
         return places
 
     def indices(self, places: Tensor) -> Tensor:
-        """Places [n] -> which of a layer's keys or values, as [pages * G * P, hd], are theirs, [n, G]."""
-        page, within = places // self.page_size, places % self.page_size
-        head = torch.arange(self.kv_heads, device=self.device)
-        indices: Tensor = (page[:, None] * self.kv_heads + head) * self.page_size + within[:, None]
-        return indices
+        """[n, G]: see `indices_of`."""
+        return indices_of(places, self.kv_heads, self.page_size)
 
 
-@dataclass(frozen=True)
-class Writes(Generic[Numbers]):
-    """Which new tokens of a batch are kept, and in which places of the cache."""
-
-    tokens: Numbers | None  # [n] of the N; None: all of them
-    places: Numbers  # [n]
-    # Pages that this step begins. They are cleared: unwritten memory may hold NaN, which no mask hides, since
-    # 0 * NaN is NaN. Fused kernels load nothing that is not seen, so there it is None.
-    opened: Numbers | None = None
-
-    @staticmethod
-    def of(cache: KVCache, rows: list[Row]) -> "Writes[NDArray[Any]]":
-        size, end = cache.page_size, 0
-        tokens, places, opened = [], [], []
-        for row in rows:
-            if row.is_kept:
-                kept_tokens = np.arange(row.cached, row.trunk)
-                tokens.append(end + kept_tokens - row.cached)
-                places.append(cache.places(np.array(row.pages), kept_tokens))
-                if (row.trunk - 1) // size * size >= row.cached:
-                    opened.append(row.pages[(row.trunk - 1) // size])
-            end += row.length
-        none = [np.zeros(0, dtype=np.int64)]
-        kept = np.concatenate(tokens or none)
-        return Writes(
-            None if len(kept) == end else kept,
-            np.concatenate(places or none),
-            np.array(opened) if opened and not cache.fused else None,
-        )
-
-    def store(self: "Writes[Tensor]", pages: Tensor, new: Tensor, indices: Tensor) -> None:
-        """New keys or values [N, G, hd] of one layer into its pages [pages, G, P, hd].
-
-        `indices` are those of the places: see KVCache.indices.
-        """
-        if self.opened is not None:
-            pages.index_fill_(0, self.opened, 0)
-        if len(indices):
-            kept = new if self.tokens is None else new[self.tokens]
-            pages.flatten(0, 2).index_copy_(0, indices.flatten(), kept.flatten(0, 1))
+def writes_of(cache: KVCache, rows: list[Row]) -> Writes[NDArray[Any]]:
+    """What a step of these rows writes."""
+    size, places, opened = cache.page_size, [], []
+    for row in rows:
+        places.append(np.full(row.length, -1))
+        if row.is_kept:
+            kept_tokens = np.arange(row.cached, row.trunk)
+            places[-1][: len(kept_tokens)] = cache.places(np.array(row.pages), kept_tokens)
+            if (row.trunk - 1) // size * size >= row.cached:
+                opened.append(row.pages[(row.trunk - 1) // size])
+    of_tokens = np.concatenate(places or [np.zeros(0, dtype=np.int64)])
+    kept = np.flatnonzero(of_tokens >= 0)
+    return Writes(
+        cache.kv_heads,
+        size,
+        of_tokens,
+        None if len(kept) == len(of_tokens) else kept,
+        np.array(opened) if opened and not cache.fused else None,
+    )

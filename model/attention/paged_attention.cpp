@@ -174,7 +174,7 @@ std::tuple<Tensor, Tensor> attend_pages(
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(mixtray, m) {
+STABLE_TORCH_LIBRARY(mixtray, m) {
   m.def(
       "attend_pages(Tensor q, Tensor keys, Tensor values, Tensor table, Tensor begins, Tensor ends)"
       " -> (Tensor, Tensor)");

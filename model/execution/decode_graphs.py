@@ -11,8 +11,9 @@ from torch import Tensor
 
 from model.attention.cached_attention import CachedAttention
 from model.attention.decode_triton import TritonDecode
-from model.attention.kv_cache import KVCache, Writes
+from model.attention.kv_cache import KVCache
 from model.execution.decode_table import FIRST_PAGE, DecodeTable
+from model.kernels.cache_writes import Writes
 from model.network.transformer import Transformer
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import SPARE_SLOT, TokenOwners
@@ -93,7 +94,7 @@ class DecodeStep:
         token_ids, positions, places, begins, ends, slots = self._inputs[:, :FIRST_PAGE].unbind(1)
         attend = CachedAttention(
             self.cache,
-            Writes(None, places.long()),
+            Writes(self.cache.kv_heads, self.cache.page_size, places.long()),
             TritonDecode(self._inputs[:, FIRST_PAGE:], begins, ends),
         )
         observe = self.routing.observe if self.routing else None

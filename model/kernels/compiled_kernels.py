@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.kernels.build import load
+from model.kernels.cache_writes import LayerCache
 from model.kernels.kernels import Kernels
 from model.kernels.route import Routed
 
@@ -24,8 +25,12 @@ def compiled_kernels() -> Kernels | None:
         return None
     rotate_by, route_to = operators.rotate.default, operators.route.default
 
-    def rotate(qkv: Tensor, rope: tuple[Tensor, Tensor], heads: int, kv_heads: int) -> tuple[Tensor, Tensor]:
-        q, k = rotate_by(qkv, *rope, heads, kv_heads)
+    def rotate(
+        qkv: Tensor, rope: tuple[Tensor, Tensor], heads: int, kv_heads: int, into: LayerCache | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """RuntimeError, and nothing is stored, if a place or page does not exist."""
+        pages = (into.keys, into.values, into.writes.places, into.writes.opened) if into else ()
+        q, k = rotate_by(qkv, *rope, heads, kv_heads, *pages)
         return q, k
 
     def route(router_logits: Tensor, num_chosen: int) -> Routed:

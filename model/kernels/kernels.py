@@ -2,14 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
 
+from model.kernels.cache_writes import LayerCache
 from model.kernels.norm import add_norm
 from model.kernels.rotation import rotate
 from model.kernels.route import Routed, route
 from model.kernels.swish import swish_product
 from model.kernels.weighted_sum import weighted_sum
+
+
+class Rotate(Protocol):
+    def __call__(
+        self,
+        qkv: Tensor,
+        rope: tuple[Tensor, Tensor],
+        heads: int,
+        kv_heads: int,
+        into: LayerCache | None = None,
+        /,
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -18,7 +32,7 @@ class Kernels:
 
     name: str
     add_norm: Callable[[Tensor, Tensor | None, Tensor, float], tuple[Tensor, Tensor]]
-    rotate: Callable[[Tensor, tuple[Tensor, Tensor], int, int], tuple[Tensor, Tensor]]
+    rotate: Rotate
     route: Callable[[Tensor, int], Routed]
     swish_product: Callable[[Tensor], Tensor]
     weighted_sum: Callable[[Tensor, Tensor, Tensor], Tensor]

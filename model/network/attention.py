@@ -4,20 +4,28 @@ B rows, T padded length, N real tokens of all rows, D width, H query heads, G ke
 dimension. Heads are this rank's share of them.
 """
 
-from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import ModelConfig
+from model.kernels.cache_writes import LayerCache
 from model.kernels.kernels import Kernels
 from model.linear.layout import Layout
 from model.linear.linear import Linear
 from model.network.tensor_parallel import TensorParallel
 
-# (layer, queries [N, H, hd], keys [N, G, hd], values [N, G, hd]) -> [N, H, hd]
-Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+class Attend(Protocol):
+    """Decides which tokens each one of a batch sees."""
+
+    def cache(self, layer: int) -> LayerCache | None:
+        """Where the new keys and values are to be stored before the call; None: nowhere."""
+
+    def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor, /) -> Tensor:
+        """Queries [N, H, hd], keys and values [N, G, hd] -> [N, H, hd]"""
 
 
 class Attention(nn.Module):
@@ -41,7 +49,7 @@ class Attention(nn.Module):
         self, x: Tensor, rope: tuple[Tensor, Tensor], attend: Attend, kernels: Kernels
     ) -> Tensor:  # [N, D] -> [N, D]
         qkv = self.wqkv(x).unflatten(-1, (-1, self.head_dim))  # [N, H + 2 G, hd]
-        q, k = kernels.rotate(qkv, rope, self.num_heads, self.num_kv_heads)
+        q, k = kernels.rotate(qkv, rope, self.num_heads, self.num_kv_heads, attend.cache(self.layer))
         v = qkv[:, self.num_heads + self.num_kv_heads :]
         attended = attend(self.layer, q, k, v)  # [N, H, hd]
         return self.tp.all_reduce(self.wo(attended.flatten(1)))
@@ -60,6 +68,9 @@ class PaddedAttention:
         # A pad attends to itself: a row of the softmax without any key would be NaN.
         itself = distance == 0
         self.visible = ((visible & mask[:, None, :]) | itself)[:, None]  # [B, 1, T, T]
+
+    def cache(self, layer: int) -> None:
+        return None
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         padded = F.scaled_dot_product_attention(

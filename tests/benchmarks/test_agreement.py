@@ -1,4 +1,4 @@
-"""How near 8 bits come to float32, on the demo's rows."""
+"""How near 8 bits and bfloat16 come to float32, on the demo's rows."""
 
 import json
 from pathlib import Path
@@ -20,6 +20,20 @@ def test_nearly_all_labels_stay_the_same() -> None:
     found = agreement(job, threads=1)
     assert found.rows == 400
     assert found.same >= 0.985 * found.rows
+    assert found.mean_difference is not None
+    assert 0 < found.mean_difference < 0.01, "the two ways are two"
+
+
+def test_probabilities_in_bfloat16_are_those_of_float32_to_a_hundredth() -> None:
+    """In the few other rows a router chooses otherwise, as two of its scores are almost equal."""
+    job = JobConfig.load(
+        DEMO / "job.yaml", [f"input.path={DEMO / 'tickets/2026-01.jsonl'}", "input.limit=150"]
+    )
+    found = agreement(job, "bfloat16", threads=1)
+    assert found.rows == 150
+    assert found.near is not None
+    assert found.near >= 0.97 * found.rows
+    assert found.same >= 0.98 * found.rows
     assert found.mean_difference is not None
     assert 0 < found.mean_difference < 0.01, "the two ways are two"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from model.attention.triton_kernel import attend_pages
+from model.kernels.cache_writes import LayerCache, Writes
 from model.kernels.triton_kernels import TRITON
 
 # Columns before a row's pages in the table of a captured step, see model.execution.decode_graphs.
@@ -51,7 +52,11 @@ def layer(heads: Heads, dtype: torch.dtype) -> None:
     TRITON.add_norm(x, None, x[0], 1e-5)
     TRITON.add_norm(x, x, x[0], 1e-5)
     qkv = torch.zeros(_ROWS, heads.queries + 2 * heads.keys, heads.width, dtype=dtype)
-    TRITON.rotate(qkv, (qkv[:, :1].contiguous(), qkv[:, :1].contiguous()), heads.queries, heads.keys)
+    rope = qkv[:, :1].contiguous(), qkv[:, :1].contiguous()
+    keys, values = (torch.zeros(_PAGES, heads.keys, _PAGE, heads.width, dtype=dtype) for _ in range(2))
+    places = torch.arange(_ROWS)
+    cache = LayerCache(keys, values, Writes(heads.keys, _PAGE, places))
+    TRITON.rotate(qkv, rope, heads.queries, heads.keys, cache)
     routed = TRITON.route(torch.zeros(_ROWS, 8, dtype=dtype), 2)
     TRITON.route(torch.zeros(4096, 8, dtype=dtype), 2)
     outputs = TRITON.swish_product(torch.zeros(_ROWS * 2, 2 * width, dtype=dtype))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from model.kernels.cache_writes import LayerCache
 from model.kernels.kernels import Kernels
 from model.kernels.route import Routed
 from tests.gpu_without_gpu.pretended_device import DEVICE, PretendedDevice
@@ -18,8 +19,13 @@ def pretended_kernels(device: PretendedDevice) -> Kernels:
         launch("add_norm", x, update, weight)
         return x if update is None else torch.empty_like(x), torch.empty_like(x)
 
-    def rotate(qkv: Tensor, rope: tuple[Tensor, Tensor], heads: int, kv_heads: int) -> tuple[Tensor, Tensor]:
-        launch("rotate", qkv, *rope)
+    def rotate(
+        qkv: Tensor, rope: tuple[Tensor, Tensor], heads: int, kv_heads: int, into: LayerCache | None = None
+    ) -> tuple[Tensor, Tensor]:
+        assert into is not None, "the engine's steps have a cache"
+        launch("rotate", qkv, *rope, into.keys, into.values, into.writes.places)
+        assert into.writes.opened is None
+        assert into.writes.places.shape == qkv.shape[:1]
         n, width = qkv.shape[0], qkv.shape[2]
         return qkv.new_empty(n, heads, width), qkv.new_empty(n, kv_heads, width)
 

@@ -29,14 +29,14 @@ HOST = torch.tensor([0, 2, 1])
 # The key's second part: whether the GPU multiplies all experts at once, as compute capabilities 9 and 10 do.
 # Elsewhere one expert follows another, nothing is captured, and each layer waits for its experts' sizes.
 BOUNDS: dict[tuple[Callable[[Engine], None], bool], Asked] = {
-    (decode, True): Asked(53, 85, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
-    (decode, False): Asked(77, 78, waits_a_layer=3, waits_beside=1, asynchronous_copies=1),
-    (decode_beside_a_prompt, True): Asked(56, 78, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
-    (decode_beside_a_prompt, False): Asked(82, 78, waits_a_layer=3, waits_beside=1, asynchronous_copies=1),
-    (sample, True): Asked(53, 115, waits_a_layer=0, waits_beside=1, asynchronous_copies=2),
-    (sample_behind_a_prefix, True): Asked(53, 135, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
-    (end, True): Asked(53, 88, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
-    (label, True): Asked(104, 101, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
+    (decode, True): Asked(14, 73, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
+    (decode, False): Asked(40, 66, waits_a_layer=1, waits_beside=1, asynchronous_copies=1),
+    (decode_beside_a_prompt, True): Asked(17, 66, waits_a_layer=0, waits_beside=1, asynchronous_copies=1),
+    (decode_beside_a_prompt, False): Asked(39, 66, waits_a_layer=1, waits_beside=1, asynchronous_copies=1),
+    (sample, True): Asked(14, 103, waits_a_layer=0, waits_beside=1, asynchronous_copies=2),
+    (sample_behind_a_prefix, True): Asked(14, 122, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
+    (end, True): Asked(14, 76, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
+    (label, True): Asked(66, 88, waits_a_layer=0, waits_beside=2, asynchronous_copies=2),
 }
 
 

@@ -13,7 +13,10 @@ TORCH_LIBRARY(mixtray_layer, library) {
     library.def(schema, torch::dispatch(c10::DispatchKey::CPU, kernel));
   };
   on_cpus("add_norm(Tensor x, Tensor? update, Tensor weight, float eps) -> (Tensor, Tensor)", mixtray::add_norm);
-  on_cpus("rotate(Tensor qkv, Tensor cos, Tensor sin, int heads, int kv_heads) -> (Tensor, Tensor)", mixtray::rotate);
+  on_cpus(
+      "rotate(Tensor qkv, Tensor cos, Tensor sin, int heads, int kv_heads, Tensor(a!)? keys=None,"
+      " Tensor(b!)? values=None, Tensor? places=None, Tensor? opened=None) -> (Tensor, Tensor)",
+      mixtray::rotate);
   on_cpus("route(Tensor router_logits, int num_chosen) -> (Tensor, Tensor, Tensor, Tensor, Tensor)", mixtray::route);
   on_cpus("swish_product(Tensor gate_up) -> Tensor", mixtray::swish_product);
   on_cpus("weighted_sum(Tensor outputs, Tensor places, Tensor weights) -> Tensor", mixtray::weighted_sum);

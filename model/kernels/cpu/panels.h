@@ -30,6 +30,17 @@ inline void fetch_ahead(const void* weights, int64_t bytes) {
   }
 }
 
+// L numbers as they are, or as many as there is room for: `count` are there, the others are zeros.
+template <typename Stored>
+void copy_some(Stored* into, int64_t room, const Stored* from, int64_t count) {
+  if (count >= L) {
+    std::memcpy(into, from, L * sizeof(Stored));
+  } else {
+    std::fill_n(into, std::min<int64_t>(L, room), Stored(0));
+    std::copy_n(from, std::max<int64_t>(count, 0), into);
+  }
+}
+
 // The largest absolute value of a row.
 template <typename Stored>
 float largest_of(const Stored* row, int64_t width) {
@@ -91,8 +102,13 @@ struct Rows {
             scale = Vec(127 / largest);
           }
           for (int64_t i = 0; i < inputs; i += L) {
-            const Vec some = i < width ? load(of_row + i, width - i) : Vec(0);
-            store(at(weight, row - begins[weight], i), some * scale, inputs - i);
+            auto* const into = at(weight, row - begins[weight], i);
+            if constexpr (std::is_same_v<decltype(stored), Number>) {
+              copy_some(into, inputs - i, of_row + i, width - i);
+            } else {
+              const Vec some = i < width ? load(of_row + i, width - i) : Vec(0);
+              store(into, some * scale, inputs - i);
+            }
           }
         }
       });

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.attention.kv_cache import KVCache, Writes
+from model.attention.kv_cache import KVCache, writes_of
+from model.kernels.cache_writes import LayerCache
 from model.machine.to_device import to_device
 from model.network.tensor_parallel import TensorParallel
 from model.requests.choice_scores import ChoiceScores
@@ -30,21 +31,23 @@ def test_new_tokens_go_to_their_rows_pages_and_nodes_nowhere():
         Row(Phase.PREFILL, 1, 0, [8, 8], tree=tree),  # no pages: not kept
         Row(Phase.PREFILL, 2, 0, [7] * 5, [4, 0], tree=tree),
     ]
-    pages = torch.full((PAGES, KV_HEADS, PAGE_SIZE, HEAD_DIM), float("nan"))
+    pages, values = (torch.full((PAGES, KV_HEADS, PAGE_SIZE, HEAD_DIM), float("nan")) for _ in range(2))
     new = torch.arange(1 + 3 + 6, dtype=torch.float32)[:, None, None].expand(-1, KV_HEADS, HEAD_DIM).clone()
     new[:, 1] += 100  # the second head's
-    writes = to_device(Writes.of(cache, rows), cache.device)
-    writes.store(pages, new, cache.indices(writes.places))
+    writes = to_device(writes_of(cache, rows), cache.device)
+    assert writes.places.tolist() == [5, -1, -1, -1, 16, 17, 18, 19, 0, -1]
+    LayerCache(pages, values, writes).store(new, new + 1000)
     assert pages[1, 0, 1, 0] == 0
     assert pages[4, 0, :, 0].tolist() == [4, 5, 6, 7]
     assert pages[0, 0].T[0].tolist() == [8, 0, 0, 0], "a page that is begun is cleared"
     assert torch.equal(pages[4, 1], pages[4, 0] + 100)
+    torch.testing.assert_close(values[4], pages[4] + 1000)
     assert pages[2].isnan().all()
     assert pages[3].isnan().all()
 
 
 def test_where_every_token_is_kept_none_is_selected():
-    assert Writes.of(cache_of(), [Row(Phase.DECODE, 0, 5, [9], [3, 1])]).tokens is None
+    assert writes_of(cache_of(), [Row(Phase.DECODE, 0, 5, [9], [3, 1])]).tokens is None
 
 
 @pytest.mark.parametrize(("window", "first"), [(None, 0), (4, 3), (9, 0)])

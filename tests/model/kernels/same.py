@@ -6,6 +6,7 @@ widths that no vector divides.
 
 import torch
 
+from model.kernels.cache_writes import LayerCache, Writes
 from model.kernels.kernels import PLAIN
 
 DTYPES = [torch.float32, torch.bfloat16]
@@ -36,16 +37,50 @@ def check_add_norm(kernels, tokens, width, dtype, device="cpu"):
     assert torch.equal(x, before), "it is not changed"
 
 
-def check_rotate(kernels, tokens, heads, kv_heads, width, dtype, device="cpu"):
+def drawn_for_rotation(tokens, heads, kv_heads, width, dtype, device="cpu"):
+    """Queries, keys and values, and angles."""
     qkv = drawn(tokens, heads + 2 * kv_heads, width, dtype=dtype, device=device)
     angles = drawn(tokens, 1, width // 2, seed=1, device=device).repeat(1, 1, 2)
     sin = angles.sin()
     sin[..., : width // 2].neg_()
-    rope = angles.cos().to(dtype), sin.to(dtype)
+    return qkv, (angles.cos().to(dtype), sin.to(dtype))
+
+
+def check_rotate(kernels, tokens, heads, kv_heads, width, dtype, device="cpu"):
+    qkv, rope = drawn_for_rotation(tokens, heads, kv_heads, width, dtype, device)
     for found, expected in zip(
         kernels.rotate(qkv, rope, heads, kv_heads), PLAIN.rotate(qkv, rope, heads, kv_heads), strict=True
     ):
         close(found, expected)
+
+
+def check_rotate_into(kernels, tokens, heads, kv_heads, width, dtype, device="cpu", *, opened=False):
+    """Every third token is not kept. The same numbers in the same places, no other touched."""
+    qkv, rope = drawn_for_rotation(tokens, heads, kv_heads, width, dtype, device)
+    pages, page_size = tokens // 4 + 3, 4
+    order = torch.randperm(pages * page_size, generator=torch.Generator().manual_seed(2))[:tokens]
+    places = torch.where(torch.arange(tokens) % 3 == 1, -1, order).to(device)
+    writes = Writes(
+        kv_heads,
+        page_size,
+        places,
+        (places >= 0).nonzero().flatten(),
+        torch.tensor([1, pages - 1], device=device) if opened else None,
+    )
+    results = []
+    for set_of_kernels in (kernels, PLAIN):
+        shape = pages, kv_heads, page_size, width
+        keys, values = (torch.full(shape, torch.nan, dtype=dtype, device=device) for _ in range(2))
+        q, k = set_of_kernels.rotate(qkv, rope, heads, kv_heads, LayerCache(keys, values, writes))
+        results.append((q, k, keys.nan_to_num(777), values.nan_to_num(777)))
+    for found, expected in zip(*results, strict=True):
+        close(found, expected)
+    touched = torch.zeros(pages, page_size, dtype=torch.bool)
+    touched.view(-1)[places[places >= 0].cpu()] = True
+    if opened:
+        touched[writes.opened.cpu()] = True
+    for stored in results[0][2:]:
+        assert torch.equal((stored != 777).all(-1).cpu(), touched[:, None].expand(-1, kv_heads, -1))
 
 
 def check_route(kernels, tokens, experts, num_chosen, dtype, device="cpu"):

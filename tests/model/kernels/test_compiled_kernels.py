@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.kernels.cache_writes import LayerCache, Writes
 from model.kernels.compiled_kernels import compiled_kernels
 from tests.model.kernels import same
 
@@ -27,6 +28,31 @@ def test_add_norm(tokens, width, dtype):
 @given(TOKENS, st.sampled_from([(4, 2), (3, 1), (8, 8)]), st.sampled_from([2, 16, 24, 128]), DTYPE)
 def test_rotate(tokens, heads, width, dtype):
     same.check_rotate(COMPILED, tokens, *heads, width, dtype)
+    for opened in (False, True):
+        same.check_rotate_into(COMPILED, tokens, *heads, width, dtype, opened=opened)
+
+
+def cache_of(places, opened=None, pages=3, dtype=torch.float32):
+    keys, values = (torch.full((pages, 2, 4, 8), torch.nan, dtype=dtype) for _ in range(2))
+    return LayerCache(keys, values, Writes(2, 4, torch.tensor(places), opened=opened))
+
+
+@pytest.mark.parametrize(
+    ("cache", "complaint"),
+    [
+        (cache_of([0, -2, 1]), "there is no number -2"),
+        (cache_of([0, 12, 1]), "there is no number 12"),
+        (cache_of([0, 1, 2], opened=torch.tensor([3])), "there is no number 3"),
+        (cache_of([0, 1]), "a place for each token"),
+        (cache_of([0, 1, 2], dtype=torch.bfloat16), "one dtype"),
+    ],
+)
+def test_places_that_do_not_exist_are_refused_and_nothing_is_stored(cache, complaint):
+    qkv, rope = same.drawn_for_rotation(3, 4, 2, 8, torch.float32)
+    with pytest.raises(RuntimeError, match=complaint):
+        COMPILED.rotate(qkv, rope, 4, 2, cache)
+    assert cache.keys.isnan().all()
+    assert cache.values.isnan().all()
 
 
 @many

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("triton", reason="there are no wheels of it for this machine")
 from model.kernels.triton_kernels import TRITON
-from tests.model.kernels.same import DTYPES, check_rotate
+from tests.model.kernels.same import DTYPES, check_rotate, check_rotate_into
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -15,6 +15,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 @pytest.mark.parametrize("tokens", [0, 1, 5])
 def test_it_equals_the_plain_one(tokens, heads, kv_heads, width, dtype):
     check_rotate(TRITON, tokens, heads, kv_heads, width, dtype, DEVICE)
+    check_rotate_into(TRITON, tokens, heads, kv_heads, width, dtype, DEVICE)
 
 
 def test_queries_and_keys_lie_side_by_side():

@@ -28,6 +28,16 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+class Nothing:
+    """What attends to nothing."""
+
+    def cache(self, layer):
+        return None
+
+    def __call__(self, layer, q, k, v):
+        return q
+
+
 def operators(layers, monkeypatch):
     monkeypatch.setattr("model.network.experts.has_grouped_matmul", lambda *_: True)
     config = ModelConfig.from_dict(SIZES["tiny"] | {"num_hidden_layers": layers})
@@ -36,7 +46,7 @@ def operators(layers, monkeypatch):
         model.rope.inverse_frequencies = model.rope.inverse_frequencies.to("meta")
         tokens = torch.zeros(5, dtype=torch.int64)
         with Operators() as seen:
-            model.hidden(tokens, tokens, lambda layer, q, k, v: q)
+            model.hidden(tokens, tokens, Nothing())
     return seen.count
 
 
