@@ -15,6 +15,7 @@ from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
 from jobs.standard_streams import make_ready
+from jobs.verify import verify
 from pipeline.supervision.ending import end_with
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -22,6 +23,7 @@ app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+app.command()(verify)
 app.command()(schema)
 
 

@@ -2,6 +2,7 @@
 
 JobError            ends the job with an exit code and one sentence for the user
   ConfigError       2: the job file, its input or its checkpoint is wrong; most is found before anything loads
+    DamagedFile     2: a file of the output folder is not what was written there
   TooManyErrors     3: more error rows than errors.max_error_rate; everything is published all the same
   Interrupted      75: stopped half-way; the same command goes on where it stopped
 RowError            never ends a job: the row is published with status "error", a code and a message
@@ -39,6 +40,17 @@ class JobError(Exception):
 
 class ConfigError(JobError):
     exit_code = 2
+
+
+class DamagedFile(ConfigError):
+    """`path` is relative to the output folder; `remedy` is what to do, in words."""
+
+    def __init__(self, path: str, what: str, remedy: str) -> None:
+        super().__init__(shown(f"output.path: {path} is damaged ({what}): {remedy}"))
+        self.path, self.what, self.remedy = path, what, remedy
+
+    def __reduce__(self) -> tuple[type["DamagedFile"], tuple[str, str, str]]:
+        return DamagedFile, (self.path, self.what, self.remedy)
 
 
 class TooManyErrors(JobError):

@@ -27,7 +27,7 @@ from pipeline.cluster.session import as_job_error, connect
 from pipeline.cluster.stage_output import blocks_of
 from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import Published, finalize, remaining
+from pipeline.durable.commit import Published, finalize
 from pipeline.durable.operations import execute
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.empty_table import write_empty_table
@@ -35,7 +35,7 @@ from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.job_plan import load_or_make_plan, shards_to_do, warn_of_input
 from pipeline.preflight.memory_forecast import require_memory
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
@@ -75,8 +75,9 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     store = open_store(config.output.path)
     store.probe()
     plan = load_or_make_plan(job, store, extend)
+    missing, today = shards_to_do(job, store, plan)
+    warn_of_input(job, today)
     write_empty_table(job, store, plan)
-    missing = ShardTable.of(execute(remaining(plan), store))
 
     started = time.monotonic()
     committed: dict[str, ShardSummary] = {}  # of this run, by the part's path
@@ -91,7 +92,7 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
                     with rendering_apart(then_stop=True):
-                        warn_of_notices(job.preparation.prepared(plan.shards[0]))
+                        warn_of_notices(job.preparation.prepared(missing[0]))
                     with closing(_run_shards(job, store, missing, replica, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256

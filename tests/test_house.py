@@ -38,7 +38,6 @@ TESTED_IN = {
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
-    "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",

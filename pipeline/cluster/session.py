@@ -17,11 +17,12 @@ from pipeline.cluster import cpu_priority
 from pipeline.cluster.private_session import give_token, parent_folder, session_folder
 from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
-from pipeline.errors import ConfigError, JobError
+from pipeline.errors import ConfigError, DamagedFile, JobError
 from pipeline.storage.credentials import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
 _SECONDS_TO_JOIN = 180.0  # Ray's own limits, which add up, are below
+_OF_THE_JOB = [f"{kind.__module__}.{kind.__name__}" for kind in (ConfigError, DamagedFile)]
 _OS_ERRORS = (
     "OSError",
     "PermissionError",
@@ -99,7 +100,7 @@ def as_job_error(error: RayError) -> JobError:
     kind = message = ""
     if isinstance(error, RayTaskError):
         kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
-    if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
+    if kind in _OF_THE_JOB:
         return ConfigError(message)
     name = kind.rpartition(".")[2] or type(error).__name__
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS

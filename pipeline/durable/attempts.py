@@ -16,6 +16,7 @@ from itertools import pairwise
 
 import orjson
 
+from pipeline.durable.damage import naming_damage
 from pipeline.durable.operations import Create, Read, Steps
 from pipeline.shards.shard import Shard
 
@@ -52,12 +53,15 @@ def marker_path(shard: Shard, number: int) -> str:
 
 
 def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
-    """All attempts at a shard so far, oldest first."""
+    """All attempts at a shard so far, oldest first; DamagedFile names a marker that is none."""
     attempts: list[Attempt] = []
-    while (marker := (yield Read(marker_path(shard, len(attempts))))) is not None:
-        fields = orjson.loads(marker)
-        piece = Piece(**fields["piece"])
-        attempts.append(Attempt(piece, fields["process"], fields["alone"], fields.get("run")))
+    while (marker := (yield Read(path := marker_path(shard, len(attempts))))) is not None:
+        with naming_damage(path):
+            fields = orjson.loads(marker)
+            piece = Piece(**fields["piece"])
+            if not 0 <= piece.first <= piece.end <= shard.rows:
+                raise ValueError("it names rows that the shard does not have")
+            attempts.append(Attempt(piece, fields["process"], fields["alone"], fields.get("run")))
     return attempts
 
 

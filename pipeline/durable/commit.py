@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.durable.damage import naming_damage
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import Create, List, Read, Steps
 from pipeline.errors import ConfigError, JobError
@@ -30,6 +31,7 @@ from pipeline.storage import output_folder
 
 SUCCESS = "_SUCCESS"
 PARTS = output_folder.PARTS
+ROUTER = "_job/router"
 # Of a job that began without a row: no part, but a table of no row, which may be replaced.
 EMPTY_TABLE = f"{PARTS}/part-empty.parquet"
 # Parts in a range that is listed page by page. No multiple of a page's 1,000: it would take one more request
@@ -62,7 +64,7 @@ def _part_name(ordinal: int) -> str:
 
 
 def router_path(shard: Shard, sha256: str) -> str:
-    return f"_job/router/{shard.id}-{sha256[:16]}.parquet"
+    return f"{ROUTER}/{shard.id}-{sha256[:16]}.parquet"
 
 
 def success_path(number: int) -> str:
@@ -115,28 +117,48 @@ def finalize(
     """Write the `_SUCCESS` of every plan file once all shards of `plan` are committed.
 
     Each file gets one of `summaries` (rows by status and the like). Parts are read from the store and hashed,
-    but for those whose hash `known` has, by path, because this run created or read them.
+    but for those whose hash `known` has, by path, because this run created or read them. DamagedFile if there
+    is such a file already that names other parts.
     """
     missing = yield from remaining(plan)
     if missing:
         raise _lost(missing)
     by_file = list(zip(plan.by_plan_file(), summaries, strict=True))
     for number in reversed(range(len(by_file))):  # _SUCCESS itself, which users look for, comes last
-        if (yield Read(success_path(number))) is not None:
-            continue
         shards, summary = by_file[number]
-        parts = yield from _hashed(shards, known)
-        success = {
-            **summary,
-            "format_version": 1,
-            "rows": sum(shard.rows for shard in shards),
-            "parts": parts,
-        }
-        yield Create(success_path(number), orjson.dumps(success, option=_READABLE))
+        if (stored := (yield Read(success_path(number)))) is not None:
+            require_success(success_path(number), stored, shards)
+            continue
+        hashes = yield from _hashed(shards, known)
+        yield Create(success_path(number), success_bytes(shards, summary, hashes))
 
 
-def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[list[dict[str, Any]]]:
-    parts = []
+def success_bytes(shards: Iterable[Shard], summary: Mapping[str, Any], hashes: Mapping[str, str]) -> bytes:
+    """The `_SUCCESS` of a plan file; `hashes` are those of its parts, by path."""
+    parts = [
+        {"path": path, "sha256": hashes[path], "rows": shard.rows}
+        for shard in shards
+        for path in [part_path(shard)]
+    ]
+    success = {
+        **summary,
+        "format_version": 1,
+        "rows": sum(part["rows"] for part in parts),
+        "parts": parts,
+    }
+    return orjson.dumps(success, option=_READABLE)
+
+
+def require_success(path: str, stored: bytes, shards: Sequence[Shard]) -> None:
+    """DamagedFile if a `_SUCCESS` does not name the parts of these shards."""
+    with naming_damage(path):
+        named = [part["path"] for part in orjson.loads(stored)["parts"]]
+        if named != [part_path(shard) for shard in shards]:
+            raise ValueError("it does not name the parts of its plan")
+
+
+def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[dict[str, str]]:
+    hashes = {}
     for shard in shards:
         path = part_path(shard)
         sha256 = known.get(path)
@@ -145,8 +167,8 @@ def _hashed(shards: Iterable[Shard], known: Mapping[str, str | None]) -> Steps[l
             if part is None:
                 raise _lost([shard])
             sha256 = _sha256(part)
-        parts.append({"path": path, "sha256": sha256, "rows": shard.rows})
-    return parts
+        hashes[path] = sha256
+    return hashes
 
 
 def _lost(shards: Sequence[Shard]) -> JobError:

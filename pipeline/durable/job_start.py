@@ -13,12 +13,9 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Read, Steps, first_wins
 from pipeline.errors import JobError
-from pipeline.storage import output_folder
-
-SPEC = output_folder.SPEC
 
 
 def plan_path(number: int) -> str:

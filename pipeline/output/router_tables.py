@@ -1,13 +1,11 @@
 """The router tables of a job, OUT/router/*.parquet."""
 
-import io
-
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.router.sums import Sums
 from pipeline.router.tables import NOTHING, experts_table, layers_table, pairs_table
+from pipeline.storage.sealed_parquet import sealed_bytes
 from pipeline.storage.store import Store
 
 
@@ -18,17 +16,15 @@ def write_router_tables(store: Store, sums: Sums, counted: bool = True) -> pd.Da
     """
     if not sums and not counted:
         return None
-    given = sums or NOTHING
-    tables = {"experts": experts_table(given), "pairs": pairs_table(given), "layers": layers_table(given)}
-    for name, whole in tables.items():
-        table = whole if sums else whole.slice(0, 0)
-        store.replace(f"router/{name}.parquet", _to_bytes(table))
-        tables[name] = table
-    experts: pd.DataFrame = tables["experts"].to_pandas()
+    tables = published_tables(sums)
+    for path, table in tables.items():
+        store.replace(path, sealed_bytes(table))
+    experts: pd.DataFrame = tables["router/experts.parquet"].to_pandas()
     return experts
 
 
-def _to_bytes(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+def published_tables(sums: Sums) -> dict[str, pa.Table]:
+    """The tables of these sums by their paths; without sums they have no row."""
+    given, rows = (sums, None) if sums else (NOTHING, 0)
+    tables = {"experts": experts_table(given), "pairs": pairs_table(given), "layers": layers_table(given)}
+    return {f"router/{name}.parquet": table.slice(0, rows) for name, table in tables.items()}

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from model.requests.row_routing import Counts
 from pipeline.router.sums import COUNTS, Sums
+from pipeline.storage.sealed_parquet import sealed_bytes
 
 PHASES = ("prefill", "decode")
 _SHAPES: dict[str, tuple[int, ...]] = {
@@ -33,9 +34,7 @@ def to_parquet(sums: Sums) -> bytes:
     if sums:
         columns = [*_keys(sums, 1), *(_lists(_by_line(sums, name)) for name in COUNTS)]
         table = pa.table(columns, names=schema.names).cast(schema)
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    return bytes(buffer.getvalue())
+    return sealed_bytes(table)
 
 
 def from_parquet(data: bytes) -> Sums:

@@ -7,6 +7,7 @@ has the same plan, and jobs whose rows may differ share no shard id.
 import hashlib
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -57,7 +58,7 @@ def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[
     shards = ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest))
     if not shards:
         _require_may_be_empty(section, files)
-    return Plan(shards, tuple(files) if shards else (), not_taken=found.not_taken)
+    return Plan(shards, tuple(files) if shards else ())
 
 
 def require_rows(files: Iterable[InputFile], section: InputSection) -> None:
@@ -100,12 +101,18 @@ def _kept_before(plan: Plan) -> KeptBefore | None:
 
 
 def _shard(job_digest: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
-    extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
-    digest = hashlib.sha256(f"{job_digest}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
-    return Shard(
-        ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
+    shard = Shard(
+        ordinal=ordinal, id="", file=file.file, name=file.name, etag=file.etag,
         format=file.format, first_row=first_row, kept=kept, **cut,
     )  # fmt: skip
+    return replace(shard, id=shard_id(job_digest, shard))
+
+
+def shard_id(job_digest: str, shard: Shard) -> str:
+    """The id of a shard, which follows from its job, its file and its range."""
+    extent = f"{shard.start}:{shard.end}:{shard.skip}:{shard.rows}"
+    text = f"{job_digest}|{shard.name}|{shard.etag}|{extent}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _cuts(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:

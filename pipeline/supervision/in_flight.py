@@ -18,6 +18,7 @@ from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.durable.commit import part_path
 from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import give_up
+from pipeline.errors import JobError
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
 from pipeline.supervision.stop_budget import SECONDS_TO_COMMIT, SECONDS_TO_GIVE_UP
@@ -83,7 +84,7 @@ class InFlightShards:
         """
 
         def note(shard: Shard, process: str) -> None:
-            with suppress(OSError):  # without the note the shard may be blamed for one death
+            with suppress(OSError, JobError):  # without the note the shard may be blamed for one death
                 execute(give_up(shard, process), self._store)
 
         left = {part: process for part, process in processes.items() if part not in self._committed}

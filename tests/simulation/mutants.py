@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.durable import commit, job_start
 from pipeline.durable.commit import Published, RouterTable
-from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Create, List, Read, Steps, first_wins
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -146,11 +146,11 @@ def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) -> None:
     def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
-        stored = yield Read(job_start.SPEC)
+        stored = yield Read(SPEC)
         if stored is not None:
             require_same(stored, spec)
         else:
-            yield Create(job_start.SPEC, spec_bytes(spec))
+            yield Create(SPEC, spec_bytes(spec))
         first = yield from first_wins(job_start.plan_path(0), make_plan())
         return (yield from job_start._with_later_ones([first]))
 

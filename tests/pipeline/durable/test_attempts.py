@@ -19,6 +19,7 @@ from pipeline.durable.attempts import (
     suspected,
 )
 from pipeline.durable.operations import execute
+from pipeline.errors import DamagedFile
 from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
 
@@ -143,3 +144,23 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
     assert execute(read_attempts(SHARD), store) == [first, second]
     marker = json.loads(store.read(marker_path(SHARD, 1)))
     assert (marker["process"], marker["run"]) == ("b", "r")
+
+
+@pytest.mark.parametrize(
+    "marker",
+    [
+        b"", b'{"piece":{"first":0,"end":8},"pro', b"[]", b"null", b"[" * 100_000, b'{"piece":{"end":8}}',
+        b'{"piece":{"first":0,"end":9},"process":"a","alone":true}',
+        b'{"piece":{"first":-1,"end":2},"process":"a","alone":true}',
+        b'{"piece":{"first":"0","end":2},"process":"a","alone":true}',
+    ],
+)  # fmt: skip
+def test_a_damaged_marker_is_named_with_what_to_do(tmp_path: Path, marker: bytes) -> None:
+    store = open_store(tmp_path)
+    execute(count_attempt(SHARD, beside(8, "a"), 0), store)
+    store.create(marker_path(SHARD, 1), marker)
+    told = (
+        r"_job/attempts/feed-0001\.json is damaged \(it .*\): remove all files there whose names begin with"
+    )
+    with pytest.raises(DamagedFile, match=told):
+        execute(read_attempts(SHARD), store)

@@ -6,7 +6,7 @@ import pytest
 from pipeline.durable.commit import SUCCESS, RouterTable, finalize, part_path, publish, remaining
 from pipeline.durable.job_start import extend, start
 from pipeline.durable.operations import execute
-from pipeline.errors import ConfigError, JobError
+from pipeline.errors import ConfigError, DamagedFile, JobError
 from pipeline.shards.plan import Plan
 from pipeline.storage.store import Store
 from tests.pipeline.durable.small_job import SHARDS, SPEC_OF_JOB, THE_PLAN
@@ -95,3 +95,15 @@ def test_parts_of_an_extension_do_not_disturb_a_run_that_does_not_know_it(store:
     store.create("generations/part-000001-feed.parquet", b"")
     with pytest.raises(ConfigError, match="part-000001-feed"):
         execute(remaining(first), store)
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "of others"])
+def test_a_success_that_names_other_parts_is_refused(store: Store, damage: str) -> None:
+    for shard in SHARDS:
+        execute(publish(shard, None, lambda table: b"rows"), store)
+    execute(finalize(THE_PLAN, [{}]), store)
+    whole = store.read(SUCCESS)
+    other = whole.replace(SHARDS[2].id.encode(), b"f" * 16)
+    store.replace(SUCCESS, {"empty": b"", "cut": whole[:-9], "of others": other}[damage])
+    with pytest.raises(DamagedFile, match=r"path: _SUCCESS is damaged \(it .*\): remove it and run the same"):
+        execute(finalize(THE_PLAN, [{}]), store)
