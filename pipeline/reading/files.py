@@ -50,9 +50,9 @@ def expand(section: InputSection, planned: Collection[str] = ()) -> FoundInput:
         if error.errno not in _FOR_GOOD:
             raise
         where = f"{named(str(error.filename))}: " if error.filename else ""
-        denied = isinstance(error, PermissionError)
-        what = "no permission to read it" if denied else os.strerror(error.errno)
-        raise ConfigError(f"input.path: {where}{what}") from error
+        why = error.strerror or os.strerror(error.errno)  # a store's own words, where it refused
+        what = f"no permission to read it ({why})" if isinstance(error, PermissionError) else why
+        raise ConfigError(f"input.path: {where}{what}") from None
 
 
 def _expand(section: InputSection, planned: Collection[str]) -> FoundInput:

@@ -21,7 +21,7 @@ _MOST_TEMPLATES = 16  # which may hold a tokenizer each
 
 
 def main() -> None:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     limit(resource.RLIMIT_AS, used + SPARE_MEMORY)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     templates: dict[int, BoundedTemplate] = {}

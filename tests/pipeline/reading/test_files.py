@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.reading.files import expand
 from pipeline.shards.make_plan import make_plan
 from tests.pipeline.reading.inputs import lines, names, section, write, write_parquet
 
@@ -77,7 +78,7 @@ def test_a_file_with_two_names_is_read_once_and_the_other_name_is_told(tmp_path:
     (tmp_path / "in/z.jsonl").symlink_to("../blobs/feed")
     plan = make_plan(section(f"{tmp_path}/in"))
     assert (names(plan), plan.rows) == (["b.jsonl", "y.jsonl"], 3), "a file's own name goes first"
-    assert str(plan.not_taken) == (
+    assert str(expand(section(f"{tmp_path}/in")).not_taken) == (
         "A.jsonl (read as b.jsonl), z.jsonl (read as y.jsonl): a second name of what is read once"
     )
     both = make_plan(section([f"{tmp_path}/in/b.jsonl", f"{tmp_path}/in/../in/b.jsonl"]))
@@ -97,15 +98,15 @@ def test_a_planned_name_stays_the_name_of_its_file(tmp_path: Path) -> None:
     assert names(before) == ["m.jsonl", "n/beef.jsonl"]
     (tmp_path / "in/a.jsonl").symlink_to("../blobs/feed")
     (tmp_path / "in/b").symlink_to("../blobs/deep")
-    now, new = before.check(given)
-    assert (names(now), new) == (names(before), [])
+    today = before.check(expand(given, names(before)), before.shards)
+    assert (list(today.paths), today.new, today.missing) == (names(before), [], [])
     assert names(make_plan(given, before)) == []
     (tmp_path / "blobs/feed").write_bytes(lines(2))
     with pytest.raises(ConfigError, match=r"changed: m\.jsonl"):
-        before.check(given)
+        before.check(expand(given, names(before)), before.shards)
     (tmp_path / "in/n").unlink()
     with pytest.raises(ConfigError, match=r"missing: n/beef\.jsonl"):
-        before.check(given)
+        before.check(expand(given, names(before)), before.shards)
 
 
 def test_a_name_that_is_not_utf_8_is_refused_unless_nothing_is_read_of_it(tmp_path: Path) -> None:
@@ -113,7 +114,7 @@ def test_a_name_that_is_not_utf_8_is_refused_unless_nothing_is_read_of_it(tmp_pa
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/caf\xe9.txt")).write_bytes(b"")
     plan = make_plan(section(f"{tmp_path}/in"))
     assert names(plan) == ["a.jsonl"]
-    assert str(plan.not_taken).startswith("caf\\xe9.txt: ")
+    assert str(expand(section(f"{tmp_path}/in")).not_taken).startswith("caf\\xe9.txt: ")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/caf\xe9.jsonl")).write_bytes(lines(1))
     with pytest.raises(ConfigError, match=r"caf\\xe9\.jsonl: its name is not UTF-8; rename it"):
         make_plan(section(f"{tmp_path}/in"))

@@ -10,6 +10,7 @@ import pytest
 from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError
 from pipeline.reading.files import expand
+from pipeline.reading.not_taken import NotTaken
 from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import InputToday, Plan
 from pipeline.shards.shard import Shard
@@ -47,7 +48,7 @@ def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
     plan = make_plan(section(f"{tmp_path}/in"))
     shards = ShardTable.of(plan.shards)
     paths = {"a.jsonl": f"{tmp_path}/in/a.jsonl", "b.jsonl": f"{tmp_path}/in/b.jsonl"}
-    assert plan.check(expand(section(f"{tmp_path}/in")), shards) == InputToday(paths, [], [], [])
+    assert plan.check(expand(section(f"{tmp_path}/in")), shards) == InputToday(paths, [], [], [], NotTaken())
     write(tmp_path / "in/new.jsonl", lines(1))
     assert plan.check(expand(section(f"{tmp_path}/in")), shards).new == ["new.jsonl"]
     (tmp_path / "in").rename(tmp_path / "moved")
@@ -61,7 +62,7 @@ def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
         plan.check(left, shards)
     with pytest.raises(ConfigError, match=r"\(changed: a.jsonl\)"):
         plan.check(left, shards[:1])
-    assert plan.check(left, ()) == InputToday({}, ["new.jsonl"], ["b.jsonl"], ["a.jsonl"])
+    assert plan.check(left, ()) == InputToday({}, ["new.jsonl"], ["b.jsonl"], ["a.jsonl"], NotTaken())
 
 
 def shards(count: int, rows_in_a_file: int) -> tuple[Shard, ...]:
