@@ -50,8 +50,8 @@ def compiled(main: Path) -> Path:
     Of processes that start at once one compiles, and the others wait for it.
     """
     compiler = find_compiler()
-    compile_to = [compiler, *_flags(compiler), "-I", str(main.parent), "-c", str(main), "-o"]
-    library = cache_folder() / "mixtray" / f"{main.parent.name}-{_key(main, compile_to)}.so"
+    command = [compiler, *_flags(compiler)]
+    library = cache_folder() / "mixtray" / f"{main.parent.name}-{_key(main, command)}.so"
     if library.exists():
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def compiled(main: Path) -> Path:
         if not library.exists():
             with tempfile.TemporaryDirectory(dir=library.parent) as folder:
                 made = Path(folder) / "made.o", Path(folder) / "made.so"
-                _run([*compile_to, str(made[0])])
+                _run([*command, "-I", str(main.parent), "-c", str(main), "-o", str(made[0])])
                 # Without -fopenmp, which would bring a second OpenMP: torch has one, with its threads.
                 libraries = [f"-L{_TORCH / 'lib'}", "-ltorch_cpu", "-lc10"]
                 _run([compiler, "-shared", str(made[0]), *libraries, "-o", str(made[1])])
@@ -104,6 +104,7 @@ def _knows(compiler: str, flags: tuple[str, ...], instruction: str) -> bool:
 
 
 def _key(main: Path, command: list[str]) -> str:
+    """Of contents, not of places: a job's code may lie in another folder each time."""
     digest = hashlib.sha256(repr((torch.__version__, platform.machine(), command)).encode())
     for path in sorted(main.parent.iterdir()):
         if path.suffix in (".cpp", ".h"):

@@ -48,6 +48,9 @@ def test_it_is_compiled_once_and_anew_for_other_sources(source, monkeypatch):
     written = first.stat().st_mtime_ns
     assert build.compiled(source) == first
     assert first.stat().st_mtime_ns == written
+    copied = source.parent.parent / "copied" / source.parent.name
+    build.shutil.copytree(source.parent, copied)
+    assert build.compiled(copied / source.name) == first, "the same sources in another folder"
     (source.parent / "answer.h").write_text("#define ANSWER 43")
     second = build.compiled(source)
     assert second != first
