@@ -60,8 +60,8 @@ JOB_FILES = {
     "a home of nobody for the model": text("", NO_PLACE, model="~nobody-of-this-name/m"),
     "a model's name of 300 bytes": text("", "model.path: .*File name too long", model=LONG),
     "an input's name of 300 bytes": text("", "File name too long", input=LONG),
-    "a NUL in a path": text("", "model.path: no file can have such a name", model='"a\\0b"'),
-    "half a character in a path": text("", "output.path: no file can have such a name", output='"a\\ud800"'),
+    "a NUL in a path": text("", "model.path: holds a NUL character", model='"a\\0b"'),
+    "half a character in a path": text("", "output.path: is not UTF-8", output='"a\\ud800"'),
     "a folder of nothing": Case(
         lambda folder: {"input": {"path": str(folder / "in")}}, refused=r"no \*\.jsonl, .* in this folder"
     ),

@@ -47,6 +47,8 @@ class BlameLedger:
         first, end = said["piece"]["first"], said["piece"]["end"]
         if end == 0:
             return None
+        if process.run is None:  # whoever reads this later takes it for a try that the run has given away
+            self.outlived(process, shard, process.origin)
         row = WHOLE if not said["alone"] else first if end - first == 1 else PIECE
         claim = Claim(process, row, (process, shard.id) in self._outlived)
         self._claims[shard.id].append(claim)

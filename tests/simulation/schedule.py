@@ -134,6 +134,8 @@ class Schedule:
             except StopIteration as stop:
                 self.cluster.actors.remove(actor)
                 self.note(actor, "ends")
+                if actor.trial is not None and actor.trial.claim is not None and actor.trial.alone:
+                    actor.trial.claim.ended = self.cluster.now  # whether or not it says so
                 actor.then(stop.value)
                 return
             except (JobError, ValueError) as error:
