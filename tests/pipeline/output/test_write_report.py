@@ -120,7 +120,7 @@ def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
     trouble: Exception,
     told: str,
 ) -> None:
-    def fail(*given: object) -> None:
+    def fail(*given: object, until: float) -> None:
         raise trouble
 
     monkeypatch.setattr("pipeline.output.write_report.write_report", fail)
