@@ -33,7 +33,7 @@ class Agreement:
 
 
 def agreement(config: JobConfig, way: str = "int8", threads: int | None = None) -> Agreement:
-    """Run a job's rows in float32 and that way, by the engine alone. Writes nothing.
+    """Run a job's rows in float32 and in another way, a name of WAYS, by the engine alone. Writes nothing.
 
     ConfigError if the job is wrong.
     """
@@ -77,7 +77,7 @@ def _probability(outcome: Outcome, label_of: Outcome) -> float:
 
 
 def _largest_difference(one: Outcome, other: Outcome) -> float:
-    """Of any choice's probability."""
+    """The most by which a choice's probability differs."""
     others = _probabilities(other)
     return max(abs(prob - others[label]) for label, prob in _probabilities(one).items())
 

@@ -21,6 +21,7 @@ def agreement(
     """How often 8 bits, or bfloat16, give a job's rows the answers that float32 gives them."""
     with exit_codes():
         with from_a_clone():
+            from benchmarks.agreement import NEAR
             from benchmarks.agreement import agreement as measure_agreement
         from pipeline.config.job import JobConfig
 
@@ -31,6 +32,6 @@ def agreement(
         print(f"the probability of the label differs by {found.mean_difference:.4f} on average")
     if found.near is not None:
         share = found.near / found.rows
-        print(f"in {found.near:,} rows ({share:.2%}) no choice's probability differs by more than 0.01")
+        print(f"in {found.near:,} rows ({share:.2%}) no choice's probability differs by more than {NEAR}")
     if found.mean_same_tokens is not None:
         print(f"of a row's tokens, {found.mean_same_tokens:.1%} come before the first that differs")

@@ -25,7 +25,7 @@ from model.scheduling.batch import Batch, Row
 
 @dataclass(frozen=True)
 class CachedAttention(Generic[Numbers]):
-    """Attends once the new keys and values of a batch are stored: on the device."""
+    """Attends, on the device, once the batch's new keys and values are stored as `writes` says."""
 
     kv_cache: KVCache
     writes: Writes[Numbers]
@@ -54,6 +54,7 @@ class CachedAttention(Generic[Numbers]):
         )
 
     def cache(self: "CachedAttention[Tensor]", layer: int) -> LayerCache:
+        """Where the layer's new keys and values are to be stored before the call."""
         return LayerCache(self.kv_cache.keys[layer], self.kv_cache.values[layer], self.writes)
 
     def __call__(self: "CachedAttention[Tensor]", layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:

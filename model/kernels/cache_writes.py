@@ -24,7 +24,7 @@ def indices_of(places: Tensor, kv_heads: int, page_size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Writes(Generic[Numbers]):
-    """The same in every layer."""
+    """Which new tokens are kept, and in which places: the same in every layer."""
 
     kv_heads: int  # G
     page_size: int  # P

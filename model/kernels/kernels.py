@@ -15,6 +15,8 @@ from model.kernels.weighted_sum import weighted_sum
 
 
 class Rotate(Protocol):
+    """Calls like those of `model.kernels.rotation.rotate`."""
+
     def __call__(
         self,
         qkv: Tensor,

@@ -16,6 +16,7 @@ def rotate(
     """Queries and keys each lie side by side, as attention wants them. No page is cleared."""
     tokens, width = qkv.shape[0], qkv.shape[2]
     cos, sin = rope
+    # Without a cache the kernel does not look at these three, but wants tensors.
     keys, values, places = (into.keys, into.values, into.writes.places) if into else (qkv, qkv, qkv)
     assert all(x.is_contiguous() for x in (qkv, cos, sin, keys, values, places))
     assert into is None or into.writes.opened is None

@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.agreement import agreement
+from benchmarks.agreement import WAYS, agreement
 from jobs.__main__ import app
+from jobs.bench.agreement import COMPARED
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 
 DEMO = Path(__file__).parents[2] / "configs/demo"
+
+
+def test_the_command_takes_every_way() -> None:
+    assert {"float32", *COMPARED} == {*WAYS}
 
 
 @pytest.mark.slow
@@ -25,7 +30,6 @@ def test_nearly_all_labels_stay_the_same() -> None:
 
 
 def test_probabilities_in_bfloat16_are_those_of_float32_to_a_hundredth() -> None:
-    """In the few other rows a router chooses otherwise, as two of its scores are almost equal."""
     job = JobConfig.load(
         DEMO / "job.yaml", [f"input.path={DEMO / 'tickets/2026-01.jsonl'}", "input.limit=150"]
     )
