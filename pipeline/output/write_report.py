@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from pipeline.cluster.ray_calls import in_thread
-from pipeline.durable.commit import part_path, parts_there, success_path
+from pipeline.durable.commit import part_path, parts_there
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
+from pipeline.durable.success import success_path
 from pipeline.errors import JobError, hide_row_text
 from pipeline.output.committed_parts import Parts, read_parts
 from pipeline.output.duplicate_ids import count_duplicate_ids

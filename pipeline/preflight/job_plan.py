@@ -6,7 +6,7 @@ The plan is of the files of the job's first run, and of those that runs with --e
 import logging
 from collections.abc import Collection, Sequence
 
-from pipeline.durable.commit import PARTS, part_path, parts_there, remaining
+from pipeline.durable.commit import PARTS, missing_of, part_path, parts_there, remaining
 from pipeline.durable.damage import damaged, naming_damage
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, plan_path, start
@@ -132,7 +132,8 @@ def _plan_new_files(job: Job, store: Store, stored: Sequence[bytes]) -> bytes | 
     before = joined(stored)
     planned = {file.name for file in before.files}
     found = _files_today(job, planned, needed=True)
-    today = before.check(found, execute(remaining(before), store))
+    # A plan file may be lost whose parts are there: they are no strangers, see `plan_anew`.
+    today = before.check(found, missing_of(before, execute(parts_there(before), store)))
     if today.changed:
         raise ConfigError(
             f"input.path: the input is not what this job began with (changed: {shown(today.changed[0])}); "

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
+from pipeline.durable.success import finalize
 from pipeline.output.router_tables import write_router_tables
 from pipeline.reporting.label_mass import measured
 from pipeline.reporting.report import make_report
