@@ -10,6 +10,7 @@ import math
 import signal
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
 from tests.chaos.inputs import ChaosJob, make_job
 from tests.chaos.own_ray import OwnRay
@@ -43,7 +44,8 @@ class StopSoak(Soak):
 
     def open(self) -> None:
         self.module = "tests.chaos.own_driver"
-        self._places = [OwnRay(self._folder / f"own-{number}") for number in range(self._options.jobs)]
+        folder = Path(mkdtemp(prefix="own-"))  # paths of sockets may be 107 characters long
+        self._places = [OwnRay(folder / str(number)) for number in range(self._options.jobs)]
         self._strikes: dict[int, float] = {}  # when a run is struck next, by the process id of its driver
 
     def close(self) -> None:
