@@ -25,6 +25,7 @@ from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.router.sums import Sums, are_merged, merge
 from pipeline.shards.plan import Plan
 from pipeline.storage.credentials import redact
+from pipeline.storage.output_folder import REPORT, REPORT_PAGE
 from pipeline.storage.store import Store
 from pipeline.supervision.stop_budget import SECONDS_TO_REPORT
 
@@ -154,6 +155,6 @@ def _write(
     report = make_report(
         job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged, duplicates
     )
-    store.replace("report.json", report.to_json())
-    store.replace("report.html", to_html(report, experts))
+    store.replace(REPORT, report.to_json())
+    store.replace(REPORT_PAGE, to_html(report, experts))
     return report
