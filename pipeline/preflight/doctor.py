@@ -30,6 +30,7 @@ from pipeline.shards.make_plan import require_rows
 from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
+from pipeline.text.rendering_apart import rendering_apart
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
@@ -104,7 +105,8 @@ def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
     found = expand(config.input)
     files = found.files
     task = config.make_task()
-    check_found_names(config, task, check_columns(files, config.input, task=task))
+    with rendering_apart():  # the checkpoint's check may have ended before it tried the template
+        check_found_names(config, task, check_columns(files, config.input, task=task))
     require_rows(files, config.input)
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
