@@ -4,6 +4,7 @@ jinja and Python go down a source by recursion. So how deep it may nest would de
 another depth in a driver than in a worker.
 """
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -34,4 +35,6 @@ def _in_words(error: Exception) -> str:
         return "to compile it takes more memory than there is"
     if isinstance(error, SyntaxError):  # of the Python that jinja makes, whose lines nobody knows
         return error.msg
+    if "int_max_str_digits" in str(error):
+        return f"a number has more than {sys.get_int_max_str_digits()} digits"
     return str(error)
