@@ -29,6 +29,7 @@ from pipeline.reading.files import expand
 from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
+from pipeline.text.rendering_apart import rendering_apart
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
@@ -100,7 +101,8 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    checked = check_input(config)
+    with rendering_apart():  # the checkpoint's check may have ended before it tried the template
+        checked = check_input(config)
     files = checked.found.files
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
