@@ -49,6 +49,8 @@ def agreement(config: JobConfig, way: str = "int8", threads: int | None = None) 
         same = sum(one.values["label"] == other.values["label"] for one, other in pairs)
         near = sum(_largest_difference(one, other) <= NEAR for one, other in pairs)
         return Agreement(len(pairs), same, mean(differences), near, None)
+    if not all("token_ids" in one.values for one, _ in pairs):
+        raise ConfigError(f"task: {job.config.task} gives neither labels nor generated tokens to compare")
     shares = [_share_of_same(one.values["token_ids"], other.values["token_ids"]) for one, other in pairs]
     return Agreement(len(pairs), shares.count(1.0), None, None, mean(shares))
 

@@ -37,6 +37,8 @@ def write_gguf(folder: Path, file: Path, dtype: torch.dtype = torch.float32) -> 
     config = ModelConfig.from_folder(folder)
     if not (folder / "model.safetensors").exists() or not config.num_experts or config.tie_embeddings:
         raise ValueError(f"{folder}: llama.cpp is given one file, with experts and untied embeddings")
+    if config.rope.kind != "default":
+        raise ValueError(f"{folder}: llama.cpp is given a plain rope, this one is {config.rope.kind}")
     if config.sliding_window is not None:
         raise ValueError(f"{folder}: llama.cpp attends to all tokens, this model to a window")
     writer = GGUFWriter(str(file), "llama")
@@ -89,7 +91,7 @@ def _add_sizes(writer: GGUFWriter, config: ModelConfig) -> None:
     writer.add_head_count(config.num_heads)
     writer.add_head_count_kv(config.num_kv_heads)
     writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_rope_freq_base(config.rope_theta)
+    writer.add_rope_freq_base(config.rope.theta)
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_key_length(config.head_dim)
     writer.add_value_length(config.head_dim)

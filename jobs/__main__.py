@@ -10,6 +10,7 @@ import typer
 
 from jobs import __version__
 from jobs.bench.commands import bench
+from jobs.convert import convert
 from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
@@ -22,6 +23,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
+app.command()(convert)
 app.command()(doctor)
 app.command()(verify)
 app.command()(schema)

@@ -8,7 +8,7 @@ rows, the ranks compute them, and what each row wants of the outputs is read. Wh
 at once is computed in parts.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from model.execution.step_size import StepSize
 from model.machine.budget import STEP_TOKENS, tokens_beside_decoding
 from model.machine.device import machine
 from model.requests.choice_scores import ChoiceScores
+from model.requests.readout import Head
 from model.requests.request import Completion, Request, sharers_together
 from model.requests.split_row import SplitRow
 from model.sampling.sampling_params import SamplingParams
@@ -39,10 +40,10 @@ class Engine:
         self.max_batch_rows = options.slots
         self.step_size = StepSize()
         self.cache_tokens = options.pages * options.page_size
+        self.hidden_layers = options.hidden_layers
         budget = PrefillBudget.of(config, STEP_TOKENS, tokens_beside_decoding(options.device))
-        self.scheduler = Scheduler(
-            options.slots, options.pages, options.page_size, budget, shares=config.sliding_window is None
-        )
+        shares = config.sliding_window is None and not config.rope.depends_on_length
+        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, budget, shares=shares)
 
     @classmethod
     def load(
@@ -61,6 +62,8 @@ class Engine:
         random_weights: bool = False,
         device: str = "auto",
         least_cache_tokens: int = 1,
+        adapter: str | Path | None = None,
+        hidden_layers: Sequence[int] = (),
     ) -> "Engine":
         """Load a checkpoint folder.
 
@@ -75,6 +78,8 @@ class Engine:
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.
             device: gpu, cpu, or auto: a GPU where torch sees one.
             least_cache_tokens: what the longest row may need of the cache.
+            adapter: the folder of a LoRA adapter that is merged into the checkpoint.
+            hidden_layers: whose hidden states `LayerStates` reads, as transformers numbers them, ascending.
 
         Raises:
             FileNotFoundError, ValueError: see `model.checkpoint.load.load_transformer`.
@@ -86,7 +91,9 @@ class Engine:
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         config = (
-            ModelConfig.from_folder(folder) if random_weights else check_checkpoint(folder, tensor_parallel)
+            ModelConfig.from_folder(folder)
+            if random_weights
+            else check_checkpoint(folder, tensor_parallel, adapter)
         )
         config = replace(config, eos_token_ids=tuple(sorted({*config.eos_token_ids, *end_ids})))
         options = ExecutorOptions.of(
@@ -100,13 +107,15 @@ class Engine:
             random_weights=random_weights,
             device=device,
             least_cache_tokens=least_cache_tokens,
+            adapter=adapter,
+            hidden_layers=tuple(hidden_layers),
             **numbers,
         )
         return cls(Ranks(options, tensor_parallel), config, options)
 
     def submit(self, request: Request) -> None:
         """Queue a row; ValueError if no empty engine of this size could run it."""
-        request.check(self.config, self.cache_tokens)
+        self._check(request)
         self._add(request)
 
     @property
@@ -157,7 +166,7 @@ class Engine:
         if len({request.key for request in requests}) != len(requests):
             raise ValueError("requests that run together must have keys that differ")
         for request in requests:
-            request.check(self.config, self.cache_tokens)
+            self._check(request)
         for request in sharers_together(requests):
             self._add(request)
         done: dict[str, Completion] = {}
@@ -167,6 +176,11 @@ class Engine:
 
     def close(self) -> None:
         self.ranks.close()
+
+    def _check(self, request: Request) -> None:
+        request.check(self.config, self.cache_tokens)
+        if request.wanted.head is Head.LAYERS and not self.hidden_layers:
+            raise ValueError("hidden states of layers need an engine that was loaded with hidden_layers")
 
     def _add(self, request: Request) -> None:
         if len(request.wanted.parts) == 1:

@@ -16,6 +16,11 @@ ENTRY_POINTS = "mixtray.tasks"
 BUILT_IN = {
     "generate": "pipeline.tasks.generate:Generate",
     "label": "pipeline.tasks.label:Label",
+    "score": "pipeline.tasks.score:Score",
+    "classify": "pipeline.tasks.classify:Classify",
+    "tag": "pipeline.tasks.tag:Tag",
+    "answer": "pipeline.tasks.answer:Answer",
+    "embed": "pipeline.tasks.embed:Embed",
 }
 
 

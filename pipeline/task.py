@@ -8,13 +8,15 @@ its name. `docs/adding-a-task.md` goes through an example, and `pipeline/registe
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel
 
+from model.config import ModelConfig
 from model.requests.request import Completion, Request
 from model.requests.row_routing import RowRouting
+from model.trained_head import HeadKind
 
 Column = tuple[str, pa.DataType]
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
@@ -36,12 +38,16 @@ class Asked:
 
     prompt_token_ids: Sequence[int]  # as the engine gets them
     answers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # those that are scored, by name
+    called: str = "choices"  # what the answers are
     at_end_ids: bool = False  # whether the checkpoint's end ids end an answer
     stop_token_ids: Sequence[int] = ()  # that end it too
     ends: Sequence[str] = ()  # what else ends it: "after 9 tokens"
 
 
 Finish = Callable[[Completion], Outcome]
+# Whether a prompt ends in the end of the sequence: never, since an answer is asked for behind it; if the
+# tokenizer's add_eos_token says so, of plain prompts; or always.
+Closed = Literal["never", "as_tokenizer", "always"]
 
 
 class RowRequests(ABC):
@@ -84,6 +90,8 @@ class Task(ABC, Generic[SectionModel]):
     section_model: ClassVar[type[BaseModel]]
     input_columns: Mapping[str, str] = {}  # columns that must exist, each with the key that names it
     token_ids: Mapping[str, Sequence[int]] = {}  # that the model must have, each with the key that names it
+    heads: ClassVar[frozenset[HeadKind]] = frozenset({HeadKind.LANGUAGE})  # of checkpoints that can do it
+    own_prompts: ClassVar[bool] = False  # its section says what prompts are made of, and not input.prompt
     generates: ClassVar[bool] = False  # whether rows have generated tokens, and so columns about them
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
@@ -108,9 +116,34 @@ class Task(ABC, Generic[SectionModel]):
         """Whether a job whose prompts are token ids needs the checkpoint's tokenizer all the same."""
         return True
 
+    @property
+    def closed(self) -> Closed:
+        """Whether prompts end in the end of the sequence."""
+        return "never"
+
+    def for_model(self, model: ModelConfig) -> Self:
+        """The task with a checkpoint of this configuration, on which its columns may depend.
+
+        ConfigError if the checkpoint can't do it, beyond what `heads` says.
+        """
+        return self
+
     def row_params(self, record: Mapping[str, Any], prompt_tokens: int, context: int) -> str | None:
         """A row's parameters as `RowRequests.start` takes them; RowError if the row's own are not valid."""
         return None
+
+    def prompt_params(
+        self, record: Mapping[str, Any], token_ids: Sequence[int], text: str | None, context: int
+    ) -> str | None:
+        """The same, for a task that needs more of the prompt than its length.
+
+        `text` is what the job gave, before the chat format; None where it gave token ids.
+        """
+        return self.row_params(record, len(token_ids), context)
+
+    def prompts(self, section: Any, prompt_format: Any, vocab_size: int) -> Any:
+        """The `pipeline.text.prompts.PromptBuilder` of a task with `own_prompts`; `section` is `input`."""
+        raise NotImplementedError
 
     @abstractmethod
     def requests(self, prompt_format: Any) -> RowRequests:

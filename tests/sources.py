@@ -32,6 +32,8 @@ PIPELINE_FLOORS = [
     {"run"},
 ]
 MODEL_FLOORS = [
+    {"json_values", "trained_head"},
+    {"rope", "mistral_params"},
     {"config"},
     {"machine"},
     {"kernels", "sampling"},

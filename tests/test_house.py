@@ -21,12 +21,16 @@ def test_no_file_is_longer_than_a_room():
 
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
+    "model/json_values.py": "tests/model/test_config.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/scheduling/prefix_pages.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/running_rows.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/sequence.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/waiting_rows.py": "tests/model/scheduling/test_scheduler.py",
+    "model/requests/label_logits.py": "tests/model/engine/test_heads_equal_transformers.py",
+    "model/requests/pooled_states.py": "tests/model/engine/test_heads_equal_transformers.py",
+    "model/requests/text_scores.py": "tests/model/engine/test_heads_equal_transformers.py",
     "model/execution/loopback.py": "tests/model/execution/test_ranks.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from model.checkpoint.upload import require_tensors_of_language_model
+from model.checkpoint.head_weights import LANGUAGE_HEAD, known_name
+from model.checkpoint.upload import require_known_tensors
 from model.checkpoint.weight_map import ALL, Slices, Source, weight_sources
 from model.config import ModelConfig
 from model.network.transformer import Transformer
+from model.trained_head import HeadKind
 
 _EXPERT = re.compile(r"(model\.layers\.\d+\.)block_sparse_moe\.experts\.(\d+)\.(w[123])\.weight")
 # Derived from the configuration; some older checkpoints store it all the same.
@@ -23,18 +25,17 @@ _STORED_DTYPES = ("F32", "BF16", "F16")  # as safetensors calls them
 
 def match_weights(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[Source, Any, Slices]]:
     """Each source with the stored tensor and its slices that fill it; ValueError if they don't fit."""
-    where: dict[str, Any] = {}
+    where: dict[str, tuple[Any, str]] = {}  # the file, and the tensor's name in it
     for file in files:
         for name in file.keys():  # noqa: SIM118
-            if name in where:
-                raise ValueError(
-                    f"{name}: stands in two of the checkpoint's files, so neither can be trusted"
-                )
-            where[name] = file
-    require_tensors_of_language_model(where)
+            if other := where.get(known_name(name)):
+                twice = "in two of the checkpoint's files" if other[1] == name else f"beside {other[1]}"
+                raise ValueError(f"{name}: stands {twice}, so neither can be trusted")
+            where[known_name(name)] = file, name
+    require_known_tensors(name for _, name in where.values())
     unused = {name for name in where if not _IGNORED.fullmatch(name)}
-    if model.config.tie_embeddings:
-        unused.discard("lm_head.weight")
+    if model.config.tie_embeddings or model.config.trained.kind is not HeadKind.LANGUAGE:
+        unused.discard(LANGUAGE_HEAD)
     missing = []
     for source in weight_sources(model):
         name, shape, slices = _stored(source, where, model.config)
@@ -42,7 +43,8 @@ def match_weights(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[So
         if name not in where:
             missing.append(source.name)
             continue
-        stored = where[name].get_slice(name)
+        file, stored_name = where[name]
+        stored = file.get_slice(stored_name)
         if tuple(stored.get_shape()) != shape:
             raise ValueError(f"{name}: the configuration says shape {shape}, the file {stored.get_shape()}")
         if stored.get_dtype() not in _STORED_DTYPES:
@@ -50,12 +52,13 @@ def match_weights(model: Transformer, files: Iterable[Any]) -> Iterator[tuple[So
                 f"{name}: must be stored as {', '.join(_STORED_DTYPES)}, got {stored.get_dtype()}"
             )
         yield source, stored, slices
-    if missing or unused:
+    unexpected = [where[name][1] for name in unused]
+    if missing or unexpected:
         raise ValueError(
             "the weights are not what config.json describes: "
             + "; ".join(
                 _listed(what, names)
-                for what, names in (("missing", missing), ("unexpected", unused))
+                for what, names in (("missing", missing), ("unexpected", unexpected))
                 if names
             )
         )

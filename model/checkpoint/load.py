@@ -1,4 +1,4 @@
-"""Checkpoints in HF's layout: loaded, checked and saved; each rank reads only the slices it needs."""
+"""Checkpoints loaded, checked and saved; each rank reads only the slices it needs."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.checkpoint.adapter import Adapter, open_adapter
+from model.checkpoint.adapter_config import AdapterConfig
+from model.checkpoint.head_weights import with_head_of_weights
 from model.checkpoint.hf_names import match_weights
-from model.checkpoint.safetensors_files import open_weights, weight_files
+from model.checkpoint.mistral_names import MistralFile
+from model.checkpoint.safetensors_files import is_mistral_format, open_weights, weight_files
 from model.checkpoint.tied_head import with_stored_head
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
@@ -28,16 +32,19 @@ def load_transformer(
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
     tp: TensorParallel | None = None,
+    adapter: str | Path | None = None,
 ) -> Transformer:
     """This rank's part of the checkpoint in `folder`, as `dtype` on `device`.
+
+    `adapter`: the folder of a LoRA adapter that is merged into it.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
-    with _opened(folder) as (config, files):
-        model = _uninitialised(with_stored_head(config, files), dtype, device, tp)
-        load_weights(model, files)
+    with opened(folder) as (config, files):
+        model = uninitialised(as_stored(config, files), dtype, device, tp)
+        load_weights(model, files, open_adapter(Path(adapter), model) if adapter else None)
     return model.eval()
 
 
@@ -48,7 +55,7 @@ def random_transformer(
     tp: TensorParallel | None = None,
 ) -> Transformer:
     """Of the shape that config.json in `folder` gives, with weights drawn on the device from a seed."""
-    model = _uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
+    model = uninitialised(ModelConfig.from_folder(folder), dtype, device, tp)
     generator = torch.Generator(device).manual_seed(0)
     for name, parameter in model.named_parameters():
         if name.endswith("norm.weight"):
@@ -58,27 +65,36 @@ def random_transformer(
     return model.eval()
 
 
-def load_weights(model: Transformer, files: Iterable[Any]) -> None:
+def load_weights(model: Transformer, files: Iterable[Any], adapter: Adapter | None = None) -> None:
     """Fill the model from opened safetensors files; ValueError if names or shapes don't fit."""
     for source, stored, slices in list(match_weights(model, files)):
-        source.target.data.copy_(stored[slices].reshape(source.target.shape))
+        part = stored[slices].reshape(source.target.shape)
+        source.target.data.copy_(adapter.merged(source, part) if adapter else part)
 
 
-def check_config(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
-    """Raise what `load_transformer` would raise, as far as config.json tells; no weights need to be there."""
+def check_config(
+    folder: str | Path, tensor_parallel: int = 1, adapter: str | Path | None = None
+) -> ModelConfig:
+    """Raise what `load_transformer` would raise, as far as the configuration tells, without weights."""
+    if adapter:
+        AdapterConfig.from_folder(Path(adapter))
     config = ModelConfig.from_folder(folder)
-    _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+    uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
     return config
 
 
-def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfig:
+def check_checkpoint(
+    folder: str | Path, tensor_parallel: int = 1, adapter: str | Path | None = None
+) -> ModelConfig:
     """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
-    with _opened(folder) as (stated, files):
-        config = with_stored_head(stated, files)
-        model = _uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
+    with opened(folder) as (stated, files):
+        config = as_stored(stated, files)
+        model = uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
         for _ in match_weights(model, files):
             pass
-    if config != stated:
+    if adapter:
+        open_adapter(Path(adapter), model)
+    if config.tie_embeddings != stated.tie_embeddings:
         logger.warning(
             "%s: config.json says tie_word_embeddings, but an lm_head.weight with other values is stored; "
             "that one is used, as transformers 5 does",
@@ -88,17 +104,25 @@ def check_checkpoint(folder: str | Path, tensor_parallel: int = 1) -> ModelConfi
 
 
 @contextmanager
-def _opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
-    """The configuration as config.json states it, and the opened weight files."""
+def opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
+    """The configuration as it is stated, and the opened weight files, under HF's names."""
     names = weight_files(folder)  # first: another kind of upload has another kind of config.json
     config = ModelConfig.from_folder(folder)
     with ExitStack() as stack:
-        yield config, [stack.enter_context(open_weights(file)) for file in names]
+        files = [stack.enter_context(open_weights(file)) for file in names]
+        yield config, [MistralFile(file, config) for file in files] if is_mistral_format(folder) else files
 
 
-def _uninitialised(
-    config: ModelConfig, dtype: torch.dtype, device: torch.device | str, tp: TensorParallel | None
+def as_stored(config: ModelConfig, files: list[Any]) -> ModelConfig:
+    """The configuration with the head that is stored."""
+    names = {name for file in files for name in file.keys()}  # noqa: SIM118
+    return with_stored_head(with_head_of_weights(config, names), files)
+
+
+def uninitialised(
+    config: ModelConfig, dtype: torch.dtype, device: torch.device | str, tp: TensorParallel | None = None
 ) -> Transformer:
+    """A model of that shape; on the device "meta" it takes no memory."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -1,6 +1,7 @@
 """The files of a checkpoint that are read, decided here for all who load, fetch, hash or examine one.
 
-Weights are one safetensors file, or shards with an index. Pickled weights are never opened.
+Weights are one safetensors file, or shards with an index: in Hugging Face's format where there is a
+config.json, else in Mistral's own, which has a params.json. Pickled weights are never opened.
 """
 
 import re
@@ -10,13 +11,14 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from model.checkpoint.upload import require_language_model, require_weights
+from model.checkpoint.upload import require_known_upload, require_weights
 from model.config import read_object
 
 INDEX = "model.safetensors.index.json"
+MISTRAL_INDEX = "consolidated.safetensors.index.json"
 CONFIG_FILES = ("config.json", "generation_config.json", INDEX)
-_SINGLE = "model.safetensors"
-_PLAIN = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
+MISTRAL_CONFIG_FILES = ("params.json", MISTRAL_INDEX)
+_PLAIN = re.compile(r"(model|consolidated)(-\d+-of-\d+)?\.safetensors")
 
 
 def weight_files(folder: str | Path) -> list[Path]:
@@ -41,32 +43,45 @@ def weight_names(folder: str | Path, names: Collection[str] | None = None) -> li
     folder = Path(folder)
     names = [entry.name for entry in folder.iterdir()] if names is None else names
     config = read_object(folder / "config.json") if (folder / "config.json").is_file() else None
+    index, stem = (INDEX, "model") if config is not None else (MISTRAL_INDEX, "consolidated")
     try:
-        require_language_model(names, config)
-        if (folder / INDEX).is_file():
-            return _indexed(folder / INDEX, names)
-        found = sorted(name for name in names if re.fullmatch(r"model.*\.safetensors", name))
-        require_weights(names, found)
+        require_known_upload(names, config)
+        if (folder / index).is_file():
+            return _indexed(folder / index, names)
+        found = sorted(name for name in names if re.fullmatch(rf"{stem}.*\.safetensors", name))
+        require_weights(names, found, stem)
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{folder}: {error}") from None
     return [name for name in found if _PLAIN.fullmatch(name)] or found
+
+
+def is_mistral_format(folder: str | Path) -> bool:
+    """Whether it is read as Mistral's own format: as long as there is a config.json, it is not."""
+    return not (Path(folder) / "config.json").is_file() and (Path(folder) / "params.json").is_file()
+
+
+def config_files(folder: str | Path) -> list[str]:
+    """The files that say what the weights are, as far as the folder holds them."""
+    files = MISTRAL_CONFIG_FILES if is_mistral_format(folder) else CONFIG_FILES
+    return [name for name in files if (Path(folder) / name).is_file()]
 
 
 def _indexed(index: Path, names: Collection[str]) -> list[str]:
     try:
         named = sorted(set(read_object(index)["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{INDEX}: not an index of safetensors files") from error
+        raise ValueError(f"{index.name}: not an index of safetensors files") from error
     if not named:
-        raise ValueError(f"{INDEX}: not an index of safetensors files: it names none")
+        raise ValueError(f"{index.name}: not an index of safetensors files: it names none")
     for name in named:
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise ValueError(f"{INDEX}: names {name!r}, which is not a safetensors file of this folder")
+            raise ValueError(f"{index.name}: names {name!r}, which is not a safetensors file of this folder")
         if name not in names:
             raise FileNotFoundError(f"{name}: named in the index, but missing")
-    if _SINGLE in names and _SINGLE not in named:
+    single = index.name.removesuffix(".index.json")
+    if single in names and single not in named:
         raise ValueError(
-            f"{_SINGLE} lies beside {INDEX}, which names other files ({', '.join(named[:2])}); programs "
+            f"{single} lies beside {index.name}, which names other files ({', '.join(named[:2])}); programs "
             "differ in which of them they read: take away those that are not meant"
         )
     return named

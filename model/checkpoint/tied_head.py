@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from model.checkpoint.head_weights import LANGUAGE_HEAD as HEAD
+from model.checkpoint.head_weights import known_name
 from model.config import ModelConfig
 
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+EMBEDDING = "model.embed_tokens.weight"
 
 
 def with_stored_head(config: ModelConfig, files: Iterable[Any]) -> ModelConfig:
@@ -18,9 +20,9 @@ def with_stored_head(config: ModelConfig, files: Iterable[Any]) -> ModelConfig:
     """
     if not config.tie_embeddings:
         return config
-    where = {name: file for file in files for name in (EMBEDDING, HEAD) if name in file.keys()}  # noqa: SIM118
-    if len(where) < 2:
+    where = {known_name(name): (file, name) for file in files for name in file.keys()}  # noqa: SIM118
+    if not {EMBEDDING, HEAD} <= where.keys():
         return config
-    embedding, head = (where[name].get_tensor(name) for name in (EMBEDDING, HEAD))
+    embedding, head = (file.get_tensor(name) for file, name in (where[EMBEDDING], where[HEAD]))
     same = embedding.dtype == head.dtype and torch.equal(embedding, head)
     return config if same else replace(config, tie_embeddings=False)

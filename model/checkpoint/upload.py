@@ -1,16 +1,18 @@
 """What kind of upload a folder holds, by the names in it, its config.json and its tensors.
 
-Only a language model whose weights are plain numbers is run. Everything else is refused by what it is: its
-missing and unexpected tensors would tell nobody.
+Only a model of transformers' classes whose weights are plain numbers is run. Everything else is refused by
+what it is: its missing and unexpected tensors would tell nobody.
 """
 
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from model.trained_head import kind_of
+
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-_RUN = ("MixtralForCausalLM", "MistralForCausalLM")
-_MERGE = "merge it into its base (peft: merge_and_unload) and give that folder"
+_FORMAT = {"model": "Hugging Face's", "consolidated": "Mistral's own"}
+_RUN = "run are those of Mixtral and Mistral with transformers' classes, such as MixtralForCausalLM"
 _UNQUANTIZED = (
     "such weights are not read: give the upload that is not quantized (model.quantization can make it small)"
 )
@@ -25,14 +27,11 @@ _QUANTIZED_BY_FILE = (
     ("hf_quant_config.json", "ModelOpt"),
 )
 _ARCHITECTURES = (
-    (r".*ForSequenceClassification|.*Reward.*", "a classifier or a reward model, whose head gives no text"),
-    (r".*ForTokenClassification", "a token classifier, whose head gives no text"),
-    (r".*ForQuestionAnswering", "a question answering model, whose head finds spans and gives no text"),
+    (r".*Reward.*", "a reward model with a head of its own kind"),
     (r".*WithValueHead", "a model with a value head"),
-    (r"(Mixtral|Mistral)Model", "an embedding model, which has no head that gives text"),
 )
 _TENSORS = (
-    (r".*\.lora_[A-Za-z_]+(\..*)?", f"these are a LoRA adapter's: {_MERGE}"),
+    (r".*\.lora_[A-Za-z_]+(\..*)?", "these are a LoRA adapter's: name its folder as model.adapter"),
     (r".*\.g_idx", f"these are quantized with GPTQ, and {_UNQUANTIZED}"),
     (r".*\.qzeros", f"these are quantized with AWQ or GPTQ, and {_UNQUANTIZED}"),
     (
@@ -45,38 +44,27 @@ _TENSORS = (
     ),
     (r".*\.(scales|biases)", f"these are quantized, and {_UNQUANTIZED}"),
     (
-        r"score\.(weight|bias)",
-        "this is the head of a classifier or a reward model, which gives no text; language models are run",
-    ),
-    (
-        r"qa_outputs\.(weight|bias)",
-        "this is the head of a question answering model, which gives no text; language models are run",
-    ),
-    (
         r"tok_embeddings\.weight|layers\.0\.attention\.wq\.weight",
-        "this is a name of Mistral's own format, which is not read; give the upload in Hugging Face's",
+        "this is a name of Mistral's own format, which is read from a folder with params.json and without "
+        "config.json",
     ),
-    (r"v_head\..*", "this is a value head, as reward models have it; language models are run"),
-    (
-        r"embed_tokens\.weight|layers\.0\..*_proj\.weight",
-        "names without model. are those of an embedding model, which has no head that gives text; "
-        "language models are run",
-    ),
+    (r"v_head\..*", "this is a value head, as models in training have it, and no head that is read"),
 )  # fmt: skip
 
 
-def require_language_model(names: Collection[str], config: dict[str, Any] | None) -> None:
+def require_known_upload(names: Collection[str], config: dict[str, Any] | None) -> None:
     """ValueError that says what else it is, from its files' names and its config.json (None: it has none)."""
     safetensors = [name for name in names if name.endswith(".safetensors")]
     if "adapter_config.json" in names:
         if config is None or not any(not name.startswith("adapter_") for name in safetensors):
             raise ValueError(
-                "adapter_config.json in it: this is an adapter (LoRA), no whole model, and adapters are not "
-                f"read; {_MERGE}"
+                "adapter_config.json in it: this is an adapter (LoRA), no whole model: name its base as "
+                "model.path and this folder as model.adapter"
             )
         raise ValueError(
-            "adapter_config.json beside the weights of a base: transformers with peft would apply the "
-            f"adapter, and adapters are not read; {_MERGE}, or take adapter_* away to run the base alone"
+            "adapter_config.json beside the weights of a base, and programs differ in whether they apply it: "
+            "take adapter_* away to run the base alone, or into a folder of its own and name it as "
+            "model.adapter"
         )
     if not safetensors and (gguf := _first(names, r".*\.gguf")):
         raise ValueError(
@@ -84,11 +72,10 @@ def require_language_model(names: Collection[str], config: dict[str, Any] | None
         )
     if config is None:
         if "params.json" in names:
-            raise ValueError(
-                "params.json without config.json: this is Mistral's own format (consolidated*.safetensors), "
-                "which is not read; give the upload in Hugging Face's (config.json, model*.safetensors)"
-            )
-        raise FileNotFoundError("no config.json in it, so this is no checkpoint's folder")
+            return
+        raise FileNotFoundError(
+            "no config.json in it, nor Mistral's params.json, so this is no checkpoint's folder"
+        )
     if method := _quantization(names, config):
         raise ValueError(f"the weights are quantized with {method}, and {_UNQUANTIZED}")
     _check_architecture(config.get("architectures"))
@@ -96,19 +83,27 @@ def require_language_model(names: Collection[str], config: dict[str, Any] | None
         raise ValueError(f"transformers_weights in config.json ({_shown(file)}) is not read; remove it")
 
 
-def require_weights(names: Iterable[str], weights: Collection[str]) -> None:
+def require_weights(names: Iterable[str], weights: Collection[str], stem: str) -> None:
     """FileNotFoundError, which says what there is instead, if there are no `weights` among the names."""
     if weights:
         return
     found = ""
     if others := sorted(name for name in names if name.endswith(".safetensors")):
-        found = f" ({', '.join(others[:3])} is no name that Hugging Face's format has)"
+        if stem == "model" and "params.json" in names and others[0].startswith("consolidated"):
+            raise FileNotFoundError(
+                f"config.json, but no model*.safetensors; {others[0]} is in Mistral's own format, which is "
+                "read from a folder without config.json (give one with params.json, it and the tokenizer)"
+            )
+        found = f" ({', '.join(others[:3])} is no name that {_FORMAT[stem]} format has)"
     elif pickles := sorted(name for name in names if name.endswith(_PICKLES)):
-        found = f" ({', '.join(pickles[:3])} cannot be used: loading them could run code)"
-    raise FileNotFoundError(f"no model*.safetensors; only safetensors weights are read{found}")
+        found = (
+            f" ({', '.join(pickles[:3])} cannot be used: loading them could run code; "
+            "`python -m jobs convert` writes them as safetensors)"
+        )
+    raise FileNotFoundError(f"no {stem}*.safetensors; only safetensors weights are read{found}")
 
 
-def require_tensors_of_language_model(names: Iterable[str]) -> None:
+def require_known_tensors(names: Iterable[str]) -> None:
     """ValueError that says what these tensors are, if their names tell another kind of upload."""
     names = sorted(names)
     for pattern, what in _TENSORS:
@@ -134,15 +129,13 @@ def _quantization(names: Iterable[str], config: dict[str, Any]) -> str | None:
 
 
 def _check_architecture(architectures: Any) -> None:
-    if not architectures:
+    if not architectures or kind_of(architectures):
         return
     name = architectures[0] if isinstance(architectures, list) else architectures
-    if name in _RUN:
-        return
     what = "none that is known here"
     if isinstance(name, str):
         what = next((what for pattern, what in _ARCHITECTURES if re.fullmatch(pattern, name)), what)
-    raise ValueError(f"architectures in config.json: {_shown(name)} is {what}; run are {' and '.join(_RUN)}")
+    raise ValueError(f"architectures in config.json: {_shown(name)} is {what}; {_RUN}")
 
 
 def _first(names: Iterable[str], pattern: str) -> str | None:

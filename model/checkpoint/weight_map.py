@@ -12,7 +12,10 @@ from torch import Tensor
 from model.config import ModelConfig
 from model.network.attention import Attention
 from model.network.experts import Experts, FeedForward
+from model.network.heads import LabelHead
+from model.network.tensor_parallel import VocabParallelEmbedding
 from model.network.transformer import Block, Transformer
+from model.trained_head import HeadKind
 
 Slices = tuple[slice, ...]
 ALL = slice(None)
@@ -42,8 +45,18 @@ def weight_sources(model: Transformer) -> Iterator[Source]:
         else:
             yield from _feed_forward(prefix + "mlp.", block.feed_forward, config)
     yield _vector("model.norm.weight", model.norm.weight)
-    if not config.tie_embeddings:
-        yield Source("lm_head.weight", vocabulary, (model.head.rows, ALL), model.head.weight)
+    yield from _head(model)
+
+
+def _head(model: Transformer) -> Iterator[Source]:
+    config, head = model.config, model.head
+    if isinstance(head, LabelHead):
+        name = "qa_outputs" if config.trained.kind is HeadKind.SPAN else "score"
+        yield Source(f"{name}.weight", tuple(head.weight.shape), (ALL, ALL), head.weight)
+        if head.bias is not None:
+            yield _vector(f"{name}.bias", head.bias)
+    elif isinstance(head, VocabParallelEmbedding) and head is not model.embedding:
+        yield Source("lm_head.weight", (config.vocab_size, config.dim), (head.rows, ALL), head.weight)
 
 
 def _vector(name: str, weight: Tensor) -> Source:

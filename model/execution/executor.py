@@ -31,6 +31,7 @@ from model.requests.readout import Head
 from model.routing.recorder import RoutingRecorder
 from model.routing.token_owners import TokenOwners
 from model.scheduling.batch import Batch
+from model.trained_head import HeadKind
 
 
 class BatchTooLargeError(Exception):
@@ -45,15 +46,20 @@ class Executor:
         config = ModelConfig.from_folder(options.folder)
         layout = layout_for(options.dtype, options.device, options.quantization)
         fused = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
-        make = random_transformer if options.random_weights else load_transformer
-        self.model = make(options.folder, options.dtype, options.device, tp)
+        self.model = (
+            random_transformer(options.folder, options.dtype, options.device, tp)
+            if options.random_weights
+            else load_transformer(options.folder, options.dtype, options.device, tp, options.adapter)
+        )
         if layout is not None:
             self.model.lay_out(layout)
         self.model.kernels = kernels_for(options.device, options.dtype, fused)
+        language = self.model.config.trained.kind is HeadKind.LANGUAGE
         self.heads: dict[Head, Callable[[Tensor], Tensor]] = {
-            Head.VOCABULARY: lambda hidden: self.model.head(hidden),
+            Head.VOCABULARY if language else Head.LABELS: lambda hidden: self.model.head(hidden),
             Head.HIDDEN: lambda hidden: hidden,
         }
+        self.hidden_layers = options.hidden_layers
         compiled = options.device.type == "cpu" and not fused and CpuDecode.is_compiled()
         self.cache = KVCache(
             config, options.pages, options.page_size, tp, options.dtype, options.device, fused, compiled
@@ -62,7 +68,7 @@ class Executor:
         if options.statistics and config.num_experts and tp.rank == 0:
             self.routing = RoutingRecorder(config, options.counters, options.device)
         self.graphs = None
-        if fused and self.model.is_sync_free:
+        if fused and self.model.is_sync_free and not config.rope.depends_on_length:
             self.graphs = DecodeGraphs(self.model, self.cache, self.routing)
         self.path = computing_path(
             config,
@@ -88,7 +94,8 @@ class Executor:
         try:
             if self.graphs and batch.decodes and batch.heads == [Head.VOCABULARY]:
                 return {Head.VOCABULARY: self.graphs.logits(batch.rows)}
-            prepared = StepTable.of(batch, self.cache, self.routing.slots if self.routing else None)
+            slots = self.routing.slots if self.routing else None
+            prepared = StepTable.of(batch, self.cache, slots, self.model.config.rope.depends_on_length)
             outputs, owners = self._outputs(prepared)
         except torch.OutOfMemoryError as error:
             if self.size > 1:
@@ -99,6 +106,15 @@ class Executor:
         if self.routing and owners:
             self.routing.end_step(owners)
         return outputs
+
+    def _keep_layers(self, states: list[Tensor], read: Tensor) -> Callable[[int, Tensor], None]:
+        """Adds the hidden states [M, D] of the tokens that are read to `states`, layer by layer."""
+
+        def show(layer: int, x: Tensor) -> None:
+            if layer in self.hidden_layers:
+                states.append(x[read])
+
+        return show
 
     def close(self) -> None:
         """Forget captured steps, which refer to the ranks' communicator."""
@@ -113,10 +129,14 @@ class Executor:
         torch.get_num_threads()
         table: StepTable[Tensor] = to_device(prepared, self.device)
         observe = self.routing.observe if self.routing else None
-        x = self.model.hidden(table.token_ids, table.positions, table.attend, observe)
+        states: list[Tensor] = []
+        show = self._keep_layers(states, table.reads[Head.LAYERS]) if Head.LAYERS in table.reads else None
+        x = self.model.hidden(table.token_ids, table.positions, table.attend, observe, table.lengths, show)
         outputs = {
             head: self.heads[head](x[read]) for head, read in table.reads.items() if head in self.heads
         }
+        if states:
+            outputs[Head.LAYERS] = torch.stack(states, dim=1)
         if prepared.asked is not None and table.asked is not None:
             outputs[Head.LOGPROBS] = token_logprobs(
                 self.heads[Head.VOCABULARY],

@@ -32,6 +32,8 @@ class ExecutorOptions:
     attention: str
     statistics: bool  # count what the router chooses
     random_weights: bool = False
+    adapter: Path | None = None  # of a LoRA adapter that is merged into the checkpoint
+    hidden_layers: tuple[int, ...] = ()  # whose hidden states can be read, ascending
 
     @property
     def counters(self) -> int:
@@ -55,6 +57,8 @@ class ExecutorOptions:
         random_weights: bool,
         device: str = "auto",
         least_cache_tokens: int = 1,
+        adapter: str | Path | None = None,
+        hidden_layers: tuple[int, ...] = (),
     ) -> "ExecutorOptions":
         """For this machine: None becomes what it offers, "auto" what suits it. See `Engine.load`."""
         found = default_device() if device == "auto" else required_device(device, tensor_parallel)
@@ -78,6 +82,8 @@ class ExecutorOptions:
             attention=attention,
             statistics=statistics,
             random_weights=random_weights,
+            adapter=Path(adapter) if adapter else None,
+            hidden_layers=hidden_layers,
         )
 
 

@@ -15,8 +15,8 @@ from model.scheduling.batch import Row
 from model.scheduling.prefix_tree import Prefix
 from model.scheduling.sequence import Sequence
 
-# Rows that are read together
-Kind = tuple[type[Reading], Head]
+# Rows that are read together, and whether more of their prompts is read in the steps to come
+Kind = tuple[type[Reading], Head, bool]
 
 
 def read_step(
@@ -35,20 +35,22 @@ def read_step(
         assert isinstance(sequence, Sequence)
         part = slice(ends[row.head], ends[row.head] + row.num_outputs)
         ends[row.head] = part.stop
-        alike[type(sequence.reading), row.head].append((sequence, part))
+        alike[type(sequence.reading), row.head, row.reads_on].append((sequence, part))
     outputs, broken, reduced = _to_host(alike, outputs)
     failed: list[tuple[Sequence, Failure | None]] = []
     done: list[tuple[Sequence, Failure | None]] = []
-    for (kind, head), members in alike.items():
-        numbers = reduced.get((kind, head))
+    for (kind, head, reads_on), members in alike.items():
+        numbers = reduced.get((kind, head, reads_on))
         fine: list[tuple[Sequence, slice]] = []
         for i, (sequence, part) in enumerate(members):
             if any(broken[head][part]):
                 failed.append((sequence, "nan_logits"))
             else:
                 fine.append((sequence, part if numbers is None else slice(i, i + 1)))
-        if fine:
-            readings, parts = [sequence.reading for sequence, _ in fine], [part for _, part in fine]
+        readings, parts = [sequence.reading for sequence, _ in fine], [part for _, part in fine]
+        if fine and reads_on:
+            kind.take_some(readings, outputs[head], parts)
+        elif fine:
             ended = kind.take(readings, outputs[head] if numbers is None else numbers, parts)
             for (sequence, _), end in zip(fine, ended, strict=True):
                 assert end or sequence.request.cache_tokens, (
@@ -68,11 +70,13 @@ def _to_host(
     [M] each; and what kinds of rows reduce theirs to.
     """
     wanted: dict[Kind | Head, Tensor] = {}
-    for (kind, head), members in alike.items():
+    for (kind, head, reads_on), members in alike.items():
+        if reads_on:
+            continue
         parts = [part for _, part in members]
         numbers = kind.reduce([sequence.reading for sequence, _ in members], outputs[head], parts)
         if numbers is not None:
-            wanted[kind, head] = numbers
+            wanted[kind, head, reads_on] = numbers
     for head, of_head in outputs.items():
         wanted[head] = of_head if head is Head.LOGPROBS else _are_broken(of_head)
     here = to_host(wanted)
@@ -85,4 +89,5 @@ def _to_host(
 
 
 def _are_broken(outputs: Tensor) -> Tensor:  # [M, ...] -> [M]
-    return ~outputs.reshape(len(outputs), -1).sum(-1, dtype=torch.float32).isfinite()
+    sums = outputs.flatten(1).sum(-1, dtype=torch.float32) if outputs.dim() > 1 else outputs
+    return ~sums.isfinite()

@@ -6,6 +6,7 @@ import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
+from model.trained_head import HeadKind
 
 LOGITS_AT_A_TIME = 1 << 23  # where only the log-probabilities of some tokens are kept of them
 GIB = 1 << 30
@@ -105,7 +106,7 @@ def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
     heads = (config.num_heads + config.num_kv_heads) * 2 * config.head_dim
     experts = max(1, config.num_experts)
     layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
-    vocabularies = 1 if config.tie_embeddings else 2
+    vocabularies = 2 if config.trained.kind is HeadKind.LANGUAGE and not config.tie_embeddings else 1
     return (config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)) * dtype.itemsize
 
 

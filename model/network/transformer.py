@@ -4,6 +4,8 @@ B rows, T padded length, N real tokens of all rows, D width, V vocabulary. A bat
 [B, T] with its mask; from the embedding on, only the N real tokens are computed.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from model.config import ModelConfig
@@ -11,7 +13,9 @@ from model.kernels.kernels import PLAIN, Kernels
 from model.linear.layout import Layout
 from model.network.attention import Attend, Attention, PaddedAttention
 from model.network.experts import Experts, FeedForward, RoutingObserver
-from model.network.layers import RMSNorm, RoPE
+from model.network.heads import head_of
+from model.network.layers import RMSNorm
+from model.network.rope import RoPE
 from model.network.tensor_parallel import TensorParallel, VocabParallelEmbedding
 
 
@@ -48,26 +52,22 @@ class Transformer(nn.Module):
         self.tp = tp
         self.kernels = PLAIN  # an attribute to set: others compute the same faster
         self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
-        self.rope = RoPE(config.head_dim, config.rope_theta)
+        self.rope = RoPE(config.head_dim, config.rope)
         self.blocks = nn.ModuleList(Block(layer, config, tp) for layer in range(config.num_layers))
         self.norm = RMSNorm(config.dim, config.norm_eps)
-        self.head = (
-            self.embedding
-            if config.tie_embeddings
-            else VocabParallelEmbedding(config.vocab_size, config.dim, tp)
-        )
+        self.head = head_of(config, tp, self.embedding)
 
     def lay_out(self, layout: Layout) -> None:
         """Lay out all weights that multiply; they are parameters no more.
 
-        Embeddings and norms stay as they are, and so does a head that is the embedding. Routers are never in
-        8 bits.
+        Embeddings, norms and heads of labels stay as they are, and so does a head that is the embedding.
+        Routers are never in 8 bits.
         """
         for block in self.blocks:
             assert isinstance(block, Block)
             block.attention.lay_out(layout)
             block.feed_forward.lay_out(layout)
-        if self.head is not self.embedding:
+        if isinstance(self.head, VocabParallelEmbedding) and self.head is not self.embedding:
             self.head.lay_out(layout)
 
     @property
@@ -76,29 +76,44 @@ class Transformer(nn.Module):
         return all(isinstance(block, Block) and block.feed_forward.is_sync_free for block in self.blocks)
 
     def hidden(
-        self, token_ids: Tensor, positions: Tensor, attend: Attend, observe: RoutingObserver | None = None
+        self,
+        token_ids: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        observe: RoutingObserver | None = None,
+        lengths: Tensor | None = None,
+        show: Callable[[int, Tensor], None] | None = None,
     ) -> Tensor:
         """Real tokens and their positions, [N] each -> normalised hidden states [N, D].
 
-        `attend` decides which tokens each one sees; `observe` is shown every layer's routing.
+        `attend` decides which tokens each one sees; `observe` is shown every layer's routing. `lengths` [N]:
+        see RoPE. `show` is shown the hidden states that transformers numbers so: 0 are the embeddings, L what
+        is returned, and the others what the layer with that number reads.
         """
         x = self.embedding.embed(token_ids)
-        rope = self.rope(positions, x.dtype)
+        rope = self.rope(positions, x.dtype, lengths)
         update = None
-        for block in self.blocks:
+        for layer, block in enumerate(self.blocks):
+            if show is not None:
+                show(layer, x if update is None else x + update)
             x, update = block(x, update, rope, attend, observe, self.kernels)
         normalised: Tensor = self.norm(x, update, self.kernels)[1]
+        if show is not None:
+            show(len(self.blocks), normalised)
         return normalised
 
     def forward(self, token_ids: Tensor, mask: Tensor, observe: RoutingObserver | None = None) -> Tensor:
-        """A left-padded batch without a cache: token ids and mask, [B, T] each -> logits [B, T, V].
+        """A left-padded batch without a cache: token ids and mask, [B, T] each -> the head's outputs.
 
-        The mask is True at real tokens; logits at pads are zero.
+        Those of the vocabulary are [B, T, V]. The mask is True at real tokens; outputs at pads are zero.
         """
         positions = mask.long().cumsum(1) - 1
         attend = PaddedAttention(mask, self.config.sliding_window)
-        x = self.hidden(token_ids[mask], positions[mask], attend, observe)
-        logits: Tensor = self.head(x)
-        padded = logits.new_zeros(*mask.shape, self.config.vocab_size)
-        padded[mask] = logits
+        lengths = (
+            mask.sum(1, keepdim=True).expand_as(mask)[mask] if self.config.rope.depends_on_length else None
+        )
+        x = self.hidden(token_ids[mask], positions[mask], attend, observe, lengths)
+        outputs: Tensor = self.head(x)
+        padded = outputs.new_zeros(*mask.shape, outputs.shape[-1])
+        padded[mask] = outputs
         return padded

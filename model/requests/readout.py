@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from model.config import ModelConfig
 from model.requests.token_tree import NO_TREE, TokenTree
+from model.trained_head import HeadKind
 
 if TYPE_CHECKING:  # processes that only make requests and read answers must start without torch
     from torch import Tensor
@@ -47,6 +48,15 @@ class Head(StrEnum):
     # Log-probabilities, float64 on the host, of the tokens that the readout asks for: one for each of those,
     # however many tokens are read.
     LOGPROBS = "logprobs"
+    # Hidden states of the layers that the engine was loaded to give [K, D]: see `Engine.load`.
+    LAYERS = "layers"
+    LABELS = "labels"  # of a classifier: logits of its labels; of question answering: of a begin and an end
+
+    def is_of(self, trained: HeadKind) -> bool:
+        """Whether a checkpoint with that head gives these."""
+        if self is Head.LABELS:
+            return trained not in (HeadKind.LANGUAGE, HeadKind.NONE)
+        return trained is HeadKind.LANGUAGE or self in (Head.HIDDEN, Head.LAYERS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,11 @@ class AskedTokens:
 
     def __len__(self) -> int:
         return len(self.reads)
+
+    def of_part(self, begin: int, end: int) -> "AskedTokens":
+        """What is asked of the tokens `begin` to `end` of those that are read, if these are read alone."""
+        first, last = np.searchsorted(self.reads, (begin, end))
+        return AskedTokens(self.reads[first:last] - begin, self.token_ids[first:last])
 
 
 NOTHING_ASKED = AskedTokens(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
@@ -93,6 +108,11 @@ class Readout(ABC):
     def named_token_ids(self) -> Iterable[int]:
         """Token ids that the readout looks up, beside the tree's: each must be in the vocabulary."""
         return map(int, self.asked.token_ids)
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether the prompt's tokens may be read in several steps, where one step would take too many."""
+        return False
 
     @property
     def parts(self) -> "Sequence[Readout]":
@@ -133,9 +153,18 @@ class Reading(ABC):
         the order of their outputs.
         """
 
+    @classmethod
+    def take_some(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> None:
+        """Read the outputs of rows of which more is read in the steps to come: see `Readout.in_steps`."""
+        raise NotImplementedError(f"{cls.__name__} reads all tokens of the prompt in one step")
+
 
 class OnePassReadout(Readout):
     """A readout that ends with the row's prefill."""
+
+    @property
+    def in_steps(self) -> bool:
+        return not self.tree.token_ids
 
     @abstractmethod
     def make_answer(self, outputs: "Tensor") -> Any:
@@ -152,9 +181,18 @@ class OnePassReadout(Readout):
 class _OnePassReading(Reading):
     def __init__(self, readout: OnePassReadout) -> None:
         self.readout = readout
+        self._before: list[Tensor] = []  # outputs of earlier steps
 
     @classmethod
     def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
+        import torch
+
         for reading, part in zip(readings, parts, strict=True):
-            reading.answer = reading.readout.make_answer(outputs[part])
+            of_row = torch.cat([*reading._before, outputs[part]]) if reading._before else outputs[part]
+            reading.answer = reading.readout.make_answer(of_row)
         return [True] * len(readings)
+
+    @classmethod
+    def take_some(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> None:
+        for reading, part in zip(readings, parts, strict=True):
+            reading._before.append(outputs[part].clone())

@@ -25,6 +25,7 @@ class Request:
     readout: Readout | None = None  # None: generate
     should_stop: Callable[[int], bool] | None = None  # of generation: see NextToken
     stream: str | None = None  # names the row's random stream, which rows may share; None: the key does
+    part_of: int | None = None  # positions of the row that this is a part of
 
     @cached_property
     def wanted(self) -> Readout:
@@ -36,6 +37,11 @@ class Request:
     @property
     def random_stream(self) -> str:
         return self.key if self.stream is None else self.stream
+
+    @property
+    def positions(self) -> int:
+        """Positions that the row may take: its prompt's, and those behind it."""
+        return self.part_of or len(self.prompt_token_ids) + self.wanted.further_tokens
 
     @property
     def first_read(self) -> int:
@@ -61,13 +67,18 @@ class Request:
         prompt, wanted = self.prompt_token_ids, self.wanted
         if self.readout is not None and (self.params is not None or self.should_stop is not None):
             raise ValueError("params and should_stop are of generation: with a readout they have no effect")
+        if not wanted.head.is_of(config.trained.kind):
+            raise ValueError(
+                f"{type(wanted).__name__} needs {wanted.head} outputs, which {config.trained.kind.in_words} "
+                "does not give"
+            )
         if not prompt:
             raise ValueError("a prompt must hold at least one token")
         named = [*wanted.named_token_ids]
         for token in chain(*((min(ids), max(ids)) for ids in (prompt, wanted.tree.token_ids, named) if ids)):
             if not 0 <= token < config.vocab_size:
                 raise ValueError(f"a token id must be in [0, {config.vocab_size}), got {token}")
-        if len(prompt) + wanted.further_tokens > config.max_positions:
+        if self.positions > config.max_positions:
             raise ValueError(
                 f"{len(prompt)} prompt tokens and {wanted.further_tokens} further ones exceed the context of "
                 f"{config.max_positions}"

@@ -14,7 +14,8 @@ class SplitRow:
 
     @property
     def requests(self) -> list[Request]:
-        return [replace(self.request, readout=part) for part in self.request.wanted.parts]
+        whole = self.request.positions
+        return [replace(self.request, readout=part, part_of=whole) for part in self.request.wanted.parts]
 
     def end_part(self, part: int, completion: Completion) -> Completion | None:
         """The row's own completion once all parts have ended. It fails if any of them did.

@@ -38,6 +38,8 @@ class Row:
     read_from: int | None = -1  # of the new tokens, the first whose outputs are wanted; None: none are
     head: Head = Head.VOCABULARY  # which outputs
     asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
+    whole: int = 0  # positions that the row takes from its first token to its last, those to come among them
+    reads_on: bool = False  # whether more of the prompt is read in the steps to come
 
     @property
     def length(self) -> int:
@@ -79,6 +81,11 @@ class Batch:
     def positions(self) -> NDArray[np.int64]:
         """[N]"""
         return np.concatenate([*map(_positions, self.rows)])
+
+    @property
+    def wholes(self) -> NDArray[np.int64]:
+        """[N]: of each token's row, `whole`."""
+        return np.repeat([row.whole for row in self.rows], [row.length for row in self.rows])
 
     @property
     def decodes(self) -> bool:

@@ -67,18 +67,24 @@ class Sequence:
     def part_end(self, most: int) -> int:
         """Up to which token the next part goes, of about `most` tokens.
 
-        Tokens that are read are computed in one part, however many they are.
+        Tokens that are read are computed in one part, however many they are, unless the readout takes them
+        in several steps.
         """
-        unread = self.prefilled if self.was_read else self.request.first_read
-        if self.prefilled - self.cached <= most or not self.divisible or unread <= self.cached:
+        whole = self.was_read or self.request.wanted.in_steps
+        divided = self.prefilled if whole else self.request.first_read
+        if self.prefilled - self.cached <= most or not self.divisible or divided <= self.cached:
             return self.prefilled
-        return min(self.cached + most, unread)
+        return min(self.cached + most, divided)
 
     def part(self, end: int) -> Row:
-        """Feed its tokens up to `end`; with the last one comes the tree, and they are read."""
+        """Feed its tokens up to `end`; with the last one comes the tree. Those that are wanted are read."""
         request, wanted = self.request, self.request.wanted
         begin, self.cached = self.cached, end
-        reads = end == self.prefilled and not self.was_read
+        first, is_last = request.first_read, end == self.prefilled
+        reads = first < end and not self.was_read
+        asked = wanted.asked
+        if wanted.in_steps and len(asked):
+            asked = asked.of_part(max(0, begin - first), max(0, end - first))
         return Row(
             phase=Phase.PREFILL,
             slot=self.slot,
@@ -87,12 +93,14 @@ class Sequence:
             pages=self.pages,
             shared=self.shared,
             follows=self.prefix.slot if self.prefix and begin == self.shared else None,
-            keeps=bool(request.cache_tokens) or not reads,
+            keeps=bool(request.cache_tokens) or not is_last,
             counted=not self.was_read,
-            tree=wanted.tree if reads else NO_TREE,
-            read_from=request.first_read - begin if reads else None,
+            tree=wanted.tree if reads and is_last else NO_TREE,
+            read_from=max(0, first - begin) if reads else None,
             head=wanted.head,
-            asked=wanted.asked,
+            asked=asked,
+            whole=request.positions,
+            reads_on=reads and not is_last,
         )
 
     def next_token(self) -> Row:
@@ -108,4 +116,5 @@ class Sequence:
             shared=self.shared,
             keeps=True,
             head=self.request.wanted.head,
+            whole=self.request.positions,
         )

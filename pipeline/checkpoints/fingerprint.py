@@ -7,13 +7,15 @@ from pathlib import Path
 
 import orjson
 
-from model.checkpoint.safetensors_files import CONFIG_FILES, open_weights, weight_names
+from model.checkpoint.adapter import WEIGHTS
+from model.checkpoint.adapter_config import CONFIG
+from model.checkpoint.safetensors_files import config_files, open_weights, weight_names
 from pipeline.errors import ConfigError
 
 BLOCK = 64 << 10
 
 
-def checkpoint_fingerprint(folder: str | Path) -> str:
+def checkpoint_fingerprint(folder: str | Path, adapter: str | Path | None = None) -> str:
     """SHA-256 over the configs and, of each weight file, the size, the header and samples of every tensor.
 
     Files that no run reads, such as a second variant of the weights, don't count.
@@ -25,18 +27,23 @@ def checkpoint_fingerprint(folder: str | Path) -> str:
     tensor or matrix of at most 192 KiB, and in the samples of larger ones: so training, even of one tensor, a
     merge, another number type, added tokens. Not noticed is a change that leaves all samples as they are: of
     some rows of an embedding, of single weights, a bit that the disk flipped.
+
+    Of an `adapter` every byte counts.
     """
     folder = Path(folder)
-    weights = weight_names(folder)
+    weights, configs = weight_names(folder), config_files(folder)
     digest = hashlib.sha256()
-    for name in sorted([*weights, *(name for name in CONFIG_FILES if (folder / name).is_file())]):
-        if name in CONFIG_FILES:
+    for name in sorted([*weights, *configs]):
+        if name in configs:
             content = (folder / name).read_bytes()
             digest.update(f"{name}|{len(content)}|".encode() + content)
         else:
             digest.update(f"{name}|{(folder / name).stat().st_size}|".encode())
             for sample in _samples(folder / name):
                 digest.update(sample)
+    for name in (CONFIG, WEIGHTS) if adapter else ():
+        with open(Path(adapter or "") / name, "rb") as file:
+            digest.update(f"{name}|".encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 

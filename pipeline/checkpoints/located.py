@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from model.checkpoint.safetensors_files import CONFIG_FILES, weight_names
+from model.checkpoint.safetensors_files import CONFIG_FILES, MISTRAL_CONFIG_FILES, weight_names
 from pipeline.errors import ConfigError
 
 # Patterns of the files that are needed before the weights: configuration and tokenizer.
+CONFIGURATION = (*CONFIG_FILES, *MISTRAL_CONFIG_FILES)
 JUDGING_FILES = (
-    *CONFIG_FILES, "tokenizer*", "sentencepiece*.model", "tekken.json", "added_tokens.json",
+    *CONFIGURATION, "tokenizer*", "sentencepiece*.model", "tekken.json", "added_tokens.json",
     "special_tokens_map.json", "chat_template*",
 )  # fmt: skip
 

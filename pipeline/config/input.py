@@ -49,6 +49,9 @@ class PromptSource(Section):
         return self
 
 
+NO_PROMPT = PromptSource.model_construct()  # of tasks whose own section says what prompts are made of
+
+
 class InputSection(Section):
     """The rows, and their way into prompts."""
 
@@ -69,8 +72,9 @@ class InputSection(Section):
         examples=["parquet"],
     )
     prompt: PromptSource = Field(
+        default=NO_PROMPT,
         description="Where a row's prompt comes from: exactly one of `template`, `column`, `messages` and "
-        "`token_ids`.",
+        "`token_ids`. All tasks but `answer` need it.",
         examples=[{"template": "Which queue?\n{{ ticket }}"}],
     )
     chat: bool | Auto = Field(

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from pipeline.config.engine import EngineSection
 from pipeline.config.errors import ErrorsSection
 from pipeline.config.explain import config_error, yaml_location
-from pipeline.config.input import InputSection
+from pipeline.config.input import NO_PROMPT, InputSection
 from pipeline.config.job_yaml import MisreadError, read_yaml
 from pipeline.config.model import ModelSection
 from pipeline.config.output import INCLUDED, OutputSection
@@ -55,6 +55,13 @@ class _Job(Section):
         if section is None:
             wanted = ", ".join(own.required_keys())
             raise ValueError(f"task {self.task} needs a section {own.section_name} with {wanted}")
+        if own.own_prompts and self.input.prompt != NO_PROMPT:
+            raise ValueError(
+                f"input.prompt has no effect with task {self.task}, whose section {own.section_name} names "
+                "the columns of its prompts: remove it"
+            )
+        if not own.own_prompts and self.input.prompt == NO_PROMPT:
+            raise ValueError(f"input.prompt is required with task {self.task}: what a row's prompt is")
         own.check(section, self.input.kept_names)
         known = {*INCLUDED, *(name for name, _ in own.included)}
         for name in self.output.include:

@@ -25,6 +25,7 @@ def job_schema() -> dict[str, Any]:
         del section["title"]  # the name of a class
     for name in schema["properties"].keys() & _sections(schema):
         schema["properties"][name].pop("default", None)  # each of its keys states its own default
+    schema["$defs"]["InputSection"]["properties"]["prompt"].pop("default", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -38,10 +39,17 @@ def _sections(schema: dict[str, Any]) -> set[str]:
 
 
 def _only_sections_of(name: str) -> dict[str, Any]:
-    """The rule for jobs of this task: its section must be there if it has required keys, others must not."""
+    """The rule for jobs of this task: its section must be there if it has required keys, others must not.
+
+    It says where prompts come from, or `input.prompt` does.
+    """
     own = tasks()[name]
+    prompt = {"not": {"required": ["prompt"]}} if own.own_prompts else {"required": ["prompt"]}
     of_tasks = {task.section_name: {"type": "object" if task is own else "null"} for task in tasks().values()}
     return {
         "if": {"properties": {"task": {"const": name}}, "required": ["task"]},
-        "then": {"properties": of_tasks, "required": [own.section_name] if own.required_keys() else []},
+        "then": {
+            "properties": {"input": prompt, **of_tasks},
+            "required": [own.section_name] if own.required_keys() else [],
+        },
     }

@@ -20,6 +20,13 @@ class ModelSection(Section):
             "hf://mistralai/Mixtral-8x7B-Instruct-v0.1",
         ],
     )
+    adapter: Location | None = Field(
+        default=None,
+        description="A LoRA adapter that is merged into the checkpoint as it is loaded: a folder with "
+        "`adapter_config.json` and `adapter_model.safetensors`, as PEFT saves it. It is used in place, so "
+        "all nodes must see it.",
+        examples=["/models/support-tickets-lora"],
+    )
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
         description="The number type to compute in. `auto`: the checkpoint's own on GPUs; on CPUs bfloat16 "

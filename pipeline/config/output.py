@@ -22,6 +22,23 @@ else:
     Included = Literal[tuple(_all_included())]
 
 
+class HiddenStatesSection(Section):
+    """Hidden states of a sample of rows, in files of their own: `hidden_states/part-*.parquet`."""
+
+    layers: Annotated[list[int], Field(min_length=1, max_length=1024)] = Field(
+        default=[-1],
+        description="Which hidden states, as transformers numbers them: 0 are the embeddings, n is what the "
+        "n-th layer puts out, the last one stands behind the final norm. -1 and so on count from the end.",
+        examples=[[-1], [0, 16, 32]],
+    )
+    rows: Annotated[int, Field(gt=0, le=1_000_000)] = Field(
+        default=100,
+        description="How many rows at most, spread evenly over the job's shards. Each costs a second pass "
+        "over its prompt.",
+        examples=[1000],
+    )
+
+
 class OutputSection(Section):
     """Where the results go, and which columns are added to them."""
 
@@ -33,7 +50,10 @@ class OutputSection(Section):
     include: Annotated[list[Included], AfterValidator(distinct)] = Field(
         default=[],
         description="Columns to add: the prompt's text, its token ids; with task generate the generated "
-        "token ids.",
+        "token ids; with task score the log-probability of each scored token.",
         examples=[["prompt"]],
         json_schema_extra={"uniqueItems": True},
+    )
+    hidden_states: HiddenStatesSection | None = Field(
+        default=None, description="Hidden states of chosen layers, for a sample of rows."
     )

@@ -76,10 +76,10 @@ def _section(name: str, model: type[BaseModel], schema: dict[str, Any]) -> Itera
     """A heading, an intro and a table; then the same for each section within."""
     inner = sections_of(model)
     keys = {key: field for key, field in model.model_fields.items() if key not in inner}
-    known = schema["$defs"][model.__name__]["properties"]
+    known = schema["$defs"][model.__name__].get("properties", {})
     task = next((task_name for task_name, task in tasks().items() if task.section_name == name), None)
     intro = (f"For `task: {task}`. " if task else "") + str(model.__doc__)
-    yield f"## {name}\n\n{intro}\n\n{_table(keys, known)}"
+    yield f"## {name}\n\n{intro}\n" + (f"\n{_table(keys, known)}" if keys else "")
     for key, section in inner.items():
         yield from _section(f"{name}.{key}", section, schema)
 

@@ -2,7 +2,9 @@
 
 import json
 
+from model.checkpoint.safetensors_files import is_mistral_format
 from model.config import read_object
+from model.trained_head import HeadKind
 from pipeline.errors import shortened
 from pipeline.preflight.job import Job
 from pipeline.text.shown_tokens import named_tokens, visible
@@ -24,10 +26,20 @@ def checkpoint_facts(job: Job) -> list[tuple[str, str]]:
     form = job.prompt_format
     source = form.source if form else "token ids as they are given, without a tokenizer"
     tokenizer = form.tokenizer if form else None
-    facts = [
+    trained = job.model.trained.kind
+    facts = [] if trained is HeadKind.LANGUAGE else [("head", trained.in_words)]
+    facts += [
         ("format", source),
         ("end ids", named_tokens(job.model.eos_token_ids, tokenizer) or "none"),
     ]
+    if job.config.model.adapter:
+        facts.append(("adapter", f"{visible(job.config.model.adapter)}, merged as the weights are loaded"))
+    if is_mistral_format(job.checkpoint):
+        facts.append(("weights", "of Mistral's own format (params.json, consolidated*.safetensors)"))
+    elif (job.checkpoint / "params.json").is_file():
+        facts.append(
+            ("weights", "of Hugging Face's format; Mistral's own (params.json) beside it is not read")
+        )
     if unused := _unused_settings(job):
         facts.append(
             ("not used", f"{', '.join(unused)} of generation_config.json; the job file alone counts")

@@ -12,13 +12,14 @@ from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.apart import require_apart
+from pipeline.preflight.fit_task import closing_token, fit_task
 from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
-from pipeline.storage.credentials import redact_value
+from pipeline.storage.credentials import named, redact_value
 from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
@@ -39,6 +40,7 @@ class Job:
     preparation: Preparation
     spec: dict[str, object]
     least_cache_tokens: int  # that the longest row may need
+    hidden_layers: list[int]  # whose hidden states are written, of a sample of rows
 
 
 @rendering_apart()
@@ -46,19 +48,27 @@ def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
     task = config.make_task()
     _check_names(config, task)
-    config = _with_chat_template(config)
+    config = _with_adapter(_with_chat_template(config))
+    adapter = config.model.adapter
     located = locate(config.model.path)
     with located.naming():  # before its weights are fetched
         weight_names(located.folder, located.names)
-        model = check_config(located.folder, config.model.tensor_parallel)
+        model = check_config(located.folder, config.model.tensor_parallel, adapter)
         tokenizer = _tokenizer(config, task, located.folder)
         prompt_format = None
         if tokenizer is not None:
             known = [token_id for token_id in model.eos_token_ids if 0 <= token_id < model.vocab_size]
-            prompt_format = choose_format(config.input, tokenizer, known).within(model.vocab_size)
+            may_close = task.closed != "never"
+            chosen = choose_format(config.input, tokenizer, known, may_close)
+            prompt_format = chosen.within(model.vocab_size)
             model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
         _check_token_ids(task, model)
-        prompts = PromptBuilder(config.input, prompt_format, model.vocab_size)
+        closing = closing_token(task, prompt_format)
+        if task.own_prompts:
+            prompts = task.prompts(config.input, prompt_format, model.vocab_size)
+        else:
+            prompts = PromptBuilder(config.input, prompt_format, model.vocab_size, closing)
+        task = fit_task(config.task, task, model, located.path)
         requests = task.requests(prompt_format)
     context = model.max_positions
     longest, needed = requests.longest_prompt(context), max(1, requests.cache_tokens(context))
@@ -73,9 +83,12 @@ def check_job(config: JobConfig) -> Job:
         )
     checkpoint = located.whole()
     with located.naming():
-        stored = check_checkpoint(checkpoint, config.model.tensor_parallel)
-        model = replace(model, tie_embeddings=stored.tie_embeddings)
-        weights = checkpoint_fingerprint(checkpoint)
+        stored = check_checkpoint(checkpoint, config.model.tensor_parallel, adapter)
+        if stored.trained != model.trained:  # config.json does not name the head
+            task = fit_task(config.task, task, stored, located.path)
+            requests = task.requests(prompt_format)
+        model = replace(model, tie_embeddings=stored.tie_embeddings, trained=stored.trained)
+        weights = checkpoint_fingerprint(checkpoint, adapter)
     return Job(
         config=config,
         checkpoint=checkpoint,
@@ -87,7 +100,21 @@ def check_job(config: JobConfig) -> Job:
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
         least_cache_tokens=needed,
+        hidden_layers=hidden_layers(config, model),
     )
+
+
+def hidden_layers(config: JobConfig, model: ModelConfig) -> list[int]:
+    """Those of `output.hidden_states`, ascending and counted from 0; ConfigError for one that it lacks."""
+    section, most = config.output.hidden_states, model.num_layers
+    layers = section.layers if section else []
+    for layer in layers:
+        if not -most - 1 <= layer <= most:
+            raise ConfigError(
+                f"output.hidden_states.layers: a model of {most} layers has 0 to {most}, or {-most - 1} to "
+                f"-1, got {layer}"
+            )
+    return sorted({layer % (most + 1) for layer in layers})
 
 
 def _check_names(config: JobConfig, task: Task[Any]) -> None:
@@ -132,6 +159,22 @@ def _with_chat_template(config: JobConfig) -> JobConfig:
             f"({why})"
         ) from None
     return config.model_copy(update={"input": config.input.model_copy(update={"chat_template": text})})
+
+
+def _with_adapter(config: JobConfig) -> JobConfig:
+    """The job with the adapter's folder as replicas find it, who run elsewhere."""
+    given = config.model.adapter
+    if given is None:
+        return config
+    if "://" in given:
+        raise ConfigError(
+            f"model.adapter: {redact_value(given)}: adapters are read from a folder; fetch it to one that "
+            "all nodes see"
+        )
+    folder = Path(given).expanduser().resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"model.adapter: {named(given)}: no such folder")
+    return config.model_copy(update={"model": config.model.model_copy(update={"adapter": str(folder)})})
 
 
 def _tokenizer(config: JobConfig, task: Task[Any], checkpoint: Path) -> Tokenizer | None:

@@ -23,6 +23,7 @@ class ShownPrompt:
     replaced: list[ShownToken]  # the prompt's last ones, if answers begin within its last word
     answers: dict[str, list[ShownToken]]  # that are scored behind them, by name
     ends: str  # what ends an answer
+    called: str = "choices"  # what the answers are
 
     def lines(self, width: int, before: "ShownPrompt | None" = None) -> Iterator[Text]:
         """For a terminal of so many columns; answers that the prompt before had are not told again."""
@@ -34,9 +35,10 @@ class ShownPrompt:
             return
         place = f"in place of its last {_written(self.replaced)}" if self.replaced else "behind it"
         if before is not None and self.answers == before.answers:
-            yield Text(f"  choices {place}: as above")
+            yield Text(f"  {self.called} {place}: as above")
             return
-        yield Text(f"  choices {place}; each ends {self.ends}:")
+        ends = f"; each ends {self.ends}" if self.ends else ""
+        yield Text(f"  {self.called} {place}{ends}:")
         for name, tokens in islice(self.answers.items(), _MOST_ANSWERS):
             first, *further = bordered(tokens, width, "      ")
             yield Text.assemble(f"    {visible(name).replace('▁', ' ')}: ", first[6:])
@@ -70,6 +72,7 @@ def _show(job: Job, row: dict[str, Any]) -> ShownPrompt:
         replaced=shown_tokens(given[kept:], tokenizer),
         answers={name: shown_tokens(ids, tokenizer) for name, ids in asked.answers.items()},
         ends=_alternatives([f"at {named_tokens(end_ids, tokenizer)}"] if end_ids else [], asked.ends),
+        called=asked.called,
     )
 
 

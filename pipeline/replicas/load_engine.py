@@ -2,13 +2,17 @@
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from model.engine import Engine
 from model.machine.device import has_native_bfloat16
+from model.requests.pooled_states import PooledStates
+from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
+from model.trained_head import HeadKind
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
@@ -37,6 +41,7 @@ class ReplicaOptions:
     coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
     on_gpus: bool = False  # Ray gave this replica a GPU for each of its ranks
     least_cache_tokens: int = 1  # that the longest row may need
+    hidden_layers: Sequence[int] = ()  # whose hidden states are written, of a sample of rows
 
 
 def load_engine(options: ReplicaOptions) -> Engine:
@@ -47,9 +52,13 @@ def load_engine(options: ReplicaOptions) -> Engine:
     config = options.config
     located = locate(options.checkpoint)
     folder = located.whole()
-    if checkpoint_fingerprint(folder) != options.spec["checkpoint"]:
+    adapter = config.model.adapter
+    if adapter and not Path(adapter).is_dir():
+        raise ConfigError(f"model.adapter: {adapter}: {socket.gethostname()} sees no such folder")
+    if checkpoint_fingerprint(folder, adapter) != options.spec["checkpoint"]:
+        named = f" with the adapter {adapter}" if adapter else ""
         raise ConfigError(
-            f"model.path: {located.path}: it is another checkpoint than the job began with: it was "
+            f"model.path: {located.path}: it is another checkpoint{named} than the job began with: it was "
             f"changed, or {socket.gethostname()} sees another folder under this path"
         )
     if not options.on_gpus and config.model.dtype == "bfloat16" and not has_native_bfloat16():
@@ -72,6 +81,8 @@ def load_engine(options: ReplicaOptions) -> Engine:
             end_ids=options.prompt_format.end_ids if options.prompt_format else (),
             device="gpu" if options.on_gpus else "cpu",
             least_cache_tokens=options.least_cache_tokens,
+            adapter=adapter,
+            hidden_layers=options.hidden_layers,
         )
     except ValueError as error:
         given = f"Ray gave this replica GPUs of {socket.gethostname()}; " if options.on_gpus else ""
@@ -84,7 +95,10 @@ def _number(value: int | str) -> int | None:
 
 def make_ready(engine: Engine, options: ReplicaOptions, watchdog: Watchdog) -> None:
     """Try the engine before the first shard."""
-    engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
+    if engine.config.trained.kind is HeadKind.LANGUAGE:
+        engine.generate([[0]], SamplingParams(max_new_tokens=2, ignore_eos=True))
+    else:
+        engine.run([Request("try", [0], readout=PooledStates())])
     watchdog.progressed()
     if options.config.engine.deterministic == "shard":
         execute(require_same_machine(engine.machine), options.store)

@@ -23,6 +23,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import try_shard, try_shard_deterministic
 from pipeline.errors import RowError, RowErrorCode, describe_without_message, hide_row_text
 from pipeline.replicas.engine_thread import EngineThread
+from pipeline.replicas.hidden_states import HiddenStatesSample
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
 from pipeline.replicas.shard_runner import ShardRunner
 from pipeline.router.sums import sum_by_group
@@ -70,6 +71,7 @@ class Replica:
         tries = partial(way, run=options.run, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
         self._coordinator = options.coordinator
+        self._sample = HiddenStatesSample.of_job(config, options.hidden_layers, options.spec, options.store)
         self._closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
 
@@ -94,7 +96,7 @@ class Replica:
             yield finished.packed()
 
     async def _run_shard(self, prepared: CarriedShard) -> CarriedShard:
-        outcomes = await self._run_or_give_up(prepared.shard, prepared.rows)
+        outcomes, hidden_states = await self._run_or_give_up(prepared.shard, prepared.rows)
         groups = prepared.rows["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
         return replace(
@@ -102,14 +104,18 @@ class Replica:
             rows=self._results.table(prepared.rows, outcomes),
             router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
             path=json.dumps(self._engine.engine.path, sort_keys=True),
+            hidden_states=hidden_states,
         )
 
-    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
-        """The rows' outcomes; it never returns once the coordinator is closed: the driver ends the job."""
+    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> tuple[list[Outcome], bytes | None]:
+        """The rows' outcomes, and the file of hidden states.
+
+        It never returns once the coordinator is closed: the driver ends the job.
+        """
         part, process = part_path(shard), self._shards.process
         if await self._coordinator.begin.remote(part, process, self._id):
             rows = prepared.select(_ROW_COLUMNS).to_pylist()
-            running = asyncio.create_task(self._shards.run(shard, rows))
+            running = asyncio.create_task(self._run_whole(shard, rows))
             if self._closed is None:
                 self._closed = asyncio.ensure_future(self._coordinator.closed.remote())
             await asyncio.wait({running, self._closed}, return_when=asyncio.FIRST_COMPLETED)
@@ -121,6 +127,16 @@ class Replica:
             await self._coordinator.give_up.remote(part, process)
         await self._never.wait()
         raise AssertionError("nobody sets this event")
+
+    async def _run_whole(
+        self, shard: Shard, rows: Sequence[dict[str, Any]]
+    ) -> tuple[list[Outcome], bytes | None]:
+        outcomes = await self._shards.run(shard, rows)
+        if self._sample is None:
+            return outcomes, None
+        requests = self._sample.requests(shard, rows)
+        completions = await asyncio.gather(*self._engine.run([*requests.values()]))
+        return outcomes, self._sample.file(rows, dict(zip(requests, completions, strict=True)))
 
     async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}

@@ -26,6 +26,7 @@ def replica_options(job: Job, store: Store, resources: Resources, coordinator: A
         coordinator=coordinator,
         on_gpus=resources.num_gpus > 0,
         least_cache_tokens=job.least_cache_tokens,
+        hidden_layers=job.hidden_layers,
     )
 
 

@@ -103,7 +103,7 @@ class Preparation:
                 known["prompt"] = prompt.text
             known["notice"] = prompt.notice
             self._check_length(len(prompt.token_ids))
-            known["params"] = self.task.row_params(record, len(prompt.token_ids), self.context)
+            known["params"] = self.task.prompt_params(record, prompt.token_ids, prompt.text, self.context)
             known["prompt_token_ids"] = prompt.token_ids
         except RowError as error:
             known["error_code"], known["error_message"] = error.code.value, error.message

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable
 SPEC = "_job/spec.json"  # what the job is; where it lies, a job began
 PARTS = "generations"
 ROUTER = "router"
+HIDDEN_STATES = "hidden_states"
 REPORT = "report.json"
 # Paths like those of the files that a job writes and that do not hide behind . or _.
 EXAMPLES = (
     f"{PARTS}/part-000000-0123456789abcdef.parquet",
     f"{ROUTER}/experts.parquet",
+    f"{HIDDEN_STATES}/part-000000-0123456789abcdef.parquet",
     REPORT,
     "report.html",
 )
@@ -25,7 +27,7 @@ def output_folders(paths: Iterable[str], base: str, exists: Callable[[str], bool
     for path in paths:
         inner = path.removeprefix(f"{base}/").split("/")
         for depth, name in enumerate(inner):
-            if name in (PARTS, ROUTER) or (name == REPORT and depth == len(inner) - 1):
+            if name in (PARTS, ROUTER, HIDDEN_STATES) or (name == REPORT and depth == len(inner) - 1):
                 candidates.add("/".join([base, *inner[:depth]]))
     return {folder for folder in candidates if exists(f"{folder}/{SPEC}")}
 

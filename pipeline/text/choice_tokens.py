@@ -1,4 +1,4 @@
-"""The token ids by which a model says each choice behind a prompt.
+"""The token ids by which a model says each choice, or any given text, behind a prompt.
 
 They are the ids of the prompt's text with the choice behind it, tokenized as a whole. The last word of a
 prompt may have other ids then than it has alone: a prompt that ends in a space ends in the token of that
@@ -7,7 +7,7 @@ prompt's ids and those of all texts part, which may be before the prompt's end.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import takewhile
 
@@ -25,49 +25,30 @@ class Choices:
     token_ids: tuple[tuple[int, ...], ...]  # of each choice behind them, without the token that ends it
 
 
-class ChoiceTokens:
-    """The choices of a job, by name, each with the text by which the model says it.
+class AnswerTokens:
+    """Texts behind the prompts of one format."""
 
-    ConfigError for a text that no answer could equal, for two with the same ids, and for a format in which
-    answers cannot be told from prompts.
-    """
-
-    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
+    def __init__(self, prompt_format: PromptFormat) -> None:
         self._format = prompt_format
         self._tokenizer = prompt_format.tokenizer
-        self.texts = list(choices.values())
-        self._remembered = lru_cache(maxsize=REMEMBERED)(self._behind)
-        for name, text in choices.items():
-            self._check(name, text)
-        # Behind a word, and behind what needs no space.
-        self.typical = [self._behind((), prompt_format.answer_frame(end), True) for end in ("word", "(")]
-        names: dict[tuple[int, ...], str] = {}
-        for name, ids in zip(choices, self.typical[0].token_ids, strict=True):
-            if ids in names:
-                raise ConfigError(f"label.choices: {names[ids]!r} and {name!r} have the same tokens")
-            names[ids] = name
 
-    def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
-        """The prompt as far as its ids stay, and the choices behind it."""
+    def text_behind(self, prompt_ids: Sequence[int], text: str) -> tuple[list[int], tuple[int, ...]]:
+        """The prompt as far as its ids stay, and the ids of a row's text behind it.
+
+        A text that begins with white space brings what stands between the two.
+        """
+        frame, continues = self._frame(prompt_ids)
+        frame = replace(frame, before="" if text[:1].isspace() else frame.before, behind="")
+        begin = self._last_word(prompt_ids, frame)
+        texts = (self._tokenizer.mark(text),)
+        found = self._behind(tuple(prompt_ids[begin:]), frame, continues, texts)
+        return [*prompt_ids[:begin], *found.shared], found.token_ids[0]
+
+    def _frame(self, prompt_ids: Sequence[int]) -> tuple[AnswerFrame, bool]:
+        """What stands around an answer, and whether it goes on in the text that the prompt ends in."""
         at_token = prompt_ids[-1] in self._tokenizer.never_text
         frame = self._format.answer_frame("" if at_token else self._tokenizer.decode([*prompt_ids[-8:]]))
-        begin = self._last_word(prompt_ids, frame)
-        continues = not (at_token and self._tokenizer.each_alone)
-        choices = self._remembered(tuple(prompt_ids[begin:]), frame, continues)
-        return [*prompt_ids[:begin], *choices.shared], choices
-
-    def _check(self, name: str, text: str) -> None:
-        if not text:
-            raise ConfigError(f"label.choices: the text of {name!r} is empty")
-        if text != text.strip():
-            raise ConfigError(f"label.choices: the text of {name!r} has spaces around it, got {text!r}")
-        try:
-            ids = self._tokenizer.encode_trusted(text)
-            self._tokenizer.mark(text)
-        except RowError as error:
-            raise ConfigError(f"label.choices: {name!r}: {error.message}") from error
-        if self._format.end_ids.intersection(ids):
-            raise ConfigError(f"label.choices: {name!r} holds a token that ends an answer, got {text!r}")
+        return frame, not (at_token and self._tokenizer.each_alone)
 
     def _last_word(self, prompt_ids: Sequence[int], frame: AnswerFrame) -> int:
         """Index of the first of the prompt's ids that may change with what follows."""
@@ -89,12 +70,14 @@ class ChoiceTokens:
         before = self._tokenizer.piece_bytes(prompt_ids[position - 1]) if position else b""
         return self._tokenizer.words_apart and piece.startswith(b" ") and not before[-1:].isspace()
 
-    def _behind(self, last_word: tuple[int, ...], frame: AnswerFrame, continues: bool) -> Choices:
-        """`continues`: the choices go on in the text that the prompt ends in."""
+    def _behind(
+        self, last_word: tuple[int, ...], frame: AnswerFrame, continues: bool, texts: Sequence[str]
+    ) -> Choices:
+        """`continues`: the texts go on in the text that the prompt ends in."""
         encode = self._tokenizer.encode_trusted
         if frame.alone:
-            return Choices((), tuple(tuple(encode(text)) for text in self.texts))
-        answers = [frame.before + text + frame.behind for text in self.texts]
+            return Choices((), tuple(tuple(encode(text)) for text in texts))
+        answers = [frame.before + text + frame.behind for text in texts]
         if last_word:
             word = self._tokenizer.mark(self._tokenizer.decode([*last_word]))
             base = encode(word + frame.before, continues=True)
@@ -117,3 +100,49 @@ class ChoiceTokens:
     def _up_to_end(self, ids: list[int]) -> tuple[int, ...]:
         """What stands behind the choice may hold an end id itself: a newline that ends answers, say."""
         return (*ids[:1], *takewhile(lambda token_id: token_id not in self._format.end_ids, ids[1:]))
+
+
+class ChoiceTokens(AnswerTokens):
+    """The choices of a job, by name, each with the text by which the model says it.
+
+    ConfigError for a text that no answer could equal, for two with the same ids, and for a format in which
+    answers cannot be told from prompts.
+    """
+
+    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
+        super().__init__(prompt_format)
+        self.texts = list(choices.values())
+        self._remembered = lru_cache(maxsize=REMEMBERED)(self._choices_behind)
+        for name, text in choices.items():
+            self._check(name, text)
+        # Behind a word, and behind what needs no space.
+        frames = [prompt_format.answer_frame(end) for end in ("word", "(")]
+        self.typical = [self._choices_behind((), frame, True) for frame in frames]
+        names: dict[tuple[int, ...], str] = {}
+        for name, ids in zip(choices, self.typical[0].token_ids, strict=True):
+            if ids in names:
+                raise ConfigError(f"label.choices: {names[ids]!r} and {name!r} have the same tokens")
+            names[ids] = name
+
+    def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
+        """The prompt as far as its ids stay, and the choices behind it."""
+        frame, continues = self._frame(prompt_ids)
+        begin = self._last_word(prompt_ids, frame)
+        choices = self._remembered(tuple(prompt_ids[begin:]), frame, continues)
+        return [*prompt_ids[:begin], *choices.shared], choices
+
+    def _choices_behind(self, last_word: tuple[int, ...], frame: AnswerFrame, continues: bool) -> Choices:
+        return self._behind(last_word, frame, continues, self.texts)
+
+    def _check(self, name: str, text: str) -> None:
+        if not text:
+            raise ConfigError(f"label.choices: the text of {name!r} is empty")
+        if text != text.strip():
+            raise ConfigError(f"label.choices: the text of {name!r} has spaces around it, got {text!r}")
+        try:
+            ids = self._tokenizer.encode_trusted(text)
+            self._tokenizer.mark(text)
+        except RowError as error:
+            raise ConfigError(f"label.choices: {name!r}: {error.message}") from error
+        if self._format.end_ids.intersection(ids):
+            raise ConfigError(f"label.choices: {name!r} holds a token that ends an answer, got {text!r}")

@@ -13,8 +13,12 @@ from pipeline.text.template_format import TemplateFormat
 from pipeline.text.tokenization import Tokenizer
 
 
-def choose_format(section: InputSection, tokenizer: Tokenizer, model_end_ids: Iterable[int]) -> PromptFormat:
+def choose_format(
+    section: InputSection, tokenizer: Tokenizer, model_end_ids: Iterable[int], may_close: bool = False
+) -> PromptFormat:
     """`model_end_ids` are those of the checkpoint's config.json and generation_config.json.
+
+    `may_close`: nothing follows a prompt, so the tokenizer may want the end of the sequence behind it.
 
     ConfigError if `input.chat` or `input.chat_template` cannot be met.
     """
@@ -24,7 +28,7 @@ def choose_format(section: InputSection, tokenizer: Tokenizer, model_end_ids: It
         with suppress(ConfigError):  # the template is not needed, but it may know what ends an answer
             found = _of_template(section, tokenizer, end_ids)
             end_ids = found.end_ids if found else end_ids
-        return _plain(section, tokenizer, end_ids)
+        return _plain(section, tokenizer, end_ids, may_close)
     found = _of_template(section, tokenizer, end_ids)
     if found is not None:
         return found
@@ -32,7 +36,7 @@ def choose_format(section: InputSection, tokenizer: Tokenizer, model_end_ids: It
     if version is not None:
         return MistralFormat(tokenizer, version, f"Mistral's format {version}, from the vocabulary", end_ids)
     if section.chat == "auto" and section.prompt.messages is None:
-        return _plain(section, tokenizer, end_ids)
+        return _plain(section, tokenizer, end_ids, may_close)
     return _although_no_instruct(section, tokenizer, end_ids)
 
 
@@ -49,8 +53,10 @@ def _check(section: InputSection) -> None:
         raise ConfigError("input.chat: false leaves input.chat_template without effect: remove one of them")
 
 
-def _plain(section: InputSection, tokenizer: Tokenizer, end_ids: frozenset[int]) -> PlainFormat:
-    if tokenizer.files.add_eos and section.prompt.token_ids is None:
+def _plain(
+    section: InputSection, tokenizer: Tokenizer, end_ids: frozenset[int], may_close: bool
+) -> PlainFormat:
+    if tokenizer.files.add_eos and not may_close and section.prompt.token_ids is None:
         raise ConfigError(
             f"{tokenizer.folder}: tokenizer_config.json says add_eos_token: true, which would end every "
             "plain prompt before its answer begins; remove it there, or use a chat format (input.chat: true)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -24,15 +24,22 @@ class Prompt:
 class PromptBuilder:
     """Built from the job's input section, the format of its prompts and the model's vocabulary size.
 
-    Token ids need no format: then it may be None.
+    Token ids need no format: then it may be None. `closing` is a token that ends every prompt.
 
     columns  the row's columns from which the prompt is made; None: all that there are
     """
 
-    def __init__(self, config: InputSection, prompt_format: PromptFormat | None, vocab_size: int) -> None:
+    def __init__(
+        self,
+        config: InputSection,
+        prompt_format: PromptFormat | None,
+        vocab_size: int,
+        closing: int | None = None,
+    ) -> None:
         self._config = config
         self.format = prompt_format
         self._vocab_size = vocab_size
+        self._closing = closing
         self._source = config.prompt
         self._template: RowTemplate | None = None
         if self._source.template is not None:
@@ -46,16 +53,21 @@ class PromptBuilder:
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PromptBuilder, (self._config, self.format, self._vocab_size)
+        return PromptBuilder, (self._config, self.format, self._vocab_size, self._closing)
 
     def build(self, record: Mapping[str, object]) -> Prompt:
         """The prompt of one row; RowError says what is wrong with it without quoting it."""
+        prompt = self._open(record)
+        if self._closing is None or prompt.token_ids[-1] == self._closing:
+            return prompt
+        return replace(prompt, token_ids=[*prompt.token_ids, self._closing])
+
+    def _open(self, record: Mapping[str, object]) -> Prompt:
+        """Without the token that ends it."""
         if self._template is not None:
             return self._from_text(self._template.render(record))
         if self._source.column is not None:
-            return self._from_text(
-                self._mark(_text(self._source.column, _value(record, self._source.column)))
-            )
+            return self._from_text(self._mark(text_of(record, self._source.column)))
         if self._source.messages is not None:
             return self._from_messages(_value(record, self._source.messages))
         assert self._source.token_ids is not None
@@ -152,7 +164,9 @@ def _value(record: Mapping[str, object], column: str) -> object:
     return value
 
 
-def _text(column: str, value: object) -> str:
+def text_of(record: Mapping[str, object], column: str) -> str:
+    """The text in a row's column; RowError if there is none."""
+    value = _value(record, column)
     if not isinstance(value, str):
         message = f"column {column} must be a string, got {type(value).__name__}"
         raise RowError(RowErrorCode.WRONG_TYPE, message)

@@ -17,8 +17,10 @@ from pipeline.reporting import label_mass
 from pipeline.shards.read_shard import _unreadable
 from pipeline.tasks.generate import Generate, GenerationSection
 from pipeline.text.choose_format import choose_format
+from pipeline.text.prompt_format import PlainFormat
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.templates import BoundedTemplate
+from pipeline.text.text_offsets import TextOffsets
 from pipeline.text.tokenization import Tokenizer
 from tests.docs.markdown import page, sections, table
 
@@ -69,6 +71,7 @@ RAISED: dict[str, Callable[[], object]] = {
     "BAD_TOKEN_ID": lambda: build({"token_ids": "ids"}, {"ids": [1, TOKENIZER.vocab_size]}),
     "TEMPLATE_FAILED": lambda: build({"template": "{{ n + 1 }}"}, {"n": "x"}),
     "BAD_PARAMETER": lambda: HEATED.row_params({"temperature": -1.0}, 1, 9),
+    "TEXT_NOT_FOUND": lambda: TextOffsets(PlainFormat(TOKENIZER, frozenset())).of_prompt([1], "x"),
 }
 
 

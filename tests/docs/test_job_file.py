@@ -34,6 +34,13 @@ LABEL: dict[str, Any] = {
     "output": {"path": "o"},
 }
 GENERATE = {key: value for key, value in LABEL.items() if key != "label"} | {"task": "generate"}
+ANSWER = GENERATE | {
+    "task": "answer", "input": {"path": "i.jsonl"}, "answer": {"question": "q", "context": "c"}
+}  # fmt: skip
+OTHERS: dict[str, dict[str, Any]] = {
+    task: GENERATE | {"task": task} for task in ("score", "classify", "tag", "embed")
+}
+OTHERS |= {"answer": ANSWER, "generation": GENERATE, "generate": GENERATE}
 
 
 def keys(model: type[BaseModel] = JobConfig, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -52,7 +59,10 @@ def field(path: tuple[str, ...]) -> Any:
 
 def with_key(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     """A job that is right with this value at this key."""
-    job = copy.deepcopy(GENERATE if path[0] == "generation" or value == "generate" else LABEL)
+    first = value if path == ("task",) else path[0]
+    if isinstance(value, list) and "score_token_logprobs" in value:
+        first = "score"
+    job = copy.deepcopy(OTHERS.get(first, LABEL) if isinstance(first, str) else LABEL)
     if path[:2] == ("input", "prompt"):
         job["input"]["prompt"] = {}
     section = job
@@ -145,7 +155,7 @@ def test_what_people_write_is_accepted(path: str, value: object) -> None:
         ("input.prompt", {}),
         ("input.prompt", {"column": "a", "template": "b"}),
         ("input.prompt", {"column": None}),
-        ("task", "score"),
+        ("task", "translate"),
         ("job", "with space"),
         ("label", None),
         ("label.choices", ["one"]),
@@ -178,6 +188,14 @@ def test_a_section_of_another_task_and_a_missing_one_are_refused() -> None:
         assert not accepted_by_pydantic(job)
         assert list(SCHEMA.iter_errors(job))
     assert not list(SCHEMA.iter_errors(GENERATE | {"label": None}))
+
+
+def test_prompts_come_from_the_input_or_from_the_tasks_section() -> None:
+    assert accepted_by_pydantic(ANSWER)
+    assert not list(SCHEMA.iter_errors(ANSWER))
+    for job in (ANSWER | {"input": GENERATE["input"]}, GENERATE | {"input": {"path": "i.jsonl"}}):
+        assert not accepted_by_pydantic(job)
+        assert list(SCHEMA.iter_errors(job))
 
 
 def test_the_page_is_what_the_program_writes() -> None:

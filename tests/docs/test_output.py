@@ -1,6 +1,7 @@
 """docs/output.md names every column, key and file that a job leaves, with its type, and no other."""
 
 import ast
+import io
 import json
 import re
 from dataclasses import replace
@@ -13,11 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.config import ModelConfig
+from model.requests.request import Completion
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
+from pipeline.config.output import HiddenStatesSection
 from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
 from pipeline.output.router_tables import write_router_tables
+from pipeline.registered_tasks import BUILT_IN
+from pipeline.replicas.hidden_states import HiddenStatesSample
 from pipeline.reporting.label_mass import measured
 from pipeline.reporting.report import make_report
 from pipeline.reporting.summary import ShardSummary
@@ -31,6 +36,13 @@ from tests.docs.markdown import page, sections, table, types
 ROOT = Path(__file__).parents[2]
 PAGE = sections(page("output.md"))
 MODEL = ModelConfig.from_folder(ROOT / "configs" / "demo" / "tiny-mixtral")
+TASKS = [*BUILT_IN]
+SECTIONS: dict[str, dict[str, Any]] = {
+    "label": {"label": {"choices": ["a", "b"]}},
+    "answer": {"answer": {"question": "q", "context": "c"}, "input": {"path": "i.jsonl"}},
+}
+INCLUDED = {"generate": ["token_ids"], "score": ["score_token_logprobs"]}
+WITH_LOGPROBS = {"generate": {"generation": {"logprobs": True}}}
 JSON_TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -40,22 +52,23 @@ def config(task: str, **sections: Any) -> JobConfig:
         "task": task,
         "model": {"path": "m"},
         "input": {"path": "i.jsonl", "prompt": {"column": "c"}},
-        "output": {"path": "o", "include": ["prompt", "prompt_token_ids", "token_ids"]},
+        "output": {"path": "o", "include": ["prompt", "prompt_token_ids", *INCLUDED.get(task, [])]},
+        **SECTIONS.get(task, {}),
     }
-    if task == "label":
-        data["label"] = {"choices": ["a", "b"]}
-        data["output"]["include"].remove("token_ids")
     return JobConfig.model_validate(data | sections)
 
 
 def columns(job: JobConfig, model: ModelConfig = MODEL) -> dict[str, str]:
     prepared = PREPARED.append(pa.field("keep.kept_unfit", pa.string())).empty_table()
-    rows = ResultRows(job, job.make_task(), model).table(prepared, [])
+    rows = ResultRows(job, job.make_task().for_model(model), model).table(prepared, [])
     return {field.name: name_of(field.type) for field in rows.schema}
 
 
 def name_of(type_: pa.DataType) -> str:
     """As the page writes it: a list's size is L*E."""
+    if pa.types.is_fixed_size_list(type_) and type_.value_type == pa.float32():
+        assert type_.list_size == MODEL.dim
+        return "list<float>[D]"
     if pa.types.is_fixed_size_list(type_):
         assert type_.list_size == MODEL.num_layers * MODEL.num_experts
         return f"list<{type_.value_type}>[L*E]"
@@ -64,28 +77,36 @@ def name_of(type_: pa.DataType) -> str:
 
 def test_columns_of_rows() -> None:
     of_page = types(PAGE["Rows: generations/"], "column")
-    generate = config("generate", generation={"logprobs": True})
-    assert of_page == columns(config("label")) | columns(generate)
-    for whole in (config("label"), generate):
-        of_task = columns(whole)
+    every = [columns(config(task, **WITH_LOGPROBS.get(task, {}))) for task in TASKS]
+    assert of_page == {name: type_ for of_task in every for name, type_ in of_task.items()}
+    for of_task in every:
         assert [name for name in of_page if name in of_task] == list(of_task), "in their order"
 
 
 def test_the_page_says_which_columns_are_of_one_task() -> None:
-    of_task = {
-        "label": columns(config("label")).keys(),
-        "generate": columns(config("generate", generation={"columns": ["logprobs"]})).keys(),
-    }
-    group = ""  # of the columns of one task, the first says so
+    of_task = {task: columns(config(task)).keys() for task in TASKS}
+    of_task["generate"] = columns(config("generate", generation={"columns": ["logprobs"]})).keys()
+    group: set[str] = set()  # of columns of few tasks, the first says so
     for row in table(PAGE["Rows: generations/"]):
         name = row["column"].strip("`")
-        said = re.match(r"Task `(\w+)`", row["meaning"])
-        group = said[1] if said else group if row["meaning"].startswith("The same") else ""
-        tasks = {group} if group and not name.startswith("router_prefill") else {*of_task}
+        said = re.match(r"Tasks? `\w+`(,? (and )?`\w+`)*", row["meaning"])
+        same = row["meaning"].startswith("The same")
+        group = {*re.findall(r"`(\w+)`", said[0])} if said else group if same else set()
+        tasks = group if group and not name.startswith("router_prefill") else {*of_task}
         assert {task for task, names in of_task.items() if name in names} == tasks, name
     assert "token_logprobs" not in columns(config("generate"))
     long = columns(config("generate"), replace(MODEL, max_positions=65_536))
     assert long["router_decode_second"] == "list<uint32>[L*E]"
+
+
+def test_columns_of_hidden_states() -> None:
+    sample = HiddenStatesSample(HiddenStatesSection(layers=[0]), [0], 1)
+    row = {"id": "a", "file": "f", "row": 0, "prompt_token_ids": [1]}
+    states = np.zeros((1, 1, MODEL.dim), np.float32)
+    data = sample.file([row], {0: Completion("a", states, None)})
+    assert data is not None
+    schema = pq.read_schema(io.BytesIO(data))
+    assert types(PAGE["hidden_states/"], "column") == {f.name: name_of(f.type) for f in schema}
 
 
 def test_columns_of_router_tables(tmp_path: Path) -> None:

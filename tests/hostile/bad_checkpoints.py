@@ -80,6 +80,18 @@ def _index_beside_a_single_file(folder: Path) -> None:
     (folder / "model" / INDEX).write_bytes(index("model-00001-of-00001.safetensors"))
 
 
+def classifier(message: str, head: torch.Tensor | None = None, **keys: Any) -> Case:
+    """A job of task classify; `head`: the weights of its labels."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        path = write_model(folder, architectures=["MixtralForSequenceClassification"], **keys) / WEIGHTS
+        stored = load_file(path)
+        save_file(stored if head is None else stored | {"score.weight": head}, path)
+        return {"task": "classify"}
+
+    return Case(make, refused=message)
+
+
 def _set(name: str, value: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], None]:
     return lambda tensors: tensors.update({name: value})
 
@@ -112,7 +124,8 @@ CHECKPOINTS = {
     ),
     "quantized weights": config("quantized with AWQ", quantization_config={"quant_method": "awq"}),
     "a rope that another replaces": config(
-        "rope_scaling: rope_type must be default, got 'yarn'", rope_scaling={"type": "yarn", "factor": 4.0}
+        "rope_scaling: rope_type must be one of .*, got 'llama3'",
+        rope_scaling={"type": "llama3", "factor": 4.0},
     ),
     "an index of nonsense": file(INDEX, b'{"weight_map": [1]}', "not an index"),
     "a header of 2**63 bytes": file(WEIGHTS, header(b"{}", 1 << 63), NO_SAFETENSORS),
@@ -134,6 +147,29 @@ CHECKPOINTS = {
         _set("model.norm.weight", torch.zeros(7)), r"model.norm.weight: the configuration says shape \(128,\)"
     ),
     "a weight too many": weights(_set("model.extra.weight", torch.zeros(7)), "unexpected model.extra.weight"),
+    "a classifier's head in a language model": weights(
+        _set("score.weight", torch.zeros(2, 128)), "score.weight: this is the head of a sequence classifier"
+    ),
+    "a weight with and without its prefix": weights(
+        _set("norm.weight", torch.zeros(128)), r"norm.weight: stands beside (model\.)?norm.weight"
+    ),
+    "a classifier without a head": classifier("missing score.weight"),
+    "a classifier with too few labels": classifier(
+        r"score.weight: the configuration says shape \(2, 128\)", torch.zeros(1, 128)
+    ),
+    "a trillion labels": classifier("num_labels must be a positive integer", num_labels=1 << 40),
+    "a million labels of which two are there": classifier(
+        r"score.weight: the configuration says shape \(1048576, 128\)",
+        torch.zeros(2, 128),
+        num_labels=1 << 20,
+    ),
+    "labels with a gap": classifier("id2label must name the labels", id2label={"0": "a", "7": "b"}),
+    "labels that are numbers": classifier("id2label must name the labels", id2label={"0": 1}),
+    "a problem of another world": classifier("problem_type must be one of", problem_type={"a": 1}),
+    "a language model that should classify": Case(
+        lambda folder: write_model(folder) and {"task": "classify"},
+        refused="which is a language model; with it go",
+    ),
     "a hidden size of a billion": config(f"hidden_size {SIZES}", hidden_size=HUGE),
     "a billion layers": config(f"num_hidden_layers {SIZES}", num_hidden_layers=HUGE),
     "a billion experts": config(f"num_local_experts {SIZES}", num_local_experts=HUGE),

@@ -2,6 +2,7 @@
 
 from tests.hostile.bad_checkpoints import CHECKPOINTS
 from tests.hostile.bad_folders import FOLDERS
+from tests.hostile.bad_formats import FORMATS
 from tests.hostile.bad_job_files import JOB_FILES
 from tests.hostile.bad_json import JSON_LINES
 from tests.hostile.bad_outputs import OUTPUTS
@@ -13,5 +14,15 @@ from tests.hostile.bad_values import VALUES
 from tests.hostile.case import Case
 
 CASES: dict[str, Case] = (
-    JSON_LINES | STREAMS | TABLES | VALUES | PATHS | FOLDERS | TEMPLATES | CHECKPOINTS | JOB_FILES | OUTPUTS
+    JSON_LINES
+    | STREAMS
+    | TABLES
+    | VALUES
+    | PATHS
+    | FOLDERS
+    | TEMPLATES
+    | CHECKPOINTS
+    | FORMATS
+    | JOB_FILES
+    | OUTPUTS
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from torch import Tensor
 from transformers import MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
 from transformers.utils import logging
@@ -47,6 +48,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dense": {},
     "dense-window": {"sliding_window": 5},
 }
+# Heads: the end of transformers' class names, and what the configuration says of labels.
+HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "classes": ("ForSequenceClassification", {"num_labels": 5}),
+    "reward": ("ForSequenceClassification", {"num_labels": 1}),
+    "tokens": ("ForTokenClassification", {"num_labels": 7}),
+    "spans": ("ForQuestionAnswering", {}),
+    "base": ("Model", {}),
+}
 PROMPT_LENGTHS = (1, 2, 3, 5, 9, 14, 17, 33)
 
 
@@ -79,6 +88,30 @@ class Oracle:
         return output[0, len(prompt) :].tolist()
 
 
+class HeadOracle:
+    """transformers' model of a variant with one of HEADS, and the folder that it wrote."""
+
+    def __init__(self, variant: str, head: str, folder: Path) -> None:
+        changes = SIZES | VARIANTS[variant]
+        kind = "Mixtral" if "num_local_experts" in changes else "Mistral"
+        suffix, labels = HEADS[head]
+        config = (MixtralConfig if kind == "Mixtral" else MistralConfig)(**changes, **labels)
+        torch.manual_seed(0)
+        self.model = getattr(transformers, kind + suffix)(config).eval()
+        if suffix != "Model":  # transformers begins with biases of 0, which no trained head has
+            getattr(self.model, "qa_outputs" if head == "spans" else "score").reset_parameters()
+        self.folder = folder
+        self.model.save_pretrained(folder)
+
+    @torch.inference_mode()
+    def outputs(self, token_ids: list[int]) -> Tensor:
+        """Of one row: logits of a whole prompt [C] or of every token [T, C]; hidden states [T, D]."""
+        given = self.model(torch.tensor([token_ids]))
+        if hasattr(given, "start_logits"):
+            return torch.stack([given.start_logits[0], given.end_logits[0]], -1)
+        return given.logits[0] if hasattr(given, "logits") else given.last_hidden_state[0]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Tiny models lose time to threads; several test runs may share a machine."""
@@ -104,6 +137,17 @@ def checkpoint(
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], HeadOracle]:
+    """A variant and a head -> transformers' model and its folder."""
+
+    @cache
+    def make(variant: str, head: str) -> HeadOracle:
+        return HeadOracle(variant, head, tmp_path_factory.mktemp(f"{variant}-{head}"))
+
+    return make
 
 
 @pytest.fixture(scope="session")

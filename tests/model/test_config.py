@@ -1,11 +1,9 @@
-import copy
 import json
-from functools import partial
 
 import pytest
-from transformers import MistralConfig, MixtralConfig
 
 from model.config import ModelConfig
+from model.rope import Rope
 
 MIXTRAL_8X7B = {
     "model_type": "mixtral",
@@ -44,7 +42,7 @@ def test_mixtral_8x7b():
         num_experts=8,
         num_experts_per_tok=2,
         norm_eps=1e-5,
-        rope_theta=1e6,
+        rope=Rope(1e6, original=32768),
         sliding_window=None,
         max_positions=32768,
         tie_embeddings=False,
@@ -86,49 +84,24 @@ def test_a_window_must_be_said_of_a_dense_mistral_and_be_that_of_all_layers():
     ids=str,
 )
 def test_rope_parameters_win_over_rope_theta(changes, theta):
-    assert read(**changes).rope_theta == theta
+    assert read(**changes).rope.theta == theta
 
 
-@pytest.mark.parametrize("key", ["rope_parameters", "rope_scaling"])
-def test_other_rope_types_are_refused_by_name(key):
-    for kind in ({"type": "yarn", "factor": 4.0}, {"rope_type": "yarn"}):
-        with pytest.raises(ValueError, match=rf"config\.json: {key}: rope_type must be default, got 'yarn'"):
-            read(**{key: kind})
+def test_a_stretched_rope_lengthens_the_context():
+    def context(**rope):
+        return read(max_position_embeddings=100, rope_scaling=rope).max_positions
+
+    assert context(type="linear", factor=2.5) == 250
+    assert context(rope_type="dynamic", factor=2.0) == 200
+    assert context(rope_type="yarn", factor=4.0, original_max_position_embeddings=25) == 100
+    assert context(rope_type="yarn", factor=4.0, original_max_position_embeddings=50) == 200
+    assert context(rope_type="yarn", factor=4.0, original_max_position_embeddings=10) == 100
+    assert context(rope_type="yarn", factor=4.0) == 400
 
 
-DEFAULT = {"rope_type": "default", "rope_theta": 5e5}
-LINEAR = {"rope_type": "linear", "rope_theta": 7e5, "factor": 2.0}
-ROPES = [
-    {"rope_parameters": DEFAULT, "rope_scaling": None},
-    {"rope_parameters": DEFAULT, "rope_scaling": {}},
-    {"rope_parameters": DEFAULT, "rope_scaling": {"type": "linear", "factor": 2.0}},
-    {"rope_parameters": DEFAULT, "rope_scaling": LINEAR},
-    {"rope_parameters": DEFAULT, "rope_scaling": {"type": "default"}},
-    {"rope_parameters": DEFAULT, "rope_scaling": {"rope_type": "default", "rope_theta": 3e4}},
-    {"rope_parameters": LINEAR, "rope_scaling": {"type": "default"}},
-    {"rope_parameters": LINEAR, "rope_scaling": None},
-    {"rope_parameters": {"rope_type": "default", "type": "linear", "factor": 2.0}},
-    {"rope_parameters": {"rope_type": "linear", "type": "default", "factor": 2.0}},
-    {"rope_parameters": {"rope_theta": 3e4}},
-    {"rope_parameters": {}},
-    {"rope_scaling": {"factor": 2.0}},
-]
-
-
-@pytest.mark.parametrize("kind", [MixtralConfig, MistralConfig], ids=lambda kind: kind.model_type)
-def test_a_rope_is_read_as_transformers_reads_it(kind):
-    """Either the same theta of a default rope, or refused because the rope is of another type."""
-    seen = set()
-    for changes in ROPES:
-        theirs = kind(rope_theta=1e4, **copy.deepcopy(changes)).rope_parameters
-        ours = partial(read, model_type=kind.model_type, rope_theta=1e4, **changes)
-        seen.add((theirs["rope_type"], theirs["rope_theta"]))
-        if theirs["rope_type"] == "default":
-            assert ours().rope_theta == theirs["rope_theta"], changes
-        else:
-            with pytest.raises(ValueError, match=rf"rope_type must be default, got '{theirs['rope_type']}'"):
-                ours()
-    assert seen == {("default", 5e5), ("default", 3e4), ("default", 1e4), ("linear", 7e5), ("linear", 1e4)}
+def test_a_dynamic_rope_needs_more_than_one_pair():
+    with pytest.raises(ValueError, match="head_dim must be more than 2 where rope_type is dynamic"):
+        read(head_dim=2, rope_scaling={"type": "dynamic", "factor": 2.0})
 
 
 def test_head_dim_is_derived_only_where_there_is_none():

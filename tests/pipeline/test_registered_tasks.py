@@ -15,8 +15,13 @@ from pipeline.errors import ConfigError
 from pipeline.registered_tasks import BUILT_IN, ENTRY_POINTS, tasks
 from pipeline.rows.result_rows import doubled_names
 from pipeline.task import Task
+from pipeline.tasks.answer import Answer
+from pipeline.tasks.classify import Classify
+from pipeline.tasks.embed import Embed
 from pipeline.tasks.generate import Generate, GenerationSection
 from pipeline.tasks.label import Label, LabelSection
+from pipeline.tasks.score import Score
+from pipeline.tasks.tag import Tag
 
 Others = Callable[..., None]
 
@@ -40,7 +45,10 @@ class Third(Generate):
 
 
 def test_the_tasks_that_mixtray_brings_are_listed() -> None:
-    assert {name: tasks()[name] for name in BUILT_IN} == {"generate": Generate, "label": Label}
+    assert {name: tasks()[name] for name in BUILT_IN} == {
+        "generate": Generate, "label": Label, "score": Score, "classify": Classify, "tag": Tag,
+        "answer": Answer, "embed": Embed,
+    }  # fmt: skip
     folder = Path(pipeline.registered_tasks.__file__).with_name("tasks")
     files = {path.stem for path in folder.glob("*.py") if path.stem != "__init__"}
     assert files >= BUILT_IN.keys(), "a task has a file of its name"

@@ -8,7 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from model.checkpoint.safetensors_files import open_weights, weight_files, weight_names
+from model.checkpoint.safetensors_files import (
+    config_files,
+    is_mistral_format,
+    open_weights,
+    weight_files,
+    weight_names,
+)
 from tests.model.checkpoint.refusal import PROMPT, logits_of, refused
 
 
@@ -26,7 +32,8 @@ def test_pickles_are_not_read(folder):
         folder,
         FileNotFoundError,
         r"no model\*\.safetensors; only safetensors weights are read "
-        r"\(consolidated\.00\.pth, pytorch_model\.bin cannot be used: loading them could run code\)$",
+        r"\(consolidated\.00\.pth, pytorch_model\.bin cannot be used: loading them could run code; "
+        r"`python -m jobs convert` writes them as safetensors\)$",
     )
 
 
@@ -130,6 +137,16 @@ def test_a_single_file_beside_an_index_of_others_is_refused(folder):
     refused(folder, ValueError, message)
     index(folder, json.dumps({"weight_map": {"a": "model.safetensors"}}))
     assert weight_names(folder) == ["model.safetensors"]
+
+
+def test_which_files_say_what_the_weights_are(folder):
+    for name in ("params.json", "consolidated.safetensors.index.json"):
+        (folder / name).write_text("{}")
+    assert config_files(folder) == ["config.json", "generation_config.json"]
+    assert not is_mistral_format(folder)
+    (folder / "config.json").unlink()
+    assert config_files(folder) == ["params.json", "consolidated.safetensors.index.json"]
+    assert is_mistral_format(folder)
 
 
 def test_the_decision_needs_no_weights(folder):

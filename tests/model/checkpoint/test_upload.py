@@ -1,4 +1,4 @@
-"""Each kind of upload that is no language model in plain numbers is refused by what it is."""
+"""Each kind of upload that is no model in plain numbers is refused by what it is."""
 
 import json
 
@@ -14,7 +14,7 @@ QUANTIZED = "the weights are quantized with {}, and such weights are not read"
 FILES = [
     (
         {"config.json": None, WEIGHTS: None, "adapter_config.json": "{}", "adapter_model.safetensors": ""},
-        r"adapter_config\.json in it: this is an adapter \(LoRA\), no whole model.*merge_and_unload",
+        r"adapter_config\.json in it: this is an adapter \(LoRA\), no whole model: name its base",
     ),
     (
         {WEIGHTS: None, "adapter_config.json": "{}", "adapter_model.safetensors": ""},
@@ -22,15 +22,22 @@ FILES = [
     ),
     (
         {"adapter_config.json": "{}", "adapter_model.safetensors": ""},
-        r"adapter_config\.json beside the weights of a base: transformers with peft would apply",
+        r"adapter_config\.json beside the weights of a base, and programs .* name it as model\.adapter$",
     ),
     ({"config.json": None, WEIGHTS: None, "m.Q4_K_M.gguf": ""}, r"m\.Q4_K_M\.gguf is in GGUF, llama\.cpp's"),
     ({WEIGHTS: None, "m.gguf": ""}, r"m\.gguf is in GGUF"),
     (
-        {"config.json": None, WEIGHTS: None, "params.json": "{}", "consolidated.safetensors": ""},
-        r"params\.json without config\.json: this is Mistral's own format \(consolidated\*\.safetensors\)",
+        {"config.json": None, WEIGHTS: None, "params.json": "{}"},
+        r"no consolidated\*\.safetensors; only safetensors weights are read$",
     ),
-    ({"config.json": None}, r"no config\.json in it, so this is no checkpoint's folder"),
+    (
+        {"config.json": None, "params.json": "{}"},
+        r"no consolidated\*\.safetensors; .* \(model\.safetensors is no name that Mistral's own format has\)",
+    ),
+    (
+        {"config.json": None},
+        r"no config\.json in it, nor Mistral's params\.json, so this is no checkpoint's folder",
+    ),
     ({WEIGHTS: None, SHARD: "", "quant_config.json": "{}"}, QUANTIZED.format("AWQ")),
     ({"quantize_config.json": "{}"}, QUANTIZED.format("GPTQ")),
     ({WEIGHTS: None, "gptq_model-4bit-128g.safetensors": ""}, QUANTIZED.format("GPTQ")),
@@ -56,15 +63,12 @@ CONFIGS = [
     ({"quantization": {"bits": 4, "group_size": 64}}, QUANTIZED.format("MLX")),
     ({"compression_config": {"format": "pack-quantized"}}, QUANTIZED.format("compressed-tensors")),
     *(
-        ({"architectures": [name]}, rf"architectures in config\.json: {name} is {what}.*; run are Mixtral")
+        (
+            {"architectures": [name]},
+            rf"architectures in config\.json: {name} is {what}; run are those of Mixtral",
+        )
         for name, what in (
-            ("MixtralForSequenceClassification", "a classifier or a reward model, whose head gives no text"),
-            ("MistralForSequenceClassification", "a classifier or a reward model"),
-            ("MistralRewardModel", "a classifier or a reward model"),
-            ("MixtralForTokenClassification", "a token classifier"),
-            ("MistralForQuestionAnswering", "a question answering model"),
-            ("MistralModel", "an embedding model"),
-            ("MixtralModel", "an embedding model"),
+            ("MistralRewardModel", "a reward model with a head of its own kind"),
             ("MistralForCausalLMWithValueHead", "a model with a value head"),
             ("LlavaMistralForCausalLM", "none that is known here"),
         )
@@ -83,10 +87,7 @@ TENSORS = [
     ("model.layers.0.self_attn.q_proj.weight.absmax", "quantized with bitsandbytes"),
     ("model.layers.0.self_attn.q_proj.weight_scale", "quantized, in fp8 or by compressed-tensors"),
     ("model.layers.0.self_attn.q_proj.scales", "these are quantized"),
-    ("score.weight", "the head of a classifier or a reward model"),
-    ("qa_outputs.bias", "the head of a question answering model"),
     ("v_head.summary.weight", "a value head"),
-    ("embed_tokens.weight", r"names without model\. are those of an embedding model"),
     ("layers.0.attention.wq.weight", "Mistral's own format"),
 ]
 

@@ -1,14 +1,15 @@
 import torch
 
 from model.kernels.rotation import rotate
-from model.network.layers import RoPE
+from model.network.rope import RoPE
+from model.rope import Rope
 from tests.model.kernels.same import drawn
 
 
 def test_it_is_multiplication_by_a_complex_number_of_the_position():
     """Numbers i and i + hd / 2 of a head are the real and the imaginary part."""
     positions, qkv = torch.tensor([0, 1, 17, 4000]), drawn(4, 5, 16)
-    q, k = rotate(qkv, RoPE(16, theta=1e4)(positions, torch.float32), 3, 1)
+    q, k = rotate(qkv, RoPE(16, Rope(1e4))(positions, torch.float32), 3, 1)
     frequencies = 1e4 ** (-torch.arange(0, 16, 2).double() / 16)
     turn = torch.polar(torch.ones(4, 8).double(), positions[:, None] * frequencies)[:, None]
     expected = torch.view_as_real(torch.complex(*qkv[:, :4].double().chunk(2, -1)) * turn)
@@ -19,7 +20,7 @@ def test_it_is_multiplication_by_a_complex_number_of_the_position():
 
 
 def test_scores_depend_on_the_distance_alone():
-    rope, qkv = RoPE(16, theta=1e4), drawn(1, 3, 16)
+    rope, qkv = RoPE(16, Rope(1e4)), drawn(1, 3, 16)
 
     def score(query, key):
         q, _ = rotate(qkv, rope(torch.tensor([query]), qkv.dtype), 1, 1)

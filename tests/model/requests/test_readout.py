@@ -1,12 +1,13 @@
 """Readouts that no source file knows are read beside generating and scoring rows, and equal transformers."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from model.engine import Engine
 from model.requests.choice_scores import ChoiceScores
-from model.requests.readout import Head, OnePassReadout
+from model.requests.readout import AskedTokens, Head, OnePassReadout
 from model.requests.request import Request
 from model.requests.token_tree import NO_TREE
 from model.sampling.sampling_params import SamplingParams
@@ -162,6 +163,13 @@ def test_what_a_readout_asks_for_is_checked(readout, message, engine):
     with pytest.raises(ValueError, match=message):
         engine("mixtral").submit(Request("row", [5, 6], readout=readout))
     assert engine("mixtral").idle
+
+
+def test_what_is_asked_of_a_part_of_the_tokens():
+    asked = AskedTokens(np.array([0, 0, 2, 5]), np.array([7, 8, 9, 3]))
+    parts = [asked.of_part(0, 2), asked.of_part(2, 5), asked.of_part(5, 6), asked.of_part(3, 5)]
+    assert [part.reads.tolist() for part in parts] == [[0, 0], [0], [0], []]
+    assert [part.token_ids.tolist() for part in parts] == [[7, 8], [9], [3], []]
 
 
 def test_the_defaults_read_the_last_token_and_keep_nothing():

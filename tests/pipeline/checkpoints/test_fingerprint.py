@@ -6,6 +6,7 @@ from safetensors.numpy import save_file
 
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.errors import ConfigError
+from tests.model.checkpoint.lora_adapter import write_old
 
 
 def with_header(header: bytes) -> bytes:
@@ -47,6 +48,26 @@ def test_the_fingerprint_follows_the_weights_and_configs_only(checkpoint: Path) 
     assert checkpoint_fingerprint(checkpoint) == before
     (checkpoint / "config.json").write_text("{}")
     assert checkpoint_fingerprint(checkpoint) != before
+
+
+def test_of_mistral_s_own_format_params_json_counts(checkpoint: Path) -> None:
+    (checkpoint / "config.json").rename(checkpoint / "params.json")
+    (checkpoint / "model.safetensors").rename(checkpoint / "consolidated.safetensors")
+    before = checkpoint_fingerprint(checkpoint)
+    (checkpoint / "params.json").write_text("{}")
+    assert checkpoint_fingerprint(checkpoint) != before
+
+
+def test_every_byte_of_an_adapter_counts(checkpoint: Path, tmp_path: Path) -> None:
+    adapter = write_old(tmp_path / "adapter", sizes=(64, 64, 4))
+    plain, before = checkpoint_fingerprint(checkpoint), checkpoint_fingerprint(checkpoint, adapter)
+    assert plain != before
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        data = (adapter / name).read_bytes()
+        (adapter / name).write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+        assert checkpoint_fingerprint(checkpoint, adapter) not in (plain, before)
+        (adapter / name).write_bytes(data)
+    assert checkpoint_fingerprint(checkpoint, adapter) == before
 
 
 ELEMENTS = {"embedding": 2_000_000, "experts": 70_000, "gate": 32, "head": 16_385, "norm": 7, "unused": 0}

@@ -96,8 +96,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ),
         ("model={path: p, attention: flash, dtype: float32}", "flash needs dtype auto, bfloat16 or float16"),
         ("engine.deterministic=row", "engine.deterministic: Input should be 'none' or 'shard', got 'row'"),
-        ("task=embed", "task: embed is not built yet"),
-        ("task=lable", "task: Input should be 'generate' or 'label', got 'lable'; did you mean label?"),
+        ("task=lable", "'answer' or 'embed', got 'lable'; did you mean label?"),
         ("label.choices={yes: y, no: n}", "each choice must be text, got True (YAML reads yes"),
         (
             "router.trace_fraction=0.1",

@@ -1,12 +1,16 @@
 """What a checkpoint decides about prompts and answers is told, and what of it is not used."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config.job import JobConfig
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
+from tests.conftest import HFCheckpoint
+from tests.model.checkpoint.lora_adapter import write_old
+from tests.model.checkpoint.mistral_format import write_mistral
 
 MakeConfig = Callable[..., JobConfig]
 
@@ -46,6 +50,22 @@ def test_the_format_its_end_ids_and_what_is_not_used(
         input={"chat_template": template},
     )
     assert facts(given)["format"] == "input.chat_template"
+
+
+def test_which_of_two_formats_is_read_and_which_adapter(
+    make_config: MakeConfig, checkpoint: HFCheckpoint, tmp_path: Path
+) -> None:
+    adapter = write_old(tmp_path / "adapter", sizes=(32, 48, 4))
+    model = {"path": str(checkpoint.folder), "adapter": str(adapter)}
+    assert "weights" not in facts(make_config([]))
+    assert facts(make_config([], model=model))["adapter"] == f"{adapter}, merged as the weights are loaded"
+    mistral = write_mistral(checkpoint.folder, tmp_path / "mistral")
+    alone = facts(make_config([], model={"path": str(mistral)}))["weights"]
+    assert alone == "of Mistral's own format (params.json, consolidated*.safetensors)"
+    for file in checkpoint.folder.iterdir():
+        shutil.copy(file, mistral)
+    both = facts(make_config([], model={"path": str(mistral)}))["weights"]
+    assert both == "of Hugging Face's format; Mistral's own (params.json) beside it is not read"
 
 
 def test_mistrals_formats_and_plain_text_are_named(make_config: MakeConfig) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import check_job
 from pipeline.storage.urls import filesystem
+from tests.conftest import HFCheckpoint
+from tests.model.checkpoint.lora_adapter import write_old
+from tests.model.checkpoint.mistral_format import write_mistral
 from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
@@ -84,7 +88,7 @@ BEFORE_WEIGHTS = [
     (
         "config.json",
         {"architectures": ["MixtralForTokenClassification"]},
-        "model: memory://judged: architectures",
+        "task: generate does not go with memory://judged, which is a token classifier; with it go tag",
     ),
     ("adapter_config.json", {}, "model: memory://judged: adapter_config.json beside the weights of a base"),
     ("tokenizer.model", b"garbage", "memory://judged/tokenizer.model: not a sentencepiece model"),
@@ -117,6 +121,73 @@ def test_a_checkpoint_at_a_url_is_judged_before_its_weights_are_fetched_and_by_i
         assert fetched == (name == WITH_WEIGHTS[0]), name
 
 
+def test_the_adapter_is_part_of_what_the_job_is(
+    make_config: MakeConfig, checkpoint: HFCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are, wherever it lies."""
+    path = str(checkpoint.folder)
+    plain = check_job(make_config([]))
+    folder = write_old(tmp_path / "adapter", sizes=(32, 48, 4))
+    monkeypatch.chdir(tmp_path)
+    with_adapter = check_job(make_config([], model={"path": path, "adapter": "adapter"}))
+    assert with_adapter.config.model.adapter == str(folder), "replicas run elsewhere"
+    assert with_adapter.spec["checkpoint"] != plain.spec["checkpoint"]
+    assert {**with_adapter.spec, "checkpoint": ""} == {**plain.spec, "checkpoint": ""}
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert check_job(make_config([], model={"path": path, "adapter": str(moved)})).spec == with_adapter.spec
+    write_old(moved, sizes=(32, 48, 4), lora_alpha=7)
+    assert check_job(make_config([], model={"path": path, "adapter": str(moved)})).spec != with_adapter.spec
+
+
+@pytest.mark.parametrize(
+    ("adapter", "sentence"),
+    [
+        ("nowhere", r"model\.adapter: nowhere: no such folder"),
+        ("s3://bucket/adapter", r"model\.adapter: s3://bucket/adapter: adapters are read from a folder"),
+        (".", r"model: .*: no adapter_config\.json; give the folder of a PEFT adapter"),
+        ("of another model", r"model: .*adapter_model\.safetensors: .* is for a weight of shape \(16, 16\)"),
+        ("with DoRA", r"model: .*adapter_config\.json: use_dora is set: DoRA"),
+    ],
+)
+def test_an_adapter_that_can_not_be_merged_is_refused_in_one_sentence(
+    adapter: str,
+    sentence: str,
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: HFCheckpoint,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_old(tmp_path / "of another model", sizes=(16, 24, 4))
+    write_old(tmp_path / "with DoRA", sizes=(32, 48, 4), use_dora=True)
+    with pytest.raises(ConfigError, match=sentence) as refused:
+        check_job(make_config([], model={"path": str(checkpoint.folder), "adapter": adapter}))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_folder_in_mistral_s_own_format_with_its_tokenizer(
+    make_config: MakeConfig, checkpoint: HFCheckpoint, tmp_path: Path
+) -> None:
+    """The tokenizer's name tells the format of prompts, where there is no chat template."""
+    folder = write_mistral(checkpoint.folder, tmp_path / "mistral")
+    config = make_config([{"text": "a"}], prompt={"column": "text"}, model={"path": str(folder)})
+    with pytest.raises(ConfigError, match="a checkpoint needs its tokenizer"):
+        check_job(config)
+    (folder / "tekken.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"found only tekken\.json, which is not read"):
+        check_job(config)
+    source = files("mistral_common") / "data" / "mistral_instruct_tokenizer_240323.model.v3"
+    shutil.copy(str(source), folder / "tokenizer.model.v3")
+    with pytest.raises(ConfigError, match="gives ids up to 32767"):
+        check_job(config)
+    (folder / "tokenizer.model.v3").unlink()
+    shutil.copy(checkpoint.folder / "tokenizer.model", folder / "tokenizer.model.v1")
+    job = check_job(config)
+    assert job.prompt_format is not None
+    assert job.prompt_format.source.startswith("Mistral's format v1")
+    assert (job.model.num_layers, job.model.max_positions, job.model.eos_token_ids) == (3, 256, (2,))
+
+
 def test_memory_is_planned_for_a_head_that_is_stored_though_it_should_be_tied(
     make_config: MakeConfig, checkpoint: Any, tmp_path: Path
 ) -> None:
@@ -124,3 +195,18 @@ def test_memory_is_planned_for_a_head_that_is_stored_though_it_should_be_tied(
     stated = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(stated))
     assert not check_job(make_config([], model={"path": str(folder)})).model.tie_embeddings
+
+
+def test_layers_of_hidden_states_are_those_that_the_model_has(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    def layers(*wanted: int) -> list[int]:
+        output = {"path": str(tmp_path / "out"), "hidden_states": {"layers": list(wanted)}}
+        return check_job(make_config([], output=output)).hidden_layers
+
+    assert layers(-1, 0, 3) == [0, 3]
+    assert layers(-4, 2) == [0, 2]
+    for layer in (4, -5):
+        with pytest.raises(ConfigError, match="layers: a model of 3 layers has 0 to 3, or -4 to -1, got"):
+            layers(layer)
+    assert check_job(make_config([])).hidden_layers == []

@@ -18,6 +18,7 @@ from pipeline.preflight.job import check_job
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine
 from pipeline.replicas.replica_pool import replica_options
 from pipeline.tasks.generate import Generate, GenerationSection
+from tests.model.checkpoint.lora_adapter import write_old
 from tests.pipeline.conftest import write
 
 MakeConfig = Callable[..., JobConfig]
@@ -42,6 +43,27 @@ def test_the_engine_is_loaded_as_the_job_says(make_config: MakeConfig, checkpoin
     assert (engine.max_batch_rows, engine.cache_tokens) == (3, 320)
     assert engine.ranks.local.routing is None
     assert not [name for name, _ in engine.ranks.local.model.named_parameters() if "wqkv" in name]
+
+
+def test_an_adapter_is_merged_and_must_be_the_one_that_the_job_began_with(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    adapter = write_old(tmp_path / "adapter", sizes=(32, 48, 4), scale=1.0)
+    sizes = {"max_batch_rows": 2, "kv_cache_tokens": 320}
+    model = {"path": str(checkpoint.folder), "adapter": str(adapter)}
+    job = check_job(make_config([], model=model, engine=sizes))
+    resources: Any = SimpleNamespace(threads=1, num_gpus=0)
+    given = replica_options(job, None, resources, None)  # type: ignore[arg-type]
+    params = SamplingParams(max_new_tokens=8)
+    [answer] = load_engine(given).generate([[1, 5, 9]], params)
+    [plain] = load_engine(options(make_config([], engine=sizes))).generate([[1, 5, 9]], params)
+    assert answer.token_ids != plain.token_ids
+    write_old(adapter, sizes=(32, 48, 4))
+    with pytest.raises(ConfigError, match=r"another checkpoint with the adapter .* than the job began with"):
+        load_engine(given)
+    shutil.rmtree(adapter)
+    with pytest.raises(ConfigError, match=r"model\.adapter: .*: .* sees no such folder"):
+        load_engine(given)
 
 
 def test_a_machine_fetches_a_url_into_its_own_cache_and_takes_no_other_checkpoint(

@@ -1,0 +1,189 @@
+"""A checkpoint of any format that is read, written anew in Hugging Face's, as safetensors.
+
+Weights are copied tensor by tensor, number by number, in the type they are stored in. A file of the target is
+there once it is whole, and config.json comes last: what was stopped half-way is no checkpoint, and the same
+command goes on behind the files that are there.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint.hf_names import match_weights
+from model.checkpoint.layer_by_layer import logits_layer_by_layer
+from model.checkpoint.load import as_stored, opened, uninitialised
+from model.checkpoint.pickled_files import open_pickle, pickled_names
+from model.checkpoint.safetensors_files import INDEX, open_weights, weight_names
+from model.checkpoint.write_safetensors import Planned, file_size, write_safetensors
+from model.config import ModelConfig, read_object
+from model.mistral_params import config_of_params
+from model.network.transformer import Transformer
+from pipeline.checkpoints.located import CONFIGURATION, judging_files
+from pipeline.errors import ConfigError, JobError
+
+_FILE_BYTES = 4 << 30  # of one file of the target; more only for a tensor that is larger
+_BEGUN = "converting.json"  # in the target: what is converted, until it is done
+_TRIED = 16  # tokens of the pass that verifies
+_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+# Told what is done, and how many bytes of how many.
+Progress = Callable[[str, int, int], None]
+
+
+def convert(
+    source: Path, target: Path, progress: Progress, pickles: bool = False, file_bytes: int = _FILE_BYTES
+) -> ModelConfig:
+    """Write the checkpoint in `source` to `target`; `pickles`: from its pickled weights.
+
+    ConfigError if `source` is no checkpoint that can be read, or `target` holds something else.
+    """
+    with _files(source, pickles) as (stated, files):
+        config = as_stored(stated, files)
+        model = uninitialised(config, getattr(torch, config.dtype), "meta")
+        tensors = [
+            Planned(one.name, stored.get_dtype(), one.shape, partial(_read, stored, slices, one.shape))
+            for one, stored, slices in match_weights(model, files)
+        ]
+        shards = _shards(tensors, file_bytes)
+        with _begun(target, _identity(source, pickles)):
+            _require_space(target, shards)
+            _write(target, shards, progress)
+            progress("a forward pass", 1, 1)
+            _verify(model, files, [open_weights(target / name) for name in shards])
+            _write_settings(source, target, config, tensors)
+        return config
+
+
+def _read(stored: Any, slices: Any, shape: tuple[int, ...]) -> Tensor:
+    part: Tensor = stored[slices]
+    return part.reshape(shape)
+
+
+@contextmanager
+def _files(source: Path, pickles: bool) -> Iterator[tuple[ModelConfig, list[Any]]]:
+    try:
+        if pickles:
+            config = ModelConfig.from_folder(source)
+            yield config, [open_pickle(source / name, config) for name in pickled_names(source)]
+        else:
+            with opened(source) as (config, files):
+                yield config, files
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(f"FROM: {error}") from error
+
+
+def _identity(source: Path, pickles: bool) -> str:
+    """What of the source must not change between a conversion that was stopped and the one that goes on."""
+    names = [*(pickled_names(source) if pickles else weight_names(source)), "config.json", "params.json"]
+    states = {name: (source / name).stat() for name in names if (source / name).is_file()}
+    return json.dumps({name: [state.st_size, state.st_mtime_ns] for name, state in states.items()})
+
+
+@contextmanager
+def _begun(target: Path, identity: str) -> Iterator[None]:
+    """The target, empty or with the beginning of the same conversion, while nobody else writes there."""
+    target.mkdir(parents=True, exist_ok=True)
+    begun = target / _BEGUN
+    if not begun.is_file() and any(entry.name != begun.name for entry in target.iterdir()):
+        raise ConfigError(f"TO: {target}: is not empty; give a folder that is, or a new one")
+    with open(begun, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise JobError(f"TO: {target}: another process is converting into it") from error
+        file.seek(0)
+        known = file.read()
+        if known and known != identity:
+            raise ConfigError(
+                f"TO: {target}: holds the beginning of another conversion, or FROM has changed since; "
+                "give another folder, or remove this one"
+            )
+        if not known:
+            file.write(identity)
+            file.flush()
+        yield
+    begun.unlink()
+
+
+def _shards(tensors: Sequence[Planned], file_bytes: int) -> dict[str, list[Planned]]:
+    """The tensors of each file, in order."""
+    groups: list[list[Planned]] = [[]]
+    for tensor in tensors:
+        if groups[-1] and sum(one.size for one in groups[-1]) + tensor.size > file_bytes:
+            groups.append([])
+        groups[-1].append(tensor)
+    if len(groups) == 1:
+        return {"model.safetensors": groups[0]}
+    return {f"model-{i:05}-of-{len(groups):05}.safetensors": group for i, group in enumerate(groups, 1)}
+
+
+def _require_space(target: Path, shards: dict[str, list[Planned]]) -> None:
+    missing = sum(file_size(group) for name, group in shards.items() if not (target / name).exists())
+    free = shutil.disk_usage(target).free
+    if missing > free:
+        raise ConfigError(
+            f"TO: {target}: {missing / 1e9:,.1f} GB are to be written, {free / 1e9:,.1f} GB are free there"
+        )
+
+
+def _write(target: Path, shards: dict[str, list[Planned]], progress: Progress) -> None:
+    total = sum(file_size(group) for group in shards.values())
+    done = 0
+    for name, group in shards.items():
+        file, size = target / name, file_size(group)
+        there = file.exists() and file.stat().st_size == size
+        if not there:
+            write_safetensors(file, group)
+        done += size
+        progress(f"{name} was there" if there else name, done, total)
+    if len(shards) > 1:
+        index = {
+            "metadata": {"total_size": sum(tensor.size for group in shards.values() for tensor in group)},
+            "weight_map": {tensor.name: name for name, group in shards.items() for tensor in group},
+        }
+        _write_json(target / INDEX, index)
+
+
+def _verify(model: Transformer, files: Sequence[Any], written: Sequence[Any]) -> None:
+    """A forward pass over what was written gives the very numbers that one over the source gives."""
+    token_ids = (torch.arange(_TRIED) * 7919 + 1) % model.config.vocab_size
+    own, theirs = (logits_layer_by_layer(model, which, token_ids) for which in (written, files))
+    if not torch.equal(own.nan_to_num(), theirs.nan_to_num()):
+        raise JobError(
+            "TO gives other numbers than FROM: a disk or memory is not to be trusted; remove TO and try again"
+        )
+    if not own.isfinite().all():
+        raise ConfigError("FROM: its forward pass gives NaN or infinity: its weights are damaged")
+
+
+def _write_settings(source: Path, target: Path, config: ModelConfig, tensors: Sequence[Planned]) -> None:
+    """The tokenizer's files as they are, and config.json last."""
+    names = [entry.name for entry in source.iterdir() if entry.is_file()]
+    for name in judging_files(names):
+        if name not in CONFIGURATION or name == "generation_config.json":
+            shutil.copyfile(source / name, target / name)
+    if (source / "config.json").is_file():
+        data = read_object(source / "config.json")
+    else:
+        data = config_of_params(read_object(source / "params.json"), "params.json")
+        data["torch_dtype"] = _DTYPES[tensors[0].dtype]
+    data["tie_word_embeddings"] = config.tie_embeddings
+    _write_json(target / "config.json", data)
+
+
+def _write_json(file: Path, data: dict[str, Any]) -> None:
+    part = file.with_name(f"{file.name}.part")
+    with open(part, "w", encoding="utf-8") as out:
+        json.dump(data, out, indent=2)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(file)

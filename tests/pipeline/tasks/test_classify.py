@@ -1,0 +1,110 @@
+"""Task classify: transformers' logits as labels and probabilities, or as a value."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+
+from pipeline.errors import ConfigError
+from pipeline.preflight.job import check_job
+from pipeline.tasks.classify import Classify, ClassifySection, in_words
+from pipeline.tasks.label import Label, LabelSection
+from tests.pipeline.tasks.without_ray import finished_rows
+
+LABELS = ("billing", "shipping", "returns")
+ROWS = [
+    {"text": "Where is my parcel?"},
+    {"text": "Rechnung"},
+    {"text": "  "},
+    "no JSON",
+    {"text": "日本 " * 9},
+]
+Headed, Jobs = Callable[..., Any], Callable[..., Any]
+
+
+@pytest.mark.parametrize("problem", [None, "single_label_classification", "multi_label_classification"])
+def test_labels_and_probabilities_are_transformers(problem: str | None, headed: Headed, job_of: Jobs) -> None:
+    checkpoint = headed("ForSequenceClassification", LABELS, problem)
+    table = finished_rows(job_of("classify", checkpoint, ROWS))
+    assert table["status"].to_pylist() == ["ok", "ok", "error", "error", "ok"]
+    assert table["label_value"].to_pylist() == [None] * 5
+    for row in table.to_pylist():
+        if row["status"] == "error":
+            assert row["label"] is row["label_prob"] is row["label_probs"] is None
+            continue
+        logits = checkpoint(row["prompt_token_ids"]).logits[0].double()
+        probs = logits.sigmoid() if problem == "multi_label_classification" else logits.softmax(-1)
+        assert [one["label"] for one in row["label_probs"]] == list(LABELS)
+        assert [one["prob"] for one in row["label_probs"]] == pytest.approx(probs.tolist(), abs=1e-5)
+        assert row["label"] == LABELS[int(probs.argmax())]
+        assert row["label_prob"] == pytest.approx(float(probs.max()), abs=1e-5)
+        assert sum(row["router_prefill_first"]) == 2 * len(row["prompt_token_ids"])
+
+
+def test_columns_are_those_of_label(headed: Headed, job_of: Jobs) -> None:
+    columns = dict(Classify(ClassifySection()).columns)
+    of_label = dict(Label(LabelSection(choices={"a": "a", "b": "b"})).columns)
+    assert list(columns) == ["label", "label_prob", "label_probs", "label_value"]
+    assert {name: of_label[name] for name in list(columns)[:3]} == {
+        name: columns[name] for name in list(columns)[:3]
+    }
+
+
+@pytest.mark.parametrize("problem", [None, "regression"])
+def test_one_label_is_a_value(problem: str | None, headed: Headed, job_of: Jobs) -> None:
+    checkpoint = headed("ForSequenceClassification", ("reward",), problem)
+    table = finished_rows(job_of("classify", checkpoint, ROWS[:2]))
+    for row in table.to_pylist():
+        [value] = checkpoint(row["prompt_token_ids"]).logits[0].tolist()
+        assert row["label_value"] == pytest.approx(value, abs=1e-4)
+        assert row["label"] is row["label_prob"] is row["label_probs"] is None
+
+
+def test_several_values_are_refused(headed: Headed, job_of: Jobs) -> None:
+    job = job_of("classify", headed("ForSequenceClassification", LABELS, "regression"), ROWS)
+    with pytest.raises(ConfigError, match="classify gives one value a row, and this checkpoint gives 3"):
+        check_job(job)
+
+
+def test_what_the_tokenizer_puts_behind_prompts_is_read(headed: Headed, job_of: Jobs) -> None:
+    """As transformers' tokenizer does: the head reads the last token."""
+    checkpoint = headed("ForSequenceClassification", LABELS)
+    checkpoint.settings(add_eos_token=True)
+    try:
+        [row] = finished_rows(job_of("classify", checkpoint, ROWS[:1])).to_pylist()
+    finally:
+        checkpoint.settings()
+    assert row["prompt_token_ids"][-1] == 2
+    logits = checkpoint(row["prompt_token_ids"]).logits[0].double()
+    assert row["label_prob"] == pytest.approx(float(logits.softmax(-1).max()), abs=1e-5)
+
+
+def test_the_report_counts_labels_and_plan_lists_them(headed: Headed, job_of: Jobs) -> None:
+    task = Classify(ClassifySection())
+    measured = task.measure(pa.table({"label": ["a", "b", None, "b"]}))
+    assert task.facts({"rows": 4} | measured) == [("labels", "b 2, a 1")]
+    assert task.facts({"rows": 4}) == []
+    many = {f"label {number}": 1 for number in range(12)}
+    [(_, fact)] = task.facts({"rows": 12} | many)
+    assert fact.endswith(", 4 more")
+    job = check_job(job_of("classify", headed("ForSequenceClassification", LABELS), ROWS))
+    assert job.requests.facts() == [("labels", "one of them: billing, shipping, returns")]
+    several = headed("ForSequenceClassification", LABELS, "multi_label_classification")
+    assert in_words(check_job(job_of("classify", several, ROWS)).model.trained).startswith(
+        "any number of them"
+    )
+
+
+@pytest.mark.parametrize("logit", [-800.0, -3.0, 0.0, 3.0, 800.0])
+def test_far_logits_overflow_nothing(logit: float, headed: Headed, job_of: Jobs) -> None:
+    checkpoint = headed("ForSequenceClassification", LABELS, "multi_label_classification")
+    job = check_job(job_of("classify", checkpoint, ROWS))
+    _, finish = job.requests.start("row", [1], None)
+    from model.requests.request import Completion
+
+    values = finish(Completion("row", torch.tensor([[logit, 0.0, 0.0]]).double().numpy(), None)).values
+    wanted = float(torch.tensor(logit, dtype=torch.float64).sigmoid())
+    assert math.isclose(values["label_probs"][0]["prob"], wanted, rel_tol=1e-9, abs_tol=1e-300)
