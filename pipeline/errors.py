@@ -146,6 +146,10 @@ def hide_row_text(shard: str | None = None) -> Iterator[None]:
         raise JobError(where + describe_without_message(error)) from None
 
 
+def how_many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def shortened(text: str, most: int = 60) -> str:
     """`text` as a sentence may quote it, in `most` characters."""
     return text if len(text) <= most else text[: most - 1] + "…"

@@ -27,8 +27,9 @@ from pipeline.cluster.session import as_job_error, connect
 from pipeline.cluster.stage_output import blocks_of
 from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import Published, finalize
+from pipeline.durable.commit import Published
 from pipeline.durable.operations import execute
+from pipeline.durable.success import finalize
 from pipeline.errors import Interrupted, TooManyErrors
 from pipeline.output.empty_table import write_empty_table
 from pipeline.output.publish import Publishing
@@ -130,8 +131,7 @@ def _resources(job: Job, shards: ShardTable) -> Resources:
     resources = plan_resources(job.config, job.model, shards)
     require_memory(job, resources)
     wait_for_gpus(resources)
-    # other nodes may be there by now
-    return plan_resources(job.config, job.model, shards) if resources.num_gpus else resources
+    return plan_resources(job.config, job.model, shards) if resources.num_gpus else resources  # more nodes
 
 
 def _stages(

@@ -11,8 +11,8 @@ import numpy as np
 
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
+from pipeline.durable.success import finalize
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import write_report
 from pipeline.preflight.job import Job, check_job

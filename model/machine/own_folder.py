@@ -18,8 +18,12 @@ def cache_folder() -> Path:
 
 
 def private_folder(parent: str = "/tmp") -> Path:
-    """A folder in `parent` that only this user may enter: always the same, unless its name is taken."""
+    """A folder in `parent` that only this user may enter: always the same, unless its name is taken.
+
+    `parent` is made if need be.
+    """
     folder = Path(parent, f"mixtray-{os.geteuid()}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     found = folder.lstat()

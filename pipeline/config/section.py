@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.config.job_yaml import no_text
+from pipeline.errors import ConfigError
 from pipeline.storage.credentials import without_credentials
 
 Auto = Literal["auto"]
@@ -29,6 +30,14 @@ def _a_place(path: str) -> str:
 
 
 Location = Annotated[str, AfterValidator(_a_place), AfterValidator(without_credentials)]
+
+
+def location(path: str, key: str) -> str:
+    """A `Location` that is no key of a job file; ConfigError, which calls it `key`, if it is none."""
+    try:
+        return without_credentials(_a_place(path))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 class Section(BaseModel):

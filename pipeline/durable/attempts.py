@@ -45,7 +45,7 @@ class Attempt:
     piece: Piece
     process: str  # a unique name, which begins with the machine's
     alone: bool  # the piece of a suspected shard, while nothing else ran in the process
-    run: str | None = None  # of the job, to which the process belongs; None in markers of earlier versions
+    run: str | None = None  # of the job, to which the process belongs; None if the piece is empty
 
 
 def marker_path(shard: Shard, number: int) -> str:
@@ -57,12 +57,25 @@ def read_attempts(shard: Shard) -> Steps[list[Attempt]]:
     attempts: list[Attempt] = []
     while (marker := (yield Read(path := marker_path(shard, len(attempts))))) is not None:
         with naming_damage(path):
-            fields = orjson.loads(marker)
-            piece = Piece(**fields["piece"])
-            if not 0 <= piece.first <= piece.end <= shard.rows:
-                raise ValueError("it names rows that the shard does not have")
-            attempts.append(Attempt(piece, fields["process"], fields["alone"], fields.get("run")))
+            attempts.append(_parsed(marker, shard.rows))
     return attempts
+
+
+def _parsed(marker: bytes, rows: int) -> Attempt:
+    fields = orjson.loads(marker)
+    attempt = Attempt(Piece(**fields["piece"]), fields["process"], fields["alone"], fields["run"])
+    first, end = attempt.piece.first, attempt.piece.end
+    told = str if first != end else str | None
+    if not (
+        type(first) is type(end) is int
+        and isinstance(attempt.process, str)
+        and isinstance(attempt.alone, bool)
+        and isinstance(attempt.run, told)
+    ):
+        raise TypeError
+    if not 0 <= first <= end <= rows:
+        raise ValueError("it names rows that the shard does not have")
+    return attempt
 
 
 def count_attempt(shard: Shard, attempt: Attempt, number: int) -> Steps[int]:
@@ -94,7 +107,6 @@ def deaths(attempts: list[Attempt], process: str, run: str) -> list[Attempt]:
     whose first marker came later. Otherwise it may have been the loss of all processes of a run at once: a
     stop of the machine, a full disk. No shard is to blame for that, unless it happens to it again and again:
     FORGIVEN such losses do not count, later ones do, so that a row which takes its machine along is found.
-    A loss without a run always counts.
     """
     begins: dict[str, int] = {}
     for number, attempt in enumerate(attempts):
@@ -106,7 +118,7 @@ def deaths(attempts: list[Attempt], process: str, run: str) -> list[Attempt]:
         attempt = attempts[number]
         if attempt.process == process:
             continue
-        if attempt.run not in (None, run) and last_begin.get(attempt.run, number) <= number:
+        if attempt.run != run and last_begin.get(attempt.run, number) <= number:
             unwitnessed += 1
             if unwitnessed <= FORGIVEN:
                 continue

@@ -3,6 +3,7 @@
 A job computes again whatever lacks. So most files can be removed, if what depends on them is removed too.
 """
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,8 +49,40 @@ def damaged(path: str, what: str) -> DamagedFile:
 
 
 def foreign(path: str) -> DamagedFile:
-    """Of a file that lies among the parts and is none of this job."""
-    return DamagedFile(path, "it is of no shard of this job", "move it out of the folder")
+    """Of a file that lies among the job's and is none of them."""
+    return DamagedFile(path, "it is none of this job's files", "move it out of the folder")
+
+
+def perhaps_later(path: str, plan_file: str) -> DamagedFile:
+    """Of a part behind those that the plan names."""
+    return DamagedFile(
+        path,
+        f"no plan file names it; if the job was extended, {plan_file} is lost",
+        f"if the job was extended, put {plan_file} back from a copy of the folder; without one, run the same "
+        "command again with --extend, which plans the same shards if the input files are as they were. If it "
+        "was not, move the file out of the folder",
+    )
+
+
+@contextmanager
+def naming_unreadable(path: str) -> Iterator[None]:
+    """What keeps this one file from being read becomes a DamagedFile; what may pass by itself does not."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise damaged(path, "it is missing") from None
+    except PermissionError as error:
+        raise DamagedFile(path, f"it may not be read: {_why(error)}", "let this user read it") from error
+    except OSError as error:
+        if error.errno == errno.EISDIR:
+            raise damaged(path, "it is a folder") from error
+        if error.errno == errno.EIO:
+            raise damaged(path, f"its disk does not give it: {_why(error)}") from error
+        raise
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 @contextmanager

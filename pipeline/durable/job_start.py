@@ -22,6 +22,12 @@ def plan_path(number: int) -> str:
     return f"_job/plan-{number:03d}.parquet"
 
 
+def plan_number(path: str) -> int | None:
+    """The number of the plan file with this path; None if it is none."""
+    number = path.removeprefix("_job/plan-").removesuffix(".parquet")
+    return int(number) if number.isdecimal() and path == plan_path(int(number)) else None
+
+
 def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
     """Begin or resume: the plan files that the store holds (as `Plan.to_parquet` wrote them).
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pyarrow.compute as pc
 
-from pipeline.durable.damage import damaged, naming_damage
+from pipeline.durable.damage import naming_damage, naming_unreadable
 from pipeline.output.committed_parts import router_table
 from pipeline.output.part_file import read_footer
 from pipeline.reporting.summary import ShardSummary
@@ -40,15 +40,9 @@ def check_part(store: Store, path: str, shard: Shard | None) -> CheckedPart:
 
 
 def read_or_damaged(store: Store, path: str) -> bytes:
-    """The bytes of a file; DamagedFile if it is not there, or if its disk or store does not give it."""
-    try:
+    """The bytes of a file; DamagedFile if it is not there, may not be read, or its disk does not give it."""
+    with naming_unreadable(path):
         return store.read(path)
-    except FileNotFoundError:
-        raise damaged(path, "it is missing") from None
-    except (TimeoutError, ConnectionError):
-        raise  # of all files, not of this one
-    except OSError as error:
-        raise damaged(path, f"it cannot be read: {error.strerror}") from error
 
 
 def _require_rows(data: bytes, shard: Shard) -> None:

@@ -5,7 +5,7 @@ import io
 import orjson
 import pyarrow as pa
 
-from pipeline.durable.damage import naming_damage
+from pipeline.durable.damage import foreign, naming_damage
 from pipeline.errors import DamagedFile
 from pipeline.output.check_part import read_or_damaged
 from pipeline.output.router_tables import published_tables
@@ -17,21 +17,26 @@ from pipeline.storage.store import Store
 REPORT = "report.json"
 
 
-def check_published(store: Store, router: Sums, summary: ShardSummary | None) -> list[DamagedFile]:
+def check_published(
+    store: Store, finished: bool, router: Sums | None, summary: ShardSummary | None
+) -> list[DamagedFile]:
     """The damaged ones. `router` and `summary` are the sums over all parts of a finished job.
 
-    Without them, {} and None, each file is checked by itself: a job that is not finished has published what
-    there was when its last run ended.
+    Without them, None, each file is checked by itself: a job that is not finished has published what there
+    was when its last run ended, and the sums over damaged parts are not known.
     """
-    expected = published_tables(router) if router else {}
-    found = []
-    for path in sorted({*store.list("router"), *expected}):
+    tables = published_tables(router or {})
+    there = {path for path in store.list("router") if path.endswith(".parquet")}
+    needed = finished and bool(router or there)  # without sums, a job may count none and have none
+    found = [foreign(path) for path in sorted(there - tables.keys())]
+    for path in tables:
         try:
-            _check_table(store, path, expected.get(path))
+            if path in there or needed:
+                _check_table(store, path, None if router is None else tables[path])
         except DamagedFile as one:
             found.append(one)
     try:
-        if summary is not None or store.exists(REPORT):
+        if finished or store.exists(REPORT):
             _check_report(store, summary)
     except DamagedFile as one:
         found.append(one)

@@ -1,7 +1,6 @@
 """The table of no row in OUT/generations, without which a job that began without rows could not be read."""
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.durable.commit import EMPTY_TABLE
 from pipeline.preflight.job import Job
@@ -11,6 +10,7 @@ from pipeline.reading.kept_types import KEPT_UNFIT, kept_schema
 from pipeline.rows.prepare import KEPT, PREPARED
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.plan import Plan
+from pipeline.storage.sealed_parquet import sealed_bytes
 from pipeline.storage.store import Store
 
 
@@ -25,9 +25,7 @@ def write_empty_table(job: Job, store: Store, plan: Plan) -> None:
     kept = (
         plan.shards[0].kept if plan.shards else check_columns(expand(section).files, section, task=job.task)
     )
-    buffer = pa.BufferOutputStream()
-    pq.write_table(empty_table(job, kept), buffer, compression="zstd")
-    store.replace(EMPTY_TABLE, bytes(buffer.getvalue()))
+    store.replace(EMPTY_TABLE, sealed_bytes(empty_table(job, kept)))
 
 
 def empty_table(job: Job, kept: str) -> pa.Table:

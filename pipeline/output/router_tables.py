@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from pipeline.router.sums import Sums
 from pipeline.router.tables import NOTHING, experts_table, layers_table, pairs_table
+from pipeline.storage.output_folder import ROUTER_TABLES
 from pipeline.storage.sealed_parquet import sealed_bytes
 from pipeline.storage.store import Store
 
@@ -19,7 +20,7 @@ def write_router_tables(store: Store, sums: Sums, counted: bool = True) -> pd.Da
     tables = published_tables(sums)
     for path, table in tables.items():
         store.replace(path, sealed_bytes(table))
-    experts: pd.DataFrame = tables["router/experts.parquet"].to_pandas()
+    experts: pd.DataFrame = tables[ROUTER_TABLES["experts"]].to_pandas()
     return experts
 
 
@@ -27,4 +28,4 @@ def published_tables(sums: Sums) -> dict[str, pa.Table]:
     """The tables of these sums by their paths; without sums they have no row."""
     given, rows = (sums, None) if sums else (NOTHING, 0)
     tables = {"experts": experts_table(given), "pairs": pairs_table(given), "layers": layers_table(given)}
-    return {f"router/{name}.parquet": table.slice(0, rows) for name, table in tables.items()}
+    return {ROUTER_TABLES[name]: table.slice(0, rows) for name, table in tables.items()}

@@ -4,77 +4,57 @@ Parts are read once, a few at a time, and what a job makes of them is made again
 with the number of parts only by the path and the hash of each.
 """
 
-import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
-from pipeline.durable.attempts import FOLDER, read_attempts
-from pipeline.durable.commit import (
-    PARTS,
-    part_path,
-    parts_there,
-    require_success,
-    success_bytes,
-    success_path,
-)
-from pipeline.durable.damage import damaged, foreign, naming_damage
+from pipeline.durable.attempts import FOLDER, marker_path, read_attempts
+from pipeline.durable.commit import EMPTY_TABLE, PARTS, is_behind, missing_of, part_path, parts_there
+from pipeline.durable.damage import damaged, foreign, naming_damage, naming_unreadable, perhaps_later
 from pipeline.durable.job_spec import SPEC, read_spec
-from pipeline.durable.job_start import plan_path
+from pipeline.durable.job_start import plan_number, plan_path
 from pipeline.durable.operations import execute
-from pipeline.durable.same_machine import stored_machine
+from pipeline.durable.same_machine import MACHINE, stored_machine
+from pipeline.durable.success import require_success, success_bytes, success_path
 from pipeline.errors import ConfigError, DamagedFile
 from pipeline.output.check_part import CheckedPart, check_part, read_or_damaged
 from pipeline.output.check_published import check_published
 from pipeline.output.committed_parts import in_threads
+from pipeline.output.verified import Verified
 from pipeline.reporting.check_progress import CheckProgress
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import Sums, merge, merge_into
 from pipeline.router.tables import from_parquet
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
+from pipeline.storage.sealed_parquet import whole_sha256
 from pipeline.storage.store import Store
 
 
-@dataclass
-class Verified:
-    """What was found in an output folder."""
+def verify(store: Store, found: Verified, progress: CheckProgress) -> None:
+    """Check the files of an output folder, and add to `found`, which says so far what an exception ends.
 
-    damage: list[DamagedFile] = field(default_factory=list)
-    parts: int = 0  # those that are whole
-    rows: int = 0
-    size: int = 0  # bytes of the parts and their router tables
-    to_do: int = 0  # shards
-    finished: bool = True  # each plan file has its _SUCCESS
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        try:
-            yield
-        except DamagedFile as one:
-            self.damage.append(one)
-
-
-def verify(store: Store, progress: CheckProgress) -> Verified:
-    """Check the files of an output folder; ConfigError if no job of this version wrote there."""
-    found = Verified()
+    ConfigError if no job of this version wrote there.
+    """
     _check_spec(store, found)
     plans = _read_plans(store, found)
     known = [plan for plan in plans if plan is not None]
     # before the parts are listed: the job may end meanwhile
     ended = [store.exists(success_path(number)) for number in range(len(plans))]
     found.finished = all(ended)
-    left = execute(parts_there(Plan.join(known)), store)
+    plan = Plan.join(known)
+    left = execute(parts_there(plan), store)
     progress.begin(len(left))
     parts = _Parts(store, found, progress, left)
-    router = merge(parts.check(number, plan, ended[number]) for number, plan in enumerate(plans) if plan)
+    router = merge(parts.check(number, one, ended[number]) for number, one in enumerate(plans) if one)
+    _check_empty_table(store, found, plans[0], ended[0])
     extended = store.exists(plan_path(len(plans)))  # meanwhile
-    parts.check_others(all_known=len(known) == len(plans) and not extended)
-    with found.noting():
+    parts.check_others(plan, all_known=len(known) == len(plans) and not extended)
+    with found.noting(), naming_unreadable(MACHINE):
         execute(stored_machine(), store)
-    of_all = found.finished and not found.damage and not extended
-    found.damage += check_published(store, router if of_all else {}, parts.summary if of_all else None)
-    return found
+    finished = found.finished and not extended
+    of_all = finished and found.summable
+    found.damage += check_published(
+        store, finished, router if of_all else None, parts.summary if of_all else None
+    )
 
 
 def _check_spec(store: Store, found: Verified) -> None:
@@ -88,15 +68,27 @@ def _check_spec(store: Store, found: Verified) -> None:
 
 def _read_plans(store: Store, found: Verified) -> list[Plan | None]:
     """The plan of each plan file in order; None for one that is damaged."""
-    names = (re.fullmatch(r"_job/plan-(\d{3,})\.parquet", path) for path in store.list("_job"))
-    numbers = [int(name[1]) for name in names if name]
-    plans: list[Plan | None] = [None] * (max(numbers, default=0) + 1)
-    for number in range(len(plans)):
-        with found.noting():
+    numbers = [number for path in store.list("_job") if (number := plan_number(path)) is not None]
+    count = max(numbers, default=0) + 1
+    while store.exists(success_path(count)):  # it tells of a plan file that is lost
+        count += 1
+    plans: list[Plan | None] = [None] * count
+    for number in range(count):
+        with found.noting(summed=True):
             data = read_or_damaged(store, plan_path(number))
             with naming_damage(plan_path(number)):
                 plans[number] = Plan.from_parquet(data)
     return plans
+
+
+def _check_empty_table(store: Store, found: Verified, first: Plan | None, ended: bool) -> None:
+    """The table without a row, of a job that began without rows."""
+    needed = ended and first is not None and not first.shards
+    if needed or store.exists(EMPTY_TABLE):
+        with found.noting():
+            data = read_or_damaged(store, EMPTY_TABLE)
+            with naming_damage(EMPTY_TABLE):
+                whole_sha256(data)
 
 
 class _Parts:
@@ -108,8 +100,7 @@ class _Parts:
 
     def check(self, number: int, plan: Plan, ended: bool) -> Sums:
         """The sums over the router tables of a plan file's parts; `ended`: it has its _SUCCESS."""
-        damage_before = len(self._found.damage)
-        missing = [shard for shard in plan.shards if part_path(shard) not in self._left]
+        missing = missing_of(plan, self._left)
         there = (shard for shard in plan.shards if part_path(shard) in self._left)
         hashes: dict[str, str] = {}
         router: Sums = {}
@@ -121,21 +112,24 @@ class _Parts:
             return router
         path = success_path(number)
         for shard in missing:
-            self._found.damage.append(damaged(part_path(shard), f"it is missing, and {path} names it"))
+            self._found.note(damaged(part_path(shard), f"it is missing, and {path} names it"), summed=True)
         with self._found.noting():
             stored = read_or_damaged(self._store, path)
-            require_success(path, stored, plan.shards)
-            if len(self._found.damage) == damage_before:
+            require_success(path, stored, plan.shards, hashes)
+            if len(hashes) == len(plan.shards):
                 expected = success_bytes(plan.shards, {"rows_by_status": summary.rows_by_status}, hashes)
                 if stored != expected:
                     raise damaged(path, "it is not what the parts that are there add up to")
         return router
 
-    def check_others(self, all_known: bool) -> None:
+    def check_others(self, plan: Plan, all_known: bool) -> None:
         """The parts that no plan file names; if one of those is not known, they may be its parts."""
         paths = sorted(self._left)
         if all_known:
-            self._found.damage += map(foreign, paths)
+            lost = plan_path(plan.plan_files)
+            for path in paths:
+                behind = is_behind(plan, path)
+                self._found.note(perhaps_later(path, lost) if behind else foreign(path), summed=behind)
             return
         for _, part in self._checked((path, None) for path in paths):
             if isinstance(part, DamagedFile):
@@ -148,7 +142,7 @@ class _Parts:
         for path, part in self._checked((part_path(shard), shard) for shard in shards):
             self._left.remove(path)
             if isinstance(part, DamagedFile):
-                self._found.damage.append(part)
+                self._found.note(part, summed=True)
                 continue
             self._found.parts += 1
             self._found.rows += part.summary.rows
@@ -178,7 +172,8 @@ class _Parts:
 
         def check(shard: Shard) -> DamagedFile | None:
             try:
-                execute(read_attempts(shard), self._store)
+                with naming_unreadable(marker_path(shard, 0)):
+                    execute(read_attempts(shard), self._store)
             except DamagedFile as one:
                 return one
             return None

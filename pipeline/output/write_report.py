@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from math import inf
 
 from pipeline.cluster.ray_calls import in_thread
-from pipeline.durable.commit import part_path, parts_there, success_path
+from pipeline.durable.commit import part_path, parts_there
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
+from pipeline.durable.success import success_path
 from pipeline.errors import JobError, hide_row_text
 from pipeline.output.committed_parts import Parts, read_parts
 from pipeline.output.duplicate_ids import count_duplicate_ids
@@ -24,6 +25,7 @@ from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.router.sums import Sums, are_merged, merge
 from pipeline.shards.plan import Plan
 from pipeline.storage.credentials import redact
+from pipeline.storage.output_folder import REPORT, REPORT_PAGE
 from pipeline.storage.store import Store
 from pipeline.supervision.stop_budget import SECONDS_TO_REPORT
 
@@ -153,6 +155,6 @@ def _write(
     report = make_report(
         job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged, duplicates
     )
-    store.replace("report.json", report.to_json())
-    store.replace("report.html", to_html(report, experts))
+    store.replace(REPORT, report.to_json())
+    store.replace(REPORT_PAGE, to_html(report, experts))
     return report

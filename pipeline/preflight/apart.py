@@ -8,12 +8,15 @@ from functools import cache
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.config.job import JobConfig
+from pipeline.durable.commit import EMPTY_TABLE
 from pipeline.errors import ConfigError
 from pipeline.reading.files import InputFile
 from pipeline.reading.glob_pattern import GlobPattern
 from pipeline.storage.credentials import named
-from pipeline.storage.output_folder import EXAMPLES, within
+from pipeline.storage.output_folder import EXAMPLES, PARTS, within
+from pipeline.storage.urls import local_path
 
+_WRITTEN = (*EXAMPLES, EMPTY_TABLE)
 _SAME_KIND = {"s3a": "s3", "gcs": "gs"}
 
 
@@ -39,7 +42,8 @@ def require_apart(config: JobConfig) -> None:
                 "it has written; choose a folder that is not in it"
             )
         inner = f"{base}{output[len(place.rstrip('/')) :]}"
-        if any(pattern.matches(f"{inner}/{example}") for example in EXAMPLES):
+        names_parts = PARTS in pattern.below and pattern.leads_through(f"{inner}/{PARTS}")
+        if names_parts or any(pattern.matches(f"{inner}/{example}") for example in _WRITTEN):
             raise ConfigError(
                 f"input.path: {named(given)} would take what the job writes into output.path {written}; "
                 "choose a folder, or a glob, that leaves the other out"
@@ -69,7 +73,7 @@ def _absolute(given: str) -> str:
     """A local path from the root on, or a URL whose kind has one name."""
     kind, _, rest = given.partition("://")
     if not rest or kind in LocalFileSystem.protocol:
-        return str(LocalFileSystem._strip_protocol(given))
+        return local_path(given)
     return f"{_SAME_KIND.get(kind, kind)}://{rest.rstrip('/')}"
 
 

@@ -20,16 +20,16 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import JobError, describe_without_message, job_error
+from pipeline.preflight.checked_input import check_input
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
-from pipeline.preflight.kept_names import check_found_names
+from pipeline.preflight.job_plan import joined, require_rows_or_allowed, shards_to_do
 from pipeline.preflight.replica_checks import Level, computing, replicas
-from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
-from pipeline.shards.make_plan import require_rows
 from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
+from pipeline.text.rendering_apart import rendering_apart
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
@@ -101,23 +101,28 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    found = expand(config.input)
-    files = found.files
-    task = config.make_task()
-    check_found_names(config, task, check_columns(files, config.input, task=task))
-    require_rows(files, config.input)
+    with rendering_apart():  # the checkpoint's check may have ended before it tried the template
+        checked = check_input(config)
+    files = checked.found.files
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
-    yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
-    if found.not_taken:
-        yield "warning", f"not taken: {found.not_taken}"
+    if checked.has_rows:
+        yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
+    else:
+        what = f"{len(files):,} files of {in_all}, none with a row" if files else "no file"
+        yield "ok", f"{what}, which input.allow_empty allows: a run would be done at once"
+    if checked.found.not_taken:
+        yield "warning", f"not taken: {checked.found.not_taken}"
 
 
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store = open_store(config.output.path)
     store.probe()
-    begun_before = bool(execute(begun(check_job(config).spec), store))
-    state = "this job began here and will go on" if begun_before else "no job began here yet"
+    job = check_job(config)
+    state = "no job began here yet"
+    if stored := execute(begun(job.spec), store):
+        to_do, _ = shards_to_do(job, store, require_rows_or_allowed(job, joined(stored)))
+        state = f"this job began here and will go on, with {len(to_do):,} shards to do"
     yield "ok", f"{store.url()}: can be written, never creates a file twice; {state}"
 
 

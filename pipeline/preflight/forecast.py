@@ -14,18 +14,17 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
-from pipeline.preflight.apart import require_no_own_output
+from pipeline.preflight.checked_input import check_plan
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import joined, plan_anew, shards_to_do
+from pipeline.preflight.job_plan import joined, plan_anew, require_rows_or_allowed, shards_to_do
 from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_memory
 from pipeline.preflight.number_type import will_use_gpus
 from pipeline.preflight.replica_checks import how_computed
 from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
 from pipeline.reading.not_taken import NotTaken
 from pipeline.rows.prepare import PREPARED
-from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
@@ -78,12 +77,11 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
     job = check_job(config)
     store = open_store(config.output.path)
     stored = execute(begun(job.spec), store)
-    plan = joined(stored) if stored else plan_anew(job, store)
+    plan = require_rows_or_allowed(job, joined(stored)) if stored else plan_anew(job, store)
     missing, today = shards_to_do(job, store, plan)
     new, refused = Plan((), ()), None
     try:
-        new = make_plan(config.input, plan, task=job.task) if today.new else new
-        require_no_own_output(config, new.files)
+        new = check_plan(job, plan) if today.new else new
     except ConfigError as error:
         refused = str(error)
     prepared = [*_prepared(job, _sample(plan, today.paths))]

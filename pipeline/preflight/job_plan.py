@@ -6,7 +6,7 @@ The plan is of the files of the job's first run, and of those that runs with --e
 import logging
 from collections.abc import Collection, Sequence
 
-from pipeline.durable.commit import PARTS, part_path, parts_there, remaining
+from pipeline.durable.commit import PARTS, missing_of, part_path, parts_there, remaining
 from pipeline.durable.damage import damaged, naming_damage
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, plan_path, start
@@ -14,11 +14,11 @@ from pipeline.durable.operations import Read, apply, execute
 from pipeline.durable.same_machine import stored_machine
 from pipeline.errors import ConfigError, shown
 from pipeline.preflight.apart import require_no_own_output
+from pipeline.preflight.checked_input import check_plan
 from pipeline.preflight.job import Job
-from pipeline.preflight.kept_names import check_plan_names
 from pipeline.reading.files import FoundInput, expand
 from pipeline.reading.not_taken import NotTaken
-from pipeline.shards.make_plan import make_plan, shard_id
+from pipeline.shards.make_plan import shard_id
 from pipeline.shards.plan import InputToday, Plan
 from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.store import Store
@@ -34,7 +34,11 @@ def load_or_make_plan(job: Job, store: Store, extending: bool) -> Plan:
     stored = execute(start(job.spec, lambda: _stored_or_planned(job, store)), store)
     if extending:
         stored = execute(extend(stored, lambda plans: _plan_new_files(job, store, plans)), store)
-    plan = joined(stored)
+    return require_rows_or_allowed(job, joined(stored))
+
+
+def require_rows_or_allowed(job: Job, plan: Plan) -> Plan:
+    """The plan of a job that has begun; ConfigError if it has no row, unless the job may be empty."""
     if not plan.shards and not job.config.input.allow_empty:
         raise ConfigError(
             "output.path: the job that began here has no row: run it with --extend to add files that came, "
@@ -64,8 +68,8 @@ def warn_of_input(job: Job, today: InputToday) -> None:
         logger.warning("not taken of input.path: %s", today.not_taken)
     if today.new and job.config.input.limit is None:
         logger.warning(
-            "files that are newer than this job's plan are not part of it (%d, %s for one); "
-            "run it with --extend to add them",
+            "files that came after this job was planned, or that had no row then, are not part of it "
+            "(%d, %s for one); run it with --extend to add those that have rows",
             len(today.new),
             shown(today.new[0]),
         )
@@ -84,9 +88,7 @@ def plan_anew(job: Job, store: Store, before: Plan | None = None) -> Plan:
     ConfigError if there are parts that are of no shard of either: they may be of a job with other rows.
     DamagedFile if there is a later plan file, whose files this one would name too.
     """
-    plan = make_plan(job.config.input, before, spec_digest(job.spec), job.task)
-    check_plan_names(job.config, job.task, plan)
-    require_no_own_output(job.config, plan.files)
+    plan = check_plan(job, before)
     strange = execute(parts_there(plan), store)
     strange.difference_update(map(part_path, plan.shards), map(part_path, before.shards if before else ()))
     number = before.plan_files if before else 0
@@ -132,7 +134,8 @@ def _plan_new_files(job: Job, store: Store, stored: Sequence[bytes]) -> bytes | 
     before = joined(stored)
     planned = {file.name for file in before.files}
     found = _files_today(job, planned, needed=True)
-    today = before.check(found, execute(remaining(before), store))
+    # A plan file may be lost whose parts are there: they are no strangers, see `plan_anew`.
+    today = before.check(found, missing_of(before, execute(parts_there(before), store)))
     if today.changed:
         raise ConfigError(
             f"input.path: the input is not what this job began with (changed: {shown(today.changed[0])}); "

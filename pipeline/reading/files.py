@@ -124,7 +124,7 @@ def _once(
 
 def _reasons(passed_over: list[PassedOver], names: _Names) -> Iterator[tuple[Reason, str]]:
     for one in passed_over:
-        name = names.of(one.path)
+        name = names.of(one.path) or one.path.removeprefix("file://")
         yield one.reason, f"{name} (read as {names.of(one.instead)})" if one.instead else name
 
 

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import ConfigError
 from pipeline.reading.glob_pattern import GlobPattern
-from pipeline.reading.local_folder import LocalFile, files_below
+from pipeline.reading.local_folder import LocalFile, files_below, link_to_nothing
 from pipeline.reading.not_taken import PassedOver, Reason
 from pipeline.storage.credentials import named, redact
 from pipeline.storage.open_store import CONDITIONAL_PUT
@@ -41,7 +41,7 @@ class Listing:
     passed_over: list[PassedOver]
     pattern: GlobPattern | None = None
     is_file: bool = False  # one file, named itself
-    exists: Callable[[str], bool] = lambda _: False  # whether there is a file, by its URL
+    exists: Callable[[str], bool] = lambda _: False  # whether a job has the file of this URL in its _job
 
 
 class NothingFound(ConfigError):
@@ -72,15 +72,16 @@ def list_path(given: str) -> Listing:
         return Listing(url.rpartition("/")[0], [Listed(url, path, real, info=info)], [], is_file=True)
     if info is not None and info["type"] != "directory":
         raise ConfigError(f"input.path: {named(given)}: neither a regular file nor a folder")
-    if info is None and not glob.has_magic(path):
-        raise NothingFound(
-            f"input.path: {named(given)}: no such file or folder", url_of(path.rstrip("/")), []
-        )
     try:
-        pattern = GlobPattern(path) if info is None else None
+        pattern = GlobPattern(path) if info is None and glob.has_magic(path) else None
     except ValueError as error:
         raise ConfigError(f"input.path: {named(given)}: no glob that can be read: {error}") from error
     base = (pattern.base if pattern else path).rstrip("/")
+    link = link_to_nothing(base) if info is None and url_of is _local_url else None
+    if link or (info is None and pattern is None):
+        why = f": the link {named(link)} leads to nothing" if link else ""
+        gone = [PassedOver(Reason.NOWHERE, url_of(link))] if link else []
+        raise NothingFound(f"input.path: {named(given)}: no such file or folder{why}", url_of(base), gone)
     found = [*(_local(base, pattern) if url_of is _local_url else _remote(fs, base, pattern, redact(given)))]
     return Listing(
         base=url_of(base),
@@ -100,12 +101,27 @@ def is_hidden(name: str) -> bool:
 
 
 def _exists(fs: Any, url: str) -> bool:
-    """Where a job may write: elsewhere it would be a request for nothing."""
+    """Where a job may write: elsewhere it would be a request for nothing.
+
+    A folder `_job` whose files may not be looked at is one all the same.
+    """
     if url.partition("://")[0] not in ("file", *CONDITIONAL_PUT):
         return False
     try:
         return bool(with_retries(partial(fs.info, url), redact(url))["type"] == "file")
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return _folder_exists(fs, url.rpartition("/")[0])
+
+
+def _folder_exists(fs: Any, url: str) -> bool:
+    """PermissionError if that can't be told either."""
+    if isinstance(fs, LocalFileSystem):
+        return bool(fs.info(url)["type"] == "directory")
+    try:  # a store may answer that a key may not be read where there is none
+        return bool(with_retries(partial(fs.ls, url, detail=False), redact(url)))
+    except FileNotFoundError:
         return False
 
 
@@ -114,8 +130,8 @@ def _local_url(path: str) -> str:
 
 
 def _local(base: str, pattern: GlobPattern | None) -> Iterator[Listed | PassedOver]:
-    enters = pattern.leads_through if pattern else lambda _: True
-    for one in files_below(base, enters, is_hidden):
+    asked = pattern.positions if pattern else lambda _: (0,)
+    for one in files_below(base, asked, is_hidden):
         path = one.path.rstrip("/")
         if pattern and not pattern.matches(path):
             on_the_way = one.path != path or (isinstance(one, PassedOver) and one.reason in _FOLDERS)

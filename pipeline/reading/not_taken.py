@@ -5,15 +5,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from pathlib import PurePosixPath
 
 from pipeline.errors import shown
+from pipeline.reading.formats import format_by_name
 
 _MOST_NAMED = 3
 # What programs leave beside data, and what never holds any: these go without saying.
 _WELL_KNOWN = re.compile(
-    r"_SUCCESS.*|_(common_)?metadata|_(committed|started)_.*|\.DS_Store|\._.*|\..*\.crc"
-    r"|\.git|\.git(attributes|ignore|keep|modules)|\.keep|\.cache|\.ipynb_checkpoints"
+    r"_SUCCESS(-\d{3,})?(\.crc)?|_(common_)?metadata|_(committed|started)_.*|\.DS_Store|\._.*|\..*\.crc"
+    r"|\.git|\.git(attributes|ignore|keep|modules)|\.keep"
 )
 
 
@@ -49,7 +49,7 @@ class NotTaken:
     def of(reasons: Iterable[tuple[Reason, str]]) -> "NotTaken":
         found: dict[Reason, dict[str, None]] = {}
         for reason, name in reasons:
-            if reason is Reason.HIDDEN and _WELL_KNOWN.fullmatch(PurePosixPath(name).name):
+            if reason is Reason.HIDDEN and _goes_without_saying(name):
                 continue
             found.setdefault(reason, {})[name] = None
         return NotTaken(tuple((reason, tuple(sorted(found[reason]))) for reason in Reason if reason in found))
@@ -60,6 +60,14 @@ class NotTaken:
     def __str__(self) -> str:
         """Each reason with its count and the first names, in one line."""
         return "; ".join(f"{_some(names)}: {reason}" for reason, names in self.names)
+
+
+def _goes_without_saying(path: str) -> bool:
+    """No file with an ending of data does, and of folders only git's own."""
+    name = path.removesuffix("/").rpartition("/")[2]
+    if path.endswith("/"):
+        return name == ".git"
+    return bool(_WELL_KNOWN.fullmatch(name)) and format_by_name(name) is None
 
 
 def _some(names: tuple[str, ...]) -> str:

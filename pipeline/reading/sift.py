@@ -24,13 +24,15 @@ def sift(listing: Listing, given: str, format: str) -> tuple[list[Listed], list[
         return listing.files, []
     if listing.exists(f"{listing.base}/{SPEC}"):
         raise ConfigError(
-            f"input.path: {named(given)}: the output folder of a job, as its {SPEC} says, is no input as a "
+            f"input.path: {named(given)}: the output folder of a job, as its _job shows, is no input as a "
             f"whole; its rows are in {named(listing.base.removeprefix('file://'))}/{PARTS}"
         )
     outputs = output_folders((file.url for file in listing.files), listing.base, listing.exists)
     taken = []
     passed_over = [
-        one for one in listing.passed_over if not any(within(one.path, output) for output in outputs)
+        _of_output(one, outputs)
+        for one in listing.passed_over
+        if not any(within(one.path, output) for output in outputs)
     ]
     for file, reason in _reasons(listing, outputs, format):
         if reason is None:
@@ -63,8 +65,16 @@ def _reasons(listing: Listing, outputs: set[str], format: str) -> Iterator[tuple
             yield file, None if format == "auto" else PassedOver(Reason.FORMAT, file.url)
 
 
+def _of_output(one: PassedOver, outputs: set[str]) -> PassedOver:
+    """A second name of what is in an output folder, which is not read by the other name either."""
+    in_output = one.instead and any(within(one.instead, output) for output in outputs)
+    return PassedOver(Reason.OUTPUT, one.path) if in_output else one
+
+
 def _nothing(listing: Listing, given: str, format: str, passed_over: list[PassedOver]) -> NothingFound:
     what = "no file has such a name" if listing.pattern else f"no {endings(format)} in this folder"
+    if listing.pattern and any("[" in part.replace("[[]", "") for part in listing.pattern.below):
+        what += " (a [ that names have themselves is written [[])"
     left = NotTaken.of((one.reason, one.path.removeprefix(f"{listing.base}/")) for one in passed_over)
     hint = next(filter(None, map(how_to_convert, sorted(one.path for one in passed_over))), None)
     more = f"; {hint}" if hint else f"; not taken: {left}" if left else ""

@@ -61,11 +61,15 @@ def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[
     return Plan(shards, tuple(files) if shards else ())
 
 
-def require_rows(files: Iterable[InputFile], section: InputSection) -> None:
-    """ConfigError if none of the files has a row, unless the job may be empty; reads no more than it must."""
-    files = list(files)
-    if not any(True for file in files for _ in _cuts(file, section.shard_rows)):
+def has_rows(files: Collection[InputFile], section: InputSection) -> bool:
+    """Whether one of the files has a row; reads no more than it must.
+
+    ConfigError if none has, unless the job may be empty.
+    """
+    found = any(True for file in files for _ in _cuts(file, section.shard_rows))
+    if not found:
         _require_may_be_empty(section, files)
+    return found
 
 
 def _require_may_be_empty(section: InputSection, files: Collection[InputFile]) -> None:

@@ -30,7 +30,7 @@ class InputToday:
     """The files of a plan beside those that the input has now."""
 
     paths: dict[str, str]  # where to open the files that are as they were planned, by name
-    new: list[str]  # names of files that came since, which are not part of the plan
+    new: list[str]  # names of files, not of 0 bytes, that are not part of the plan: most came since
     missing: list[str]  # names of planned files
     changed: list[str]
     not_taken: NotTaken
@@ -105,7 +105,7 @@ class Plan:
                 )
         gone = {*missing, *changed}
         paths = {name: there[name].file for name in planned if name not in gone}
-        new = [name for name in there if name not in planned]
+        new = [name for name, file in there.items() if name not in planned and file.size]
         return InputToday(paths, new, missing, changed, today.not_taken)
 
 

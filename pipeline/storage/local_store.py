@@ -39,7 +39,7 @@ class LocalStore(Store):
         try:
             return Path(self.root, path).read_bytes()
         except NotADirectoryError as error:
-            raise ConfigError(f"output.path: {self.root}: a file lies where a folder should be") from error
+            raise self._no_folder() from error
 
     def open_file(self, path: str) -> BinaryIO:
         return open(Path(self.root, path), "rb")
@@ -53,6 +53,8 @@ class LocalStore(Store):
                 return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
         except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            raise self._no_folder() from error
 
     def probe(self) -> None:
         """Tried in the innermost folder that exists: a job that is refused leaves no folder behind."""
@@ -74,6 +76,9 @@ class LocalStore(Store):
                 f"({error.strerror or error}); choose a folder on a local or NFS disk you can write to"
             ) from error
         require_one_winner(self, answers)
+
+    def _no_folder(self) -> ConfigError:
+        return ConfigError(f"output.path: {self.root}: a file lies where a folder should be")
 
     def _target(self, path: str) -> Path:
         target = Path(self.root, path)

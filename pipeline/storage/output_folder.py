@@ -6,14 +6,16 @@ SPEC = "_job/spec.json"  # what the job is; where it lies, a job began
 PARTS = "generations"
 ROUTER = "router"
 HIDDEN_STATES = "hidden_states"
+ROUTER_TABLES = {name: f"{ROUTER}/{name}.parquet" for name in ("experts", "pairs", "layers")}
 REPORT = "report.json"
+REPORT_PAGE = "report.html"
 # Paths like those of the files that a job writes and that do not hide behind . or _.
 EXAMPLES = (
     f"{PARTS}/part-000000-0123456789abcdef.parquet",
-    f"{ROUTER}/experts.parquet",
+    *ROUTER_TABLES.values(),
     f"{HIDDEN_STATES}/part-000000-0123456789abcdef.parquet",
     REPORT,
-    "report.html",
+    REPORT_PAGE,
 )
 
 

@@ -1,5 +1,6 @@
 """Local paths and fsspec URLs: their filesystem, and what to install where its package is missing."""
 
+import os
 from typing import Any
 
 import fsspec
@@ -26,7 +27,7 @@ def filesystem(url: str) -> tuple[Any, str]:
         own = _own_class(kind)
         if "://" not in url:  # fsspec would take `::` in a file's name for a chain of URLs
             fs: Any = LocalFileSystem(use_listings_cache=False)
-            path = fs._strip_protocol(url)
+            path = local_path(url)
         elif own is None:
             fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
         else:
@@ -37,7 +38,17 @@ def filesystem(url: str) -> tuple[Any, str]:
     except (ValueError, TypeError) as error:  # TypeError: one that needs more than a URL
         why = redact(str(error))
         raise ConfigError(f"{redact(url)}: no such kind of URL can be read: {why}") from None
-    return fs, str(path)
+    return fs, local_path(path) if isinstance(fs, LocalFileSystem) else str(path)
+
+
+def local_path(given: str) -> str:
+    """A local path, or URL, from the root on, without doubled slashes, which globs would take for a folder.
+
+    `..` stays as it is, since a link may come before it.
+    """
+    path = str(LocalFileSystem._strip_protocol(given))
+    whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
+    return "/" + "/".join(name for name in whole.split("/") if name not in ("", "."))
 
 
 def what_to_install(kind: str, error: ImportError) -> str:

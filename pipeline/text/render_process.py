@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import ConfigError, RowError, describe_without_message
-from pipeline.text.rendering_apart import LENGTH
+from pipeline.text.rendering_apart import LENGTH, PROCESSOR_SECONDS
 from pipeline.text.templates import BoundedTemplate
 
 SPARE_MEMORY = 1 << 30  # bytes of address space over what the imports take
-PROCESSOR_SECONDS = 40  # of one request
 _MOST_TEMPLATES = 16  # which may hold a tokenizer each
 
 

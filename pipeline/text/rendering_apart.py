@@ -24,6 +24,7 @@ from typing import IO, Any
 from pipeline.errors import ConfigError, JobError, RowError, RowErrorCode
 
 SECONDS = 300  # of one request; before that, its processor time is limited
+PROCESSOR_SECONDS = 40  # of one request, by the kernel's count
 _SECONDS_TO_START = 300
 LENGTH = struct.Struct("<Q")  # stands before each request
 _MODULE = "pipeline.text.render_process"
@@ -88,6 +89,8 @@ class RenderProcess:
             answer: dict[str, Any] = json.loads(line)
             return answer
         code = child.wait()
+        if code == -signal.SIGXCPU:
+            raise _stopped(where, f"it takes more than {PROCESSOR_SECONDS} s of processor time")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise _stopped(where, f"the process that tried it ended with {how}")
 

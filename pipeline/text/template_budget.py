@@ -61,6 +61,10 @@ class Budget:
         self.work(1 + (characters >> 8))
         self.keep(characters if like.isascii() else 4 * characters)
 
+    def keep_longer(self, made: str, than: str) -> None:
+        """A text in another case, of which `than` is paid: of some letters it makes two or three."""
+        self.keep(4 * max(0, len(made) - len(than)))
+
     def keep_items(self, items: int, size: int = 8) -> None:
         """A list of so many values, which take `size` bytes each."""
         self.work(1 + (items >> 4))

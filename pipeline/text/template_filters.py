@@ -5,33 +5,32 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from jinja2 import pass_environment
 from jinja2.filters import FILTERS
 from jinja2.utils import _PassArg
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.control_tokens import MARK, enclosed
 from pipeline.text.template_budget import OverBudget, budget
+from pipeline.text.template_keys import Attribute, key_of, pay_for_values
 from pipeline.text.template_methods import search_steps, words
+from pipeline.text.template_numbers import number_filters
+from pipeline.text.template_operators import Operators
 from pipeline.text.template_sequences import sequence_filters
-from pipeline.text.template_values import MAX_BITS
+from pipeline.text.template_texts import OF_TEXT, text_filters
 
 _ESCAPED = "\\udfff"  # how Python writes MARK within a printed list or object
 
 # Left out: what pads to a width (center, indent, batch), what is for HTML (escape, safe), what is random.
 _FREE = words("count d default first last length")
-_OF_TEXT = words("capitalize lower title trim truncate upper wordcount")
-_REFUSING_NULLS = _OF_TEXT | words("join replace string")
-_DEAR = {"title": 1, "wordcount": 2}  # that many times a text is halved for the steps of going over it
-_MOST_PLACES = 64  # to which a number is rounded
+_REFUSING_NULLS = OF_TEXT | words("join replace string")
 NULL_MESSAGE = "the template prints a null: write {{ column or '' }} where there may be one"
 
 
 def filters(print_nulls: bool) -> dict[str, Callable[..., Any]]:
     """By name. Without `print_nulls` those that make text refuse nulls."""
     found: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _FREE}
-    found |= {name: _of_text(name, FILTERS[name]) for name in _OF_TEXT}
-    found |= sequence_filters()
-    found |= {"abs": absolute, "float": to_float, "int": to_int, "round": to_round}
+    found |= text_filters() | sequence_filters() | number_filters()
     found |= {"join": join, "replace": replace, "string": string, "tojson": to_json}
     if not print_nulls:
         found |= {name: refusing_nulls(found[name]) for name in _REFUSING_NULLS}
@@ -46,26 +45,6 @@ def charged(function: Callable[..., Any]) -> Callable[..., Any]:
         for value in args:
             budget.get().weigh(value)
         return function(*args)
-
-    return run
-
-
-def _of_text(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """One of jinja2's; some take the environment first, and all others make text of what they are given."""
-    position = _PassArg.from_obj(function) is not None
-    shift = _DEAR.get(name, 5)
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        spend = budget.get()
-        text = spend.as_text(args[position])
-        spend.work(len(text) >> shift)
-        further = args[position + 1 :]
-        for option in (*further, *kwargs.values()):
-            spend.weigh(option)
-            if isinstance(option, str):
-                spend.work(len(text) * len(option) >> 10)  # `trim` takes away any of these characters
-        return function(*args[:position], text, *further, **kwargs)
 
     return run
 
@@ -94,12 +73,14 @@ def text_without_nulls(value: object) -> str:
 def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that makes text of what it is given, and would make the word None of a null."""
 
+    position = _PassArg.from_obj(function) is not None
+
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         given = args
-        if args and isinstance(args[0], list | tuple):
-            budget.get().work(len(args[0]))
-            given = (*args, *args[0])
+        if len(args) > position and isinstance(args[position], list | tuple):
+            budget.get().work(len(args[position]))
+            given = (*args, *args[position])
         if any(value is None for value in given):
             raise RowError(RowErrorCode.NULL_PROMPT, NULL_MESSAGE)
         return function(*args, **kwargs)
@@ -107,14 +88,20 @@ def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def join(value: Any, d: str = "", attribute: str | int | None = None) -> str:
+@pass_environment
+def join(environment: Operators, value: Any, d: str = "", attribute: Attribute = None) -> str:
+    if attribute is None:
+        return joined(value, d)
+    values = budget.get().listed(value)
+    pay_for_values(values, attribute)
+    return joined(map(key_of(environment, attribute), values), d)
+
+
+def joined(value: Any, d: str) -> str:
     spend = budget.get()
     values = spend.listed(value)
     if hasattr(values, "__len__"):
         spend.work(2 * len(values))
-    if attribute is not None:
-        spend.weigh(attribute)
-        values = [item[attribute] for item in values]
     texts = [string(item) for item in values]
     spend.spend(len(d) * len(texts))
     return d.join(texts)
@@ -129,35 +116,6 @@ def replace(value: object, old: str, new: str, count: int = -1) -> str:
     times = text.count(old) if count < 0 else min(count, text.count(old))
     spend.spend(times * len(new))
     return text.replace(old, new, count)
-
-
-def absolute(value: Any) -> Any:
-    _require_small("abs", value)
-    return abs(value)
-
-
-def to_float(value: Any, default: float = 0.0) -> float:
-    budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
-    return FILTERS["float"](value, default)  # type: ignore[no-any-return]
-
-
-def to_int(value: Any, default: int = 0, base: int = 10) -> int:
-    budget.get().work(len(value) >> 6 if isinstance(value, str) else 1)
-    found: int = FILTERS["int"](value, default, base)
-    _require_small("int", found)
-    return found
-
-
-def to_round(value: float, precision: int = 0, method: str = "common") -> float:
-    if not -_MOST_PLACES <= precision <= _MOST_PLACES:
-        raise OverBudget(f"round's precision must be in [-{_MOST_PLACES}, {_MOST_PLACES}]")
-    _require_small("round", value)
-    return FILTERS["round"](value, precision, method)  # type: ignore[no-any-return]
-
-
-def _require_small(name: str, value: object) -> None:
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise OverBudget(f"the number is too large for {name}")
 
 
 def to_json(

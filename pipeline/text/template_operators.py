@@ -55,9 +55,14 @@ class Operators(ImmutableSandboxedEnvironment):
         return value in container
 
     def searched(self, value: Any) -> Any:
-        """What stands behind `in` where comparisons are chained."""
-        budget.get().work(len(value) >> 3 if isinstance(value, str) else 1)
-        return self.weighed(value)
+        """What stands behind `in` where comparisons are chained: any value may be looked for in it."""
+        spend = budget.get()
+        container = spend.listed(value)
+        if isinstance(container, str | bytes):
+            spend.work(len(container) >> 3)
+        elif isinstance(container, range):
+            spend.work(len(container))
+        return self.weighed(container)
 
     def cut(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
         """`value[start:stop:step]`"""
@@ -121,11 +126,13 @@ def _require_small(operator: str, left: float, right: float) -> None:
 
 
 def _pay_for_adding(operator: str, left: Any, right: Any) -> None:
-    """Of other values than numbers, texts and lists can be added, and times and decimals, which are small."""
+    """Of other values than numbers, texts, lists and bytes can be added, and times and decimals."""
     if operator == "+" and isinstance(left, str) and isinstance(right, str):
         budget.get().spend(len(left) + len(right))
     elif operator == "+" and isinstance(left, list | tuple) and isinstance(right, list | tuple):
         budget.get().keep_items(len(left) + len(right))
+    elif operator == "+" and isinstance(left, bytes) and isinstance(right, bytes):
+        budget.get().spend(len(left) + len(right))
     elif operator in ("*", "**", "%"):
         raise OverBudget(f"{operator} is for numbers, got {type(left).__name__} and {type(right).__name__}")
     elif inner_values(left, printed=False) is not None or inner_values(right, printed=False) is not None:

@@ -16,7 +16,7 @@ from jinja2.utils import Namespace
 
 from pipeline.text.template_budget import MAX_CALLS, Budget, OverBudget, budget
 from pipeline.text.template_charges import Charged, DirectCalls
-from pipeline.text.template_filters import charged, filters, join, replace, string, text_without_nulls
+from pipeline.text.template_filters import charged, filters, joined, replace, string, text_without_nulls
 from pipeline.text.template_limits import MAX_KEYS, TokenLimit
 from pipeline.text.template_methods import allowed_methods, pay_for_method
 from pipeline.text.template_names import FUNCTIONS
@@ -118,9 +118,12 @@ def _call_method(
     if isinstance(owner, str) and name == "replace":
         return replace(owner, *args)  # as in Python 3.11: by position only
     if isinstance(owner, str) and name == "join":
-        return join(args[0], owner)
+        return joined(args[0], owner)
     pay_for_method(spend, owner, name, args, kwargs)
-    return method(*args, **kwargs)
+    made = method(*args, **kwargs)
+    if isinstance(owner, str) and isinstance(made, str):
+        spend.keep_longer(made, than=owner)
+    return made
 
 
 @pass_context  # also keeps jinja2 from printing constants at compile time, uncharged

@@ -6,14 +6,15 @@ from pathlib import Path
 import typer
 
 from jobs.arguments import exit_codes
-from pipeline.config.job import JobConfig
-from pipeline.run import run
 from pipeline.supervision.ending import end_with
-from tests.chaos.replica import FakeReplica
 
 
 def main(config: Path) -> None:
     with exit_codes():
+        from pipeline.config.job import JobConfig
+        from pipeline.run import run
+        from tests.chaos.replica import FakeReplica
+
         run(JobConfig.load(config), FakeReplica)
 
 

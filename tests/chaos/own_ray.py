@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.chaos.nodes import ENVIRONMENT, Driver
 from tests.chaos.processes import Process, processes
+from tests.chaos.standing_still import stand_still
 from tests.forkserver.fork_server import ForkServer
 
 SECONDS_TO_DIE = 20.0
@@ -51,8 +52,13 @@ class OwnRay:
 
     def stop_raylet(self) -> bool:
         """SIGSTOP: to others it looks alive, and answers nothing."""
-        raylets = [process.pid for process in self.processes() if "/raylet/raylet " in process.command]
-        return any(_send(pid, signal.SIGSTOP) for pid in raylets)
+        return any(_send(pid, signal.SIGSTOP) for pid in self._raylets())
+
+    def pause_raylet(self, seconds: float) -> bool:
+        return any(stand_still(pid, seconds) for pid in self._raylets())
+
+    def _raylets(self) -> list[int]:
+        return [process.pid for process in self.processes() if "/raylet/raylet " in process.command]
 
     def signal_all(self, number: signal.Signals, dice: random.Random) -> int:
         """One signal to all at once, in any order; to how many."""

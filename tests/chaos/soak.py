@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ WEIGHTS = {"replica": 26, "worker": 28, "rank": 26, "watchdog": 6, "driver": 8, 
 SECONDS_TO_APPEAR = 45.0
 GPUS = 6  # of each node
 # The ways in which a run of ours may fail: run it again.
-MAY_FAIL = ("times while it loaded the model", "Ray could not start here")
+MAY_FAIL = ("times while it loaded the model", "Ray could not start here", "gave no answer for")
 RUNS_OF_ONE_JOB = 200  # more are no progress
 SECONDS_OF_ONE_RUN = 300.0  # without a kill
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -77,7 +77,7 @@ class Running:
     place: Any  # where its runs are started
     driver: Driver
     runs: int = 1
-    codes: Container[int] = ()  # with which the run may end, and then is run again
+    codes: Collection[int] = ()  # with which the run may end, and then is run again
     must_end_by: float = math.inf
     since: float = field(default_factory=time.monotonic)
     felled: set[str] = field(default_factory=set)  # its replicas that were killed one by one, of all runs
@@ -100,7 +100,6 @@ class Soak:
         self.module = "tests.chaos.stock" if options.stock else "tests.chaos.driver"
         self._parts = "*.parquet" if options.stock else "generations/*.parquet"
         self._first = self._dice.sample(list(self._weights), len(self._weights))
-        self._choose_next()
         self._next_strike = time.monotonic()
         self._last_kill = 0.0
         self.tally = Tally()
@@ -128,6 +127,7 @@ class Soak:
 
     def open(self) -> None:
         self._nodes = Nodes(self._folder / "cluster", [GPUS, GPUS])
+        self._choose_next()
 
     def close(self) -> None:
         self._nodes.close()

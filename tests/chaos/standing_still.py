@@ -1,16 +1,9 @@
-"""Raylets that stand still for a while, as one of the soak's strikes: SIGSTOP, and SIGCONT seconds later.
-
-A pause that is shorter than the driver's patience costs only time. A longer one ends the run of each driver
-on that node with exit code 1 and a sentence with the words `TOLD`: run it again.
-"""
+"""A process that stands still for a while: SIGSTOP, and SIGCONT seconds later."""
 
 import os
 import signal
 import threading
 from contextlib import suppress
-
-TOLD = "gave no answer for"
-SHORT, LONG = 3.0, 45.0  # seconds; the soak's drivers are patient for 30
 
 
 def stand_still(pid: int, seconds: float) -> bool:

@@ -1,14 +1,16 @@
 """The soak of stops: jobs that have a Ray of their own each, which is stopped or lost as a whole.
 
 A run ends by what a machine does to it: all of its processes are killed at once, as with a control group or
-a node; they are told to end, all or the driver alone; the terminal is closed; the raylet hangs. In between
-single processes are killed. All the same no shard may be blamed but where the oracle knows a cause.
+a node; they are told to end, all or the driver alone; the terminal is closed; the raylet hangs for a while,
+or for good. In between single processes are killed. All the same no shard may be blamed but where the oracle
+knows a cause.
 """
 
 import math
 import signal
 import time
 from pathlib import Path
+from tempfile import mkdtemp
 
 from tests.chaos.inputs import ChaosJob, make_job
 from tests.chaos.own_ray import OwnRay
@@ -23,12 +25,15 @@ WEIGHTS = {
     "SIGTERM to the driver": 8,
     "SIGHUP to the driver": 8,
     "raylet stopped": 4,
+    "raylet paused": 4,
     "replica": 12,
     "rank": 8,
     "worker": 8,
 }
 TOLD = {"SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}
 SECONDS_TO_HEED = 30.0
+SECONDS_TO_HANDLERS = 5.0  # until a new process handles signals: before, they end it
+PAUSES = (3.0, 45.0)  # seconds; a driver is patient for 30, then ends its run with exit code 1
 EARLY = 0.15  # share of runs that are struck while they start
 
 
@@ -39,7 +44,8 @@ class StopSoak(Soak):
 
     def open(self) -> None:
         self.module = "tests.chaos.own_driver"
-        self._places = [OwnRay(self._folder / f"own-{number}") for number in range(self._options.jobs)]
+        folder = Path(mkdtemp(prefix="own-"))  # paths of sockets may be 107 characters long
+        self._places = [OwnRay(folder / str(number)) for number in range(self._options.jobs)]
         self._strikes: dict[int, float] = {}  # when a run is struck next, by the process id of its driver
 
     def close(self) -> None:
@@ -57,11 +63,10 @@ class StopSoak(Soak):
 
     def disturb(self, running: list[Running]) -> None:
         for one in running:
-            if one.must_end_by == math.inf and time.monotonic() >= self._next(one):
-                self._stop(one)
-                self._strikes[one.driver.pid] = self._soon()
+            if one.must_end_by == math.inf and time.monotonic() >= self._when(one):
+                self._strikes[one.driver.pid] = self._soon() + self._stop(one)
 
-    def _next(self, one: Running) -> float:
+    def _when(self, one: Running) -> float:
         """Some strike early; the others once there is a replica."""
         if one.driver.pid not in self._strikes:
             early = self._dice.random() < EARLY
@@ -76,9 +81,10 @@ class StopSoak(Soak):
     def _alive(self, one: Running) -> dict[str, list[int]]:
         return victims(one.place.fork_server.pid, [one.driver.pid], [])
 
-    def _stop(self, one: Running) -> None:
-        [kind] = self._choose(1)
-        alive, place = self._alive(one), one.place
+    def _stop(self, one: Running) -> float:
+        """One strike; returns the seconds for which the run is left alone after it."""
+        [kind] = self._first[-1:] or self._choose(1)
+        alone, alive, place = 0.0, self._alive(one), one.place
         word, _, whom = kind.partition(" to ")
         if kind == "all at once":
             done = place.signal_all(signal.SIGKILL, self._dice)
@@ -88,17 +94,25 @@ class StopSoak(Soak):
             time.sleep(self._dice.random() * 2)
             one.driver.tell(signal.SIGTERM)
             one.codes = {75}
+        elif kind == "raylet paused":
+            alone = self._dice.choice(PAUSES)
+            done = place.pause_raylet(alone)
         elif word in TOLD:
             done = place.signal_all(TOLD[word], self._dice) if whom == "all" else one.driver.tell(TOLD[word])
             one.codes = {75, 1} if whom == "all" else {75}
+            if time.monotonic() < one.since + SECONDS_TO_HANDLERS:
+                one.codes = {*one.codes, -TOLD[word]}
         else:
             done = self._kill_one(one, kind, alive)
             if kind == "driver":
                 one.codes = ANY
         if done:
             self.counted(kind)
+            if kind in self._first:
+                self._first.remove(kind)
         if one.codes:
             one.must_end_by = time.monotonic() + SECONDS_TO_HEED
+        return alone
 
     def _kill_one(self, one: Running, kind: str, alive: dict[str, list[int]]) -> bool:
         if not alive[kind]:

@@ -18,8 +18,8 @@ from model.requests.request import Completion
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
 from pipeline.config.output import HiddenStatesSection
-from pipeline.durable.commit import finalize
 from pipeline.durable.operations import execute
+from pipeline.durable.success import finalize
 from pipeline.output.router_tables import write_router_tables
 from pipeline.registered_tasks import BUILT_IN
 from pipeline.replicas.hidden_states import HiddenStatesSample

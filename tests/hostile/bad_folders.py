@@ -66,6 +66,19 @@ def _closed(folder: Path) -> None:
     become_nobody(folder)
 
 
+def _private_job(given: str) -> Callable[[Path], dict[str, Any]]:
+    """A job's output of which others may not enter `_job`."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        write_model(folder)
+        laid_out("in/a.jsonl", f"in/night/{SPEC}", "in/night/report.json", f"in/night/{PART}")(folder)
+        (folder / "in/night/_job").chmod(0)
+        become_nobody(folder)
+        return {"input": {"path": f"{folder}/in/{given}"}}
+
+    return make
+
+
 FOLDERS = {
     "a snapshot of links to blobs": Case(
         laid_out(
@@ -93,6 +106,53 @@ FOLDERS = {
         columns={"id": ["b.jsonl#0"]},
     ),
     "twelve folders of links to one another": Case(_links_between_all, rows=[OK] * 12),
+    "a glob through a folder's second name": Case(
+        laid_out("in/de/04-01/a.jsonl", links={"in/de/latest": "04-01"}, input="in/**/latest/*.jsonl"),
+        rows=[OK],
+        columns={"id": ["de/latest/a.jsonl#0"]},
+    ),
+    "a glob at two depths of one folder": Case(
+        laid_out("in/a/f.jsonl", "in/c/d/f.jsonl", links={"in/b/l": "../a"}, input="in/*/*/f.jsonl"),
+        rows=[OK, OK],
+        columns={"id": ["b/l/f.jsonl#0", "c/d/f.jsonl#0"]},
+    ),
+    "a glob that is met by both names of a folder": Case(
+        laid_out("in/a/f.jsonl", links={"in/b/l": "../a"}, input="in/**/[al]/f.jsonl"),
+        rows=[OK],
+        columns={"id": ["a/f.jsonl#0"]},
+    ),
+    "a link to a name that is too long": Case(
+        laid_out("in/a.jsonl", links={"in/b.jsonl": "x" * 300}), refused=r"in/b\.jsonl: File name too long"
+    ),
+    "a path that is a link to nothing": Case(
+        laid_out(links={"in/a.jsonl": "gone"}, input="in/a.jsonl"),
+        refused="the link .*/in/a.jsonl leads to nothing",
+    ),
+    "a path behind a link to nothing": Case(
+        laid_out(links={"in/latest": "gone"}, input="in/latest/*.jsonl"),
+        refused="/in/latest leads to nothing",
+    ),
+    "doubled slashes in a glob": Case(
+        laid_out("in/b/a.jsonl", input="in//*//*.jsonl"), rows=[OK], columns={"id": ["b/a.jsonl#0"]}
+    ),
+    "brackets of a folder's own name in a glob": Case(
+        laid_out("in/q[1]/a.jsonl", input="in/q[1]/*.jsonl"),
+        refused=r"a \[ that names have .* is written \[\[\]",
+    ),
+    "a hidden name with an ending of data": Case(
+        laid_out("in/_SUCCESS_rows.jsonl"), refused="not taken: _SUCCESS_rows.jsonl: hidden"
+    ),
+    "a hidden folder of data": Case(laid_out("in/.cache/a.jsonl"), refused=r"not taken: \.cache/: hidden"),
+    "another job's output whose spec may not be read": Case(
+        _private_job(""), rows=[OK], columns={"id": ["a.jsonl#0"]}
+    ),
+    "another job's output as the input, of which the spec may not be read": Case(
+        _private_job("night"), refused="as its _job shows, is no input as a whole"
+    ),
+    "a link into another job's output among the input": Case(
+        laid_out(f"in/night/{SPEC}", f"in/night/{PART}", links={"in/more": "night/generations"}),
+        refused="more, night/: the output of a job",
+    ),
     "a folder without permission": Case(_closed, refused="in/closed: no permission"),
     "upper case, bzip2 and xz": Case(_packed, rows=[OK] * 4),
     "a file's name that is not UTF-8": Case(

@@ -90,5 +90,5 @@ def test_a_name_that_is_not_utf8_is_shown_escaped() -> None:
     done = shell("jobs plan $'no\\xff.yaml'")
     assert (done.returncode, done.stderr) == (
         2,
-        b"error: no\\udcff.yaml: cannot read the job file: No such file or directory\n",
+        b"error: no\\xff.yaml: cannot read the job file: No such file or directory\n",
     )

@@ -20,7 +20,7 @@ from pipeline.output.write_report import write_report
 from pipeline.preflight.doctor import examine
 from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.job_plan import load_or_make_plan, shards_to_do, warn_of_input
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
 from pipeline.storage.open_store import open_store
@@ -92,8 +92,10 @@ def test_what_is_not_taken_is_told_by_run_plan_and_doctor(
         "README.md: of another ending than those that are read; "
         "again.jsonl (read as monday.jsonl): a second name of what is read once"
     )
-    plan = load_or_make_plan(check_job(config), open_store(config.output.path), extending=False)
+    job, store = check_job(config), open_store(config.output.path)
+    plan = load_or_make_plan(job, store, extending=False)
     assert [file.name for file in plan.files] == ["monday.jsonl"]
+    warn_of_input(job, shards_to_do(job, store, plan)[1])
     assert caplog.messages == [f"not taken of input.path: {told}"]
     assert str(forecast(config).not_taken) == told
     found = next(one for one in examine(config) if (one.what, one.level) == ("input", "warning"))

@@ -7,7 +7,7 @@ mutants can replace them.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pipeline.durable import commit, job_start
+from pipeline.durable import commit, job_start, success
 from pipeline.durable.commit import RouterTable, remaining
 from pipeline.durable.operations import Create, List, Operation, Steps
 from pipeline.shards.plan import Plan
@@ -126,7 +126,7 @@ def commit_shard(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Ste
 
 def end(run: Run) -> Steps[None]:
     assert run.plan is not None
-    return commit.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
+    return success.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
 
 
 def late(request: Create) -> Generator[Operation, Any, None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import commit, job_start
+from pipeline.durable import commit, job_start, success
 from pipeline.durable.commit import Published, RouterTable
 from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Create, List, Read, Steps, first_wins
@@ -91,7 +91,7 @@ def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
     def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         path = commit.router_path(shard, "any")
         yield Create(path, table)
-        created = yield Create(commit.part_path(shard), make_part(RouterTable(path, commit._sha256(table))))
+        created = yield Create(commit.part_path(shard), make_part(RouterTable(path, commit.sha256_of(table))))
         return Published(commit.part_path(shard), None if created else "")
 
     patch.setattr(commit, "publish", broken)
@@ -128,10 +128,10 @@ def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None]) -> Steps[Any]:
         parts = []
         for path in (yield List("generations")):
-            parts.append({"path": path, "sha256": commit._sha256((yield Read(path)))})
-        yield Create(commit.SUCCESS, json.dumps({"parts": parts}).encode())
+            parts.append({"path": path, "sha256": commit.sha256_of((yield Read(path)))})
+        yield Create(success.SUCCESS, json.dumps({"parts": parts}).encode())
 
-    patch.setattr(commit, "finalize", broken)
+    patch.setattr(success, "finalize", broken)
 
 
 @mutant

@@ -62,6 +62,10 @@ NESTED = {
                 "dict([(ns.x, 1)])",
                 "namespace([(ns.x, 1)])",
                 "'a' is in({'b': ns.x}.items())",
+                "[ns.x] | sort",
+                "[{'a': 1}] | join(attribute=ns.x)",
+                "[{'a': 1}] | map(attribute=ns.x) | list",
+                "[{'a': 1}] | selectattr(ns.x) | list",
                 "ns.x is filter",
             )
         ),
@@ -69,6 +73,17 @@ NESTED = {
     )
 }
 
+RANGE = "{% set r = range(100000) %}"
+DOTS = "{% set t = s | replace('a', 'a.') %}"
+DIGITS = "{% set t = (s | replace('a', '7'))[:4000] ~ '.7' %}"
+LOWERED = (
+    "l[:512] | map(attribute='a', default=s) | sort",
+    "l[:512] | map(attribute='a', default=s) | unique | list",
+    "l[:512] | map(attribute='a', default=s) | max",
+    "l[:512] | map(attribute='a', default=s) | min",
+    "l[:512] | map(attribute='a', default={'k': s}) | groupby('k')",
+    "{" + "".join(f"{n}: s, " for n in range(500)) + "} | dictsort(by='value')",
+)
 LARGE = "{% set r = range(100000) | list %}"
 KEPT = {
     "slices": (kept("r[:]", LARGE), "MB"),
@@ -99,6 +114,13 @@ KEPT = {
     "loops": (again("{% set ns.x = [ns.x, loop] %}"), None),
     "printed lists of numbers": ("{% set r = [z] * 1 %}{{ r }}", "for numbers"),
     "a list of large numbers": ("{{ range(100000) | map('default', z) | list }}{{ [z, z] }}", None),
+    "bytes": (kept("b + b"), "characters"),
+    "titles": (kept("j | title"), "MB|steps"),
+    "longer texts in lower case": (
+        kept("t.lower()", "{% set t = '\\U0001d400' ~ s | replace('a', 'İ') %}"),
+        "MB",
+    ),
+    "texts sorted in lower case": (kept("[s ~ i, s ~ i] | sort | first"), "MB|steps|characters"),
     "many large numbers": (again("{{ [z, z, z, z, z, z, z, z] }}"), "characters|steps"),
 }
 
@@ -117,6 +139,23 @@ AGAIN = {
     ),
     "a search in a list": (again("{% if -1 in r %}{% endif %}", LARGE), "steps"),
     "a search in a range": (again("{% if 0.5 in range(100000) %}{% endif %}"), "steps"),
+    "a search in a range, chained": (again("{% if 0.5 in r == 1 %}{% endif %}", RANGE), "steps"),
+    "a search in a range at the end": (again("{% if 1 != 0.5 in r %}{% endif %}", RANGE), "steps"),
+    "a search in a generator, chained": (
+        again(
+            "{% if t in (l | map(attribute='a', default=s ~ i)) == 1 %}{% endif %}", "{% set t = s ~ 'b' %}"
+        ),
+        "steps|characters",
+    ),
+    **{f"in lower case, {use[-30:]}": (f"{{{{ {use} | length }}}}", "MB|steps") for use in LOWERED},
+    "attributes of an empty list": (again("{{ e | sort(attribute=t) | length }}", DOTS), "steps|MB"),
+    "an attribute of numbers": (again("{{ e | map(attribute=t) | list | length }}", DIGITS), "steps|MB"),
+    "an attribute that is a tuple": (again("{{ [d] | join(attribute=(1, (2, 3))) }}"), "TypeError"),
+    "bytes as numbers": (again("{{ b | float }}"), "steps"),
+    "bytes as whole numbers": (again("{{ b | int }}"), "steps"),
+    "texts rounded up": ("{{ s | round(3, 'ceil') }}", "TypeError"),
+    "lists rounded down": ("{{ l | round(2, 'floor') }}", "TypeError"),
+    "rounded to a text": ("{{ 5 | round(s, 'floor') }}", "TypeError"),
     "a count in a range": (again("{{ range(100000).count(0.5) }}"), "not use"),
     "a choice of nothing": (again("{{ r | select('eq', -1) | first | default('') }}", LARGE), "steps|MB"),
     "a join of nothing": (
@@ -125,6 +164,7 @@ AGAIN = {
     ),
     "a deep attribute": (again("{{ r | map(attribute='" + "a." * 5000 + "a') | list }}", LARGE), "steps"),
     "titles": (again("{{ w | title | length }}"), "steps|MB"),
+    "titles of single letters": ("{{ (j ~ j ~ j ~ j ~ j ~ j) | title | length }}", "steps|MB"),
     "words counted": (again("{{ w | wordcount }}"), "steps|MB"),
     "numbers parsed": (again("{{ ('1' ~ s) | int }}{{ ('1' ~ s) | float }}"), "steps|characters"),
     "scoped blocks": (

@@ -10,11 +10,12 @@ from model.machine.own_folder import cache_folder, private_folder
 
 
 def test_a_private_folder_is_the_same_each_time_and_closed_to_others(tmp_path: Path) -> None:
-    folder = private_folder(str(tmp_path))
-    assert folder == tmp_path / f"mixtray-{os.geteuid()}"
+    parent = tmp_path / "not/there/yet"
+    folder = private_folder(str(parent))
+    assert folder == parent / f"mixtray-{os.geteuid()}"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     folder.chmod(0o777)
-    assert private_folder(str(tmp_path)) == folder
+    assert private_folder(str(parent)) == folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

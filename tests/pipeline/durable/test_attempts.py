@@ -24,19 +24,19 @@ from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
 
 SHARD = Shard(0, "feed", "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 8, 0, 80)
-PROCESSES = {"a": "r", "b": "r", "c": "r", "d": "s", "e": "s", "f": "t", "old": None}  # and their runs
+PROCESSES = {"a": "r", "b": "r", "c": "r", "d": "s", "e": "s", "f": "t", "new": "now"}  # and their runs
 
 
-def alone(first: int, end: int, process: str, run: str | None = None) -> Attempt:
+def alone(first: int, end: int, process: str, run: str = "now") -> Attempt:
     return Attempt(Piece(first, end), process, alone=True, run=run)
 
 
-def beside(rows: int, process: str, run: str | None = None) -> Attempt:
+def beside(rows: int, process: str, run: str = "now") -> Attempt:
     return Attempt(Piece(0, rows), process, alone=False, run=run)
 
 
 def seen(attempts: list[Attempt]) -> list[Attempt]:
-    """The deaths, as a new process of a new run sees them."""
+    """The deaths, as a new process of the run "now" sees them."""
     return deaths(attempts, "me", "now")
 
 
@@ -115,7 +115,7 @@ def test_a_death_is_a_loss_and_few_losses_with_their_run_are_none(history: tuple
     assert len(died) >= len(lost) - FORGIVEN
     for loss in died:  # never more than 7 processes here
         began = [attempts.index(a) for a in attempts if a.run == loss.run and a.process != loss.process]
-        assert loss.run is None or max(began) > attempts.index(loss)
+        assert loss.run == "now" or max(began) > attempts.index(loss)
 
 
 @given(histories(), st.sampled_from("xyz"))
@@ -125,15 +125,6 @@ def test_what_one_run_loses_at_once_blames_nobody_later(
     _, attempts = history
     before = seen(attempts)
     assert seen([*attempts, beside(8, process, "a run of its own")]) == before
-
-
-def test_markers_of_earlier_versions_name_no_run_and_count(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
-    old = {"piece": {"first": 0, "end": 8}, "process": "host:old", "alone": False}
-    store.create(marker_path(SHARD, 0), json.dumps(old).encode())
-    attempts = execute(read_attempts(SHARD), store)
-    assert attempts == [beside(8, "host:old")]
-    assert seen(attempts) == attempts
 
 
 def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
@@ -150,9 +141,15 @@ def test_an_attempt_takes_the_next_free_number(tmp_path: Path) -> None:
     "marker",
     [
         b"", b'{"piece":{"first":0,"end":8},"pro', b"[]", b"null", b"[" * 100_000, b'{"piece":{"end":8}}',
-        b'{"piece":{"first":0,"end":9},"process":"a","alone":true}',
-        b'{"piece":{"first":-1,"end":2},"process":"a","alone":true}',
-        b'{"piece":{"first":"0","end":2},"process":"a","alone":true}',
+        b'{"piece":{"first":0,"end":9},"process":"a","alone":true,"run":"r"}',
+        b'{"piece":{"first":-1,"end":2},"process":"a","alone":true,"run":"r"}',
+        b'{"piece":{"first":"0","end":2},"process":"a","alone":true,"run":"r"}',
+        b'{"piece":{"first":0.5,"end":2},"process":"a","alone":true,"run":"r"}',
+        b'{"piece":{"first":0,"end":2},"process":["a"],"alone":true,"run":"r"}',
+        b'{"piece":{"first":0,"end":2},"process":"a","alone":1,"run":"r"}',
+        b'{"piece":{"first":0,"end":2},"process":"a","alone":true,"run":{}}',
+        b'{"piece":{"first":0,"end":2},"process":"a","alone":true,"run":null}',
+        b'{"piece":{"first":0,"end":2},"process":"a","alone":true,"sun":"r"}',
     ],
 )  # fmt: skip
 def test_a_damaged_marker_is_named_with_what_to_do(tmp_path: Path, marker: bytes) -> None:

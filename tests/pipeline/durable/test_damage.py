@@ -24,7 +24,7 @@ def test_each_file_that_a_job_leaves_has_its_own_words(tmp_path: Path) -> None:
 def test_it_is_one_line_that_can_be_pickled() -> None:
     error = foreign("generations/a\x1b[31m\nb.parquet")
     assert str(error) == (
-        r"output.path: generations/a\x1b[31m\nb.parquet is damaged (it is of no shard of this job): "
+        r"output.path: generations/a\x1b[31m\nb.parquet is damaged (it is none of this job's files): "
         "move it out of the folder"
     )
     again = pickle.loads(pickle.dumps(error))

@@ -24,7 +24,7 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("unfinished")
     job, store, plan = small_output.begin(small_output.job_data(place))
     small_output.commit(job, store, plan.shards[:2])
-    execute(count_attempt(plan.shards[2], Attempt(Piece(0, 4), "here:1", alone=False), 0), store)
+    execute(count_attempt(plan.shards[2], Attempt(Piece(0, 4), "here:1", alone=False, run="a run"), 0), store)
     return place / "out"
 
 

@@ -1,11 +1,14 @@
 """A part that is not its shard's, or that the disk does not give, is named."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from pipeline.storage.open_store import open_store
 from pipeline.storage.sealed_parquet import sealed
+from pipeline.storage.store import Store
 from tests import small_output
 from tests.pipeline.output.verified import damaged, name, part, verified
 
@@ -19,7 +22,7 @@ def test_parts_of_another_shard_or_another_job_are_named(out: Path, tmp_path: Pa
     assert damaged(out) == {
         name(out, first): f"it was written as {name(out, second)}, maybe by another job",
         name(out, third): "it was cut, or it is no file of mixtray",
-        name(out, stranger): "it is of no shard of this job",
+        name(out, stranger): "it is none of this job's files",
     }
 
 
@@ -39,17 +42,49 @@ def test_rows_that_are_not_those_of_the_plan_are_named(out: Path) -> None:
     assert damaged(out)[name(out, ours)] == "its rows are not 0 to 3 of a.jsonl"
 
 
-def test_a_file_that_the_disk_does_not_give_is_named(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "what", "remedy"),
+    [
+        (
+            OSError(errno.EIO, "Input/output error"),
+            "its disk does not give it: Input/output error",
+            "remove it",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            "it may not be read: Permission denied",
+            "let this",
+        ),
+    ],
+    ids=["broken disk", "no permission"],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    out: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, what: str, remedy: str
+) -> None:
+    store, path = failing(out, monkeypatch, error)
+    [found] = verified(store).damage
+    assert (found.path, found.what) == (path, what)
+    assert found.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_may_pass_is_no_damage(out: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """What verify said so far is kept by the command."""
+    store, _ = failing(out, monkeypatch, OSError(number, os.strerror(number)))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        verified(store)
+
+
+def failing(out: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> tuple[Store, str]:
+    """A store that fails so for its first part."""
     store = open_store(out)
     [path, *_] = store.list("generations")
     plain = store.read
 
     def read(asked: str) -> bytes:
         if asked == path:
-            raise OSError(5, "Input/output error", asked)
+            raise error
         return plain(asked)
 
     monkeypatch.setattr(store, "read", read)
-    assert [(one.path, one.what) for one in verified(store).damage] == [
-        (path, "it cannot be read: Input/output error")
-    ]
+    return store, path

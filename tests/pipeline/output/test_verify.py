@@ -1,5 +1,7 @@
 """Whatever is damaged in an output folder is found and named, and nothing else is."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -108,7 +110,51 @@ def test_a_whole_part_that_success_does_not_name_blames_success(out: Path) -> No
     assert summary.rows == 4
     anew = first.read_bytes().replace(b'"prompt_tokens": ', b'"prompt_tokens":\t')
     first.write_bytes(sealed(bytearray(anew)))
+    assert damaged(out) == {"_SUCCESS": f"it names another hash than that of {name(out, first)}"}
+    success = out / "_SUCCESS"
+    success.write_bytes(success_with(success, name(out, first), first.read_bytes()))
     assert damaged(out) == {"_SUCCESS": "it is not what the parts that are there add up to"}
+
+
+def success_with(success: Path, part: str, data: bytes) -> bytes:
+    """It names the hash of this part, and a wrong sum."""
+    told = json.loads(success.read_bytes())
+    [entry] = [entry for entry in told["parts"] if entry["path"] == part]
+    entry["sha256"] = hashlib.sha256(data).hexdigest()
+    told["rows_by_status"] = {"ok": 9}
+    return json.dumps(told).encode()
+
+
+def test_every_damaged_file_is_named_though_one_is(out: Path) -> None:
+    """What depends on nothing that is damaged is checked all the same."""
+    success, machine = out / "_SUCCESS", out / MACHINE
+    whole = success.read_bytes()
+    first, second, third = (part(out, number) for number in range(3))
+    digest = json.loads(whole)["parts"][2]["sha256"]
+    success.write_bytes(whole.replace(digest.encode(), b"0" * 64))
+    empty(second)
+    gone(out / "router/pairs.parquet")
+    gone(out / "report.json")
+    (out / "_job/router").joinpath("unnamed.parquet").touch()
+    machine.mkdir()
+    assert damaged(out) == {
+        name(out, second): "it is empty",
+        "_SUCCESS": f"it names another hash than that of {name(out, third)}",
+        MACHINE: "it is a folder",
+        "router/pairs.parquet": "it is missing",
+        "report.json": "it is missing",
+    }
+    assert first.exists()
+
+
+def test_a_damaged_file_beside_the_parts_keeps_no_sum_from_being_checked(out: Path) -> None:
+    (out / MACHINE).write_bytes(b"{")
+    experts = out / "router/experts.parquet"
+    experts.write_bytes((out / "router/layers.parquet").read_bytes())
+    assert damaged(out) == {
+        MACHINE: "it is not what was written there",
+        "router/experts.parquet": "it is not the sum of the parts' router tables",
+    }
 
 
 def test_with_a_damaged_plan_parts_are_checked_by_themselves(out: Path) -> None:

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from pipeline.output.verify import Verified, verify
+from pipeline.output.verified import Verified
+from pipeline.output.verify import verify
 from pipeline.reporting.check_progress import CheckProgress
 from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 
 
 def verified(place: Path | Store) -> Verified:
+    found = Verified()
     with CheckProgress() as progress:
-        return verify(place if isinstance(place, Store) else open_store(place), progress)
+        verify(place if isinstance(place, Store) else open_store(place), found, progress)
+    return found
 
 
 def damaged(place: Path) -> dict[str, str]:

@@ -7,8 +7,11 @@ import pytest
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
+from pipeline.output.empty_table import write_empty_table
 from pipeline.preflight.apart import require_apart, require_no_own_output
 from pipeline.reading.files import expand
+from pipeline.reading.listing import is_hidden
+from tests import small_output
 
 
 def config(given: str | list[str], output: str) -> JobConfig:
@@ -51,6 +54,11 @@ BOTH = "lies in input.path|lies in output.path|would take what the job writes"
         ("data/**/*.parquet", "data/out"),
         ("d*/*/*/*.parquet", "data/out"),
         ("data/*/generations/*", "data/out"),
+        ("data/*/generations/part-000001-*.parquet", "data/out"),
+        ("data/*/generations/part-empty.parquet", "data/out"),
+        ("data/*/router/pairs.parquet", "data/out"),
+        ("data/*/router/layers.parquet", "data/out"),
+        ("data//*//report.html", "data/out"),
         ("data/out/generations", "data/out"),
         ("data/[x]", "data/[x]/out"),
         ("/*/*.html", "/out"),
@@ -87,6 +95,33 @@ def test_an_overlap_is_refused_naming_both(given: str | list[str], output: str) 
 )
 def test_neighbours_are_apart(given: str, output: str) -> None:
     require_apart(config(given, output))
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_glob_that_names_any_file_of_a_real_output_is_refused(tmp_path: Path, empty: bool) -> None:
+    """Each file of a finished job, and of one without a row, named as it is but for the output folder."""
+    if empty:
+        data = small_output.job_data(tmp_path)
+        data["input"] |= {"path": str(tmp_path / "none"), "allow_empty": True}
+        job, store, plan = small_output.begin(data)
+        write_empty_table(job, store, plan)
+        small_output.finish(job, store, plan)
+    else:
+        small_output.finished(tmp_path)
+    written = [
+        str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()
+    ]
+    seen = [name for name in written if not any(map(is_hidden, name.split("/")))]
+    assert {name.partition("/")[0] for name in seen} == {
+        "generations",
+        "router",
+        "report.json",
+        "report.html",
+    }
+    (tmp_path / "out").rename(tmp_path / "moved")
+    for name in seen:
+        with pytest.raises(ConfigError, match="would take what the job writes"):
+            require_apart(config(f"{tmp_path}/*/{name}", f"{tmp_path}/out"))
 
 
 def test_a_file_that_a_link_finds_in_the_output_is_refused(tmp_path: Path) -> None:

@@ -98,6 +98,27 @@ def test_files_may_go_while_others_are_added(data: dict[str, Any], tmp_path: Pat
         load_or_make_plan(job, store, extending=True)
 
 
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_a_file_without_rows_is_no_newer_file(
+    data: dict[str, Any], tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the first run of a job without a row, whose plan names no file."""
+    (tmp_path / "in/a.jsonl").write_text(text)
+    (tmp_path / "in/b.jsonl").unlink()
+    data["input"]["allow_empty"] = True
+    assert to_do(data) == []
+    if text:  # it can't be told from one that has got rows
+        assert (
+            "came after this job was planned, or that had no row then, are not part of it (1, a.jso"
+            in caplog.text
+        )
+    else:
+        assert caplog.text == ""
+    (tmp_path / "in/a.jsonl").write_text('{"text": "late"}\n')
+    assert to_do(data) == []
+    assert "(1, a.jsonl for one); run it with --extend to add those that have rows" in caplog.text
+
+
 @pytest.mark.parametrize("lost", [["spec.json"], ["plan-000.parquet"], ["spec.json", "plan-000.parquet"]])
 def test_a_lost_plan_and_a_lost_spec_are_written_anew(
     data: dict[str, Any], tmp_path: Path, lost: list[str]

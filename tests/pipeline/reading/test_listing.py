@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -71,6 +72,49 @@ def test_links_in_the_middle_of_a_glob_are_followed(tmp_path: Path) -> None:
     assert (files, others) == (["de/a.jsonl"], {"loop": Reason.LOOP})
 
 
+def test_what_a_glob_finds_behind_a_second_name_of_a_folder_is_taken(tmp_path: Path) -> None:
+    for name in ("g/de/2026-04-01/a.jsonl", "h/a/f.jsonl", "h/c/d/f.jsonl"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "g/de/latest").symlink_to("2026-04-01")
+    (tmp_path / "h/b").mkdir()
+    (tmp_path / "h/b/l").symlink_to("../a")
+    assert said(list_path(f"{tmp_path}/g/**/latest/*.jsonl")) == (["de/latest/a.jsonl"], {})
+    assert said(list_path(f"{tmp_path}/h/*/*/f.jsonl")) == (["b/l/f.jsonl", "c/d/f.jsonl"], {})
+    both = ["de/2026-04-01/a.jsonl", "a/f.jsonl", "c/d/f.jsonl"]
+    assert said(list_path(f"{tmp_path}/g/**/*.jsonl")) == (both[:1], {"de/latest": Reason.TWICE})
+    assert said(list_path(f"{tmp_path}/h/**")) == (both[1:], {"b/l": Reason.TWICE})
+
+
+def test_the_root_is_a_folder_like_others(tmp_path: Path) -> None:
+    first = f"{tmp_path}".split("/")[1]
+    (tmp_path / "a.jsonl").touch()
+    listing = list_path(f"/{first[0]}*/{'/'.join(f'{tmp_path}'.split('/')[2:])}/*.jsonl")
+    assert [file.path for file in listing.files] == [f"{tmp_path}/a.jsonl"]
+    assert listing.base == "file://"
+
+
+def test_doubled_slashes_are_one_in_globs_and_folders(tmp_path: Path) -> None:
+    (tmp_path / "in/b").mkdir(parents=True)
+    (tmp_path / "in/b/a.jsonl").touch()
+    for given in ("in//*//*.jsonl", "in/./*/a.jsonl", "/in//", ".//in/b/..//"):
+        assert said(list_path(f"{tmp_path}/{given}"))[0] == ["b/a.jsonl"], given
+
+
+def test_a_job_s_folder_is_known_where_its_spec_may_not_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a store, which says so of what is absent too; on a disk: see `tests/hostile`."""
+    store = fsspec.filesystem("memory")
+    for name in ("job/_job/plan", "job/generations/a.jsonl", "none/generations/a.jsonl"):
+        store.pipe_file(f"/closed/{name}", b"")
+
+    def info(self: Any, path: str, **_: Any) -> dict[str, Any]:
+        raise PermissionError(13, "Forbidden", path)
+
+    listings = [list_path(f"memory://closed/{name}") for name in ("job", "none")]
+    monkeypatch.setattr(type(store), "info", info)
+    assert [one.exists(f"{one.base}/_job/spec.json") for one in listings] == [True, False]
+
+
 def test_a_glob_does_not_look_into_folders_that_it_does_not_name(tmp_path: Path) -> None:
     """Where other folders may not be listed, or are links to half of the disk."""
     for name in ("data-1/a.jsonl", "other/a.jsonl"):
@@ -95,9 +139,12 @@ def test_a_name_that_looks_like_a_chain_of_urls_is_a_name(tmp_path: Path) -> Non
         ("zip://a::b.zip", "chained URLs"),
         ("no-such-kind://x", "no such kind of URL"),
         ("no\x1bx", r"no\\x1bx: no such file"),
+        ("gone", r"gone: no such file or folder: the link .*/gone leads to nothing"),
+        ("gone/deep/*.jsonl", r"\.jsonl: no such file or folder: the link .*/gone leads to nothing"),
     ],
 )
 def test_what_is_not_there_is_named(tmp_path: Path, given: str, message: str) -> None:
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
     with pytest.raises(ConfigError, match=message):
         list_path(given if "://" in given else f"{tmp_path}/{given}")

@@ -16,7 +16,22 @@ def test_names_are_shown_escaped_and_once() -> None:
 
 
 def test_what_programs_leave_beside_data_goes_without_saying() -> None:
-    names = ("_SUCCESS", "_SUCCESS-001", "x/.DS_Store", "._a.jsonl", ".gitattributes", ".git/", "_metadata")
+    names = (
+        "_SUCCESS",
+        "_SUCCESS-001",
+        "_SUCCESS.crc",
+        "x/.DS_Store",
+        "._a",
+        ".a.jsonl.crc",
+        ".gitattributes",
+    )
+    names += (".git/", ".git", "_metadata", "_started_1")
     assert not NotTaken.of((Reason.HIDDEN, name) for name in names)
-    assert NotTaken.of([(Reason.HIDDEN, "_tmp/")])
+    for name in ("_tmp/", "_SUCCESS/", "_started_1/", ".cache/", ".ipynb_checkpoints/", "_SUCCESS_rows"):
+        assert NotTaken.of([(Reason.HIDDEN, name)]), "it may hold rows"
     assert NotTaken.of([(Reason.ENDING, "_SUCCESS")]), "only as hidden"
+
+
+def test_no_file_with_an_ending_of_data_goes_without_saying() -> None:
+    for name in ("_SUCCESS_rows.jsonl", "_started_x.jsonl", "_committed_1.JSON.gz", "._a.parquet"):
+        assert str(NotTaken.of([(Reason.HIDDEN, name)])).startswith(f"{name}: hidden")

@@ -50,6 +50,7 @@ def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
     paths = {"a.jsonl": f"{tmp_path}/in/a.jsonl", "b.jsonl": f"{tmp_path}/in/b.jsonl"}
     assert plan.check(expand(section(f"{tmp_path}/in")), shards) == InputToday(paths, [], [], [], NotTaken())
     write(tmp_path / "in/new.jsonl", lines(1))
+    write(tmp_path / "in/empty.jsonl", b"")
     assert plan.check(expand(section(f"{tmp_path}/in")), shards).new == ["new.jsonl"]
     (tmp_path / "in").rename(tmp_path / "moved")
     moved = shards.opened_at(plan.check(expand(section(f"{tmp_path}/moved")), shards).paths)

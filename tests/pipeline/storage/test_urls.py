@@ -1,12 +1,13 @@
 """The filesystem of a URL, what is missing for it, and errors of the storage that Arrow would hide."""
 
 import io
+import os
 import sys
 
 import pytest
 
 from pipeline.errors import ConfigError
-from pipeline.storage.urls import WatchedFile, filesystem
+from pipeline.storage.urls import WatchedFile, filesystem, local_path
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,21 @@ def test_a_watched_file_remembers_that_the_storage_failed() -> None:
     with pytest.raises(TimeoutError):
         watched.read()
     assert isinstance(watched.error, TimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/in//a/", "/in/a"),
+        ("//in/./a", "/in/a"),
+        ("file:///in//*//a", "/in/*/a"),
+        ("/in/link/../a", "/in/link/../a"),
+        ("/", "/"),
+        ("in//a", "{cwd}/in/a"),
+        ("./in", "{cwd}/in"),
+        ("~nobody-has-this-name/a", "{cwd}/~nobody-has-this-name/a"),
+    ],
+)
+def test_a_local_path_begins_at_the_root_and_has_single_slashes(given: str, path: str) -> None:
+    assert local_path(given) == path.format(cwd=os.getcwd())
+    assert filesystem(given)[1] == local_path(given)

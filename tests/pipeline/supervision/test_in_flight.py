@@ -26,7 +26,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(in_flight.ray, "get", lambda answer, timeout: answer())
     store = open_store(tmp_path)
     for shard in SHARDS:
-        execute(count_attempt(shard, Attempt(Piece(0, 8), "p", alone=False), 0), store)
+        execute(count_attempt(shard, Attempt(Piece(0, 8), "p", alone=False, run="r"), 0), store)
     return store
 
 

@@ -19,6 +19,7 @@ from pipeline.text import templates
 from pipeline.text.chat_jinja import compile_chat_template
 from pipeline.text.rendering_apart import rendering_apart
 from pipeline.text.row_template import RowTemplate
+from pipeline.text.template_sandbox import Sandbox
 from pipeline.text.templates import BoundedTemplate
 from pipeline.text.tokenization import Tokenizer
 from tests.pipeline.text import misbehaving
@@ -85,6 +86,40 @@ def test_one_that_takes_too_much_is_named(what: str, why: str) -> None:
             template.render({})
         assert time.monotonic() - begun < 12
         assert BoundedTemplate("{{ text }}", "another").render({"text": "a"}) == "a"
+
+
+def test_processor_time_is_told_in_seconds() -> None:
+    """The kernel's signal, sent to the process as it is at its limit."""
+    with rendering_apart():
+        template = misbehaving_template("exceed")
+        with pytest.raises(ConfigError, match="here: it takes more than 40 s of processor time, so it was"):
+            template.render({})
+
+
+def test_where_a_template_is_rendered_the_kernel_ends_it() -> None:
+    """A worker has no process beside it. Its limit is of processor time, and holds in code of C."""
+    code = (
+        "from pipeline.text import templates; from tests.pipeline.text.misbehaving import hang\n"
+        "templates.KERNEL_SECONDS = 0.2\n"
+        "render = templates.BoundedTemplate('{{ hang() }}', 'here', functions={'hang': hang}).render\n"
+        "templates.BoundedTemplate('{{ 1 }}', 'there').render({})\n"
+        "sum(range(3 * 10**7)); print('alive', flush=True)\n"
+        "render({})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (-signal.SIGVTALRM, "alive\n")
+
+
+@pytest.mark.usefixtures("nothing_here")
+def test_the_driver_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("a template was compiled in the driver")
+
+    with rendering_apart(then_stop=True):
+        monkeypatch.setattr(Sandbox, "compiled", forbidden)
+        template = BoundedTemplate("{{ a }}{{ b }}", "here")
+        assert template.columns == {"a", "b"}
+        assert template.render({"a": 1, "b": 2}) == "12"
 
 
 def test_an_unexpected_error_quotes_no_row() -> None:
