@@ -12,6 +12,7 @@ from tests.chaos.nodes import ENVIRONMENT, Driver
 from tests.chaos.processes import Process, processes
 from tests.chaos.standing_still import stand_still
 from tests.forkserver.fork_server import ForkServer
+from tests.ray_head import token
 
 SECONDS_TO_DIE = 20.0
 
@@ -20,7 +21,7 @@ class OwnRay:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
         self._folder = folder
-        self.fork_server = ForkServer(folder / "fork_server", {})
+        self.fork_server = ForkServer(folder / "fork_server", token())
         self._driver: Driver | None = None
 
     def start_driver(self, module: str, config: Path, log: Path) -> Driver:
