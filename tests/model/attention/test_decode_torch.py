@@ -6,23 +6,21 @@ import pytest
 import torch
 
 from model.attention.decode_torch import TorchDecode
+from model.sliding_window import SlidingWindow
 
 PAGES, KV_HEADS, HEADS, HEAD_DIM = 40, 2, 6, 16
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 1e-1, torch.float16: 1e-2}  # of scores up to some 30
 
 
 def cache_of(page_size, window=None):
-    def first_seen(trunk):
-        return max(trunk - window, 0) if window else 0
-
-    cpu = torch.device("cpu")
-    return SimpleNamespace(page_size=page_size, kv_heads=KV_HEADS, device=cpu, first_seen=first_seen)
+    window, cpu = SlidingWindow(window, page_size), torch.device("cpu")
+    return SimpleNamespace(page_size=page_size, kv_heads=KV_HEADS, device=cpu, window=window)
 
 
 def one_by_one(cache, rows, q, keys, values):
     attended, lse = torch.empty(q.shape, dtype=torch.float64), torch.empty(q.shape[:2], dtype=torch.float64)
     for i, row in enumerate(rows):
-        seen = slice(cache.first_seen(row.trunk), row.trunk)
+        seen = slice(cache.window.first_seen(row.trunk), row.trunk)
         for head in range(HEADS):
             group = head // (HEADS // KV_HEADS)
             k, v = (pages[row.pages, group].flatten(0, 1)[seen].double() for pages in (keys, values))

@@ -8,14 +8,12 @@ import torch
 
 from model.attention.page_table import PageTable
 from model.scheduling.batch import Phase, Row
+from model.sliding_window import SlidingWindow
 
 
 @pytest.mark.parametrize(("window", "begins"), [(None, [0, 0]), (6, [3, 0])])
 def test_the_table_names_each_rows_pages_and_tokens(window, begins):
-    def first_seen(trunk):
-        return max(trunk - window, 0) if window else 0
-
-    cache = SimpleNamespace(device=torch.device("cpu"), first_seen=first_seen)
+    cache = SimpleNamespace(device=torch.device("cpu"), page_size=4, window=SlidingWindow(window, 4))
     rows = [Row(Phase.DECODE, 0, 8, [5], [7, 2, 4]), Row(Phase.DECODE, 1, 2, [6], [3])]
     table = PageTable.of(cache, rows)
     assert table.pages.tolist() == [[7, 2, 4], [3, 0, 0]]

@@ -9,14 +9,15 @@ from model.scheduling.prefill_budget import PrefillBudget
 from model.scheduling.prefix_tree import Prefix
 from model.scheduling.scheduler import Scheduler
 from model.scheduling.sequence import Sequence
+from model.sliding_window import SlidingWindow
 
 PAGES, PAGE_SIZE = 16, 4
 BUDGET = PrefillBudget(most=24, beside=8, context=10**6)
 SCORES = ChoiceScores.of([[3, 4], [5]])
 
 
-def scheduler_of(slots, pages=PAGES, page_size=PAGE_SIZE, budget=BUDGET):
-    return Scheduler(slots, pages, page_size, budget)
+def scheduler_of(slots, pages=PAGES, page_size=PAGE_SIZE, budget=BUDGET, window=None):
+    return Scheduler(slots, pages, SlidingWindow(window, page_size), budget)
 
 
 def request(key, prompt, new_tokens, limit=None):
@@ -67,7 +68,7 @@ class Ran:
         tokens = (
             one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]
         )
-        size, end = self.scheduler.running.page_size, row.trunk
+        size, end = self.scheduler.running.window.page_size, row.trunk
         for i in range(row.cached):  # all that it reads is there
             assert self.pages[row.pages[i // size]][i % size] == tokens[i], "a page that others have"
         assert row.token_ids == tokens[row.cached : end]
