@@ -12,6 +12,7 @@ from model.attention.decode_torch import TorchDecode
 from model.machine.to_device import to_device
 from model.scheduling.batch import Phase, Row
 from model.sliding_window import SlidingWindow
+from tests.model.attention.given_back import without_passed
 from tests.model.attention.paged_one_by_one import one_by_one
 
 pytestmark = pytest.mark.skipif(
@@ -81,7 +82,14 @@ def test_equal_to_the_plain_twin(window):
     keys, values = torch.randn(2, 50, 2, 32, 64, generator=generator)
     q = torch.randn(3, 10, 64, generator=generator)[:, :8]
     reads = to_device(CpuDecode.of(cache, rows), CPU)
-    close(reads.attend(q, keys, values), TorchDecode(cache, rows).attend(q, keys, values))
+    attended = reads.attend(q, keys, values)
+    close(attended, TorchDecode(cache, rows).attend(q, keys, values))
+    kept = without_passed(cache, rows)
+    given_back = {page for row in rows for page in row.pages} - {page for row in kept for page in row.pages}
+    assert len(given_back) == (0 if window is None else 17)
+    keys[[*given_back]] = values[[*given_back]] = torch.nan  # other rows write there what they like
+    again = to_device(CpuDecode.of(cache, kept), CPU).attend(q, keys, values)
+    assert all(map(torch.equal, again, attended))
 
 
 def test_a_rows_bits_depend_on_nothing_but_the_row():
