@@ -21,9 +21,8 @@ class PrefillBudget:
         chosen = config.num_experts_per_tok if config.num_experts else 1
         heads = (2 * config.num_heads + 2 * config.num_kv_heads) * config.head_dim
         weights = config.dim * (heads + 3 * chosen * config.ffn_dim)
-        return cls(
-            most, beside, max(1, weights // (2 * config.num_heads * config.head_dim)), config.sliding_window
-        )
+        context = max(1, weights // (2 * config.num_heads * config.head_dim))
+        return cls(most, beside, context, config.sliding_window)
 
     def of_step(self, decoding: int, slots: int) -> int:
         """Until half of the slots decode, filling them goes first; then those rows must not wait long."""
