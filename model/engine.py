@@ -29,6 +29,7 @@ from model.requests.split_row import SplitRow
 from model.sampling.sampling_params import SamplingParams
 from model.scheduling.prefill_budget import PrefillBudget
 from model.scheduling.scheduler import Scheduler
+from model.sliding_window import SlidingWindow
 
 __all__ = ["Completion", "Engine", "Request", "SamplingParams"]
 
@@ -42,8 +43,14 @@ class Engine:
         self.cache_tokens = options.pages * options.page_size
         self.hidden_layers = options.hidden_layers
         budget = PrefillBudget.of(config, STEP_TOKENS, tokens_beside_decoding(options.device))
-        shares = config.sliding_window is None and not config.rope.depends_on_length
-        self.scheduler = Scheduler(options.slots, options.pages, options.page_size, budget, shares=shares)
+        self.window = SlidingWindow(config.sliding_window, options.page_size)
+        self.scheduler = Scheduler(
+            options.slots,
+            options.pages,
+            self.window,
+            budget,
+            shares=not config.rope.depends_on_length,
+        )
 
     @classmethod
     def load(
@@ -178,7 +185,7 @@ class Engine:
         self.ranks.close()
 
     def _check(self, request: Request) -> None:
-        request.check(self.config, self.cache_tokens)
+        request.check(self.config, self.cache_tokens, self.window)
         if request.wanted.head is Head.LAYERS and not self.hidden_layers:
             raise ValueError("hidden states of layers need an engine that was loaded with hidden_layers")
 

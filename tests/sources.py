@@ -32,7 +32,7 @@ PIPELINE_FLOORS = [
     {"run"},
 ]
 MODEL_FLOORS = [
-    {"json_values", "trained_head"},
+    {"json_values", "trained_head", "sliding_window"},
     {"rope", "mistral_params"},
     {"config"},
     {"machine"},

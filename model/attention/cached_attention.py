@@ -43,8 +43,9 @@ class CachedAttention(Generic[Numbers]):
             ragged = _ragged(cache, several)
             spans = FlashPrefill.of(cache, several) if ragged else TorchPrefill(cache, several)
         # What `reads` and `spans` leave out:
-        cached = [0 if cache.fused or cache.compiled else row.shared for row in single]
-        cached += [row.cached if cache.sliding_window is None else 0 for row in several]
+        in_one_kernel = cache.fused or cache.compiled
+        cached = [0 if in_one_kernel or cache.window.hides(row.reach) else row.shared for row in single]
+        cached += [0 if cache.window.hides(row.reach) else row.cached for row in several]
         return CachedAttention(
             cache,
             writes_of(cache, rows),
@@ -85,8 +86,9 @@ def _single(row: Row) -> bool:
 def _ragged(cache: KVCache, rows: list[Row]) -> bool:
     """Whether one call of FlashAttention computes all rows.
 
-    With a sliding window it does not know what a tree's node sees, which depends on its depth, nor which
-    cached tokens a new one sees.
+    Where a sliding window has passed a row's first tokens it does not know what a tree's node sees, which
+    depends on its depth, nor which cached tokens a new one sees.
     """
-    windowed = cache.sliding_window is not None
-    return cache.fused and not (windowed and any(row.tree.token_ids or row.cached for row in rows))
+    return cache.fused and not any(
+        cache.window.hides(row.reach) and (row.tree.token_ids or row.cached) for row in rows
+    )

@@ -30,14 +30,20 @@ class TorchDecode:
         size = cache.page_size
         trunks = np.array([row.trunk for row in rows])
         # What rows share is read apart: see CachedGroups.
-        first_seen = np.array([max(cache.first_seen(row.trunk), row.shared) for row in rows])
+        first_seen = np.array(
+            [
+                cache.window.first_seen(row.trunk) if cache.window.hides(row.reach) else row.shared
+                for row in rows
+            ]
+        )
         ends = -(-trunks // size)
         begins = first_seen // size
         counts = ends - begins
         owner = np.arange(len(rows)).repeat(counts)
         pages = np.fromiter(
             chain.from_iterable(
-                row.pages[begin:end] for row, begin, end in zip(rows, begins, ends, strict=True)
+                row.pages[begin - row.passed : end - row.passed]
+                for row, begin, end in zip(rows, begins, ends, strict=True)
             ),
             dtype=np.int64,
             count=len(owner),

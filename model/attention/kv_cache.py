@@ -15,6 +15,7 @@ from model.config import ModelConfig
 from model.kernels.cache_writes import Writes, indices_of
 from model.network.tensor_parallel import TensorParallel
 from model.scheduling.batch import Row
+from model.sliding_window import SlidingWindow
 
 
 class KVCache:
@@ -42,16 +43,15 @@ class KVCache:
         # Whether attention runs in fused kernels of a GPU, which load the keys that are seen and no others.
         self.fused = fused
         self.compiled = compiled  # the same of a CPU's decode steps
-        self.sliding_window = config.sliding_window
+        self.window = SlidingWindow(config.sliding_window, page_size)
 
-    def first_seen(self, trunk: int) -> int:
-        """Of so many tokens of a row, the first that the last one sees."""
-        return max(trunk - self.sliding_window, 0) if self.sliding_window else 0
+    def places(self, pages: np.ndarray, tokens: np.ndarray | int, passed: int = 0) -> np.ndarray:
+        """A row's pages from number `passed` on and the numbers of some of its tokens, [n] -> places, [n].
 
-    def places(self, pages: np.ndarray, tokens: np.ndarray | int) -> np.ndarray:
-        """A row's pages and the numbers of some of its tokens, [n] -> their places, [n]."""
+        They are below 0 in place of a page.
+        """
         within = tokens % self.page_size
-        places: np.ndarray = pages[tokens // self.page_size] * self.page_size + within
+        places: np.ndarray = pages[tokens // self.page_size - passed] * self.page_size + within
         return places
 
     def indices(self, places: Tensor) -> Tensor:
@@ -66,9 +66,10 @@ def writes_of(cache: KVCache, rows: list[Row]) -> Writes[NDArray[Any]]:
         places.append(np.full(row.length, -1))
         if row.is_kept:
             kept_tokens = np.arange(row.cached, row.trunk)
-            places[-1][: len(kept_tokens)] = cache.places(np.array(row.pages), kept_tokens)
+            places_of_kept = cache.places(np.array(row.pages), kept_tokens, row.passed)
+            places[-1][: len(kept_tokens)] = np.maximum(places_of_kept, -1)
             if (row.trunk - 1) // size * size >= row.cached:
-                opened.append(row.pages[(row.trunk - 1) // size])
+                opened.append(row.pages[(row.trunk - 1) // size - row.passed])
     of_tokens = np.concatenate(places or [np.zeros(0, dtype=np.int64)])
     kept = np.flatnonzero(of_tokens >= 0)
     return Writes(

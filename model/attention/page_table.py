@@ -18,7 +18,7 @@ class PageTable(Generic[Numbers]):
     """Which pages the rows read, in int32."""
 
     pages: Numbers  # [R, most pages of a row]
-    begins: Numbers  # [R] the first of the row's tokens that its new one sees
+    begins: Numbers  # [R] the first token in the row's pages that its new one sees
     ends: Numbers  # [R] behind the last one
 
     @property
@@ -31,6 +31,7 @@ class PageTable(Generic[Numbers]):
         pages = np.zeros((len(rows), max(len(row.pages) for row in rows)), dtype=np.int32)
         for i, row in enumerate(rows):
             pages[i, : len(row.pages)] = row.pages
-        bounds = np.array([(cache.first_seen(row.trunk), row.trunk) for row in rows], dtype=np.int32)
-        arrays: Any = (pages, *bounds.T)
+        bounds = np.array([(cache.window.first_seen(row.trunk), row.trunk) for row in rows], dtype=np.int32)
+        passed = np.array([row.passed * cache.page_size for row in rows], dtype=np.int32)
+        arrays: Any = (pages, *(bounds.T - passed))
         return cls(*arrays)

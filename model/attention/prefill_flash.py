@@ -28,7 +28,7 @@ class FlashPrefill(Generic[Numbers]):
     to their ancestors and themselves.
     """
 
-    window: int | None
+    window: int | None  # hides nothing from rows that have a tree or cached tokens
     trunks: Ragged[Numbers]
     trees: "Trees[Numbers] | None"
 
@@ -36,7 +36,7 @@ class FlashPrefill(Generic[Numbers]):
     def of(cache: KVCache, rows: list[Row]) -> "FlashPrefill[NDArray[Any]]":
         trunks = Ragged.of([len(row.token_ids) for row in rows])
         trees = Trees.of(rows) if any(row.tree.token_ids for row in rows) else None
-        return FlashPrefill(cache.sliding_window, trunks, trees)
+        return FlashPrefill(cache.window.size, trunks, trees)
 
     def attend(
         self: "FlashPrefill[Tensor]", q: Tensor, k: Tensor, v: Tensor, *_: Tensor
@@ -47,7 +47,9 @@ class FlashPrefill(Generic[Numbers]):
         trunk, nodes = self.trees.trunk_tokens, self.trees.node_tokens
         keys, values = k[trunk], v[trunk]
         attended, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=torch.float32)
-        attended[trunk], lse[trunk] = flash(q[trunk], keys, values, self.trunks, self.trunks, causal=True)
+        attended[trunk], lse[trunk] = flash(
+            q[trunk], keys, values, self.trunks, self.trunks, causal=True, window=self.window
+        )
         read = self.trees.read_tokens
         to_rows = flash(q[nodes], k[read], v[read], self.trees.nodes, self.trees.read, causal=False)
         to_nodes = self.trees.blocks.attend(q, k, v)

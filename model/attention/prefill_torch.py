@@ -31,14 +31,15 @@ class TorchPrefill:
 
 
 class Span:
-    """The new tokens of one row, and its tree's nodes, read each other; with a window, cached tokens too.
+    """The new tokens of one row, and its tree's nodes, read each other.
 
     The nodes of a large tree read the row's tokens and each other apart, so that none of this is as large as
-    the square of the tree. With a sliding window they don't: what a node sees depends on its depth.
+    the square of the tree. Where a sliding window hides tokens they don't, as what a node sees depends on its
+    depth; and cached tokens that are not hidden are read here, too.
     """
 
     def __init__(self, cache: KVCache, row: Row) -> None:
-        window = cache.sliding_window
+        window = cache.window.size if cache.window.hides(row.reach) else None
         self.length = row.length
         tree, self.blocks, self.apart = row.tree, None, 0  # how many nodes read apart
         if window is None and len(tree.blocks) > 1:
@@ -48,12 +49,12 @@ class Span:
             )
             tree = NO_TREE
         self.cached: Tensor | None = None
-        if row.cached and window is not None:
-            places = cache.places(np.array(row.pages), np.arange(row.cached))
+        seen = np.arange(cache.window.first_seen(row.cached + 1), row.cached) if window else np.arange(0)
+        if cached := len(seen):
+            places = cache.places(np.array(row.pages), seen, row.passed)
             self.cached = cache.indices(torch.from_numpy(places).to(cache.device))  # [S, G]
-        cached = row.cached if window is not None else 0
         trunk = cached + len(row.token_ids)
-        self.causal = not cached and not tree.token_ids and trunk <= (window or trunk)
+        self.causal = not tree.token_ids and window is None
         self.bias: Tensor | None = None
         if not self.causal:
             visible = _visible(cached, trunk, tree, window)

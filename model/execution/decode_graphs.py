@@ -80,7 +80,7 @@ class DecodeStep:
         self.model = model
         self.cache = cache
         self.routing = routing
-        most_pages = -(-model.config.max_positions // cache.page_size)
+        most_pages = cache.window.held(model.config.max_positions)
         spare_slot = routing.slots + SPARE_SLOT if routing else 0
         self.table = DecodeTable(rows, most_pages, cache, spare_slot)
         self._inputs = self.table.fill([]).to(cache.device, copy=True)

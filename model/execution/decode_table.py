@@ -22,10 +22,12 @@ class _Foreseen:
 
     slot: int
     trunk: int
+    passed: int
     pages: list[int]
 
     def is_of(self, row: Row) -> bool:
-        return (self.slot, self.trunk) == (row.slot, row.trunk) and self.pages == row.pages
+        same_row = (self.slot, self.trunk, self.passed) == (row.slot, row.trunk, row.passed)
+        return same_row and self.pages == row.pages
 
 
 class DecodeTable:
@@ -56,18 +58,18 @@ class DecodeTable:
     def foresee(self, rows: list[Row]) -> None:
         """Set the other table for the rows that have just been filled in, as they will be if none ends.
 
-        A row that will need another page is left out.
+        A row that will need another page is left out, and what was set is set again if it gives one back.
         """
         for numbers, row in zip(self._next.numpy(), rows, strict=False):
             known = None
-            if len(row.pages) * self._cache.page_size > row.trunk:
-                known = _Foreseen(row.slot, row.trunk + 1, [*row.pages])
+            if (row.passed + len(row.pages)) * self._cache.page_size > row.trunk:
+                known = _Foreseen(row.slot, row.trunk + 1, row.passed, [*row.pages])
                 self._set(numbers, row, known.trunk)
             self._foreseen.append(known)
 
     def _set(self, numbers: NDArray[np.int32], row: Row, trunk: int) -> None:
         """All but the token of a row whose new token is the trunk's last."""
         cache, size, last = self._cache, self._cache.page_size, trunk - 1
-        place = row.pages[last // size] * size + last % size
-        numbers[1:FIRST_PAGE] = last, place, cache.first_seen(trunk), trunk, row.slot
+        place, passed = row.pages[last // size - row.passed] * size + last % size, row.passed * size
+        numbers[1:FIRST_PAGE] = last, place, cache.window.first_seen(trunk) - passed, trunk - passed, row.slot
         numbers[FIRST_PAGE : FIRST_PAGE + len(row.pages)] = row.pages

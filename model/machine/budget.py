@@ -6,6 +6,8 @@ import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
+from model.machine.device import page_size
+from model.sliding_window import SlidingWindow
 from model.trained_head import HeadKind
 
 LOGITS_AT_A_TIME = 1 << 23  # where only the log-probabilities of some tokens are kept of them
@@ -13,6 +15,7 @@ GIB = 1 << 30
 STEP_TOKENS = 4096  # of prompts that a step computes together; longer prompts are computed in parts
 _BESIDE_DECODING, _BESIDE_DECODING_GPU = 256, 1024  # where many rows decode; a GPU's time goes into weights
 _GPU_RESERVE = 0.15  # of what the weights leave of a GPU: what a step takes at least
+_CPU = torch.device("cpu")
 _CPU_CACHE_BYTES = 4 << 30
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 
@@ -26,6 +29,11 @@ def bytes_per_token(config: ModelConfig, dtype: torch.dtype, tensor_parallel: in
     """Bytes of one token's keys and values in all layers, on one rank."""
     kv_heads = max(1, config.num_kv_heads // tensor_parallel)
     return 2 * config.num_layers * kv_heads * config.head_dim * dtype.itemsize
+
+
+def row_tokens(config: ModelConfig, tokens: int, device: torch.device) -> int:
+    """Tokens of cache that a row of so many tokens needs: with a sliding window, those of two at most."""
+    return SlidingWindow(config.sliding_window, page_size(device)).needed_tokens(tokens)
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ def needed_memory(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int,
 def cache_tokens(
     config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
 ) -> int:
-    """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits."""
+    """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits.
+
+    Of a full context it is what a row needs of it.
+    """
     if device.type == "cuda":
         needed = needed_memory(config, dtype, tensor_parallel, 0)
         left = torch.cuda.mem_get_info(device)[0] - needed.weights
@@ -70,7 +81,7 @@ def cache_tokens(
     else:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
         budget = min(available_bytes() // (2 * tensor_parallel), most)
-    return _tokens_within(budget, config, rows, dtype, tensor_parallel)
+    return _tokens_within(budget, config, rows, dtype, device, tensor_parallel)
 
 
 def engine_bytes(
@@ -82,23 +93,28 @@ def engine_bytes(
     """
     if tokens is None:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
-        tokens = _tokens_within(most, config, rows, dtype, tensor_parallel)
+        tokens = _tokens_within(most, config, rows, dtype, _CPU, tensor_parallel)
     rank = tokens * bytes_per_token(config, dtype, tensor_parallel) + _CPU_RANK_BYTES
     return weight_bytes(config, dtype) + tensor_parallel * rank
 
 
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
     """The largest cache of one rank on a CPU: it can hold one context at least."""
-    one_context = config.max_positions * bytes_per_token(config, dtype, tensor_parallel)
-    return max(_CPU_CACHE_BYTES, one_context)
+    one_context = row_tokens(config, config.max_positions, _CPU)
+    return max(_CPU_CACHE_BYTES, one_context * bytes_per_token(config, dtype, tensor_parallel))
 
 
 def _tokens_within(
-    budget: int, config: ModelConfig, rows: int, dtype: torch.dtype, tensor_parallel: int
+    budget: int,
+    config: ModelConfig,
+    rows: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    tensor_parallel: int,
 ) -> int:
     """Tokens that fit into `budget` bytes on one rank, but no more than full contexts of all rows."""
     fitting = budget // bytes_per_token(config, dtype, tensor_parallel)
-    return max(min(fitting, rows * config.max_positions), 0)
+    return max(min(fitting, rows * row_tokens(config, config.max_positions, device)), 0)
 
 
 def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:

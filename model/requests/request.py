@@ -11,6 +11,7 @@ from model.requests.next_token import Generated, NextToken
 from model.requests.readout import Readout
 from model.requests.row_routing import RowRouting
 from model.sampling.sampling_params import SamplingParams
+from model.sliding_window import SlidingWindow
 
 Failure = Literal["nan_logits", "out_of_memory"]
 
@@ -62,7 +63,7 @@ class Request:
         kept = self.wanted.kept_tokens
         return len(self.prompt_token_ids) + kept if kept else 0
 
-    def check(self, config: ModelConfig, cache_tokens: int) -> None:
+    def check(self, config: ModelConfig, cache_tokens: int, window: SlidingWindow) -> None:
         """ValueError if not even an empty engine with a cache of this size could run the row."""
         prompt, wanted = self.prompt_token_ids, self.wanted
         if self.readout is not None and (self.params is not None or self.should_stop is not None):
@@ -83,7 +84,7 @@ class Request:
                 f"{len(prompt)} prompt tokens and {wanted.further_tokens} further ones exceed the context of "
                 f"{config.max_positions}"
             )
-        if self.cache_tokens > cache_tokens:
+        if window.needed_tokens(self.cache_tokens) > cache_tokens:
             raise ValueError(f"a row of {self.cache_tokens} tokens exceeds kv_cache_tokens ({cache_tokens})")
         if not 0 <= self.first_read < len(prompt):
             raise ValueError(

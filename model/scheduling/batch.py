@@ -17,6 +17,8 @@ from torch import Tensor
 from model.requests.readout import NOTHING_ASKED, AskedTokens, Head
 from model.requests.token_tree import NO_TREE, TokenTree
 
+NO_PAGE = -1  # in place of a page of tokens that no later step sees
+
 
 class Phase(IntEnum):
     PREFILL = 0
@@ -40,6 +42,7 @@ class Row:
     asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
     whole: int = 0  # positions that the row takes from its first token to its last, those to come among them
     reads_on: bool = False  # whether more of the prompt is read in the steps to come
+    passed: int = 0  # pages of its first tokens, which are given back: `pages` are those behind them
 
     @property
     def length(self) -> int:
@@ -62,6 +65,11 @@ class Row:
     def trunk(self) -> int:
         """Tokens up to the last new one, without the tree."""
         return self.cached + len(self.token_ids)
+
+    @property
+    def reach(self) -> int:
+        """Positions up to the last new token or node."""
+        return self.trunk + self.tree.depth
 
 
 @dataclass(frozen=True)

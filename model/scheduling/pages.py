@@ -1,7 +1,7 @@
 """Pages of the cache: which are free, and how many the rows that run are likely to need.
 
 A page holds a fixed number of tokens. Rows take pages as they grow, not all at once, so the cache holds more
-rows than it could hold at their longest.
+rows than it could hold at their longest. With a sliding window they give back those that are passed, too.
 """
 
 import heapq
@@ -37,8 +37,10 @@ class PagesToCome:
     step, and only those moments are looked at. Moments are counted in steps from the first one.
     """
 
-    def __init__(self, slots: int, page_size: int) -> None:
+    def __init__(self, slots: int, page_size: int, most_of_a_row: int | None = None) -> None:
+        """`most_of_a_row`: pages that a row never has more of; None: it has those of all its tokens."""
         self.page_size = page_size
+        self.most_of_a_row = most_of_a_row
         self.now = 0
         self._tokens = np.zeros(slots, dtype=np.int64)  # by slot: what the row had at moment 0, by its pace
         self._end = np.zeros(slots, dtype=np.int64)  # the moment of its last token
@@ -80,4 +82,5 @@ class PagesToCome:
         return int(self._pages(self._tokens[later], end).sum() + self._pages(tokens, end))
 
     def _pages(self, tokens: Any, moment: Any) -> Any:
-        return -(-(tokens + moment) // self.page_size)
+        pages = -(-(tokens + moment) // self.page_size)
+        return pages if self.most_of_a_row is None else np.minimum(pages, self.most_of_a_row)

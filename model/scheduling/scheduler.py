@@ -15,6 +15,7 @@ from model.scheduling.prefix_tree import Prefix, PrefixTree, nodes_below
 from model.scheduling.running_rows import RunningRows
 from model.scheduling.sequence import Sequence
 from model.scheduling.waiting_rows import WaitingRows
+from model.sliding_window import SlidingWindow
 
 
 @dataclass
@@ -32,21 +33,24 @@ class Step:
 
 class Scheduler:
     def __init__(
-        self, slots: int, pages: int, page_size: int, budget: PrefillBudget, shares: bool = True
+        self, slots: int, pages: int, window: SlidingWindow, budget: PrefillBudget, shares: bool = True
     ) -> None:
-        """`shares`: whether rows share what their prompts begin with."""
+        """`shares`: whether rows share what their prompts begin with, up to a window's length."""
         self.slots = slots
         self.budget = budget
         self.shares = shares
-        self.running = RunningRows(slots, pages, page_size)
+        self.running = RunningRows(slots, pages, window)
         self.queue = WaitingRows()
-        self._tree = PrefixTree(page_size)
+        self._tree = PrefixTree(window.page_size)
         self._prefilling: list[Sequence | Prefix] = []  # have begun, with tokens of the prompt to come
         self._arrivals = 0
 
     def add(self, request: Request, reading: Reading, part_of: tuple[SplitRow, int] | None = None) -> None:
         """Let a row wait. It may share what of its prompt is not read."""
-        node = self._tree.add(request.prompt_token_ids, request.first_read if self.shares else 0)
+        most = request.first_read if self.shares else 0
+        if self.running.window.size is not None:
+            most = min(most, self.running.window.size)
+        node = self._tree.add(request.prompt_token_ids, most)
         self.queue.add(Sequence(request, reading, self._arrivals, node, part_of))
         self._arrivals += 1
 
@@ -144,7 +148,10 @@ class Scheduler:
         if not is_ready or most < 1:
             return left
         begin = one.cached
-        row = one.part(one.part_end(most))
+        end = one.part_end(most)
+        if isinstance(one, Sequence):
+            self.running.place(one, end)
+        row = one.part(end)
         step.add(one, row)
         if one.computed if isinstance(one, Prefix) else one.decodes:
             self._forget(one)

@@ -7,7 +7,7 @@ from model.requests.request import Request
 from model.requests.row_routing import RowRouting
 from model.requests.split_row import SplitRow
 from model.requests.token_tree import NO_TREE
-from model.scheduling.batch import Phase, Row
+from model.scheduling.batch import NO_PAGE, Phase, Row
 from model.scheduling.prefix_tree import Prefix
 
 
@@ -19,9 +19,14 @@ class Sequence:
     node: Prefix  # where its prompt's path in the prefix tree ends
     part_of: tuple[SplitRow, int] | None = None  # and which part of it
     prefix: Prefix | None = None  # the last of the shared nodes that it reads
+    shared: int = 0  # tokens of its prompt in pages of shared nodes when it began
     slot: int = -1
     cached: int = 0  # tokens that the model has seen, those of the prefix among them
-    own_pages: list[int] = field(default_factory=list)
+    own_pages: list[int] = field(default_factory=list)  # NO_PAGE: its tokens are seen in this step alone
+    # With a sliding window:
+    own_first: int = 0  # which of the row's pages the first of its own is
+    passed: int = 0  # how many of the row's first pages no token to come sees
+    reserve: list[int] = field(default_factory=list)  # pages for what is to come of its prompt
     fed: list[int] = field(default_factory=list)  # generated tokens that were fed back
     divisible: bool = True  # whether its prompt may be computed in parts
     prefixes_computed: list[RowRouting] = field(default_factory=list)  # those that it needed first
@@ -32,12 +37,9 @@ class Sequence:
     prefix_routing: RowRouting | None = None
 
     @property
-    def shared(self) -> int:
-        return self.prefix.end if self.prefix else 0
-
-    @property
     def pages(self) -> list[int]:
-        return [*self.prefix.path_pages, *self.own_pages] if self.prefix else self.own_pages
+        """From page `passed` on."""
+        return [*self.prefix.path_pages[self.passed :], *self.own_pages] if self.prefix else self.own_pages
 
     @property
     def prefilled(self) -> int:
@@ -51,9 +53,7 @@ class Sequence:
     @property
     def shared_routing(self) -> RowRouting | None:
         """What the router did with the tokens of its prefix."""
-        if self.was_read:
-            return self.prefix_routing
-        return self.prefix.routing if self.prefix else None
+        return self.prefix.routing if self.prefix and not self.was_read else self.prefix_routing
 
     def reads(self, prefix: "Prefix | Sequence") -> bool:
         return self.prefix is not None and prefix in self.prefix.path
@@ -62,7 +62,21 @@ class Sequence:
         """It runs no more, and will begin once more. Its slot stands in it still."""
         if self.decodes and not self.was_read:
             self.prefix_routing, self.was_read = self.shared_routing, True
-        self.prefix, self.cached = None, 0
+        elif not self.was_read:
+            self.prefix_routing = None
+        self.prefix, self.cached, self.shared = None, 0, 0
+
+    def leave_prefix(self) -> None:
+        """No token to come sees its prefix, which has been computed."""
+        self.prefix_routing, self.prefix = self.shared_routing, None
+
+    def pass_pages(self, passed: int) -> list[int]:
+        """No token to come sees so many of its first pages; those of them that were its own."""
+        self.passed = passed
+        own = max(0, passed - self.own_first)
+        gone, self.own_pages = self.own_pages[:own], self.own_pages[own:]
+        self.own_first += len(gone)
+        return [page for page in gone if page != NO_PAGE]
 
     def part_end(self, most: int) -> int:
         """Up to which token the next part goes, of about `most` tokens.
@@ -91,6 +105,7 @@ class Sequence:
             cached=begin,
             token_ids=[*request.prompt_token_ids, *self.fed][begin:end],
             pages=self.pages,
+            passed=self.passed,
             shared=self.shared,
             follows=self.prefix.slot if self.prefix and begin == self.shared else None,
             keeps=bool(request.cache_tokens) or not is_last,
@@ -113,6 +128,7 @@ class Sequence:
             cached=self.cached - 1,
             token_ids=self.fed[-1:],
             pages=self.pages,
+            passed=self.passed,
             shared=self.shared,
             keeps=True,
             head=self.request.wanted.head,

@@ -4,9 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from model.checkpoint.load import check_checkpoint, check_config
 from model.checkpoint.safetensors_files import weight_names
 from model.config import ModelConfig
+from model.machine.budget import row_tokens
 from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
@@ -71,7 +74,9 @@ def check_job(config: JobConfig) -> Job:
         task = fit_task(config.task, task, model, located.path)
         requests = task.requests(prompt_format)
     context = model.max_positions
-    longest, needed = requests.longest_prompt(context), max(1, requests.cache_tokens(context))
+    longest = requests.longest_prompt(context)
+    # The device is known once a replica runs: a GPU's pages are larger.
+    needed = max(1, row_tokens(model, requests.cache_tokens(context), torch.device("cuda")))
     config = with_number_type(config, model)
     if requests.cache_tokens(context) == 0:
         config = with_cache_for_prefixes(config)

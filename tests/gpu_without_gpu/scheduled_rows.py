@@ -14,6 +14,7 @@ from model.scheduling.batch import Phase
 from model.scheduling.prefill_budget import PrefillBudget
 from model.scheduling.scheduler import Scheduler
 from model.scheduling.sequence import Sequence
+from model.sliding_window import SlidingWindow
 
 PAGE = 64
 _SEED = 20240108
@@ -41,7 +42,7 @@ def run(
     """All steps; `limits` are the rows' max_new_tokens, none below the length of its row's answer."""
     config = ModelConfig.from_dict(SIZES["8x7b"])
     budget = PrefillBudget.of(config, STEP_TOKENS, tokens_beside_decoding(torch.device("cuda")))
-    scheduler = Scheduler(slots, cache_tokens // PAGE, PAGE, budget)
+    scheduler = Scheduler(slots, cache_tokens // PAGE, SlidingWindow(None, PAGE), budget)
     left: dict[str, int] = {}
     for i, (prompt, answer, limit) in enumerate(zip(prompts, answers, limits, strict=True)):
         request = Request(str(i), [5 + i] * prompt, SamplingParams(max_new_tokens=limit))

@@ -47,6 +47,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "window": EXPERTS | {"sliding_window": 6},
     "dense": {},
     "dense-window": {"sliding_window": 5},
+    # For rows of many windows, of some pages each
+    "rolling": EXPERTS | {"sliding_window": 16, "max_position_embeddings": 512},
+    "dense-rolling": {"sliding_window": 20, "max_position_embeddings": 512},
 }
 # Heads: the end of transformers' class names, and what the configuration says of labels.
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,6 +11,8 @@ from model.attention.decode_cpu import CpuDecode, attend_pages
 from model.attention.decode_torch import TorchDecode
 from model.machine.to_device import to_device
 from model.scheduling.batch import Phase, Row
+from model.sliding_window import SlidingWindow
+from tests.model.attention.given_back import without_passed
 from tests.model.attention.paged_one_by_one import one_by_one
 
 pytestmark = pytest.mark.skipif(
@@ -70,11 +72,7 @@ def test_one_row_with_a_long_context_beside_a_short_one():
 @pytest.mark.parametrize("window", [None, 40])
 def test_equal_to_the_plain_twin(window):
     """Queries and keys come out of one rotation, so a row's query heads lie apart from the next row's."""
-
-    def first_seen(trunk):
-        return max(trunk - window, 0) if window else 0
-
-    cache = SimpleNamespace(page_size=32, kv_heads=2, device=CPU, first_seen=first_seen)
+    cache = SimpleNamespace(page_size=32, kv_heads=2, device=CPU, window=SlidingWindow(window, 32))
     rows = [
         Row(Phase.DECODE, 0, 600, [5], list(range(30, 49))),
         Row(Phase.DECODE, 1, 2, [6], [3]),
@@ -84,7 +82,14 @@ def test_equal_to_the_plain_twin(window):
     keys, values = torch.randn(2, 50, 2, 32, 64, generator=generator)
     q = torch.randn(3, 10, 64, generator=generator)[:, :8]
     reads = to_device(CpuDecode.of(cache, rows), CPU)
-    close(reads.attend(q, keys, values), TorchDecode(cache, rows).attend(q, keys, values))
+    attended = reads.attend(q, keys, values)
+    close(attended, TorchDecode(cache, rows).attend(q, keys, values))
+    kept = without_passed(cache, rows)
+    given_back = {page for row in rows for page in row.pages} - {page for row in kept for page in row.pages}
+    assert len(given_back) == (0 if window is None else 17)
+    keys[[*given_back]] = values[[*given_back]] = torch.nan  # other rows write there what they like
+    again = to_device(CpuDecode.of(cache, kept), CPU).attend(q, keys, values)
+    assert all(map(torch.equal, again, attended))
 
 
 def test_a_rows_bits_depend_on_nothing_but_the_row():

@@ -52,7 +52,7 @@ def test_where_every_token_is_kept_none_is_selected():
 
 @pytest.mark.parametrize(("window", "first"), [(None, 0), (4, 3), (9, 0)])
 def test_the_window_ends_with_the_last_token(window, first):
-    assert cache_of(window=window).first_seen(7) == first
+    assert cache_of(window=window).window.first_seen(7) == first
 
 
 def test_places_follow_the_pages():

@@ -12,6 +12,7 @@ from model.requests import token_tree
 from model.requests.choice_scores import ChoiceScores
 from model.requests.token_tree import TokenTree
 from model.scheduling.batch import Phase, Row
+from model.sliding_window import SlidingWindow
 from tests.model.attention.plain_flash import plain_flash
 from tests.model.attention.rows_without_cache import attend_one_by_one
 
@@ -34,7 +35,7 @@ def test_each_row_reads_its_own_tokens(rows, window, block, monkeypatch):
     monkeypatch.setattr(token_tree, "BLOCK_NODES", block)
     rows = [replace(row, tree=TokenTree(row.tree.token_ids, row.tree.parents)) for row in rows]
     monkeypatch.setattr("model.attention.prefill_flash.flash", plain_flash)
-    cache = SimpleNamespace(sliding_window=window, device=torch.device("cpu"))
+    cache = SimpleNamespace(window=SlidingWindow(window, 4), device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(0)
     new = sum(row.length for row in rows)
     q, k, v = (torch.randn(new, heads, 16, generator=generator) for heads in (4, 2, 2))

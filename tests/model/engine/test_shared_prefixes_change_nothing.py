@@ -35,7 +35,9 @@ def sharing(checkpoint, monkeypatch):
     return lambda variant, **options: Engine.load(checkpoint(variant), threads=1, **options)
 
 
-@pytest.mark.parametrize("variant", ["mixtral", "one-kv-head", "wide-heads", "tied", "window", "dense"])
+@pytest.mark.parametrize(
+    "variant", ["mixtral", "one-kv-head", "wide-heads", "tied", "window", "rolling", "dense"]
+)
 @pytest.mark.parametrize(
     "options", [{"max_batch_rows": 3}, {"max_batch_rows": 64}, {"kv_cache_tokens": 96}], ids=str
 )
@@ -54,12 +56,15 @@ def test_scores_are_the_same(sharing, engine, rows):
 
 @pytest.mark.parametrize("rows_at_a_time", [3, 64])
 @pytest.mark.parametrize("labelled", [False, True])
-def test_its_tokens_are_each_rows_but_computed_for_one(labelled, rows_at_a_time, sharing, engine, rows):
+@pytest.mark.parametrize("variant", ["mixtral", "rolling"])
+def test_its_tokens_are_each_rows_but_computed_for_one(
+    variant, labelled, rows_at_a_time, sharing, engine, rows
+):
     scores = ChoiceScores.of([[5, 6, 7], [5, 8]]) if labelled else None
     params = None if labelled else SamplingParams(max_new_tokens=NEW_TOKENS)
     requests = [Request(str(i), row, params, scores) for i, row in enumerate(rows)]
-    alone = [engine("mixtral", max_batch_rows=5).run([request])[0] for request in requests]
-    completions = sharing("mixtral", max_batch_rows=rows_at_a_time).run(requests)
+    alone = [engine(variant, max_batch_rows=5).run([request])[0] for request in requests]
+    completions = sharing(variant, max_batch_rows=rows_at_a_time).run(requests)
     saved = 0
     for row, one, other in zip(rows, completions, alone, strict=True):
         for name in EXACT:

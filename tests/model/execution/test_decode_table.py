@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from model.execution.decode_table import FIRST_PAGE, DecodeTable
 from model.scheduling.batch import Phase, Row
+from model.sliding_window import SlidingWindow
 
 SIZE, MOST_PAGES, SPARE_SLOT = 4, 6, 99
 
 
 def table_of(window):
-    def first_seen(trunk):
-        return max(trunk - window, 0) if window else 0
-
-    cache = SimpleNamespace(page_size=3, spare_page=50, device=torch.device("cpu"), first_seen=first_seen)
+    window, cpu = SlidingWindow(window, 3), torch.device("cpu")
+    cache = SimpleNamespace(page_size=3, spare_page=50, device=cpu, window=window)
     return DecodeTable(SIZE, MOST_PAGES, cache, SPARE_SLOT)
 
 

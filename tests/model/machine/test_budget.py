@@ -8,6 +8,7 @@ from model.machine.budget import (
     bytes_per_token,
     cache_tokens,
     engine_bytes,
+    row_tokens,
     weight_bytes,
 )
 from model.network.tensor_parallel import TensorParallel
@@ -39,6 +40,14 @@ def test_the_cache_holds_full_contexts_where_memory_allows(checkpoint):
     large = cache_tokens(config, 10**9, FLOAT, CPU, 1)
     assert large < 10**9 * 96
     assert large * bytes_per_token(config, FLOAT, 1) <= 4 << 30
+
+
+def test_with_a_sliding_window_a_full_context_takes_two_windows(checkpoint):
+    """Of 16 tokens each, in whole pages, wherever in a page a window begins."""
+    config = ModelConfig.from_folder(checkpoint("rolling"))
+    assert [row_tokens(config, tokens, CPU) for tokens in (20, 60, 512)] == [20, 60, 64]
+    assert cache_tokens(config, 3, FLOAT, CPU, 1) == 3 * 64
+    assert row_tokens(config, 512, torch.device("cuda")) == 256, "a GPU's pages are larger"
 
 
 @pytest.mark.parametrize("tensor_parallel", [1, 2])

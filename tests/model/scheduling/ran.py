@@ -4,19 +4,20 @@ from model.requests.choice_scores import ChoiceScores
 from model.requests.next_token import NextTokenReading
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
-from model.scheduling.batch import Phase
+from model.scheduling.batch import NO_PAGE, Phase
 from model.scheduling.prefill_budget import PrefillBudget
 from model.scheduling.prefix_tree import Prefix
 from model.scheduling.scheduler import Scheduler
 from model.scheduling.sequence import Sequence
+from model.sliding_window import SlidingWindow
 
 PAGES, PAGE_SIZE = 16, 4
 BUDGET = PrefillBudget(most=24, beside=8, context=10**6)
 SCORES = ChoiceScores.of([[3, 4], [5]])
 
 
-def scheduler_of(slots, pages=PAGES, page_size=PAGE_SIZE, budget=BUDGET):
-    return Scheduler(slots, pages, page_size, budget)
+def scheduler_of(slots, pages=PAGES, page_size=PAGE_SIZE, budget=BUDGET, window=None):
+    return Scheduler(slots, pages, SlidingWindow(window, page_size), budget)
 
 
 def request(key, prompt, new_tokens, limit=None):
@@ -39,7 +40,7 @@ class Ran:
 
     def __init__(self, scheduler):
         self.scheduler = scheduler
-        self.finished, self.begun, self.set_back, self.computed = [], [], 0, 0
+        self.finished, self.begun, self.set_back, self.computed, self.most_pages = [], [], 0, 0, 0
         self.pages: dict[int, list[int]] = {}  # what tokens each page holds
 
     def step(self):
@@ -53,30 +54,48 @@ class Ran:
             prefilled += row.length if row.phase is Phase.PREFILL else 0
             self.computed += len(row.token_ids)
             self._compute(one, row)
+        for one, row in zip(step.of, step.rows, strict=True):  # written side by side, before any reads
+            self._check_what_is_read(one, row, row.trunk if row.is_kept else row.cached)
         ended = [
             one for one, row in zip(step.of, step.rows, strict=True) if row.num_read and self._ended(one)
         ]
         for sequence in ended:
             self.scheduler.release(sequence)
             self.finished.append(sequence.request.key)
-        taken = [page for one in self.scheduler.running.rows.values() for page in one.own_pages]
+        running = self.scheduler.running
+        taken = [page for one in running.rows.values() for page in (*one.own_pages, *one.reserve)]
+        taken = [page for page in taken if page != NO_PAGE]
         assert len(taken) == len({*taken})
+        assert len(taken) + running.prefixes.read + running.prefixes.unread + running.pages.free == (
+            running.pages.pages
+        )
+        self.most_pages = max(self.most_pages, running.pages.pages - running.pages.free)
         return step
 
     def _compute(self, one, row):
-        tokens = (
-            one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]
-        )
-        size, end = self.scheduler.running.page_size, row.trunk
-        for i in range(row.cached):  # all that it reads is there
-            assert self.pages[row.pages[i // size]][i % size] == tokens[i], "a page that others have"
+        tokens, size, end = _tokens(one), self.scheduler.running.window.page_size, row.trunk
+        self._check_what_is_read(one, row, row.cached)
         assert row.token_ids == tokens[row.cached : end]
         if row.is_kept:
-            assert len(row.pages) == -(-end // size) or isinstance(one, Prefix) or not one.decodes
+            pages = row.passed + len(row.pages)
+            assert pages == -(-end // size) or isinstance(one, Prefix) or not one.decodes
             for i in range(row.cached, end):
-                self.pages.setdefault(row.pages[i // size], [0] * size)[i % size] = tokens[i]
+                page = row.pages[i // size - row.passed]
+                if page != NO_PAGE:
+                    self.pages.setdefault(page, [0] * size)[i % size] = tokens[i]
         if isinstance(one, Sequence) and row.cached in (0, row.shared) and not one.fed:
             self.begun.append(one.request.key)
+
+    def _check_what_is_read(self, one, row, end):
+        """Cached tokens that the first new one sees; of those up to `end`, what the next one will see."""
+        window, tokens = self.scheduler.running.window, _tokens(one)
+        seen = {
+            *range(window.first_seen(row.cached + 1), row.cached),
+            *range(window.first_seen(end + 1), end),
+        }
+        for i in seen:
+            page = row.pages[i // window.page_size - row.passed]
+            assert self.pages[page][i % window.page_size] == tokens[i], "a page that others have"
 
     def _ended(self, sequence):
         if sequence.request.readout is not None:
@@ -89,3 +108,7 @@ class Ran:
         while not self.scheduler.idle:
             self.step()
         return self
+
+
+def _tokens(one):
+    return one.prompt[: one.end] if isinstance(one, Prefix) else [*one.request.prompt_token_ids, *one.fed]

@@ -21,6 +21,12 @@ def test_a_token_counts_twice_where_attention_takes_as_long_as_the_rest():
     assert [BUDGET.tokens(256, begin) for begin in (0, 1000, 31_000)] == [256, 128, 8]
 
 
+def test_what_a_window_hides_takes_no_time():
+    windowed = PrefillBudget(most=4096, beside=256, context=1000, window=1000)
+    assert [windowed.work(begin, 10) for begin in (500, 1000, 31_000)] == [15, 20, 20]
+    assert windowed.tokens(256, 31_000) == 128
+
+
 @pytest.mark.parametrize("begin", [0, 100, 5000, 32_000])
 def test_as_many_tokens_as_there_is_work_for(begin):
     tokens = BUDGET.tokens(256, begin)

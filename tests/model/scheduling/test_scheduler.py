@@ -19,10 +19,15 @@ PREFIXES = [[7] * 9, [7] * 12 + [8] * 5, [9] * 21]
 
 
 @settings(max_examples=20, deadline=None)
-@given(rows=st.lists(ROWS, max_size=14), slots=st.integers(1, 5), data=st.data())
-def test_rows_of_any_size_all_run_once(rows, slots, data):
+@given(
+    rows=st.lists(ROWS, max_size=14),
+    slots=st.integers(1, 5),
+    window=st.none() | st.integers(1, 26),
+    data=st.data(),
+)
+def test_rows_of_any_size_all_run_once(rows, slots, window, data):
     """Rows come and end at any time, share beginnings or don't, and need less than they might."""
-    scheduler = scheduler_of(slots)
+    scheduler = scheduler_of(slots, window=window)
     ran, unsent = Ran(scheduler), []
     for i, (prompt, new_tokens, more) in enumerate(rows):
         begin = data.draw(st.sampled_from([[], [], *PREFIXES]))

@@ -12,6 +12,7 @@ import pytest
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import check_job
+from pipeline.preflight.memory_forecast import forecast_memory
 from pipeline.storage.urls import filesystem
 from tests.conftest import HFCheckpoint
 from tests.model.checkpoint.lora_adapter import write_old
@@ -29,6 +30,27 @@ def test_a_checked_job_knows_its_model_task_and_room(make_config: MakeConfig) ->
     label = check_job(make_config([], **CHOICES, label={"choices": ["a", "good"]}))
     assert label.preparation.longest_prompt < 256, "choices stand behind the prompt"
     assert label.spec["config"]["label"] == {"choices": {"a": "a", "good": "good"}, "known_column": None}
+
+
+def test_with_a_sliding_window_the_longest_row_needs_two_windows_of_cache(
+    make_config: MakeConfig, checkpoint: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "windowed"
+    folder.mkdir()
+    for file in checkpoint.folder.iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").unlink()
+    windowed = config | {"sliding_window": 16, "max_position_embeddings": 4096}
+    (folder / "config.json").write_text(json.dumps(windowed))
+    engine = {"kv_cache_tokens": 300}
+    job = check_job(make_config([], model={"path": str(folder)}, engine=engine))
+    assert (job.preparation.context, job.least_cache_tokens) == (4096, 256), "2 pages of a GPU each"
+    one_token = 2 * 3 * job.model.num_kv_heads * job.model.head_dim * 4
+    assert forecast_memory(job, on_gpus=False).needed.cache == 256 * one_token
+    (folder / "config.json").write_text(json.dumps(windowed | {"sliding_window": None}))
+    with pytest.raises(ConfigError, match=r"must hold the longest row there can be \(4096 tokens\), got 300"):
+        check_job(make_config([], model={"path": str(folder)}, engine=engine))
 
 
 @pytest.mark.parametrize("name", ["id", "status", "text", "router_decode_first", "token_ids"])
