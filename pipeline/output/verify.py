@@ -19,6 +19,7 @@ from pipeline.durable.commit import (
     success_path,
 )
 from pipeline.durable.damage import damaged, foreign, naming_damage
+from pipeline.durable.first_answers import stored_answers
 from pipeline.durable.job_spec import SPEC, read_spec
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import execute
@@ -70,8 +71,9 @@ def verify(store: Store, progress: CheckProgress) -> Verified:
     router = merge(parts.check(number, plan, ended[number]) for number, plan in enumerate(plans) if plan)
     extended = store.exists(plan_path(len(plans)))  # meanwhile
     parts.check_others(all_known=len(known) == len(plans) and not extended)
-    with found.noting():
-        execute(stored_machine(), store)
+    for stored in (stored_machine, stored_answers):
+        with found.noting():
+            execute(stored(), store)
     of_all = found.finished and not found.damage and not extended
     found.damage += check_published(store, router if of_all else {}, parts.summary if of_all else None)
     return found
