@@ -63,40 +63,41 @@ def _draw_reliability(axis: Axes, bins: Sequence[Mapping[str, Any]], error: floa
     rows = sum(one["rows"] for one in bins)
     width = TENTHS[1]
     for one in bins:
-        strength = 0.25 + 0.75 * one["rows"] / rows
-        axis.bar(one["from"] + width / 2, one["accuracy"], width * 0.94, color=_RIGHT, alpha=strength)
-        axis.annotate(
-            f"{one['rows']:,}",
-            (one["from"] + width / 2, one["accuracy"]),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=7,
-        )
+        middle = one["from"] + width / 2
+        strength = 0.25 + 0.5 * one["rows"] / rows
+        axis.bar(middle, one["accuracy"], width * 0.94, color=_RIGHT, alpha=strength)
+        axis.text(middle, 0.015, f"{one['rows']:,}", ha="center", fontsize=7)
     axis.plot([0, 1], [0, 1], color=_PLAIN, linewidth=1, linestyle="--", label="as sure as right")
     means = [one["confidence"] for one in bins], [one["accuracy"] for one in bins]
     axis.plot(*means, "o", color=_SHARE, markersize=4, label="mean probability of a bar's rows")
     axis.set_title(f"Reliability: calibration error {error:.3f}", fontsize=10)
-    _as_shares(axis, "probability of the label", "share of right labels")
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1.08)
+    axis.legend(fontsize=8, loc="upper left")
+    _name(axis, "probability of the label", "share of right labels; in bars: rows")
 
 
 def _draw_thresholds(axis: Axes, thresholds: Sequence[Mapping[str, Any]]) -> None:
-    begins = [one["from"] for one in thresholds]
-    for key, colour, name in (
-        ("accuracy", _RIGHT, "right among them"),
-        ("share", _SHARE, "share of all rows"),
-    ):
-        axis.plot(begins, [one[key] for one in thresholds], "o-", color=colour, markersize=3, label=name)
-    axis.set_title("Rows from each probability on", fontsize=10)
-    _as_shares(axis, "probability of the label, at least", "")
-
-
-def _as_shares(axis: Axes, x: str, y: str) -> None:
-    axis.set_xlim(0, 1)
+    """Bars: the share of rows from each probability on; line: how many of them are right, on a scale."""
+    places = range(len(thresholds))
+    bars = axis.bar(places, [one["share"] for one in thresholds], 0.8, color=_SHARE, alpha=0.45)
+    axis.set_xticks(places, [f"{one['from']:g}" for one in thresholds], rotation=90)
     axis.set_ylim(0, 1.08)
+    right = axis.twinx()
+    accuracies = [one["accuracy"] for one in thresholds]
+    [line] = right.plot(places, accuracies, "o-", color=_RIGHT, markersize=3)
+    least = np.floor(min(accuracies) * 20 - 0.5) / 20
+    right.set_ylim(max(least, 0), 1 + 0.08 * (1 - max(least, 0)))
+    axis.set_title("Rows from each probability on", fontsize=10)
+    axis.legend(
+        [bars, line], ["share of all rows (left)", "right of them (right)"], fontsize=8, loc="lower left"
+    )
+    _name(axis, "probability of the label, at least", "share of all rows")
+    _name(right, "", "right of them")
+
+
+def _name(axis: Axes, x: str, y: str) -> None:
     axis.set_xlabel(x, fontsize=9)
     axis.set_ylabel(y, fontsize=9)
     axis.yaxis.set_major_formatter(PercentFormatter(1.0))
     axis.tick_params(labelsize=8, length=2)
-    axis.grid(alpha=0.25)
-    axis.legend(fontsize=8, loc="lower left" if not y else "upper left")

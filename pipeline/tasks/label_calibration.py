@@ -113,13 +113,12 @@ def content_free_prompts(
 
     ConfigError if the prompt reads no column, or any that only the rows know, or if a text makes no prompt.
     """
-    columns = prompts.columns
-    if columns is None:
+    if prompts.content is None:
         raise ConfigError(
             "label.calibrate: input.prompt.template reads the row as a whole, so that nobody knows which "
             "columns are its content: name them in the template"
         )
-    content = sorted(columns.difference(given))
+    content = sorted(prompts.content.difference(given))
     if not content:
         raise ConfigError(
             "label.calibrate: input.prompt.template reads no column, so there is no content to take out of "
