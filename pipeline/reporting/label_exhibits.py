@@ -17,7 +17,7 @@ def facts(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
     fits = "none: all labels are right, or chance is no worse" if best is None else f"{best:.3g}"
     return [
         ("calibration error", f"{error:.3f} between probability and accuracy, on average"),
-        ("temperature that fits best", f"{fits} ({applied:g} is applied)"),
+        ("fitting temperature", f"{fits} ({applied:g} is applied)"),
     ]
 
 

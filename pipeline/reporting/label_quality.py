@@ -43,7 +43,7 @@ class LabelQuality:
         at = [row for row, answer in enumerate(answers) if labelled[row] and answer is not None]
         if not at:
             return {}
-        taken = pc.list_flatten(probs.take(pa.array(at))).combine_chunks()
+        taken = pc.list_flatten(probs.take(pa.array(at)))
         fields = pc.struct_field(taken, "prob"), pc.struct_field(taken, "label")
         matrix = fields[0].to_numpy(zero_copy_only=False).reshape(len(at), -1)  # [n, C]
         names = fields[1][: matrix.shape[1]].to_pylist()

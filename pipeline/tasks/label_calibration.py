@@ -83,7 +83,9 @@ class Calibration:
         """The model's log-probabilities of the choices, [C] -> what is published, [C], summing to 1."""
         assert self.prior is not None or not self.wants_prior, "the model has not been asked for the prior"
         prior = self.prior or [0.0] * len(logprobs)
-        return normalised([(own - of) / self.temperature for own, of in zip(logprobs, prior, strict=True)])
+        without = [own - of for own, of in zip(logprobs, prior, strict=True)]
+        largest = max(without)  # so that a tiny temperature overflows nothing
+        return normalised([(one - largest) / self.temperature for one in without])
 
     def knowing(self, answers: Sequence[Sequence[float]], names: Sequence[str]) -> "Calibration":
         """With the model's log-probabilities of the choices, so called, behind each of the prompts."""

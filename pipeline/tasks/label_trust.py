@@ -104,8 +104,10 @@ def reviewed(rows: pa.Table) -> dict[str, int]:
 
 
 def review_fact(totals: Mapping[str, int]) -> list[tuple[str, str]]:
-    count, rows = totals.get(NEEDS_REVIEW[0]), totals["rows"]
-    return [("needs review", f"{count:,} rows ({count / rows:.2%})")] if count is not None and rows else []
+    count = totals.get(NEEDS_REVIEW[0])
+    if count is None or not totals["rows"]:
+        return []
+    return [("needs review", f"{count:,} rows ({count / totals['rows']:.2%})")]
 
 
 def needs_review(probs: Sequence[tuple[float, float | None]]) -> bool:

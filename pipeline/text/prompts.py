@@ -48,7 +48,7 @@ class PromptBuilder:
             self._template = RowTemplate(self._source.template, prompt_format.tokenizer)
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns: frozenset[str] | None = frozenset({column} if column else ())
-        self.content = self.columns
+        self.content: frozenset[str] | None = self.columns
         if self._template is not None:
             names = self._template.names
             self.columns = None if names.whole_row else names.read

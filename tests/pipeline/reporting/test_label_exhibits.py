@@ -33,10 +33,10 @@ FOUND = quality(
 def test_the_lines_tell_the_error_and_what_would_fit() -> None:
     told = dict(facts(FOUND))
     assert told["calibration error"].startswith(f"{FOUND['expected_calibration_error']:.3f} ")
-    best = told["temperature that fits best"]
+    best = told["fitting temperature"]
     assert best == f"{FOUND['temperature_fitted']:.3g} (1 is applied)"
     right = quality(["a", "b"], [(0, 0.9, "a")])
-    assert dict(facts(right))["temperature that fits best"].startswith("none: ")
+    assert dict(facts(right))["fitting temperature"].startswith("none: ")
 
 
 def test_tables_have_the_figures_of_the_report() -> None:

@@ -161,6 +161,12 @@ def test_probabilities_sum_to_1_and_keep_their_order_under_a_temperature(
     ), "what holds no content gets every choice alike"
 
 
+@pytest.mark.parametrize("temperature", [1e-308, 1e308])
+def test_a_temperature_at_the_end_of_numbers_leaves_numbers(temperature: float) -> None:
+    found = Calibration(temperature=temperature).probabilities([-800.0, -3.0, -700.0])
+    assert found == pytest.approx([0.0, 1.0, 0.0] if temperature < 1 else [1 / 3] * 3)
+
+
 def test_a_choice_that_is_never_said_cannot_be_divided_out() -> None:
     with pytest.raises(ConfigError, match="the model gives 'b' no probability behind prompts without"):
         Calibration(True).knowing([[0.0, -1e4], [0.0, -2e4]], ["a", "b"])
