@@ -29,7 +29,11 @@ LABEL = {"choices": CHOICES, "calibrate": {"prior": ["N/A", ""]}, "temperature":
 def label_job(headed: Headed, job_of: Jobs) -> Callable[..., JobConfig]:
     def make(label: dict[str, Any], prompt: dict[str, str] = PROMPT) -> JobConfig:
         config: JobConfig = job_of(
-            "label", headed("ForCausalLM"), ROWS, label=label, input={"prompt": prompt}
+            "label",
+            headed("ForCausalLM"),
+            ROWS,
+            label=label,
+            input={"prompt": prompt, "chat": "messages" in prompt},
         )
         return config
 
@@ -123,6 +127,7 @@ def test_values_are_the_same_whatever_shares_the_batch(label_job: Callable[..., 
         ({}, {"template": "{{ text }}"}, "'' in place of text makes no prompt: the prompt is empty"),
         ({}, {"column": "text"}, "'' in place of text makes no prompt: the prompt is empty"),
         ({}, {"messages": "text"}, "'N/A' in place of text makes no prompt: messages must be a list"),
+        ({}, {"token_ids": "text"}, "'N/A' in place of text makes no prompt: token ids must be a list"),
         ({"prior": ["long " * 200]}, PROMPT, "tokens, the context has room for "),
     ],
 )
@@ -135,12 +140,22 @@ def test_a_prompt_without_content_that_cannot_be_made_is_an_error_of_the_job(
     assert raised.value.exit_code == 2
 
 
-@pytest.mark.parametrize("prompt", [{"column": "text"}, {"template": "Queue of {{ text }}:"}])
-def test_prompts_of_columns_and_templates_can_be_calibrated(
-    prompt: Any, label_job: Callable[..., JobConfig]
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ({"column": "text"}, "N/A"),
+        ({"template": "Queue of {{ text }}:"}, "N/A"),
+        ({"messages": "text"}, '[{"role": "user", "content": "N/A"}]'),
+    ],
+)
+def test_prompts_of_columns_templates_and_messages_can_be_calibrated(
+    prompt: Any, text: str, label_job: Callable[..., JobConfig]
 ) -> None:
-    job = check_job(label_job({"choices": CHOICES, "calibrate": {"prior": ["N/A"]}}, prompt))
-    assert ("calibration", "by prompts whose content is replaced by 'N/A'") in job.requests.facts()
+    job = check_job(label_job({"choices": CHOICES, "calibrate": {"prior": [text]}}, prompt))
+    assert ("calibration", f"by prompts whose content is replaced by {text!r}") in job.requests.facts()
+    [request] = job.requests.first_requests()
+    assert job.prompt_format is not None
+    assert "N/A" in job.prompt_format.tokenizer.decode(request.prompt_token_ids)
 
 
 @given(
