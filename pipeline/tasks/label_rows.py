@@ -47,16 +47,21 @@ class LabelRows(RowRequests):
                     f"label.calibrate.prior: the prompt with {text!r} in place of its content has "
                     f"{len(prompt)} tokens, the context has room for {room}"
                 )
+        self.first_requests()  # which may be refused for other reasons
         return room
 
     def cache_tokens(self, context: int) -> int:
         return 0
 
     def first_requests(self) -> list[Request]:
-        return [
-            self.start(f"label.calibrate.prior: {text!r}", [*prompt], None)[0]
-            for text, prompt in self._calibration.prompts.items()
-        ]
+        requests = []
+        for text, prompt in self._calibration.prompts.items():
+            key = f"label.calibrate.prior: {text!r}"
+            try:
+                requests.append(self.start(key, [*prompt], None)[0])
+            except RowError as error:
+                raise ConfigError(f"{key}: {error.message}") from error
+        return requests
 
     def take_first_answers(self, answers: Sequence[Any]) -> None:
         """Those of `first_requests`: log-probabilities of the choices, [C] each."""
