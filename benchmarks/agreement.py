@@ -11,6 +11,7 @@ from model.engine import Engine
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
+from pipeline.replicas.first_answers import ask_alone
 from pipeline.shards.make_plan import make_plan
 from pipeline.task import Outcome
 
@@ -66,6 +67,7 @@ def _prepared(job: Job) -> list[Row]:
 def _outcomes(job: Job, rows: list[Row], options: dict[str, Any], threads: int | None) -> list[Outcome]:
     engine = Engine.load(job.checkpoint, threads=threads, statistics=False, **options)
     requests = job.task.requests(job.prompt_format)
+    ask_alone(engine, requests)
     started = [
         requests.start(f"{row['file']}#{row['row']}", row["prompt_token_ids"], row["params"]) for row in rows
     ]

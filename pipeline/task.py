@@ -60,6 +60,14 @@ class RowRequests(ABC):
         `params` is what `Task.row_params` gave for the row.
         """
 
+    def first_requests(self) -> list[Request]:
+        """What is asked once a job, before any row. Keys are for people: what the request is of."""
+        return []
+
+    def take_first_answers(self, answers: Sequence[Any]) -> None:
+        """The completions' answers, out of JSON, by which all rows go; ConfigError if none can."""
+        raise NotImplementedError
+
     def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:
         """What `start` would ask, for `plan` to show."""
         return Asked(prompt_token_ids)
@@ -145,6 +153,13 @@ class Task(ABC, Generic[SectionModel]):
         """The `pipeline.text.prompts.PromptBuilder` of a task with `own_prompts`; `section` is `input`."""
         raise NotImplementedError
 
+    def with_prompts(self, prompts: Any) -> Self:
+        """The task with the job's `PromptBuilder`, by which it may make prompts of its own.
+
+        ConfigError if it can't.
+        """
+        return self
+
     @abstractmethod
     def requests(self, prompt_format: Any) -> RowRequests:
         """The task with the `pipeline.text.prompt_format.PromptFormat` of the job's prompts.
@@ -171,6 +186,10 @@ class Task(ABC, Generic[SectionModel]):
     def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
         """The values of `report_keys` in report.json, which JSON must be able to hold; `totals` as above."""
         return {}
+
+    def exhibits(self, totals: Mapping[str, int]) -> list[Any]:
+        """Parts of the report's page, each a `pipeline.reporting.exhibit.Exhibit`; `totals` as above."""
+        return []
 
     def warnings(self, totals: Mapping[str, int]) -> list[str]:
         """What makes the answers of the job doubtful as a whole, each in a sentence; `totals` as above."""

@@ -46,6 +46,9 @@ TESTED_IN = {
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
+    "pipeline/reporting/exhibit.py": "tests/pipeline/reporting/test_label_exhibits.py",
+    "pipeline/reporting/label_figures.py": "tests/pipeline/reporting/test_label_exhibits.py",
+    "pipeline/reporting/label_measures.py": "tests/pipeline/reporting/test_label_quality.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",

@@ -28,6 +28,10 @@ _REMEDIES = {
         "remove it and run the same command again, on machines of the kind on which the job began: other "
         "machines give other bytes"
     ),
+    "_job/first_answers.json": (
+        "remove it and run the same command again, which asks the model anew; on another kind of machine the "
+        "rows to come may then differ from those that are there in the last bits"
+    ),
     "_job/spec.json": (
         f"{_COPY}remove it and {_ANEW}, if the job file and the checkpoint are those that the job began with"
     ),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pipeline.durable.attempts import FOLDER, marker_path, read_attempts
 from pipeline.durable.commit import EMPTY_TABLE, PARTS, is_behind, missing_of, part_path, parts_there
 from pipeline.durable.damage import damaged, foreign, naming_damage, naming_unreadable, perhaps_later
+from pipeline.durable.first_answers import FIRST_ANSWERS, stored_answers
 from pipeline.durable.job_spec import SPEC, read_spec
 from pipeline.durable.job_start import plan_number, plan_path
 from pipeline.durable.operations import execute
@@ -48,8 +49,9 @@ def verify(store: Store, found: Verified, progress: CheckProgress) -> None:
     _check_empty_table(store, found, plans[0], ended[0])
     extended = store.exists(plan_path(len(plans)))  # meanwhile
     parts.check_others(plan, all_known=len(known) == len(plans) and not extended)
-    with found.noting(), naming_unreadable(MACHINE):
-        execute(stored_machine(), store)
+    for path, stored in ((MACHINE, stored_machine), (FIRST_ANSWERS, stored_answers)):
+        with found.noting(), naming_unreadable(path):
+            execute(stored(), store)
     finished = found.finished and not extended
     of_all = finished and found.summable
     found.damage += check_published(

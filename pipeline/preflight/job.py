@@ -71,7 +71,7 @@ def check_job(config: JobConfig) -> Job:
             prompts = task.prompts(config.input, prompt_format, model.vocab_size)
         else:
             prompts = PromptBuilder(config.input, prompt_format, model.vocab_size, closing)
-        task = fit_task(config.task, task, model, located.path)
+        task = fit_task(config.task, task.with_prompts(prompts), model, located.path)
         requests = task.requests(prompt_format)
     context = model.max_positions
     longest = requests.longest_prompt(context)

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from pipeline.durable.commit import PARTS, missing_of, part_path, parts_there, remaining
 from pipeline.durable.damage import damaged, naming_damage
+from pipeline.durable.first_answers import stored_answers
 from pipeline.durable.job_spec import spec_digest
 from pipeline.durable.job_start import begun, extend, plan_path, start
 from pipeline.durable.operations import Read, apply, execute
@@ -56,6 +57,8 @@ def shards_to_do(job: Job, store: Store, plan: Plan) -> tuple[ShardTable, InputT
     to_do = ShardTable.of(execute(remaining(plan), store))
     if to_do and job.config.engine.deterministic == "shard":
         execute(stored_machine(), store)  # the replicas would find late that it is damaged
+    if to_do and job.requests.first_requests():
+        execute(stored_answers(), store)
     planned = {file.name for file in plan.files}
     today = plan.check(_files_today(job, planned, needed=bool(to_do)), to_do)
     require_no_own_output(job.config, plan.files)

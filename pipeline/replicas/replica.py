@@ -23,6 +23,7 @@ from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import try_shard, try_shard_deterministic
 from pipeline.errors import RowError, RowErrorCode, describe_without_message, hide_row_text
 from pipeline.replicas.engine_thread import EngineThread
+from pipeline.replicas.first_answers import ask_first
 from pipeline.replicas.hidden_states import HiddenStatesSample
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
 from pipeline.replicas.shard_runner import ShardRunner
@@ -80,6 +81,8 @@ class Replica:
             engine = self.load_engine(options)
         watchdog.also_kill(engine.ranks.process_ids[1:])
         make_ready(engine, options, watchdog)
+        ask_first(engine, self._requests, options.store)
+        watchdog.progressed()
         return engine
 
     def load_engine(self, options: ReplicaOptions) -> Engine:

@@ -1,9 +1,7 @@
 """The report at the end of a run: OUT/report.json for programs, OUT/report.html for people."""
 
-import base64
-import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jinja2
@@ -13,6 +11,7 @@ import pandas as pd
 from pipeline.config.job import JobConfig
 from pipeline.errors import shown
 from pipeline.reporting.computed import computed, path_in_words
+from pipeline.reporting.exhibit import Exhibit, png
 from pipeline.reporting.figures import routing_heatmap
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
@@ -41,9 +40,10 @@ class Report:
     tokens_this_run: int
     seconds: float  # from joining Ray to the last commit, with the loading of the model
     warnings: list[str]  # what makes the answers doubtful as a whole
-    # What the task itself reports. The JSON has the facts nowhere, and the values as keys of its own.
+    # What the task itself reports. The JSON has the values, as keys of its own, and the page the exhibits.
     task_facts: list[tuple[str, str]] = field(default_factory=list, compare=False)
     task_values: dict[str, Any] = field(default_factory=dict, compare=False)
+    exhibits: list[Exhibit] = field(default_factory=list, compare=False)
 
     @property
     def error_rate(self) -> float | None:
@@ -93,8 +93,9 @@ class Report:
         return facts
 
     def to_json(self) -> bytes:
-        values = asdict(self) | {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second}
-        del values["task_facts"], values["task_values"]
+        values = asdict(replace(self, exhibits=[]))  # figures can't be copied
+        values |= {"error_rate": self.error_rate, "tokens_per_second": self.tokens_per_second}
+        del values["task_facts"], values["task_values"], values["exhibits"]
         values |= self.task_values
         return orjson.dumps(values, option=orjson.OPT_INDENT_2)
 
@@ -136,6 +137,7 @@ def make_report(
         warnings=task.warnings(totals) if totals else [],
         task_facts=task.facts(totals) if totals else [],
         task_values=task.report(totals) if totals else dict.fromkeys(task.report_keys),
+        exhibits=task.exhibits(totals) if totals else [],
     )
 
 
@@ -146,14 +148,8 @@ def to_html(report: Report, experts: pd.DataFrame | None) -> bytes:
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    heatmap = _png(experts) if experts is not None and len(experts) else None
+    heatmap = png(routing_heatmap(experts)) if experts is not None and len(experts) else None
     page = environment.get_template("report.html.jinja").render(
-        report=report, facts=report.facts(), heatmap=heatmap
+        report=report, facts=report.facts(), exhibits=report.exhibits, heatmap=heatmap
     )
     return page.encode()
-
-
-def _png(experts: pd.DataFrame) -> str:
-    buffer = io.BytesIO()
-    routing_heatmap(experts).savefig(buffer, format="png", dpi=110)
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from copy import copy
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
+from pydantic import Field
 
 from model.config import ModelConfig
 from model.requests.choice_scores import normalised
@@ -15,6 +16,10 @@ from model.requests.request import Completion, Request
 from model.trained_head import UNSTATED, HeadKind, TrainedHead
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError
+from pipeline.reporting.exhibit import Exhibit
+from pipeline.reporting.known_labels import known_and_right, known_answers
+from pipeline.reporting.label_exhibits import exhibits, facts
+from pipeline.reporting.label_quality import LabelQuality
 from pipeline.task import Closed, Finish, Outcome, RowRequests, Task
 from pipeline.tasks.label import Label
 from pipeline.text.prompt_format import PromptFormat
@@ -25,7 +30,14 @@ _MOST_NAMED = 8  # labels, in the report
 
 
 class ClassifySection(Section):
-    """Labels and values are the checkpoint's own. There is nothing to set: leave the section out."""
+    """Labels and values are the checkpoint's own. Without known labels, leave the section out."""
+
+    known_column: str | None = Field(
+        default=None,
+        description="One of the `input.keep` columns, which holds the right labels: the report then gives "
+        "the accuracy, precision and recall, and how far probabilities can be trusted.",
+        examples=["queue"],
+    )
 
 
 class Classify(Task[ClassifySection]):
@@ -34,6 +46,12 @@ class Classify(Task[ClassifySection]):
     heads = frozenset({HeadKind.SEQUENCE})
     columns = (*(one for one in Label.columns if one[0] in _AS_LABEL), ("label_value", pa.float64()))
     trained = UNSTATED
+    report_keys = ("label_quality",)
+
+    @classmethod
+    def check(cls, section: ClassifySection, kept_columns: Container[str]) -> None:
+        if section.known_column is not None and section.known_column not in kept_columns:
+            raise ValueError(f"classify.known_column {section.known_column!r} must be one of input.keep")
 
     @property
     def needs_tokenizer(self) -> bool:
@@ -50,6 +68,11 @@ class Classify(Task[ClassifySection]):
                 f"task: classify gives one value a row, and this checkpoint gives {len(trained.labels)} "
                 "(problem_type in its config.json is regression)"
             )
+        if self.section.known_column is not None and (trained.problem == "any" or len(trained.labels) == 1):
+            raise ConfigError(
+                "classify.known_column: this checkpoint does not give one label a row; it gives "
+                f"{in_words(trained)}"
+            )
         fitted = copy(self)
         fitted.trained = trained
         return fitted
@@ -57,16 +80,36 @@ class Classify(Task[ClassifySection]):
     def requests(self, prompt_format: PromptFormat | None) -> "ClassifyRows":
         return ClassifyRows(self.trained)
 
+    def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
+        if self.section.known_column is None:
+            return 0, 0
+        return known_and_right(rows["label"].to_pylist(), known_answers(rows, self.section.known_column))
+
     def measure(self, rows: pa.Table) -> dict[str, int]:
         found = Counter(label for label in rows["label"].to_pylist() if label is not None)
-        return {_COUNT + label: count for label, count in found.items()}
+        counts = {_COUNT + label: count for label, count in found.items()}
+        if self.section.known_column is not None:
+            answers = known_answers(rows, self.section.known_column)
+            counts |= LabelQuality().measured(rows["label_probs"], answers)
+        return counts
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         found = Counter({name: count for name, count in totals.items() if name.startswith(_COUNT)})
         named = [f"{name.removeprefix(_COUNT)} {count:,}" for name, count in found.most_common(_MOST_NAMED)]
         if len(found) > _MOST_NAMED:
             named.append(f"{len(found) - _MOST_NAMED:,} more")
-        return [("labels", ", ".join(named))] if named else []
+        quality = LabelQuality().report(totals)
+        told = (
+            [("accuracy on known labels", f"{quality['accuracy']:.2%}"), *facts(quality)] if quality else []
+        )
+        return [*told, *([("labels", ", ".join(named))] if named else [])]
+
+    def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
+        return {"label_quality": LabelQuality().report(totals)}
+
+    def exhibits(self, totals: Mapping[str, int]) -> list[Exhibit]:
+        quality = LabelQuality().report(totals)
+        return exhibits(quality) if quality else []
 
 
 class ClassifyRows(RowRequests):

@@ -1,8 +1,8 @@
 """Task label: each row is given one of the job's choices, with the probability of every choice."""
 
-import json
-from collections.abc import Container, Mapping
-from typing import Annotated, Any
+from collections.abc import Container, Mapping, Sequence
+from copy import copy
+from typing import Annotated, Any, Self
 
 import pyarrow as pa
 from pydantic import Field, WithJsonSchema, model_validator
@@ -10,9 +10,13 @@ from pydantic import Field, WithJsonSchema, model_validator
 from pipeline.config.job_yaml import no_text
 from pipeline.config.section import Section
 from pipeline.reporting import label_mass
-from pipeline.task import Task
+from pipeline.reporting.exhibit import Exhibit
+from pipeline.task import Column, Task
+from pipeline.tasks.label_calibration import Calibrate, ReviewBelow, Temperature
 from pipeline.tasks.label_rows import LabelRows
+from pipeline.tasks.label_trust import NEEDS_REVIEW, PROBS, LabelTrust, review_fact, reviewed
 from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.prompts import PromptBuilder
 
 # What a job file may hold. Validation turns a list into a mapping of each text to itself.
 _AS_WRITTEN = {
@@ -34,9 +38,12 @@ class LabelSection(Section):
     known_column: str | None = Field(
         default=None,
         description="One of the `input.keep` columns, which holds the right labels: the report then gives "
-        "the accuracy.",
+        "accuracy, precision and recall, and how far probabilities can be trusted.",
         examples=["queue"],
     )
+    calibrate: Calibrate = None
+    temperature: Temperature = 1.0
+    review_below: ReviewBelow = None
 
     @model_validator(mode="before")
     @classmethod
@@ -71,64 +78,61 @@ def _text(choice: object) -> str:
 class Label(Task[LabelSection]):
     section_name = "label"
     section_model = LabelSection
-    columns = (
+    columns: Sequence[Column] = (
         ("label", pa.string()),
         ("label_prob", pa.float64()),
-        ("label_probs", pa.list_(pa.struct([("label", pa.string()), ("prob", pa.float64())]))),
+        ("label_probs", PROBS),
         ("label_mass", pa.float64()),
     )
-    report_keys = ("label_mass",)
+    report_keys = ("label_mass", "label_quality", "needs_review")
+
+    def __init__(self, section: LabelSection) -> None:
+        super().__init__(section)
+        self._trust = LabelTrust(section)
+        review = [NEEDS_REVIEW] if self._trust.reviews else []
+        self.columns = (*Label.columns, *self._trust.columns, *review)
 
     @classmethod
     def check(cls, section: LabelSection, kept_columns: Container[str]) -> None:
         if section.known_column is not None and section.known_column not in kept_columns:
             raise ValueError(f"label.known_column {section.known_column!r} must be one of input.keep")
 
+    def with_prompts(self, prompts: PromptBuilder) -> Self:
+        fitted = copy(self)
+        fitted._trust = self._trust.with_prompts(prompts)
+        return fitted
+
     def requests(self, prompt_format: PromptFormat) -> LabelRows:
-        return LabelRows(prompt_format, self.section.choices)
+        section = self.section
+        return LabelRows(prompt_format, section.choices, self._trust.calibration, section.review_below)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
-        if self.section.known_column is None:
-            return 0, 0
-        labels, answers = rows["label"].to_pylist(), _known(rows, self.section.known_column)
-        right = [
-            label in _spellings(answer)
-            for label, answer in zip(labels, answers, strict=True)
-            if label is not None and answer is not None
-        ]
-        return len(right), sum(right)
+        return self._trust.known_and_right(rows)
 
     def measure(self, rows: pa.Table) -> dict[str, int]:
-        return label_mass.measured(rows["label_mass"].to_pylist())
+        masses = label_mass.measured(rows["label_mass"].to_pylist())
+        return masses | reviewed(rows) | self._trust.measured(rows)
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         known, right = totals["known"], totals["right"]
-        accuracy = f"{right / known:.2%}" if known else None
-        facts = {"accuracy on known labels": accuracy, "label mass": label_mass.fact(totals)}
-        return [(name, fact) for name, fact in facts.items() if fact is not None]
+        accuracy, of_mass = f"{right / known:.2%}" if known else None, label_mass.fact(totals)
+        return [
+            *([("accuracy on known labels", accuracy)] if accuracy else []),
+            *self._trust.facts(totals),
+            *review_fact(totals),
+            *([("label mass", of_mass)] if of_mass else []),
+        ]
 
     def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
-        return {"label_mass": label_mass.distribution(totals)}
+        return {
+            "label_mass": label_mass.distribution(totals),
+            "label_quality": self._trust.report(totals),
+            "needs_review": totals.get("needs_review"),
+        }
+
+    def exhibits(self, totals: Mapping[str, int]) -> list[Exhibit]:
+        return self._trust.exhibits(totals)
 
     def warnings(self, totals: Mapping[str, int]) -> list[str]:
         doubt = label_mass.doubt(totals)
         return [doubt] if doubt else []
-
-
-def _known(rows: pa.Table, column: str) -> list[Any]:
-    """The values of a kept column, those too that do not fit its type."""
-    values: list[Any] = rows[column].to_pylist()
-    for row, text in enumerate(rows["kept_unfit"].to_pylist()):
-        if text and values[row] is None:
-            values[row] = json.loads(text).get(column)
-    return values
-
-
-def _spellings(answer: Any) -> set[str]:
-    """The names of a choice that a known answer stands for: 1 is also "1", 1.0 too, and true is "true"."""
-    spellings = {str(answer)}
-    if isinstance(answer, bool):
-        spellings.add(str(answer).lower())
-    elif isinstance(answer, float) and answer.is_integer():
-        spellings.add(str(int(answer)))
-    return spellings

@@ -27,6 +27,7 @@ class PromptBuilder:
     Token ids need no format: then it may be None. `closing` is a token that ends every prompt.
 
     columns  the row's columns from which the prompt is made; None: all that there are
+    content  the same without `row`, where that stands in a template for the row as a whole
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class PromptBuilder:
             self._template = RowTemplate(self._source.template, prompt_format.tokenizer)
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns: frozenset[str] | None = frozenset({column} if column else ())
+        self.content: frozenset[str] | None = self.columns
         if self._template is not None:
             names = self._template.names
             self.columns = None if names.whole_row else names.read
+            self.content = None if names.whole_row else names.content
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -34,6 +34,11 @@ class TemplateNames:
         return self.own | self.of_row
 
     @property
+    def content(self) -> frozenset[str]:
+        """The same without `row`, where that stands for the record and not for a column."""
+        return self.needed | self.optional | self.of_row
+
+    @property
     def own(self) -> frozenset[str]:
         return self.needed | self.optional | ({ROW} if self.row else frozenset())
 

@@ -24,6 +24,7 @@ from pipeline.output.router_tables import write_router_tables
 from pipeline.registered_tasks import BUILT_IN
 from pipeline.replicas.hidden_states import HiddenStatesSample
 from pipeline.reporting.label_mass import measured
+from pipeline.reporting.label_quality import LabelQuality
 from pipeline.reporting.report import make_report
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import sum_by_group
@@ -42,7 +43,10 @@ SECTIONS: dict[str, dict[str, Any]] = {
     "answer": {"answer": {"question": "q", "context": "c"}, "input": {"path": "i.jsonl"}},
 }
 INCLUDED = {"generate": ["token_ids"], "score": ["score_token_logprobs"]}
-WITH_LOGPROBS = {"generate": {"generation": {"logprobs": True}}}
+WITH_ALL: dict[str, dict[str, Any]] = {
+    "generate": {"generation": {"logprobs": True}},
+    "label": {"label": {"choices": ["a", "b"], "temperature": 2.0, "review_below": 0.5}},
+}
 JSON_TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -77,7 +81,7 @@ def name_of(type_: pa.DataType) -> str:
 
 def test_columns_of_rows() -> None:
     of_page = types(PAGE["Rows: generations/"], "column")
-    every = [columns(config(task, **WITH_LOGPROBS.get(task, {}))) for task in TASKS]
+    every = [columns(config(task, **WITH_ALL.get(task, {}))) for task in TASKS]
     assert of_page == {name: type_ for of_task in every for name, type_ in of_task.items()}
     for of_task in every:
         assert [name for name in of_page if name in of_task] == list(of_task), "in their order"
@@ -86,6 +90,7 @@ def test_columns_of_rows() -> None:
 def test_the_page_says_which_columns_are_of_one_task() -> None:
     of_task = {task: columns(config(task)).keys() for task in TASKS}
     of_task["generate"] = columns(config("generate", generation={"columns": ["logprobs"]})).keys()
+    of_task["label"] = columns(config("label", **WITH_ALL["label"])).keys()
     group: set[str] = set()  # of columns of few tasks, the first says so
     for row in table(PAGE["Rows: generations/"]):
         name = row["column"].strip("`")
@@ -129,7 +134,9 @@ def test_columns_of_router_tables(tmp_path: Path) -> None:
 def reports() -> list[dict[str, Any]]:
     """Of a run that added up what is there, and of one that could not."""
     job = config("label")
-    summary = ShardSummary(3, {"EMPTY_LINE": 1}, 10, 0, known=2, right=1, measured=measured([0.5, 0.9]))
+    probs = pa.array([[{"label": "a", "prob": 0.9}, {"label": "b", "prob": 0.1}]] * 2)
+    sums = measured([0.5, 0.9]) | LabelQuality().measured(probs, ["a", "b"]) | {"needs_review": 1}
+    summary = ShardSummary(3, {"EMPTY_LINE": 1}, 10, 0, known=2, right=1, measured=sums)
     return [
         orjson.loads(
             make_report(job, job.make_task(), "o", "done", 3, 3, committed, [summary], 1.5).to_json()

@@ -15,9 +15,10 @@ def test_each_file_that_a_job_leaves_has_its_own_words(tmp_path: Path) -> None:
     store = small_output.finished(tmp_path)
     store.create("_job/attempts/feed-0000.json", b"")
     store.create("_job/machine.json", b"")
+    store.create("_job/first_answers.json", b"")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     remedies = {damaged(str(path.relative_to(store.root)), "cut").remedy for path in files}
-    assert len(remedies) == 8  # report and published tables have the same
+    assert len(remedies) == 9  # report and published tables have the same
     assert all("run the same command again" in remedy for remedy in remedies)
 
 

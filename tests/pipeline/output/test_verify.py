@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.durable.commit import part_path, publish
+from pipeline.durable.first_answers import FIRST_ANSWERS
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import MACHINE
 from pipeline.errors import ConfigError
@@ -173,7 +174,8 @@ def test_damaged_markers_of_shards_to_do_are_named(unfinished: Path, tmp_path: P
         marker.write_bytes(data)
         assert [*damaged(out)] == [name(out, marker)]
     (out / MACHINE).write_bytes(b"{")
-    assert [*damaged(out)] == [name(out, marker), MACHINE]
+    (out / FIRST_ANSWERS).write_bytes(b'{"answers": []}')
+    assert [*damaged(out)] == [name(out, marker), MACHINE, FIRST_ANSWERS]
 
 
 def test_where_no_job_wrote_there_is_nothing_to_check(tmp_path: Path) -> None:

@@ -200,6 +200,14 @@ def test_a_damaged_later_plan_is_named(data: dict[str, Any], tmp_path: Path) -> 
         small_output.begin(data)
 
 
+def test_damaged_first_answers_are_found_before_anything_loads(data: dict[str, Any], tmp_path: Path) -> None:
+    data["label"]["calibrate"] = {"prior": ["N/A"]}
+    begun(data, slice(2))
+    (tmp_path / "out/_job/first_answers.json").write_bytes(b'{"answers": [[-1.0, -2.0]]}')
+    with pytest.raises(DamagedFile, match=r"first_answers\.json"):
+        to_do(data)
+
+
 def test_a_damaged_description_of_the_machine_is_found_before_anything_loads(
     data: dict[str, Any], tmp_path: Path
 ) -> None:

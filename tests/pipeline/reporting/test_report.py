@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 import pytest
 from markupsafe import escape
+from matplotlib.figure import Figure
 
 from pipeline.config.job import JobConfig
+from pipeline.reporting.exhibit import Exhibit
 from pipeline.reporting.label_mass import measured
 from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.summary import ShardSummary
@@ -108,7 +110,8 @@ def test_json_holds_every_field_and_the_rates() -> None:
     data = json.loads(made.to_json())
     assert data.pop("error_rate") == pytest.approx(0.3)
     assert data.pop("tokens_per_second") == pytest.approx(8)
-    assert data.pop("label_mass") is None, "no row has a label_mass"
+    assert data.pop("label_mass") is data.pop("label_quality") is None, "no row has a label"
+    assert data.pop("needs_review") is None, "nobody asked for it"
     assert Report(**data) == made
 
 
@@ -117,7 +120,8 @@ def test_what_was_not_added_up_is_told_nowhere() -> None:
     data = json.loads(made.to_json())
     unknown = {name for name, value in data.items() if value is None}
     counts = {"rows_by_status", "errors_by_code", "prompt_tokens", "generated_tokens"}
-    counts |= {"label_accuracy", "label_mass", "error_rate", "groups_merged", "computed", "duplicate_ids"}
+    counts |= {"label_accuracy", "label_mass", "label_quality", "needs_review", "error_rate"}
+    counts |= {"groups_merged", "computed", "duplicate_ids"}
     assert unknown == counts
     assert (data["rows"], data["rows_this_run"], data["tokens_this_run"]) == (6, 4, 32)
     facts = dict(made.facts())
@@ -146,6 +150,20 @@ def test_names_are_text_on_the_page_whatever_they_hold() -> None:
     page = to_html(report(job=name, output=name, errors_by_code={name: 1}), EXPERTS.assign(group=name))
     assert b"<script" not in page
     assert page.count(b"&lt;script&gt;alert(1)") == 4  # title, heading, results, error code
+
+
+def test_what_the_task_exhibits_stands_on_the_page_as_text_tables_and_pictures() -> None:
+    figure = Figure(figsize=(1, 1))
+    shown = [
+        Exhibit("A <b>", "text & more", figure, "what it shows", ("x", "<y>"), [("1", "<2>")]),
+        Exhibit("Bare"),
+    ]
+    page = to_html(report(exhibits=shown), EXPERTS).decode()
+    assert "<h2>A &lt;b&gt;</h2>\n<p>text &amp; more</p>" in page
+    assert '<img alt="what it shows" src="data:image/png;base64,iVBOR' in page
+    assert "<tr><th>x</th><th>&lt;y&gt;</th></tr>\n<tr><td>1</td><td>&lt;2&gt;</td></tr>" in page
+    assert page.index("<h2>A") < page.index("<h2>Bare</h2>") < page.index("<h2>Routing</h2>")
+    assert "exhibits" not in json.loads(report(exhibits=shown).to_json())
 
 
 def test_how_the_rows_were_computed_is_told() -> None:

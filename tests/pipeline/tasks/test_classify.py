@@ -10,6 +10,7 @@ import torch
 
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import check_job
+from pipeline.reporting.summary import ShardSummary
 from pipeline.tasks.classify import Classify, ClassifySection, in_words
 from pipeline.tasks.label import Label, LabelSection
 from tests.pipeline.tasks.without_ray import finished_rows
@@ -51,6 +52,27 @@ def test_columns_are_those_of_label(headed: Headed, job_of: Jobs) -> None:
     assert {name: of_label[name] for name in list(columns)[:3]} == {
         name: columns[name] for name in list(columns)[:3]
     }
+
+
+def test_known_labels_are_compared_as_those_of_task_label(headed: Headed, job_of: Jobs) -> None:
+    checkpoint = headed("ForSequenceClassification", LABELS)
+    rows = [{"text": f"Ticket {i}", "queue": LABELS[i % 3]} for i in range(6)]
+    known = {"classify": {"known_column": "queue"}, "input": {"keep": ["queue"]}}
+    config = job_of("classify", checkpoint, rows, **known)
+    table, task = finished_rows(config), check_job(config).task
+    totals = ShardSummary.of(table, task).totals()
+    quality = task.report(totals)["label_quality"]
+    right = sum(row["label"] == row["queue"] for row in table.to_pylist())
+    assert (quality["rows"], quality["accuracy"]) == (6, pytest.approx(right / 6))
+    assert (totals["known"], totals["right"]) == (6, right)
+    assert dict(task.facts(totals))["accuracy on known labels"] == f"{right / 6:.2%}"
+    assert len(task.exhibits(totals)) == 2
+    with pytest.raises(ValueError, match=r"classify\.known_column 'queue' must be one of input\.keep"):
+        job_of("classify", checkpoint, rows, classify={"known_column": "queue"})
+    several = headed("ForSequenceClassification", LABELS, "multi_label_classification")
+    for other in (several, headed("ForSequenceClassification", ("reward",))):
+        with pytest.raises(ConfigError, match="known_column: this checkpoint does not give one label a row"):
+            check_job(job_of("classify", other, rows, **known))
 
 
 @pytest.mark.parametrize("problem", [None, "regression"])

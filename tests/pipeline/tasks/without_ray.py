@@ -6,6 +6,7 @@ from model.engine import Engine
 from pipeline.config.job import JobConfig
 from pipeline.errors import RowError
 from pipeline.preflight.job import Job, check_job
+from pipeline.replicas.first_answers import ask_alone
 from pipeline.replicas.replica import _outcome
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.make_plan import make_plan
@@ -16,6 +17,7 @@ def finished_rows(config: JobConfig) -> pa.Table:
     """The rows of `generations/`."""
     job = check_job(config)
     engine = Engine.load(job.checkpoint, "float32", threads=1, max_batch_rows=4)
+    ask_alone(engine, job.requests)
     results = ResultRows(job.config, job.task, engine.config)
     tables = []
     for shard in make_plan(job.config.input, task=job.task).shards:

@@ -1,0 +1,94 @@
+"""What the report tells people of how good labels are, from what `LabelQuality.report` gives."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.errors import shortened
+from pipeline.reporting.exhibit import Exhibit
+
+_MOST_LINES = 50  # of a table
+_LONGEST_NAME = 60
+
+
+def facts(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """In a line each, beside the accuracy."""
+    error = quality["expected_calibration_error"]
+    best, applied = quality["temperature_fitted"], quality["temperature"]
+    fits = "none: all labels are right, or chance is no worse" if best is None else f"{best:.3g}"
+    return [
+        ("calibration error", f"{error:.3f} between probability and accuracy, on average"),
+        ("fitting temperature", f"{fits} ({applied:g} is applied)"),
+    ]
+
+
+def exhibits(quality: Mapping[str, Any], question: str = "") -> list[Exhibit]:
+    """Pictures and tables for the page."""
+    of = f" of {question}" if question else ""
+    return [_sureness(quality, of), _confusion(quality, of)]
+
+
+def _sureness(quality: Mapping[str, Any], of: str) -> Exhibit:
+    from pipeline.reporting.label_figures import reliability_and_thresholds  # matplotlib takes a while
+
+    return Exhibit(
+        title=f"How sure the labels{of} are",
+        text=f"Of {quality['rows']:,} rows with a known label. Left: rows by the probability of their label; "
+        "a bar shows how many of them are right. Where labels are as sure as they are right, bars end on the "
+        "dashed line; below it the model is too sure. Right, and in the table: which share of the rows is "
+        "left if only those of at least that probability are taken, and how many of them are right. From "
+        "this you choose label.review_below.",
+        figure=reliability_and_thresholds(quality),
+        alt="Reliability diagram, and accuracy and share of rows above each probability",
+        head=("probability from", "rows", "share of rows", "right"),
+        lines=[
+            (f"{one['from']:g}", f"{one['rows']:,}", f"{one['share']:.2%}", f"{one['accuracy']:.2%}")
+            for one in quality["thresholds"]
+        ],
+    )
+
+
+def _confusion(quality: Mapping[str, Any], of: str) -> Exhibit:
+    from pipeline.reporting.label_figures import MOST_CLASSES, confusion_matrix
+
+    classes = quality["classes"]
+    lost = sum(cell["rows"] for cell in quality["confusion"] if cell["known"] is None)
+    text = (
+        "Precision: of the rows that got a label, how many have it as their known one. Recall: of the rows "
+        "with that known label, how many got it."
+    )
+    if lost:
+        text += f" {lost:,} rows have a known label that is none of the choices; they count as wrong."
+    if len(classes) > MOST_CLASSES:
+        text += f" The picture shows the {MOST_CLASSES} most frequent of {len(classes):,} labels."
+    if len(classes) > _MOST_LINES:
+        text += f" The table has the {_MOST_LINES} most frequent; report.json has all."
+    return Exhibit(
+        title=f"Labels{of} beside the known ones",
+        text=text,
+        figure=confusion_matrix(quality),
+        alt="Confusion matrix of known and given labels",
+        head=("label", "known", "given", "precision", "recall", "most often taken for"),
+        lines=[
+            (
+                shortened(one["label"], _LONGEST_NAME),
+                f"{one['known']:,}",
+                f"{one['given']:,}",
+                _share(one["precision"]),
+                _share(one["recall"]),
+                _taken_for(quality, one["label"]),
+            )
+            for one in classes[:_MOST_LINES]
+        ],
+    )
+
+
+def _taken_for(quality: Mapping[str, Any], label: str) -> str:
+    """The wrong label that most of a known label's rows got; cells stand with most rows first."""
+    for cell in quality["confusion"]:
+        if cell["known"] == label != cell["label"]:
+            return f"{shortened(cell['label'], _LONGEST_NAME)} ({cell['rows']:,})"
+    return ""
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
