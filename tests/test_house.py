@@ -47,6 +47,9 @@ TESTED_IN = {
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
+    "pipeline/text/model_without_controls.py": "tests/pipeline/text/test_vocabulary.py",
+    "pipeline/text/open_vocabulary.py": "tests/pipeline/text/test_vocabulary.py",
+    "pipeline/text/sentencepiece_vocabulary.py": "tests/pipeline/text/test_vocabulary.py",
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
     "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/render_process.py": "tests/pipeline/text/test_rendering_apart.py",

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_files import TokenizerFiles
-from pipeline.text.vocabulary import UNKNOWN_TEXT, Vocabulary
+from pipeline.text.vocabulary import SPACE, UNKNOWN_TEXT, Vocabulary
 
 # Stands in a text around each character of a row's at which a token might begin. No row can hold it: it is
 # half of a UTF-16 pair, which UTF-8 cannot write.
@@ -66,19 +66,42 @@ def piece_table(vocabulary: Vocabulary, trusted: dict[str, int], files: Tokenize
     return table
 
 
-def splitter(files: TokenizerFiles, trusted: dict[str, int]) -> re.Pattern[str]:
+def splitter(files: TokenizerFiles, trusted: dict[str, int], spaced: frozenset[str]) -> re.Pattern[str]:
     """Finds tokens, longer ones first; some take white space along. The token is the match's last group."""
     longest_first = sorted(trusted, key=len, reverse=True)
+    begins = _begins(trusted.keys() - spaced) if spaced else ""
     patterns = []
-    for number, (strips, texts) in enumerate(groupby(longest_first, partial(_strips, files))):
-        left, right = (r"\s*" if strip else "" for strip in strips)
+    for number, (around, texts) in enumerate(groupby(longest_first, partial(_around, files, spaced, begins))):
+        left, right = around
         # of a token of one character no mark can stand within
         one = "|".join(re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in texts)
         patterns.append(f"{left}(?P<token{number}>{one}){right}")
     return re.compile("|".join(patterns) or r"(?!)")
 
 
-def _strips(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
-    """Whether a token takes the white space before it along, and that behind it."""
+def spaced_tokens(vocabulary: Vocabulary, files: TokenizerFiles) -> frozenset[str]:
+    """Added tokens that count behind a space alone, or where a part of the text begins.
+
+    The normalizer of older Llama tokenizers puts a space before the token's own text as before any other, so
+    the two together are what the `tokenizers` package looks for.
+    """
+    if not vocabulary.normalizes_to_space_before:
+        return frozenset()
+    return frozenset(text for text, token in files.added_tokens.items() if token.normalized)
+
+
+def _begins(others: Iterable[str]) -> str:
+    """Where a part of the text begins: at its own begin, and behind each of the other tokens."""
+    return "|".join([r"\A", *(f"(?<={re.escape(text)})" for text in sorted(others))])
+
+
+def _around(files: TokenizerFiles, spaced: frozenset[str], begins: str, text: str) -> tuple[str, str]:
+    """Patterns of what a token takes along or demands, before it and behind it."""
     added = files.added_tokens.get(text)
-    return (added.lstrip, added.rstrip) if added else (False, False)
+    if added is None:
+        return "", ""
+    white = r"[^\S ]*" if text in spaced else r"\s*"  # spaces are no white space after that normalizer
+    left, right = (white if strips else "" for strips in (added.lstrip, added.rstrip))
+    if text in spaced:
+        left += f"(?:[ {SPACE}]|{begins})"
+    return (left + r"(?<!\w)", r"(?!\w)" + right) if added.single_word else (left, right)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.text.control_tokens import MARK, piece_table, splitter, trusted_tokens
+from pipeline.text.control_tokens import MARK, piece_table, spaced_tokens, splitter, trusted_tokens
 from pipeline.text.open_vocabulary import open_vocabulary
 from pipeline.text.tokenizer_files import TokenizerFiles
 from pipeline.text.vocabulary import lone_surrogate
@@ -61,7 +61,9 @@ class Tokenizer:
         self.instruct_version = self._instruct_version()
 
         self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
-        self._splitter = splitter(files, self.trusted_tokens)
+        spaced = spaced_tokens(vocabulary, files)
+        self._splitter = splitter(files, self.trusted_tokens, spaced)
+        self._spaced_ids = {self.trusted_tokens[text] for text in spaced if text}
         firsts = {text[0] for text in self.trusted_tokens}  # in both cases: templates may change them
         starts = "".join(sorted({char for first in firsts for char in first.lower() + first.upper()}))
         self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
@@ -108,8 +110,15 @@ class Tokenizer:
         end = 0
         for match in self._splitter.finditer(text):
             ids += self._segment(text[end : match.start()], continues)
-            ids.append(self.trusted_tokens[match[match.lastgroup or 0]])
-            end, continues = match.end(), not self.each_alone
+            token_id = self.trusted_tokens[match[match.lastgroup or 0]]
+            if (
+                token_id in self._spaced_ids
+                and not continues
+                and end == match.start() < match.start(match.lastgroup or 0)
+            ):
+                ids += self.encode_continuation(" ")  # the dummy space: the token took the one behind it
+            ids.append(token_id)
+            end, continues = match.end(), not self.each_alone or token_id in self._spaced_ids
         return ids + self._segment(text[end:], continues)
 
     def first_token(self, text: str) -> tuple[int, int] | None:

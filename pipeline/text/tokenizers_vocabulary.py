@@ -41,6 +41,7 @@ class TokenizersVocabulary(Vocabulary):
         self.unknown = _unknown(data["model"], model)
         steps = _steps(data, "normalizer", "pre_tokenizer")
         self._of_bytes = any(step["type"] == "ByteLevel" for step in [*steps, *_steps(data, "decoder")])
+        self.normalizes_to_space_before = any(step["type"] == "Prepend" for step in steps)
         self.each_alone = any(_always_puts_space(step) for step in steps)
         table = self.piece_bytes()
         self.dummy_space = any(table[token_id].startswith(b" ") for token_id in first)

@@ -25,6 +25,7 @@ class Vocabulary(ABC):
     unknown       the id of text that no piece can write; None where there is none
     each_alone    text behind a control or added token begins as a text of its own does
     dummy_space   a text that stands alone begins with a space that it does not have
+    normalizes_to_space_before   the dummy space comes of a normalizer, so added tokens have one too
     """
 
     size: int
@@ -34,6 +35,7 @@ class Vocabulary(ABC):
     unknown: int | None
     each_alone: bool
     dummy_space: bool
+    normalizes_to_space_before = False
 
     @abstractmethod
     def encode(self, text: str, continues: bool = False) -> list[int]:
