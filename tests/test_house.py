@@ -73,6 +73,7 @@ TESTED_IN = {
     "jobs/bench/commands.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/engine.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/job.py": "tests/benchmarks/test_job_bench.py",
+    "jobs/bench/load.py": "tests/benchmarks/test_loading.py",
     "jobs/bench/options.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/show_engine.py": "tests/benchmarks/test_same_tokens.py",
 }

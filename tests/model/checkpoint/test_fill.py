@@ -1,5 +1,6 @@
 """Parameters filled by several threads: the same numbers, errors that surface, bounded memory, progress."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.random_checkpoint import write_checkpoint
 from model.checkpoint import fill as filling
 from model.checkpoint.hf_names import match_weights
-from model.checkpoint.load import load_transformer, opened, uninitialised
+from model.checkpoint.load import load_transformer, opened, save_weights, uninitialised
 from model.checkpoint.weight_map import weight_sources
+from model.config import ModelConfig
 from model.network.tensor_parallel import TensorParallel
 
 
@@ -45,25 +46,34 @@ def test_a_long_load_is_told_of(folder, monkeypatch, caplog):
 
 
 PEAK = """
-import resource, sys, torch
+import sys, torch
+from model.checkpoint import fill
 from model.checkpoint.load import load_transformer
+from model.config import ModelConfig
 from model.network.tensor_parallel import TensorParallel
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 load_transformer(sys.argv[2], torch.float32)  # a small one, for what loading takes once
+fill.CHUNK = 1 << 20
 before = peak()
 model = load_transformer(sys.argv[1], torch.bfloat16, tp=TensorParallel(1, 2))
-held = sum(parameter.nbytes for parameter in model.parameters())
-print(peak() - before, held)
+print(peak() - before, sum(parameter.nbytes for parameter in model.parameters()))
 """
 
 
-@pytest.mark.slow  # it writes 430 MB and starts a process, whose peak can be measured
 def test_memory_is_the_slice_and_a_bounded_buffer(folder, tmp_path):
-    write_checkpoint(tmp_path, "214m")
+    """In a process of its own, whose peak is that of loading."""
+    large = tmp_path / "large"
+    large.mkdir()
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_size": 512, "intermediate_size": 2048, "num_local_experts": 8, "head_dim": 64}
+    (large / "config.json").write_text(json.dumps(config))
+    model = uninitialised(ModelConfig.from_folder(large), torch.bfloat16, "cpu")
+    save_weights(model, large / "model.safetensors", torch.bfloat16)
+    whole = (large / "model.safetensors").stat().st_size
     run = subprocess.run(
-        [sys.executable, "-c", PEAK, str(tmp_path), str(folder)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", PEAK, str(large), str(folder)], capture_output=True, text=True, check=True
     )
     grown, held = map(int, run.stdout.split())
-    assert held > 150 << 20
-    assert grown < held + filling.THREADS * filling.CHUNK + (16 << 20)
+    assert held > 48 << 20
+    assert grown < held + filling.THREADS * (1 << 20) + (12 << 20) < whole
