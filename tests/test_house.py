@@ -51,6 +51,9 @@ TESTED_IN = {
     "pipeline/reporting/label_measures.py": "tests/pipeline/reporting/test_label_quality.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
+    "pipeline/text/model_without_controls.py": "tests/pipeline/text/test_vocabulary.py",
+    "pipeline/text/open_vocabulary.py": "tests/pipeline/text/test_vocabulary.py",
+    "pipeline/text/sentencepiece_vocabulary.py": "tests/pipeline/text/test_vocabulary.py",
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
     "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/render_process.py": "tests/pipeline/text/test_rendering_apart.py",
@@ -76,6 +79,7 @@ TESTED_IN = {
     "jobs/bench/commands.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/engine.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/job.py": "tests/benchmarks/test_job_bench.py",
+    "jobs/bench/load.py": "tests/benchmarks/test_loading.py",
     "jobs/bench/options.py": "tests/benchmarks/test_left_out.py",
     "jobs/bench/show_engine.py": "tests/benchmarks/test_same_tokens.py",
 }

@@ -7,10 +7,10 @@ config.json, else in Mistral's own, which has a params.json. Pickled weights are
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
+from model.checkpoint.ranged_file import RangedFile
 from model.checkpoint.upload import require_known_upload, require_weights
 from model.config import read_object
 
@@ -87,9 +87,9 @@ def _indexed(index: Path, names: Collection[str]) -> list[str]:
     return named
 
 
-def open_weights(file: Path) -> Any:
+def open_weights(file: Path) -> RangedFile:
     """A safetensors file, of which slices can be read; ValueError if it is none."""
     try:
-        return safe_open(file, framework="pt")
+        return RangedFile(file)
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{file}: not a safetensors file: {error}") from error

@@ -40,6 +40,9 @@ def checkpoint_facts(job: Job) -> list[tuple[str, str]]:
         facts.append(
             ("weights", "of Hugging Face's format; Mistral's own (params.json) beside it is not read")
         )
+    if tokenizer and tokenizer.files.unread:
+        read = tokenizer.files.model_path.name
+        facts.append(("tokenizer", f"{read}; not read: {visible(tokenizer.files.unread)}"))
     if unused := _unused_settings(job):
         facts.append(
             ("not used", f"{', '.join(unused)} of generation_config.json; the job file alone counts")

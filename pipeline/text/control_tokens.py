@@ -1,16 +1,21 @@
 """Control and added tokens: which there are, what they add to a text, where they stand in trusted text."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_files import TokenizerFiles
-from pipeline.text.vocabulary import UNKNOWN_TEXT, Vocabulary
+from pipeline.text.vocabulary import SPACE, UNKNOWN_TEXT, Vocabulary
 
 # Stands in a text around each character of a row's at which a token might begin. No row can hold it: it is
 # half of a UTF-16 pair, which UTF-8 cannot write.
 MARK = "\udfff"
-_SPACES = re.compile(r"\s*")
+_WHITE = "".join(filter(str.isspace, map(chr, range(sys.maxunicode + 1))))
+_OTHER_WHITE = _WHITE.replace(" ", "")
 
 
 def without_marks(text: str) -> str:
@@ -65,6 +70,16 @@ def piece_table(vocabulary: Vocabulary, trusted: dict[str, int], files: Tokenize
     return table
 
 
+@dataclass(frozen=True)
+class Found:
+    """A token in a text, from `begin` to `end` with the white space and the space that belong to it."""
+
+    begin: int
+    token_begin: int  # where its own text begins
+    end: int
+    name: str
+
+
 class TokensInText:
     """Finds tokens in trusted text, of several the longest; some take the white space around them along.
 
@@ -72,25 +87,66 @@ class TokensInText:
     for each ten thousand spaces.
     """
 
-    def __init__(self, files: TokenizerFiles, tokens: Iterable[str]) -> None:
+    def __init__(
+        self, files: TokenizerFiles, tokens: Iterable[str], spaced: frozenset[str] = frozenset()
+    ) -> None:
+        """`spaced` are the tokens of `spaced_tokens`."""
         longest_first = sorted(tokens, key=len, reverse=True)
-        self._takes = {text: _takes(files, text) for text in longest_first}
-        # of a token of one character no mark can stand within
-        patterns = (re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in longest_first)
+        self._takes = {text: _takes(files, spaced, text) for text in longest_first}
+        begins = _begins(set(longest_first) - spaced) if spaced else ""
+        patterns = []
+        demanded = groupby(longest_first, partial(_demands, files, spaced, begins))
+        for number, ((left, right), texts) in enumerate(demanded):
+            # of a token of one character no mark can stand within
+            one = "|".join(re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in texts)
+            patterns.append(f"{left}(?P<token{number}>{one}){right}")
         self._pattern = re.compile("|".join(patterns) or r"(?!)")
 
-    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Where each token begins and ends, with its white space, and its name."""
+    def find(self, text: str) -> Iterator[Found]:
         end = 0
         while match := self._pattern.search(text, end):
-            name = match[0]
+            token_begin = match.start(match.lastgroup or 0)
+            name = match[match.lastgroup or 0]
             before, behind = self._takes[name]
-            begin = end + len(text[end : match.start()].rstrip()) if before else match.start()
-            end = _SPACES.match(text, match.end()).end() if behind else match.end()  # type: ignore[union-attr]
-            yield begin, end, name
+            begin = match.start()
+            if before is not None:
+                begin = end + len(text[end:begin].rstrip(before))
+            end = match.end()
+            if behind is not None:
+                end = behind.match(text, end).end()  # type: ignore[union-attr]
+            yield Found(begin, token_begin, end, name)
 
 
-def _takes(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
-    """Whether a token takes the white space before it along, and that behind it."""
+def spaced_tokens(vocabulary: Vocabulary, files: TokenizerFiles) -> frozenset[str]:
+    """Added tokens that count behind a space alone, or where a part of the text begins.
+
+    The normalizer of older Llama tokenizers puts a space before the token's own text as before any other, so
+    the two together are what the `tokenizers` package looks for.
+    """
+    if not vocabulary.normalizes_to_space_before:
+        return frozenset()
+    return frozenset(text for text, token in files.added_tokens.items() if token.normalized)
+
+
+def _begins(others: Iterable[str]) -> str:
+    """Where a part of the text begins: at its own begin, and behind each of the other tokens."""
+    return "|".join([r"\A", *(f"(?<={re.escape(text)})" for text in sorted(others))])
+
+
+def _takes(
+    files: TokenizerFiles, spaced: frozenset[str], text: str
+) -> tuple[str | None, re.Pattern[str] | None]:
+    """The white space that a token takes along: characters before it, a pattern behind it; None: none."""
     added = files.added_tokens.get(text)
-    return (added.lstrip, added.rstrip) if added else (False, False)
+    if added is None:
+        return None, None
+    # spaces are no white space after the normalizer of those
+    characters, pattern = (_OTHER_WHITE, r"[^\S ]*") if text in spaced else (_WHITE, r"\s*")
+    return characters if added.lstrip else None, re.compile(pattern) if added.rstrip else None
+
+
+def _demands(files: TokenizerFiles, spaced: frozenset[str], begins: str, text: str) -> tuple[str, str]:
+    """Patterns of what must stand right before a token, and behind it."""
+    left = f"(?:[ {SPACE}]|{begins})" if text in spaced else ""
+    added = files.added_tokens.get(text)
+    return (left + r"(?<!\w)", r"(?!\w)") if added is not None and added.single_word else (left, "")

@@ -16,7 +16,7 @@ from itertools import groupby
 from pipeline.text.messages import BLANK_LINE, Message, Role, bad_messages, join_parts
 from pipeline.text.prompt_format import AnswerFrame, PromptFormat
 from pipeline.text.tokenization import Tokenizer
-from pipeline.text.tokenizer_files import InstructVersion
+from pipeline.text.vocabulary_file import InstructVersion
 
 _BRACKETS: dict[Role, tuple[str, str]] = {
     "user": ("[INST]", "[/INST]"),
@@ -45,7 +45,7 @@ class MistralFormat(PromptFormat):
 
     @property
     def answer_opening(self) -> str:
-        return " "  # the dummy space of a text of its own
+        return " " if self.tokenizer.dummy_space else ""  # that of a text of its own
 
     def _turns(self, messages: Sequence[Message]) -> list[tuple[Role, str]]:
         """Consecutive messages of one role are one turn, but for system prompts.

@@ -8,7 +8,7 @@ from pipeline.errors import RowError
 from pipeline.text.chat_template import ChatTemplate
 from pipeline.text.messages import Message
 from pipeline.text.tokenization import Tokenizer
-from pipeline.text.tokenizer_files import InstructVersion
+from pipeline.text.vocabulary_file import InstructVersion
 
 # What stands before and behind a user's text, and before and behind an answer.
 _SHAPES: dict[InstructVersion, list[tuple[str, str, str, str]]] = {
@@ -37,7 +37,7 @@ _SECOND = Message("user", (" ssecondd\n",))
 def mistral_version(template: ChatTemplate, tokenizer: Tokenizer) -> InstructVersion | None:
     """The version of Mistral's format that the template renders; None if it is another format."""
     version = tokenizer.vocabulary_version
-    if version is None:
+    if version is None or not tokenizer.dummy_space:  # without one the text that is rendered gives the ids
         return None
     for shape in _SHAPES[version]:
         if _renders(template, shape, version):

@@ -31,8 +31,10 @@ class TextOffsets:
             return self.of_text(token_ids, self._tokenizer.decode([*token_ids]))
         pieces = _pieces(self._tokenizer, token_ids)
         space = len(text) - len(text.lstrip())
-        # A chat template may take white space away; a text may itself begin with what the format begins with.
-        for cut, before in dict.fromkeys(((0, self._before), (space, self._before), (0, 0))):
+        # A text that begins with a space may have no dummy space before it; a chat template may take white
+        # space away; a text may itself begin with what the format begins with.
+        least = max(0, self._before - 1)
+        for cut, before in dict.fromkeys(((0, self._before), (0, least), (space, self._before), (0, 0))):
             spans = _walk(pieces, text[cut:], before)
             if spans is not None:
                 return [(start + cut, end + cut) for start, end in spans]

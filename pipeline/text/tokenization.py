@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.text.control_tokens import MARK, TokensInText, piece_table, trusted_tokens
-from pipeline.text.tokenizer_files import InstructVersion, TokenizerFiles
-from pipeline.text.vocabulary import UNKNOWN_TEXT, lone_surrogate, open_vocabulary
+from pipeline.text.control_tokens import MARK, TokensInText, piece_table, spaced_tokens, trusted_tokens
+from pipeline.text.open_vocabulary import open_vocabulary
+from pipeline.text.tokenizer_files import TokenizerFiles
+from pipeline.text.vocabulary import lone_surrogate
+from pipeline.text.vocabulary_file import InstructVersion
 
-ANCHOR = "\u263a"  # no other piece begins with it; text behind it is encoded without the dummy space
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -34,7 +35,8 @@ class Tokenizer:
     trusted_tokens      control and added tokens with their ids, which only trusted text may produce
     files               the settings as they stand in the checkpoint
     words_apart         the ids of a word don't depend on the words around it
-    each_alone          text behind a control or added token begins with a dummy space, as a text alone does
+    dummy_space         a text that stands alone begins with a space that it does not have
+    each_alone          text behind a control or added token begins as a text alone does, dummy space and all
     never_text          ids of control and added tokens, without those that a text may give
     """
 
@@ -54,20 +56,21 @@ class Tokenizer:
         self.adds_bos = files.add_bos and self.bos_id is not None
         self.words_apart = not vocabulary.joins_words()
         self.each_alone = vocabulary.each_alone
+        self.dummy_space = vocabulary.dummy_space
         self.vocabulary_version = self._vocabulary_version()
         self.instruct_version = self._instruct_version()
 
         self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
-        self._in_text = TokensInText(files, self.trusted_tokens)
+        spaced = spaced_tokens(vocabulary, files)
+        self._in_text = TokensInText(files, self.trusted_tokens, spaced)
+        self._spaced_ids = {self.trusted_tokens[text] for text in spaced if text}
         firsts = {text[0] for text in self.trusted_tokens}  # in both cases: templates may change them
         starts = "".join(sorted({char for first in firsts for char in first.lower() + first.upper()}))
         self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
-        first, *_ = vocabulary.encode("a")
-        self._anchor = vocabulary.encode(ANCHOR) if self._bytes[first].startswith(b" ") else None
         self.never_text = frozenset(
             token_id
             for text, token_id in self.trusted_tokens.items()
-            if self._bytes[token_id] != UNKNOWN_TEXT.encode()
+            if token_id != vocabulary.unknown
             and token_id not in (*self.encode(text), *self.encode_continuation(text))
         )
 
@@ -96,9 +99,7 @@ class Tokenizer:
 
     def encode_continuation(self, text: str) -> list[int]:
         """Ids of a row's text behind other text: no dummy space in front of it."""
-        if self._anchor is None:
-            return self._vocabulary.encode(text)
-        return self._vocabulary.encode(ANCHOR + text)[len(self._anchor) :]
+        return self._vocabulary.encode(text, continues=True)
 
     def encode_trusted(self, text: str, continues: bool = False) -> list[int]:
         """Ids of text in which control and added tokens count as such, but for those in marked parts.
@@ -107,22 +108,26 @@ class Tokenizer:
         """
         ids: list[int] = []
         end = 0
-        for begin, token_end, name in self._in_text.find(text):
-            ids += self._segment(text[end:begin], continues)
-            ids.append(self.trusted_tokens[name])
-            end, continues = token_end, not self.each_alone
+        for found in self._in_text.find(text):
+            ids += self._segment(text[end : found.begin], continues)
+            token_id = self.trusted_tokens[found.name]
+            is_spaced = token_id in self._spaced_ids
+            if is_spaced and not continues and end == found.begin < found.token_begin:
+                ids += self.encode_continuation(" ")  # the dummy space: the token took the one behind it
+            ids.append(token_id)
+            end, continues = found.end, not self.each_alone or is_spaced
         return ids + self._segment(text[end:], continues)
 
     def first_token(self, text: str) -> tuple[int, int] | None:
         """Where in trusted text the first control or added token begins, and its id; white space is none."""
-        for begin, _, name in self._in_text.find(text):
-            if name.strip():
-                return begin, self.trusted_tokens[name]
+        for found in self._in_text.find(text):
+            if found.name.strip():
+                return found.begin, self.trusted_tokens[found.name]
         return None
 
     def tokens_in(self, text: str) -> list[int]:
         """The control and added tokens of trusted text."""
-        return [self.trusted_tokens[name] for _, _, name in self._in_text.find(text)]
+        return [self.trusted_tokens[found.name] for found in self._in_text.find(text)]
 
     def mark(self, text: str) -> str:
         """A row's text, marked so that `encode_trusted` finds no token in it: see MARK."""
@@ -155,13 +160,7 @@ class Tokenizer:
             if needed not in controls:
                 raise ConfigError(f"{self.files.model_path}: no control token {needed}, so it is not {named}")
             return named
-        if not self.files.model:
-            return None  # Mistral's own formats are defined over its sentencepiece models
-        if "[SYSTEM_PROMPT]" in controls:
-            return "v7"
-        if "[INST]" not in controls:
-            return "v1"
-        return "v3" if "[PREFIX]" in controls else "v2"
+        return self._vocabulary.instruct_version()
 
     def _instruct_version(self) -> InstructVersion | None:
         """A base model may share its vocabulary, even its file's name, with an instruct one."""

@@ -1,7 +1,7 @@
 """Finds and reads a checkpoint's tokenizer files, which pipeline/text/tokenization.py interprets.
 
-tokenizer.model[.v1|.v2|.v3|.v7], sentencepiece.bpe.model    the sentencepiece model
-tokenizer.json           added_tokens; the vocabulary where there is no sentencepiece model
+a vocabulary             see `pipeline.text.vocabulary_file`
+tokenizer.json           added_tokens, even where the vocabulary is read from another file
 tokenizer_config.json    added_tokens_decoder, bos_token, eos_token, add_bos_token, add_eos_token,
                          chat_template, legacy                                   (transformers)
 special_tokens_map.json  bos_token, eos_token where tokenizer_config.json names none
@@ -13,7 +13,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_settings import (
@@ -24,20 +24,8 @@ from pipeline.text.tokenizer_settings import (
     post_processor_adds_bos,
     token_text,
 )
+from pipeline.text.vocabulary_file import MODEL_FILES, InstructVersion, Kind, VocabularyFile, read_bytes
 
-InstructVersion = Literal["v1", "v2", "v3", "v7"]
-
-MAX_BYTES = 100 << 20  # of one file
-
-# In order of preference: a version in a file's name says more. Mixtral-8x22B-Instruct holds both kinds.
-MODEL_FILES: dict[str, InstructVersion | None] = {
-    "tokenizer.model.v7": "v7",
-    "tokenizer.model.v3": "v3",
-    "tokenizer.model.v2": "v2",
-    "tokenizer.model.v1": "v1",
-    "tokenizer.model": None,
-    "sentencepiece.bpe.model": None,
-}
 OTHER_TOKENS = ("unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
 SETTINGS_FILES = (
     "tokenizer.json",
@@ -51,8 +39,9 @@ SETTINGS_FILES = (
 @dataclass(frozen=True)
 class TokenizerFiles:
     model_path: Path  # of the vocabulary
-    model: bytes = field(repr=False)  # of sentencepiece; empty where tokenizer.json is all there is
-    tokenizer_json: bytes = field(repr=False)  # the other way round
+    kind: Kind
+    vocabulary: bytes = field(repr=False)  # the content of that file
+    unread: str  # vocabularies beside it, for people
     named_version: InstructVersion | None  # what the file's own name says
     added_tokens: dict[str, AddedToken]
     bos_token: str | None
@@ -70,9 +59,9 @@ class TokenizerFiles:
     @classmethod
     def read(cls, folder: Path) -> "TokenizerFiles":
         """Read the tokenizer files in `folder`; a ConfigError says which one is missing or broken."""
-        model_path = _find_model(folder)
-        contents = {model_path.name: _read_bytes(model_path)}
-        contents |= {name: _read_bytes(folder / name) for name in SETTINGS_FILES if (folder / name).exists()}
+        found = VocabularyFile.find(folder)
+        contents = {name: read_bytes(folder / name) for name in SETTINGS_FILES if (folder / name).exists()}
+        contents[found.path.name] = found.content
 
         digest = hashlib.sha256()
         for name in sorted(contents):
@@ -86,14 +75,15 @@ class TokenizerFiles:
         )
         whole = read("tokenizer.json")
         jinja = contents.get("chat_template.jinja")
-        alone = model_path.name == "tokenizer.json"
+        by_processor = found.kind == "tokenizers"  # elsewhere every text begins with BOS
         try:
             template, names = chat_template(config, jinja)
             return cls(
-                model_path=model_path,
-                model=b"" if alone else contents[model_path.name],
-                tokenizer_json=contents[model_path.name] if alone else b"",
-                named_version=MODEL_FILES.get(model_path.name),
+                model_path=found.path,
+                kind=found.kind,
+                vocabulary=found.content,
+                unread=found.unread,
+                named_version=MODEL_FILES.get(found.path.name),
                 added_tokens=added_tokens(config, special, added, whole),
                 bos_token=token_text("bos_token", config, special),
                 eos_token=token_text("eos_token", config, special),
@@ -103,7 +93,9 @@ class TokenizerFiles:
                     if (text := token_text(name, config, special)) is not None
                 },
                 add_bos=flag(
-                    "add_bos_token", config, default=not alone or post_processor_adds_bos(config, whole)
+                    "add_bos_token",
+                    config,
+                    default=not by_processor or post_processor_adds_bos(config, whole),
                 ),
                 add_eos=flag("add_eos_token", config, default=False),
                 chat_template=template,
@@ -117,38 +109,6 @@ class TokenizerFiles:
             raise ConfigError(
                 f"{folder}: the tokenizer's settings cannot be understood: {error!r}"
             ) from error
-
-
-def _find_model(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: there is no such checkpoint folder")
-    for name in MODEL_FILES:
-        if (folder / name).is_file():
-            if not (folder / name).stat().st_size:
-                raise ConfigError(f"{folder / name}: is empty, so it is not a sentencepiece model")
-            return folder / name
-    if (folder / "tokenizer.json").is_file():
-        return folder / "tokenizer.json"
-    found = "none"
-    if (folder / "tekken.json").is_file():
-        found = (
-            "only tekken.json, which is not read: take the upload of this model that has a tokenizer.json "
-            "(most have one, with a chat template), or give token ids (input.prompt.token_ids) that "
-            "mistral-common made"
-        )
-    raise ConfigError(
-        f"{folder}: a checkpoint needs its tokenizer ({', '.join(MODEL_FILES)} or tokenizer.json), "
-        f"found {found}"
-    )
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MiB, which no tokenizer's file is")
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _mapping(path: Path, content: bytes | None) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+_FLAGS = ("special", "lstrip", "rstrip", "single_word", "normalized")
+
 
 @dataclass(frozen=True)
 class AddedToken:
@@ -12,6 +14,8 @@ class AddedToken:
     special: bool
     lstrip: bool = False  # it takes the white space before it with it
     rstrip: bool = False
+    single_word: bool = False  # it does not stand within a word
+    normalized: bool = False  # it is looked for in the text that the normalizer gives
 
 
 def added_tokens(
@@ -28,7 +32,7 @@ def added_tokens(
     ]
     for entry in [*whole.get("added_tokens", []), *decoder]:
         tokens[entry["content"]] = AddedToken(
-            int(entry["id"]), *(bool(entry.get(flag, False)) for flag in ("special", "lstrip", "rstrip"))
+            int(entry["id"]), *(bool(entry.get(flag, False)) for flag in _FLAGS)
         )
     for text, token in tokens.items():
         if token.id < 0:

@@ -86,3 +86,14 @@ def test_ids_without_a_tokenizer(
         file.unlink()
     config = make_config([{"ids": [5]}], model={"path": str(folder)})
     assert facts(config) == {"format": "token ids as they are given, without a tokenizer", "end ids": "2"}
+
+
+def test_which_of_several_tokenizers_is_read(
+    make_config: MakeConfig, checkpoint: HFCheckpoint, tmp_path: Path
+) -> None:
+    folder = tmp_path / "both"
+    shutil.copytree(checkpoint.folder, folder)
+    config = make_config([], model={"path": str(folder)})
+    assert "tokenizer" not in facts(config)
+    (folder / "tekken.json").write_text("{}")
+    assert facts(config)["tokenizer"] == "tokenizer.model; not read: tekken.json"

@@ -196,7 +196,7 @@ def test_a_folder_in_mistral_s_own_format_with_its_tokenizer(
     with pytest.raises(ConfigError, match="a checkpoint needs its tokenizer"):
         check_job(config)
     (folder / "tekken.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"found only tekken\.json, which is not read"):
+    with pytest.raises(ConfigError, match=r"tekken\.json: not a tekken vocabulary: it has no 'config'"):
         check_job(config)
     source = files("mistral_common") / "data" / "mistral_instruct_tokenizer_240323.model.v3"
     shutil.copy(str(source), folder / "tokenizer.model.v3")

@@ -80,7 +80,7 @@ def test_tokens_take_white_space_along_as_in_transformers(taking: Tokenizer, par
         if token_id
     ]
     found = TokensInText(taking.files, TAKING).find("".join(parts))
-    assert [(begin, end, [*TAKING].index(name) + 1) for begin, end, name in found] == expected
+    assert [(one.begin, one.end, [*TAKING].index(one.name) + 1) for one in found] == expected
 
 
 @pytest.mark.parametrize("text", [" " * 300_000, (" " * 30 + "<m>") * 9_000, "<mm> " * 50_000, "<" * 300_000])

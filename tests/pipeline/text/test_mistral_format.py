@@ -16,7 +16,7 @@ from pipeline.errors import RowError
 from pipeline.text.messages import parse_messages
 from pipeline.text.mistral_format import MistralFormat
 from pipeline.text.tokenization import Tokenizer
-from pipeline.text.tokenizer_files import InstructVersion
+from pipeline.text.vocabulary_file import InstructVersion
 
 DATA = Path(mistral_common.__file__).parent / "data"
 FILES: dict[InstructVersion, str] = {

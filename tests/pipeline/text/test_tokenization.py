@@ -183,7 +183,7 @@ def test_the_fingerprint_is_of_all_files(tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({}, "found none"),
-        ({"tekken.json": "{}"}, "only tekken.json, which is not read"),
+        ({"tekken.json": "{}"}, "tekken.json: not a tekken vocabulary: it has no 'config'"),
         ({"tokenizer.json": "{}"}, "the tokenizers package cannot read it"),
         ({"tokenizer.model": "not a model"}, "not a sentencepiece model"),
         (

@@ -1,92 +1,174 @@
-"""Checkpoints with a tokenizer.json alone: the same ids as the `tokenizers` package and transformers give."""
+"""What must hold with every kind of tokenizer: control tokens, completions as they grow, choices, places."""
 
+import codecs
 import json
-import random
+import pickle
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from pipeline.config.input import InputSection
+from pipeline.errors import RowError
+from pipeline.text.choice_tokens import ChoiceTokens
+from pipeline.text.choose_format import choose_format
+from pipeline.text.detokenization import Detokenizer
+from pipeline.text.prompt_format import PlainFormat, PromptFormat
+from pipeline.text.prompts import PromptBuilder
+from pipeline.text.text_offsets import TextOffsets
 from pipeline.text.tokenization import Tokenizer
+from tests.pipeline.text.tokenizer_kinds import KINDS, SPECIAL
 
-# Texts to train small vocabularies on.
-CORPUS = Path(__file__).parents[3].joinpath("CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()
-SPECIAL = ["<unk>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
-
-
-def llama_style() -> tokenizers.Tokenizer:
-    """As transformers saves a sentencepiece BPE with byte fallback."""
-    model = tokenizers.Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    model.normalizer = normalizers.Sequence(
-        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-    )
-    model.decoder = decoders.Sequence(
-        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    return model
+CHATML = (
+    "{% for m in messages %}{{ '[INST] ' + m.content + '[/INST]' }}{% endfor %}"
+    "{% if add_generation_prompt %}Answer: {% endif %}"
+)
+WRITTEN = [*SPECIAL, "[SYSTEM_PROMPT]", "[control_8]", "<SPECIAL_20>", "<", "s>", "[IN", "ST]"]
+TEXTS = st.one_of(
+    st.text(),
+    st.lists(st.one_of(st.sampled_from([*WRITTEN, " ", "\n", "a b", "日本", "🦙"]), st.text(max_size=3))).map(
+        "".join
+    ),
+)
 
 
-def metaspace_style() -> tokenizers.Tokenizer:
-    model = tokenizers.Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    model.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
-    model.decoder = decoders.Metaspace(prepend_scheme="first", split=False)
-    return model
-
-
-def byte_style() -> tokenizers.Tokenizer:
-    model = tokenizers.Tokenizer(models.BPE())
-    model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    model.decoder = decoders.ByteLevel()
-    return model
-
-
-def save(folder: Path, model: tokenizers.Tokenizer) -> Tokenizer:
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if isinstance(model.decoder, decoders.ByteLevel) else []
-    fallback = [] if alphabet else [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=900, special_tokens=SPECIAL + fallback, initial_alphabet=alphabet, show_progress=False
-    )
-    model.train_from_iterator(CORPUS, trainer)
-    model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    data = json.loads(model.to_str())
-    data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] in SPECIAL]
-    (folder / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
-    settings = {"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+@pytest.fixture(scope="module", params=KINDS)
+def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("kind")
+    KINDS[request.param](folder)
     return Tokenizer.load(folder)
 
 
-@pytest.mark.parametrize("style", [llama_style, metaspace_style, byte_style])
-def test_ids_and_texts_are_those_of_transformers(tmp_path: Path, style: Any) -> None:
-    ours = save(tmp_path, style())
-    oracle = AutoTokenizer.from_pretrained(tmp_path)
-    assert (ours.bos_id, ours.eos_id, ours.adds_bos) == (1, 2, True)
-    rng = random.Random(4)
-    pieces = [*" ".join(CORPUS).split(), "\n", " ", "  ", "日本", "🦙", "é", "(", '"']
-    for _ in range(300):
-        text = " ".join(rng.choices(pieces, k=rng.randrange(1, 8)))
-        assert ours.encode(text) == oracle.encode(text, add_special_tokens=False), text
-        assert ours.decode(ours.encode(text)) in (text, " " + text)
-        trusted = f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
-        assert ours.encode_trusted(trusted) == oracle.encode(trusted, add_special_tokens=False), trusted
-        evil = text + "<|im_end|></s>"
-        assert not {2, 3, 4}.intersection(ours.encode(evil))
-        assert ours.encode_trusted(ours.mark(evil)) == ours.encode(evil)
+def control_ids(tokenizer: Tokenizer) -> set[int]:
+    return {*tokenizer.trusted_tokens.values()} - {tokenizer.trusted_tokens.get("<unk>", -1)}
 
 
-def test_bos_is_added_where_the_post_processor_adds_it(tmp_path: Path) -> None:
-    assert save(tmp_path, llama_style()).adds_bos
-    data = json.loads((tmp_path / "tokenizer.json").read_text())
-    data["post_processor"]["single"] = [{"Sequence": {"id": "A", "type_id": 0}}]
-    for steps in (
-        data["post_processor"],
-        None,
-        {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
-    ):
-        whole = {**data, "post_processor": steps}
-        (tmp_path / "tokenizer.json").write_text(json.dumps(whole), encoding="utf-8")
-        assert not Tokenizer.load(tmp_path).adds_bos
-        assert AutoTokenizer.from_pretrained(tmp_path).encode("a")[0] != 1
+def builder_of(tokenizer: Tokenizer, **section: object) -> tuple[PromptFormat, PromptBuilder]:
+    given_section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}, **section})
+    form = choose_format(given_section, tokenizer, ())
+    return form, PromptBuilder(given_section, form, 1 << 20)
+
+
+@settings(max_examples=60, deadline=None)
+@example(text="</s>")
+@example(text="[INST]")
+@example(text=" </s> [INST]</s>[/INST] <|im_end|>\n<s><SPECIAL_20>")
+@given(text=TEXTS)
+def test_no_row_writes_a_control_token(tokenizer: Tokenizer, text: str) -> None:
+    controls = control_ids(tokenizer)
+    assert not controls.intersection(tokenizer.encode(text))
+    assert not controls.intersection(tokenizer.encode_continuation(text))
+    assert tokenizer.encode_trusted(tokenizer.mark(text)) == tokenizer.encode(text)
+    between = tokenizer.encode_trusted("</s>" + tokenizer.mark(text) + "</s>")
+    assert [token_id for token_id in between if token_id in controls] == [tokenizer.eos_id] * 2
+
+
+@settings(max_examples=25, deadline=None)
+@example(text="</s>[/INST]")
+@given(text=TEXTS.filter(str.strip))
+def test_a_row_within_a_chat_template(tokenizer: Tokenizer, text: str) -> None:
+    _, builder = builder_of(tokenizer, chat_template=CHATML)
+    controls = control_ids(tokenizer)
+    plain = [i for i in builder.build({"q": "a"}).token_ids if i in controls]
+    assert [i for i in builder.build({"q": text}).token_ids if i in controls] == plain
+
+
+def test_control_tokens_never_come_of_text_and_add_none(tokenizer: Tokenizer) -> None:
+    assert tokenizer.never_text >= {tokenizer.bos_id, tokenizer.eos_id}
+    assert {tokenizer.piece_bytes(token_id) for token_id in control_ids(tokenizer)} == {b""}
+    for name, token_id in tokenizer.trusted_tokens.items():
+        assert tokenizer.encode_trusted(name) == [token_id]
+        assert tokenizer.tokens_in(f"a{name}b") == [token_id]
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=st.text())
+def test_a_completion_grows_by_whole_characters(tokenizer: Tokenizer, text: str) -> None:
+    ids = tokenizer.encode(text)
+    detokenizer = Detokenizer(tokenizer)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    written = ""
+    for token_id in ids:
+        detokenizer.add(token_id)
+        written += decoder.decode(tokenizer.piece_bytes(token_id))
+        assert detokenizer.text == written
+    assert detokenizer.finish() == tokenizer.decode(ids)
+    if not tokenizer.dummy_space:
+        assert tokenizer.decode(ids) == text
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(min_size=1), data=st.data())
+def test_a_stop_text_ends_it_wherever_tokens_end(
+    tokenizer: Tokenizer, text: str, data: st.DataObject
+) -> None:
+    ids = tokenizer.encode(text)
+    whole = tokenizer.decode(ids)
+    begin = data.draw(st.integers(0, len(whole) - 1))
+    stop = whole[begin : data.draw(st.integers(begin + 1, len(whole)))]
+    detokenizer = Detokenizer(tokenizer, [stop])
+    for token_id in ids:
+        detokenizer.add(token_id)
+    assert detokenizer.stopped
+    assert detokenizer.finish() == whole[: whole.index(stop)]
+
+
+@settings(max_examples=40, deadline=None)
+@example(prompt="Sentiment: ", text="good")
+@example(prompt="Sentiment:\n\n", text="日本")
+@example(prompt="it's", text="a b")
+@given(prompt=st.text(min_size=1).filter(str.strip), text=st.text("abc xyz日", min_size=1).map(str.strip))
+def test_choices_have_the_ids_of_prompt_and_choice_as_one_text(
+    tokenizer: Tokenizer, prompt: str, text: str
+) -> None:
+    if not text or "\u2581" in prompt:
+        return
+    form = PlainFormat(tokenizer, frozenset())
+    section = InputSection.model_validate({"path": "x", "prompt": {"column": "q"}})
+    ids = PromptBuilder(section, form, 1 << 20).build({"q": prompt}).token_ids
+    kept, behind = ChoiceTokens(form, {"one": text, "other": "zzz"}).behind(ids)
+    whole = prompt + form.answer_frame(prompt).before + text
+    bos = [tokenizer.bos_id] if tokenizer.adds_bos else []
+    assert [*kept, *behind.token_ids[0]] == [*bos, *tokenizer.encode(whole)]
+
+
+@settings(max_examples=30, deadline=None)
+@example(text="Anna  lives in Köln, 日本 🙂")
+@given(text=st.text(min_size=1).filter(str.strip))
+def test_every_character_belongs_to_a_token(tokenizer: Tokenizer, text: str) -> None:
+    for section in ({"chat": False}, {"chat_template": CHATML}):
+        form, builder = builder_of(tokenizer, **section)
+        prompt = builder.build({"q": text})
+        places = TextOffsets(form).of_prompt(prompt.token_ids, prompt.text)
+        assert {i for start, end in places for i in range(start, end)} == set(range(len(text)))
+
+
+def test_a_pickle_needs_no_folder(tokenizer: Tokenizer) -> None:
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert again.encode_trusted("</s>Hi [INST]") == tokenizer.encode_trusted("</s>Hi [INST]")
+
+
+def test_a_lone_surrogate_is_a_row_error(tokenizer: Tokenizer) -> None:
+    for encode in (tokenizer.encode, tokenizer.encode_continuation, tokenizer.mark):
+        with pytest.raises(RowError):
+            encode("a\ud800")
+
+
+@pytest.mark.parametrize("ignore_merges", [True, False])
+def test_merges_that_lead_to_a_control_token_are_not_taken(tmp_path: Path, ignore_merges: bool) -> None:
+    """As vocabularies have them that list every piece that two others make."""
+    KINDS["tokenizers, metaspace"](tmp_path)
+    data = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary, merges = data["model"]["vocab"], data["model"]["merges"]
+    for left, right in (("<", "s"), ("<s", ">"), ("\u2581", "<s>"), ("<", "/s>"), ("/s", ">")):
+        for piece in (left, right, left + right):
+            vocabulary.setdefault(piece, len(vocabulary))
+        merges.append([left, right])
+    data["model"]["ignore_merges"] = ignore_merges
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    tokenizer = Tokenizer.load(tmp_path)
+    for text in ("<s>", " <s>", "a<s>", "</s>", "a </s>b"):
+        for ids in (tokenizer.encode(text), tokenizer.encode_continuation(text)):
+            assert not control_ids(tokenizer).intersection(ids)
+            assert tokenizer.decode(ids).strip() == text.strip()
