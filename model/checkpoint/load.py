@@ -15,7 +15,13 @@ from model.checkpoint.adapter_config import AdapterConfig
 from model.checkpoint.head_weights import with_head_of_weights
 from model.checkpoint.hf_names import match_weights
 from model.checkpoint.mistral_names import MistralFile
-from model.checkpoint.safetensors_files import is_mistral_format, open_weights, weight_files
+from model.checkpoint.quantized.dequantized_files import dequantized_files
+from model.checkpoint.safetensors_files import (
+    is_mistral_format,
+    open_weights,
+    quantization_of,
+    weight_files,
+)
 from model.checkpoint.tied_head import with_stored_head
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
@@ -105,12 +111,19 @@ def check_checkpoint(
 
 @contextmanager
 def opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
-    """The configuration as it is stated, and the opened weight files, under HF's names."""
+    """The configuration as it is stated, and the opened weight files, under HF's names.
+
+    Quantized weights are shown as if they were plain: see `model.checkpoint.quantized`.
+    """
     names = weight_files(folder)  # first: another kind of upload has another kind of config.json
     config = ModelConfig.from_folder(folder)
     with ExitStack() as stack:
         files = [stack.enter_context(open_weights(file)) for file in names]
-        yield config, [MistralFile(file, config) for file in files] if is_mistral_format(folder) else files
+        if is_mistral_format(folder):
+            files = [MistralFile(file, config) for file in files]
+        elif stated := quantization_of(folder):
+            files = dequantized_files(files, stated)
+        yield config, files
 
 
 def as_stored(config: ModelConfig, files: list[Any]) -> ModelConfig:

@@ -1,0 +1,45 @@
+"""Weights on a grid: whole numbers of 4 or 8 bits, with a scale and a zero for each group of inputs.
+
+I input and O output features, G groups of inputs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Grid:
+    """W = (codes - zeros) * scales, the scale and the zero being those of the input's group.
+
+    Scales of 16 bits give products that are exact in float32, as long as zeros are whole.
+    """
+
+    bits: int  # 4 or 8
+    codes: Tensor  # [O, I] uint8, below 2 ^ bits
+    scales: Tensor  # [O, G] float32
+    zeros: Tensor  # [O, G] float32
+    groups: Tensor | None = None  # [I]: the group of each input; None: equally many inputs lie together
+
+    def numbers(self) -> Tensor:  # [O, I] float32
+        if self.groups is not None:
+            return (self.codes - self.zeros[:, self.groups]) * self.scales[:, self.groups]
+        outputs, G = self.scales.shape
+        grouped = self.codes.view(outputs, G, -1)  # [O, G, I / G]
+        return ((grouped - self.zeros[..., None]) * self.scales[..., None]).view(outputs, -1)
+
+
+def quantized_grid(weight: Tensor, bits: int, group: int) -> Grid:
+    """The grid nearest to a weight [O, I], symmetric about 0, each group scaled by its largest number.
+
+    That is compressed-tensors' symmetric scheme: scales are the largest magnitude over (2 ^ bits - 1) / 2.
+    Groups have `group` inputs, which must divide I.
+    """
+    outputs, inputs = weight.shape
+    grouped = weight.float().view(outputs, inputs // group, group)
+    most, zero = 1 << (bits - 1), float(1 << (bits - 1))
+    scales = grouped.abs().amax(-1) / ((2 * most - 1) / 2)  # [O, G]
+    scales = scales.clamp(min=torch.finfo(torch.float32).tiny)
+    codes = (grouped / scales[..., None]).round_().clamp_(-most, most - 1).add_(zero)
+    return Grid(bits, codes.view(outputs, inputs).to(torch.uint8), scales, torch.full_like(scales, zero))
