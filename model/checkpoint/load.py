@@ -13,6 +13,7 @@ from torch import Tensor
 from model.checkpoint.adapter import Adapter, open_adapter
 from model.checkpoint.adapter_config import AdapterConfig
 from model.checkpoint.head_weights import with_head_of_weights
+from model.checkpoint.held_weights import HELD, fill_held, holds_stored
 from model.checkpoint.hf_names import match_weights
 from model.checkpoint.mistral_names import MistralFile
 from model.checkpoint.quantized.dequantized_files import dequantized_files
@@ -39,17 +40,26 @@ def load_transformer(
     device: torch.device | str = "cpu",
     tp: TensorParallel | None = None,
     adapter: str | Path | None = None,
+    quantization: str | None = None,
 ) -> Transformer:
     """This rank's part of the checkpoint in `folder`, as `dtype` on `device`.
 
-    `adapter`: the folder of a LoRA adapter that is merged into it.
+    `adapter`: the folder of a LoRA adapter that is merged into it. `quantization`: int4 or nf4, by which its
+    weights are quantized as they are read; none, by which weights that are stored in few bits stay so. Such
+    a model is laid out. None: all weights are numbers.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
     with opened(folder) as (config, files):
-        model = uninitialised(as_stored(config, files), dtype, device, tp)
+        stored = as_stored(config, files)
+        if quantization in HELD or (quantization == "none" and holds_stored(files)):
+            model = uninitialised(stored, dtype, "meta", tp)
+            merged = open_adapter(Path(adapter), model) if adapter else None
+            fill_held(model, files, merged, str(quantization), dtype, torch.device(device))
+            return model.eval()
+        model = uninitialised(stored, dtype, device, tp)
         load_weights(model, files, open_adapter(Path(adapter), model) if adapter else None)
     return model.eval()
 

@@ -3,6 +3,8 @@
 I input and O output features. QLoRA, arXiv 2305.14314, section 3; bitsandbytes.functional has the table.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,3 +44,22 @@ def quantized_codebook(weight: Tensor) -> Codebook:
     scaled = blocks / largest.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
     codes = torch.bucketize(scaled, borders).to(torch.uint8)
     return Codebook(codes.view(weight.shape), table, largest, BLOCK)
+
+
+def codebook_part(weight: Codebook, rows: slice, columns: slice) -> Codebook:
+    """Some outputs and inputs, in blocks that end with the row, of the same numbers."""
+    outputs, inputs = weight.codes.shape
+    first, last = columns.indices(inputs)[:2]
+    block = math.gcd(weight.block, inputs, first, last - first)
+    scales = weight.largest.repeat_interleave(weight.block // block)[: outputs * inputs // block]
+    largest = scales.view(outputs, -1)[rows, first // block : last // block]
+    return Codebook(weight.codes[rows, columns], weight.table, largest.reshape(-1), block)
+
+
+def joined_codebooks(parts: Sequence[Codebook]) -> Codebook | None:
+    """Weights of the same inputs, one below another; None if their tables or blocks differ."""
+    one = parts[0]
+    if any(part.block != one.block or not torch.equal(part.table, one.table) for part in parts):
+        return None
+    codes, largest = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "largest"))
+    return Codebook(codes, one.table, largest, one.block)

@@ -3,6 +3,8 @@
 I input and O output features, G groups of inputs.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,3 +45,35 @@ def quantized_grid(weight: Tensor, bits: int, group: int) -> Grid:
     scales = scales.clamp(min=torch.finfo(torch.float32).tiny)
     codes = (grouped / scales[..., None]).round_().clamp_(-most, most - 1).add_(zero)
     return Grid(bits, codes.view(outputs, inputs).to(torch.uint8), scales, torch.full_like(scales, zero))
+
+
+def grid_part(grid: Grid, rows: slice, columns: slice) -> Grid:
+    """Some outputs and inputs of a grid; where that cuts groups, into smaller groups of the same numbers."""
+    codes, scales, zeros = grid.codes[rows, columns], grid.scales[rows], grid.zeros[rows]
+    if grid.groups is not None:
+        return Grid(grid.bits, codes, scales, zeros, grid.groups[columns])
+    inputs, groups = grid.codes.shape[1], scales.shape[1]
+    first, last = columns.indices(inputs)[:2]
+    group = inputs // groups
+    if last - first == inputs:
+        return Grid(grid.bits, codes, scales, zeros)
+    smaller = math.gcd(group, first, last - first)
+    of_part = slice(first // smaller, last // smaller)
+    cut = [of.repeat_interleave(group // smaller, 1)[:, of_part] for of in (scales, zeros)]
+    return Grid(grid.bits, codes, cut[0], cut[1])
+
+
+def joined_grids(parts: Sequence[Grid]) -> Grid | None:
+    """Grids of the same inputs, one below another; None if their bits or groups differ."""
+    one = parts[0]
+    for other in parts[1:]:
+        if other.bits != one.bits or other.scales.shape[1] != one.scales.shape[1]:
+            return None
+        if (other.groups is None) != (one.groups is None):
+            return None
+        if other.groups is not None and one.groups is not None and not torch.equal(other.groups, one.groups):
+            return None
+    codes, scales, zeros = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "scales", "zeros")
+    )
+    return Grid(one.bits, codes, scales, zeros, one.groups)

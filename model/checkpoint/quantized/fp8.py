@@ -57,4 +57,4 @@ def fp8_weight(parts: Parts, block: tuple[int, int] | None) -> QuantizedWeight:
         scales = parts[part][()].float().reshape(sizes)
         return Scaled(parts["weight"][:], scales, block_of)
 
-    return QuantizedWeight((outputs, inputs), read)
+    return QuantizedWeight((outputs, inputs), read, stays_small=False)

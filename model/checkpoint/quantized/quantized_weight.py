@@ -23,6 +23,7 @@ class QuantizedWeight:
 
     shape: tuple[int, int]
     read: Callable[[], Quantized]
+    stays_small: bool = True  # in memory, where weights are kept as they are stored
 
     def get_shape(self) -> list[int]:
         return [*self.shape]
