@@ -34,6 +34,8 @@ TESTED_IN = {
     "model/requests/text_scores.py": "tests/model/engine/test_heads_equal_transformers.py",
     "model/execution/loopback.py": "tests/model/execution/test_ranks.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
+    "pipeline/checkpoints/convert_quantized.py": "tests/pipeline/checkpoints/test_convert.py",
+    "pipeline/checkpoints/convert_settings.py": "tests/pipeline/checkpoints/test_convert.py",
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/input.py": "tests/pipeline/config/test_job.py",

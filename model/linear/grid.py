@@ -32,17 +32,17 @@ class Grid:
         return ((grouped - self.zeros[..., None]) * self.scales[..., None]).view(outputs, -1)
 
 
-def quantized_grid(weight: Tensor, bits: int, group: int) -> Grid:
+def quantized_grid(weight: Tensor, bits: int, group: int, dtype: torch.dtype = torch.float32) -> Grid:
     """The grid nearest to a weight [O, I], symmetric about 0, each group scaled by its largest number.
 
     That is compressed-tensors' symmetric scheme: scales are the largest magnitude over (2 ^ bits - 1) / 2.
-    Groups have `group` inputs, which must divide I.
+    Groups have `group` inputs, which must divide I. Scales are rounded to `dtype` first.
     """
     outputs, inputs = weight.shape
     grouped = weight.float().view(outputs, inputs // group, group)
     most, zero = 1 << (bits - 1), float(1 << (bits - 1))
     scales = grouped.abs().amax(-1) / ((2 * most - 1) / 2)  # [O, G]
-    scales = scales.clamp(min=torch.finfo(torch.float32).tiny)
+    scales = scales.to(dtype).float().clamp(min=torch.finfo(dtype).tiny)
     codes = (grouped / scales[..., None]).round_().clamp_(-most, most - 1).add_(zero)
     return Grid(bits, codes.view(outputs, inputs).to(torch.uint8), scales, torch.full_like(scales, zero))
 

@@ -53,13 +53,13 @@ class PlainFile:
 class QuantizedFile:
     """All quantized weights of an upload, whose parts may stand in several files."""
 
-    def __init__(self, weights: Mapping[str, QuantizedWeight]) -> None:
+    def __init__(self, weights: Mapping[str, StoredTensor]) -> None:
         self._weights = weights
 
     def keys(self) -> list[str]:
         return [*self._weights]
 
-    def get_slice(self, name: str) -> QuantizedWeight:
+    def get_slice(self, name: str) -> StoredTensor:
         return self._weights[name]
 
     def get_tensor(self, name: str) -> Tensor:

@@ -18,10 +18,20 @@ class Quantized(Protocol):
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A weight that is not quantized."""
+
+    plain: Tensor
+
+    def numbers(self) -> Tensor:
+        return self.plain
+
+
+@dataclass(frozen=True)
 class QuantizedWeight:
     """A StoredTensor in float32. Each read takes the whole of it from the disk."""
 
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     read: Callable[[], Quantized]
     stays_small: bool = True  # in memory, where weights are kept as they are stored
 
