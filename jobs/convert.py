@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,10 +23,21 @@ Pickles = Annotated[
 ]
 
 
-def convert(source: From, target: To, pickles: Pickles = False) -> None:
+Quantization = Annotated[
+    Literal["none", "nf4", "int4", "int8"],
+    typer.Option(
+        "--quantization",
+        help="none, or quantize attention and experts: nf4 as bitsandbytes stores it, int4 or int8 as "
+        "compressed-tensors do.",
+    ),
+]
+
+
+def convert(source: From, target: To, pickles: Pickles = False, quantization: Quantization = "none") -> None:
     """Write a checkpoint in Hugging Face's format: config.json, model*.safetensors and the tokenizer's files.
 
-    Weights keep their numbers and their type. At the end a forward pass over what was written is compared
+    Weights keep their numbers and their type, unless they are to be quantized; those of a quantized upload
+    become numbers. At the end a forward pass over what was written is compared
     with one over FROM. What was stopped goes on with the same command.
     """
     with exit_codes():
@@ -41,10 +52,11 @@ def convert(source: From, target: To, pickles: Pickles = False) -> None:
             folder = located.folder if pickles else located.whole()
         except ConfigError as error:
             raise ConfigError(f"FROM: {str(error).removeprefix('model.path: ')}") from None
-        config = run(folder, target, _show, pickles)
+        config = run(folder, target, _show, pickles, quantization=quantization)
         experts = f", {config.num_experts} experts" if config.num_experts else ""
         with writing_output():
             told = f"{config.num_layers} layers{experts}; its forward pass is that of {named(source)}"
+            told += f" in {quantization}" if quantization != "none" else ""
             print(f"{named(str(target))}: {told}")
 
 

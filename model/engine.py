@@ -79,7 +79,8 @@ class Engine:
             threads: CPU threads of each rank; None: torch's default, shared among the ranks.
             max_batch_rows: rows that decode together; None: 128 on a CPU, 256 on a GPU.
             kv_cache_tokens: tokens that the cache holds; None: what memory allows.
-            quantization: none, or int8 on a CPU: see `model.linear.int8`.
+            quantization: none; int4 or nf4; or int8 on a CPU: see `model.checkpoint.held_weights`
+                and `model.linear.int8`.
             attention: auto, sdpa or flash: see `model.attention.flash.wants_flash`.
             end_ids: tokens that end an answer, beside those that the checkpoint's configuration names.
             random_weights: for benchmarks: config.json is read, and weights are drawn where they are used.

@@ -12,12 +12,17 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file; ValueError if it holds anything else, or far more than it should."""
     if path.stat().st_size > _LARGEST_JSON:
         raise ValueError(f"{path}: must be at most {_LARGEST_JSON >> 20} MiB large")
+    return parsed_object(path.read_bytes(), str(path))
+
+
+def parsed_object(content: bytes, source: str) -> dict[str, Any]:
+    """The JSON object in these bytes; ValueError that names `source` if they are anything else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON") from error
+        raise ValueError(f"{source}: not valid JSON") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: must hold a JSON object, got {type(data).__name__}")
+        raise ValueError(f"{source}: must hold a JSON object, got {type(data).__name__}")
     return data
 
 

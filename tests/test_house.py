@@ -22,6 +22,7 @@ def test_no_file_is_longer_than_a_room():
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
     "model/json_values.py": "tests/model/test_config.py",
+    "model/checkpoint/quantized/quantized_weight.py": "tests/model/checkpoint/quantized/test_awq.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/scheduling/prefix_pages.py": "tests/model/scheduling/test_scheduler.py",
@@ -34,6 +35,8 @@ TESTED_IN = {
     "model/execution/loopback.py": "tests/model/execution/test_ranks.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
     "pipeline/output/verified.py": "tests/pipeline/output/test_verify.py",
+    "pipeline/checkpoints/convert_quantized.py": "tests/pipeline/checkpoints/test_convert.py",
+    "pipeline/checkpoints/convert_settings.py": "tests/pipeline/checkpoints/test_convert.py",
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/input.py": "tests/pipeline/config/test_job.py",

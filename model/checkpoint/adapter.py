@@ -93,6 +93,9 @@ class Adapter:
             more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
             raise ValueError(f"{min(unused)}{more}: the model has no weight that this is for")
 
+    def changes(self, source: Source) -> bool:
+        return source.name in self._changes
+
     def merged(self, source: Source, part: Tensor) -> Tensor:
         """What a part of the base's weight is with the adapter; in float32 where something was added."""
         for change in self._changes.get(source.name, []):

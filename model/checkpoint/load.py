@@ -14,9 +14,16 @@ from model.checkpoint.adapter import Adapter, open_adapter
 from model.checkpoint.adapter_config import AdapterConfig
 from model.checkpoint.fill import fill
 from model.checkpoint.head_weights import with_head_of_weights
+from model.checkpoint.held_weights import HELD, fill_held, holds_stored
 from model.checkpoint.hf_names import match_weights
 from model.checkpoint.mistral_names import MistralFile
-from model.checkpoint.safetensors_files import is_mistral_format, open_weights, weight_files
+from model.checkpoint.quantized.dequantized_files import dequantized_files
+from model.checkpoint.safetensors_files import (
+    is_mistral_format,
+    open_weights,
+    quantization_of,
+    weight_files,
+)
 from model.checkpoint.tied_head import with_stored_head
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
@@ -34,17 +41,26 @@ def load_transformer(
     device: torch.device | str = "cpu",
     tp: TensorParallel | None = None,
     adapter: str | Path | None = None,
+    quantization: str | None = None,
 ) -> Transformer:
     """This rank's part of the checkpoint in `folder`, as `dtype` on `device`.
 
-    `adapter`: the folder of a LoRA adapter that is merged into it.
+    `adapter`: the folder of a LoRA adapter that is merged into it. `quantization`: int4 or nf4, by which its
+    weights are quantized as they are read; none, by which weights that are stored in few bits stay so. Such
+    a model is laid out. None: all weights are numbers.
 
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
     with opened(folder) as (config, files):
-        model = uninitialised(as_stored(config, files), dtype, device, tp)
+        stored = as_stored(config, files)
+        if quantization in HELD or (quantization == "none" and holds_stored(files)):
+            model = uninitialised(stored, dtype, "meta", tp)
+            merged = open_adapter(Path(adapter), model) if adapter else None
+            fill_held(model, files, merged, str(quantization), dtype, torch.device(device))
+            return model.eval()
+        model = uninitialised(stored, dtype, device, tp)
         load_weights(model, files, open_adapter(Path(adapter), model) if adapter else None)
     return model.eval()
 
@@ -110,12 +126,19 @@ def check_checkpoint(
 
 @contextmanager
 def opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
-    """The configuration as it is stated, and the opened weight files, under HF's names."""
+    """The configuration as it is stated, and the opened weight files, under HF's names.
+
+    Quantized weights are shown as if they were plain: see `model.checkpoint.quantized`.
+    """
     names = weight_files(folder)  # first: another kind of upload has another kind of config.json
     config = ModelConfig.from_folder(folder)
     with ExitStack() as stack:
         files = [stack.enter_context(open_weights(file)) for file in names]
-        yield config, [MistralFile(file, config) for file in files] if is_mistral_format(folder) else files
+        if is_mistral_format(folder):
+            files = [MistralFile(file, config) for file in files]
+        elif stated := quantization_of(folder):
+            files = dequantized_files(files, stated)
+        yield config, files
 
 
 def as_stored(config: ModelConfig, files: list[Any]) -> ModelConfig:

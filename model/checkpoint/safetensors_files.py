@@ -10,14 +10,16 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from model.checkpoint.quantized.stated import GPTQ, OLD_FILES, Stated, stated_quantization
 from model.checkpoint.ranged_file import RangedFile
 from model.checkpoint.upload import require_known_upload, require_weights
 from model.config import read_object
 
 INDEX = "model.safetensors.index.json"
 MISTRAL_INDEX = "consolidated.safetensors.index.json"
-CONFIG_FILES = ("config.json", "generation_config.json", INDEX)
+CONFIG_FILES = ("config.json", "generation_config.json", INDEX, *OLD_FILES)
 MISTRAL_CONFIG_FILES = ("params.json", MISTRAL_INDEX)
+_OF_GPTQ = r"gptq_model.*\.safetensors"  # as AutoGPTQ calls them
 _PLAIN = re.compile(r"(model|consolidated)(-\d+-of-\d+)?\.safetensors")
 
 
@@ -46,13 +48,25 @@ def weight_names(folder: str | Path, names: Collection[str] | None = None) -> li
     index, stem = (INDEX, "model") if config is not None else (MISTRAL_INDEX, "consolidated")
     try:
         require_known_upload(names, config)
+        stated = stated_quantization(folder, names, config) if config is not None else None
         if (folder / index).is_file():
             return _indexed(folder / index, names)
-        found = sorted(name for name in names if re.fullmatch(rf"{stem}.*\.safetensors", name))
+        found = _matching(names, rf"{stem}.*\.safetensors")
+        if not found and stated and stated.method == GPTQ:
+            found = _matching(names, _OF_GPTQ)
         require_weights(names, found, stem)
     except (ValueError, FileNotFoundError) as error:
         raise type(error)(f"{folder}: {error}") from None
     return [name for name in found if _PLAIN.fullmatch(name)] or found
+
+
+def quantization_of(folder: str | Path) -> Stated | None:
+    """How the weights of a checkpoint in this folder are quantized; None: they are plain numbers."""
+    folder = Path(folder)
+    if is_mistral_format(folder):
+        return None
+    names = [entry.name for entry in folder.iterdir()]
+    return stated_quantization(folder, names, read_object(folder / "config.json"))
 
 
 def is_mistral_format(folder: str | Path) -> bool:
@@ -64,6 +78,10 @@ def config_files(folder: str | Path) -> list[str]:
     """The files that say what the weights are, as far as the folder holds them."""
     files = MISTRAL_CONFIG_FILES if is_mistral_format(folder) else CONFIG_FILES
     return [name for name in files if (Path(folder) / name).is_file()]
+
+
+def _matching(names: Collection[str], pattern: str) -> list[str]:
+    return sorted(name for name in names if re.fullmatch(pattern, name))
 
 
 def _indexed(index: Path, names: Collection[str]) -> list[str]:

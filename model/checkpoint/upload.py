@@ -1,6 +1,7 @@
 """What kind of upload a folder holds, by the names in it, its config.json and its tensors.
 
-Only a model of transformers' classes whose weights are plain numbers is run. Everything else is refused by
+Only a model of transformers' classes is run, with weights that are plain numbers or quantized in one of the
+ways of `model.checkpoint.quantized`. Everything else is refused by
 what it is: its missing and unexpected tensors would tell nobody.
 """
 
@@ -13,36 +14,28 @@ from model.trained_head import kind_of
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _FORMAT = {"model": "Hugging Face's", "consolidated": "Mistral's own"}
 _RUN = "run are those of Mixtral and Mistral with transformers' classes, such as MixtralForCausalLM"
-_UNQUANTIZED = (
-    "such weights are not read: give the upload that is not quantized (model.quantization can make it small)"
+_UNSTATED = (
+    "and config.json has no quantization_config that says so: add the one that they were quantized with, or "
+    "give another upload"
 )
 
-# Of config.json's quantization_config.quant_method; others are called as they call themselves.
-_METHODS = {"awq": "AWQ", "gptq": "GPTQ", "fbgemm_fp8": "fp8", "exl2": "EXL2", "modelopt": "ModelOpt"}
-# Files that older uploads have instead of it.
-_QUANTIZED_BY_FILE = (
-    ("quant_config.json", "AWQ"),
-    ("quantize_config.json", "GPTQ"),
-    (r"gptq_model-.*\.safetensors", "GPTQ"),
-    ("hf_quant_config.json", "ModelOpt"),
-)
 _ARCHITECTURES = (
     (r".*Reward.*", "a reward model with a head of its own kind"),
     (r".*WithValueHead", "a model with a value head"),
 )
 _TENSORS = (
     (r".*\.lora_[A-Za-z_]+(\..*)?", "these are a LoRA adapter's: name its folder as model.adapter"),
-    (r".*\.g_idx", f"these are quantized with GPTQ, and {_UNQUANTIZED}"),
-    (r".*\.qzeros", f"these are quantized with AWQ or GPTQ, and {_UNQUANTIZED}"),
+    (r".*\.g_idx", f"these are quantized with GPTQ, {_UNSTATED}"),
+    (r".*\.qzeros", f"these are quantized with AWQ or GPTQ, {_UNSTATED}"),
     (
         r".*\.(absmax|quant_map|quant_state\..*|SCB)",
-        f"these are quantized with bitsandbytes, and {_UNQUANTIZED}",
+        f"these are quantized with bitsandbytes, {_UNSTATED}",
     ),
     (
         r".*\.(weight_scale|weight_scale_inv|weight_packed|input_scale)",
-        f"these are quantized, in fp8 or by compressed-tensors, and {_UNQUANTIZED}",
+        f"these are quantized, in fp8 or by compressed-tensors, {_UNSTATED}",
     ),
-    (r".*\.(scales|biases)", f"these are quantized, and {_UNQUANTIZED}"),
+    (r".*\.(scales|biases)", f"these are quantized, {_UNSTATED}"),
     (
         r"tok_embeddings\.weight|layers\.0\.attention\.wq\.weight",
         "this is a name of Mistral's own format, which is read from a folder with params.json and without "
@@ -76,8 +69,6 @@ def require_known_upload(names: Collection[str], config: dict[str, Any] | None) 
         raise FileNotFoundError(
             "no config.json in it, nor Mistral's params.json, so this is no checkpoint's folder"
         )
-    if method := _quantization(names, config):
-        raise ValueError(f"the weights are quantized with {method}, and {_UNQUANTIZED}")
     _check_architecture(config.get("architectures"))
     if file := config.get("transformers_weights"):
         raise ValueError(f"transformers_weights in config.json ({_shown(file)}) is not read; remove it")
@@ -109,23 +100,6 @@ def require_known_tensors(names: Iterable[str]) -> None:
     for pattern, what in _TENSORS:
         if name := _first(names, pattern):
             raise ValueError(f"{name}: {what}")
-
-
-def _quantization(names: Iterable[str], config: dict[str, Any]) -> str | None:
-    """The method, if the weights are quantized."""
-    if config.get("compression_config"):
-        return "compressed-tensors"
-    if entry := config.get("quantization_config") or config.get("quantization"):
-        entry = entry if isinstance(entry, dict) else {}
-        method = entry.get("quant_method")
-        if method is None and ("load_in_4bit" in entry or "load_in_8bit" in entry):
-            method = "bitsandbytes"
-        if method is None and {"bits", "group_size"} <= entry.keys():
-            method = "MLX"
-        if method is None:
-            return "a method that config.json does not name"
-        return _METHODS.get(method, _shown(method)) if isinstance(method, str) else _shown(method)
-    return next((method for pattern, method in _QUANTIZED_BY_FILE if _first(names, pattern)), None)
 
 
 def _check_architecture(architectures: Any) -> None:

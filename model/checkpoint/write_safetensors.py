@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-_BYTES = {"F32": 4, "BF16": 2, "F16": 2}
+_BYTES = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1, "I32": 4, "I64": 8}
 _ALIGNED = 8  # bytes: where the numbers may begin
 
 

@@ -66,7 +66,9 @@ def expected_path(
     """That of an engine loaded here; ValueError if flash or int8 is asked for and can't run."""
     fused = wants_flash(attention, device, dtype, config.head_dim)
     widths = config.dim, config.ffn_dim // tensor_parallel
-    grouped = not config.num_experts or has_grouped_matmul(device, dtype, *widths)
+    few_bits = quantization in ("int4", "nf4") or (quantization == "none" and config.stored_bits > 0)
+    grouped = not config.num_experts or (not few_bits and has_grouped_matmul(device, dtype, *widths))
+    layout = layout_for(dtype, device, quantization)
     return computing_path(
         config,
         device,
@@ -77,5 +79,5 @@ def expected_path(
         captured=fused and grouped,
         grouped=grouped,
         decodes_compiled=device.type == "cpu" and CpuDecode.is_compiled(),
-        experts_compiled=compiled_for(layout_for(dtype, device, quantization), dtype),
+        experts_compiled=None if few_bits else compiled_for(layout, dtype),
     )

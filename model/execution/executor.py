@@ -14,6 +14,7 @@ from torch import Tensor
 from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import wants_flash
 from model.attention.kv_cache import KVCache
+from model.checkpoint.held_weights import HELD
 from model.checkpoint.load import load_transformer, random_transformer
 from model.config import ModelConfig
 from model.execution.computing_path import computing_path
@@ -45,13 +46,21 @@ class Executor:
         self.device, self.size = options.device, tp.size
         config = ModelConfig.from_folder(options.folder)
         layout = layout_for(options.dtype, options.device, options.quantization)
+        if options.random_weights and options.quantization in HELD:
+            raise ValueError(
+                f"quantization {options.quantization} is of a checkpoint's weights, not of random ones"
+            )
         fused = wants_flash(options.attention, options.device, options.dtype, config.head_dim)
         self.model = (
             random_transformer(options.folder, options.dtype, options.device, tp)
             if options.random_weights
-            else load_transformer(options.folder, options.dtype, options.device, tp, options.adapter)
+            else load_transformer(
+                options.folder, options.dtype, options.device, tp, options.adapter, options.quantization
+            )
         )
-        if layout is not None:
+        if self.model.is_laid_out:
+            layout = None
+        elif layout is not None:
             self.model.lay_out(layout)
         self.model.kernels = kernels_for(options.device, options.dtype, fused)
         language = self.model.config.trained.kind is HeadKind.LANGUAGE

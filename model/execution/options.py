@@ -66,9 +66,9 @@ class ExecutorOptions:
         torch_dtype = compute_dtype(dtype, config, found)
         tokens = kv_cache_tokens
         if tokens is None:
-            tokens = cache_tokens(config, slots, torch_dtype, found, tensor_parallel)
+            tokens = cache_tokens(config, slots, torch_dtype, found, tensor_parallel, quantization)
         least = kv_cache_tokens or least_cache_tokens
-        _require_memory(config, torch_dtype, found, tensor_parallel, tokens, least)
+        _require_memory(config, torch_dtype, found, tensor_parallel, tokens, least, quantization)
         size = page_size(found)
         return cls(
             folder=Path(folder),
@@ -94,12 +94,13 @@ def _require_memory(
     tensor_parallel: int,
     tokens: int,
     least: int,
+    quantization: str,
 ) -> None:
     """ValueError with what is needed and what is there, if the cache has room for fewer than `least` tokens.
 
     On a CPU a cache of a given size is not judged: it takes memory only as rows come.
     """
-    needed = needed_memory(config, dtype, tensor_parallel, least)
+    needed = needed_memory(config, dtype, tensor_parallel, least, quantization)
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         fits, share = needed.total <= free, ""

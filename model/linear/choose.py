@@ -23,8 +23,12 @@ def layout_for(dtype: torch.dtype, device: torch.device, quantization: str) -> L
         if torch.backends.quantized.engine not in ("x86", "fbgemm"):
             raise ValueError("quantization int8 needs an x86 CPU: torch has no FBGEMM for this one")
         return int8
+    if quantization == "fp8":
+        raise ValueError("quantization fp8 is for GPUs; uploads in fp8 are read, and dequantized")
+    if quantization in ("int4", "nf4"):
+        return None  # they are laid out as they are read: see `model.checkpoint.held_weights`
     if quantization != "none":
-        raise ValueError(f"quantization must be none or int8, got {quantization}")
+        raise ValueError(f"quantization must be none, int8, int4 or nf4, got {quantization}")
     if not on_cpu:
         return None
     native = _native_dtypes()

@@ -17,6 +17,7 @@ _BESIDE_DECODING, _BESIDE_DECODING_GPU = 256, 1024  # where many rows decode; a 
 _GPU_RESERVE = 0.15  # of what the weights leave of a GPU: what a step takes at least
 _CPU = torch.device("cpu")
 _CPU_CACHE_BYTES = 4 << 30
+_HELD_BITS = {"int4": 4.5, "nf4": 4.5}  # of a weight with its share of scales
 _CPU_RANK_BYTES = 2 << 30  # libraries, compiled kernels and what a step computes
 
 
@@ -58,24 +59,31 @@ def in_gib(size: int) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB / 10 else f"{size / (1 << 20):.1f} MiB"
 
 
-def needed_memory(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> DeviceMemory:
+def needed_memory(
+    config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int, quantization: str = "none"
+) -> DeviceMemory:
     """For a cache of so many tokens."""
     return DeviceMemory(
-        weights=-(-weight_bytes(config, dtype) // tensor_parallel),
+        weights=-(-weight_bytes(config, dtype, quantization) // tensor_parallel),
         cache=tokens * bytes_per_token(config, dtype, tensor_parallel),
         activations=pass_bytes(config, dtype, tensor_parallel, min(STEP_TOKENS, config.max_positions)),
     )
 
 
 def cache_tokens(
-    config: ModelConfig, rows: int, dtype: torch.dtype, device: torch.device, tensor_parallel: int
+    config: ModelConfig,
+    rows: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    tensor_parallel: int,
+    quantization: str = "none",
 ) -> int:
     """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits.
 
     Of a full context it is what a row needs of it.
     """
     if device.type == "cuda":
-        needed = needed_memory(config, dtype, tensor_parallel, 0)
+        needed = needed_memory(config, dtype, tensor_parallel, 0, quantization)
         left = torch.cuda.mem_get_info(device)[0] - needed.weights
         budget = min(int((1 - _GPU_RESERVE) * left), left - needed.activations)
     else:
@@ -85,17 +93,22 @@ def cache_tokens(
 
 
 def engine_bytes(
-    config: ModelConfig, dtype: torch.dtype, rows: int, tokens: int | None, tensor_parallel: int
+    config: ModelConfig,
+    dtype: torch.dtype,
+    rows: int,
+    tokens: int | None,
+    tensor_parallel: int,
+    quantization: str = "none",
 ) -> int:
     """The most memory that an engine takes on a CPU, all ranks together; `tokens` of the cache, None: auto.
 
-    Weights that will be quantized are read in whole first. Of the cache only what rows fill takes memory.
+    Weights that will be in 8 bits are read in whole first. Of the cache only what rows fill takes memory.
     """
     if tokens is None:
         most = _most_cpu_cache_bytes(config, dtype, tensor_parallel)
         tokens = _tokens_within(most, config, rows, dtype, _CPU, tensor_parallel)
     rank = tokens * bytes_per_token(config, dtype, tensor_parallel) + _CPU_RANK_BYTES
-    return weight_bytes(config, dtype) + tensor_parallel * rank
+    return weight_bytes(config, dtype, quantization) + tensor_parallel * rank
 
 
 def _most_cpu_cache_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int) -> int:
@@ -117,13 +130,19 @@ def _tokens_within(
     return max(min(fitting, rows * row_tokens(config, config.max_positions, device)), 0)
 
 
-def weight_bytes(config: ModelConfig, dtype: torch.dtype) -> int:
-    """Bytes of all weights of the model, not sharded."""
+def weight_bytes(config: ModelConfig, dtype: torch.dtype, quantization: str = "none") -> int:
+    """Bytes of all weights of the model, not sharded, once they are loaded.
+
+    In 4 bits those of attention and feed-forward layers are small already while they are read.
+    """
     heads = (config.num_heads + config.num_kv_heads) * 2 * config.head_dim
     experts = max(1, config.num_experts)
     layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
+    bits = _HELD_BITS.get(quantization, config.stored_bits if quantization == "none" else 0.0)
+    few = config.dim * (heads + 3 * config.ffn_dim * experts) * config.num_layers if bits else 0
     vocabularies = 2 if config.trained.kind is HeadKind.LANGUAGE and not config.tie_embeddings else 1
-    return (config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)) * dtype.itemsize
+    all_of_them = config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)
+    return (all_of_them - few) * dtype.itemsize + int(few * bits / 8)
 
 
 def pass_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> int:

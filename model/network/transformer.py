@@ -50,6 +50,7 @@ class Transformer(nn.Module):
         tp = tp or TensorParallel()
         self.config = config
         self.tp = tp
+        self.is_laid_out = False
         self.kernels = PLAIN  # an attribute to set: others compute the same faster
         self.embedding = VocabParallelEmbedding(config.vocab_size, config.dim, tp)
         self.rope = RoPE(config.head_dim, config.rope)
@@ -63,6 +64,7 @@ class Transformer(nn.Module):
         Embeddings, norms and heads of labels stay as they are, and so does a head that is the embedding.
         Routers are never in 8 bits.
         """
+        self.is_laid_out = True
         for block in self.blocks:
             assert isinstance(block, Block)
             block.attention.lay_out(layout)

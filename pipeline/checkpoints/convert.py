@@ -1,13 +1,12 @@
 """A checkpoint of any format that is read, written anew in Hugging Face's, as safetensors.
 
-Weights are copied tensor by tensor, number by number, in the type they are stored in. A file of the target is
-there once it is whole, and config.json comes last: what was stopped half-way is no checkpoint, and the same
-command goes on behind the files that are there.
+Weights are copied tensor by tensor, number by number, in the type they are stored in, or are quantized. A
+file of the target is there once it is whole, and config.json comes last: what was stopped half-way is no
+checkpoint, and the same command goes on behind the files that are there.
 """
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,48 +23,71 @@ from model.checkpoint.load import as_stored, opened, uninitialised
 from model.checkpoint.pickled_files import open_pickle, pickled_names
 from model.checkpoint.safetensors_files import INDEX, open_weights, weight_names
 from model.checkpoint.write_safetensors import Planned, file_size, write_safetensors
-from model.config import ModelConfig, read_object
-from model.mistral_params import config_of_params
+from model.config import ModelConfig
 from model.network.transformer import Transformer
-from pipeline.checkpoints.located import CONFIGURATION, judging_files
+from pipeline.checkpoints.convert_quantized import (
+    DTYPES,
+    as_written,
+    parts_of,
+    quantized_files,
+    quantizer_of,
+    type_to_write,
+)
+from pipeline.checkpoints.convert_settings import write_json, write_settings
 from pipeline.errors import ConfigError, JobError
 
 _FILE_BYTES = 4 << 30  # of one file of the target; more only for a tensor that is larger
 _BEGUN = "converting.json"  # in the target: what is converted, until it is done
 _TRIED = 16  # tokens of the pass that verifies
-_DTYPES = {"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 # Told what is done, and how many bytes of how many.
 Progress = Callable[[str, int, int], None]
 
 
 def convert(
-    source: Path, target: Path, progress: Progress, pickles: bool = False, file_bytes: int = _FILE_BYTES
+    source: Path,
+    target: Path,
+    progress: Progress,
+    pickles: bool = False,
+    file_bytes: int = _FILE_BYTES,
+    quantization: str = "none",
 ) -> ModelConfig:
     """Write the checkpoint in `source` to `target`; `pickles`: from its pickled weights.
+
+    `quantization`: nf4, int4 or int8. With none the weights of a quantized upload become numbers.
 
     ConfigError if `source` is no checkpoint that can be read, or `target` holds something else.
     """
     with _files(source, pickles) as (stated, files):
         config = as_stored(stated, files)
         model = uninitialised(config, getattr(torch, config.dtype), "meta")
-        tensors = [
-            Planned(one.name, stored.get_dtype(), one.shape, partial(_read, stored, slices, one.shape))
+        quantizer = quantizer_of(quantization, config)
+        plain = [
+            Planned(one.name, kind, one.shape, partial(_read, stored, slices, one.shape, DTYPES[kind]))
             for one, stored, slices in match_weights(model, files)
+            for kind in [type_to_write(stored, config)]
         ]
+        tensors, expected = plain, files
+        if quantizer:
+            tensors = [part for one in plain for part in parts_of(one, quantizer)]
+            expected = [as_written(plain, quantizer)]
+        entry = quantizer.entry(config) if quantizer else None
         shards = _shards(tensors, file_bytes)
-        with _begun(target, _identity(source, pickles)):
+        with _begun(target, _identity(source, pickles) + quantization.removeprefix("none")):
             _require_space(target, shards)
             _write(target, shards, progress)
             progress("a forward pass", 1, 1)
-            _verify(model, files, [open_weights(target / name) for name in shards])
-            _write_settings(source, target, config, tensors)
+            written = [open_weights(target / name) for name in shards]
+            if entry:
+                written = quantized_files(target, written, entry)
+            _verify(model, expected, written)
+            write_settings(source, target, config, plain, entry)
         return config
 
 
-def _read(stored: Any, slices: Any, shape: tuple[int, ...]) -> Tensor:
+def _read(stored: Any, slices: Any, shape: tuple[int, ...], dtype: str) -> Tensor:
     part: Tensor = stored[slices]
-    return part.reshape(shape)
+    return part.reshape(shape).to(getattr(torch, dtype))
 
 
 @contextmanager
@@ -150,7 +172,7 @@ def _write(target: Path, shards: dict[str, list[Planned]], progress: Progress) -
             "metadata": {"total_size": sum(tensor.size for group in shards.values() for tensor in group)},
             "weight_map": {tensor.name: name for name, group in shards.items() for tensor in group},
         }
-        _write_json(target / INDEX, index)
+        write_json(target / INDEX, index)
 
 
 def _verify(model: Transformer, files: Sequence[Any], written: Sequence[Any]) -> None:
@@ -163,27 +185,3 @@ def _verify(model: Transformer, files: Sequence[Any], written: Sequence[Any]) ->
         )
     if not own.isfinite().all():
         raise ConfigError("FROM: its forward pass gives NaN or infinity: its weights are damaged")
-
-
-def _write_settings(source: Path, target: Path, config: ModelConfig, tensors: Sequence[Planned]) -> None:
-    """The tokenizer's files as they are, and config.json last."""
-    names = [entry.name for entry in source.iterdir() if entry.is_file()]
-    for name in judging_files(names):
-        if name not in CONFIGURATION or name == "generation_config.json":
-            shutil.copyfile(source / name, target / name)
-    if (source / "config.json").is_file():
-        data = read_object(source / "config.json")
-    else:
-        data = config_of_params(read_object(source / "params.json"), "params.json")
-        data["torch_dtype"] = _DTYPES[tensors[0].dtype]
-    data["tie_word_embeddings"] = config.tie_embeddings
-    _write_json(target / "config.json", data)
-
-
-def _write_json(file: Path, data: dict[str, Any]) -> None:
-    part = file.with_name(f"{file.name}.part")
-    with open(part, "w", encoding="utf-8") as out:
-        json.dump(data, out, indent=2)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(file)

@@ -166,6 +166,7 @@ def replica_bytes(config: JobConfig, model: ModelConfig) -> int:
         rows=_batch_rows(config),
         tokens=tokens if isinstance(tokens, int) else None,
         tensor_parallel=config.model.tensor_parallel,
+        quantization=config.model.quantization,
     )
 
 

@@ -13,7 +13,7 @@ from pipeline.config.job_yaml import no_text
 from pipeline.errors import ConfigError
 from pipeline.storage.credentials import is_refusal, redact_value
 
-NOT_BUILT = {"nf4", "int4", "fp8"}
+NOT_BUILT = {"fp8"}
 # pydantic names the branch of a union among the keys that lead to an error.
 _AUTO = "literal['auto']"
 _OF_UNIONS = ("constrained-int", "int", "bool", _AUTO)

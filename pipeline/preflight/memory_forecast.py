@@ -32,7 +32,7 @@ _KIND = "accelerator_type:"
 class MemoryForecast:
     """Of each GPU of a replica; on CPUs, of a node, for all of its replicas."""
 
-    dtype: str
+    dtype: str  # or how the weights are quantized
     on_gpus: bool
     shared_by: int  # GPUs of a replica, or replicas of a node
     needed: DeviceMemory
@@ -87,7 +87,7 @@ def forecast_memory(job: Job, on_gpus: bool, shared_by: int | None = None) -> Me
         tokens = cache
     needed = _needed(config, job.model, tokens, on_gpus, shared_by or 1)
     return MemoryForecast(
-        dtype=config.model.dtype,
+        dtype=config.model.dtype if config.model.quantization == "none" else config.model.quantization,
         on_gpus=on_gpus,
         shared_by=shared_by or (ranks if on_gpus else 1),
         needed=needed,
@@ -100,10 +100,11 @@ def _needed(config: JobConfig, model: ModelConfig, tokens: int, on_gpus: bool, r
     """On a GPU that of one rank, else that of all ranks of so many replicas."""
     ranks, device = config.model.tensor_parallel, torch.device("cuda" if on_gpus else "cpu")
     dtype = compute_dtype(config.model.dtype, model, device)
+    quantization = config.model.quantization
     if on_gpus:
-        return needed_memory(model, dtype, ranks, tokens)
+        return needed_memory(model, dtype, ranks, tokens, quantization)
     # A cache on a CPU takes memory only as rows come.
-    one, all_ranks = needed_memory(model, dtype, ranks, 0), replicas * ranks
+    one, all_ranks = needed_memory(model, dtype, ranks, 0, quantization), replicas * ranks
     return DeviceMemory(
         weights=all_ranks * one.weights,
         cache=all_ranks * tokens * bytes_per_token(model, dtype, ranks),

@@ -166,7 +166,7 @@ def test_what_people_write_is_accepted(path: str, value: object) -> None:
         ("generation.stop", [""]),
         ("generation.temperature", -1),
         ("generation.top_p", 0),
-        ("model.quantization", "nf4"),
+        ("model.quantization", "fp8"),
         ("engine.replicas", 0),
         ("engine.replicas", "many"),
         ("router.trace_fraction", 0.1),

@@ -122,7 +122,7 @@ CHECKPOINTS = {
     "an adapter beside its base": file(
         "adapter_config.json", b"{}", "adapter_config.json beside the weights"
     ),
-    "quantized weights": config("quantized with AWQ", quantization_config={"quant_method": "awq"}),
+    "quantized weights": config("quantized with hqq", quantization_config={"quant_method": "hqq"}),
     "a rope that another replaces": config(
         "rope_scaling: rope_type must be one of .*, got 'llama3'",
         rope_scaling={"type": "llama3", "factor": 4.0},

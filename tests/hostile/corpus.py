@@ -7,6 +7,7 @@ from tests.hostile.bad_job_files import JOB_FILES
 from tests.hostile.bad_json import JSON_LINES
 from tests.hostile.bad_outputs import OUTPUTS
 from tests.hostile.bad_paths import PATHS
+from tests.hostile.bad_quantized import QUANTIZED
 from tests.hostile.bad_streams import STREAMS
 from tests.hostile.bad_tables import TABLES
 from tests.hostile.bad_templates import TEMPLATES
@@ -23,6 +24,7 @@ CASES: dict[str, Case] = (
     | TEMPLATES
     | CHECKPOINTS
     | FORMATS
+    | QUANTIZED
     | JOB_FILES
     | OUTPUTS
 )

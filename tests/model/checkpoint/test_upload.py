@@ -9,7 +9,7 @@ from model.checkpoint.load import check_checkpoint
 from tests.model.checkpoint.refusal import refused
 
 WEIGHTS, SHARD = "model.safetensors", "model-00001-of-00002.safetensors"
-QUANTIZED = "the weights are quantized with {}, and such weights are not read"
+QUANTIZED = "the weights are quantized with {}; read are AWQ"
 # What the folder holds beside a checkpoint's usual files; None: one of these is not there.
 FILES = [
     (
@@ -38,22 +38,22 @@ FILES = [
         {"config.json": None},
         r"no config\.json in it, nor Mistral's params\.json, so this is no checkpoint's folder",
     ),
-    ({WEIGHTS: None, SHARD: "", "quant_config.json": "{}"}, QUANTIZED.format("AWQ")),
-    ({"quantize_config.json": "{}"}, QUANTIZED.format("GPTQ")),
-    ({WEIGHTS: None, "gptq_model-4bit-128g.safetensors": ""}, QUANTIZED.format("GPTQ")),
+    (
+        {WEIGHTS: None, SHARD: "", "quant_config.json": "{}"},
+        "quant_config.json: bits of AWQ must be 4, got None",
+    ),
+    ({"quantize_config.json": "{"}, "quantize_config.json: not valid JSON"),
+    ({"quantize_config.json": '{"bits": 4}'}, "should be quantized with GPTQ, but none of them is"),
+    (
+        {WEIGHTS: None, "gptq_model-4bit-128g.safetensors": ""},
+        r"gptq_model-4bit-128g\.safetensors is no name that Hugging Face's format has",
+    ),
     ({"hf_quant_config.json": "{}"}, QUANTIZED.format("ModelOpt")),
 ]
 CONFIGS = [
     *(
         ({"quantization_config": entry}, QUANTIZED.format(method))
         for entry, method in (
-            ({"quant_method": "awq", "bits": 4}, "AWQ"),
-            ({"quant_method": "gptq", "bits": 4}, "GPTQ"),
-            ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
-            ({"load_in_8bit": True}, "bitsandbytes"),
-            ({"quant_method": "fp8", "activation_scheme": "static"}, "fp8"),
-            ({"quant_method": "fbgemm_fp8"}, "fp8"),
-            ({"quant_method": "compressed-tensors", "format": "float-quantized"}, "compressed-tensors"),
             ({"quant_method": "hqq"}, "hqq"),
             ({"quant_method": ["awq"]}, "list"),
             ({"bits": 4, "group_size": 64}, "MLX"),
@@ -61,7 +61,23 @@ CONFIGS = [
         )
     ),
     ({"quantization": {"bits": 4, "group_size": 64}}, QUANTIZED.format("MLX")),
-    ({"compression_config": {"format": "pack-quantized"}}, QUANTIZED.format("compressed-tensors")),
+    *(
+        ({"quantization_config": {"quant_method": method} | entry}, message)
+        for method, entry, message in (
+            ("awq", {"bits": 3}, "bits of AWQ must be 4, got 3; read are"),
+            ("awq", {"bits": 4, "version": "gemv"}, "version of AWQ must be gemm, got 'gemv'"),
+            ("gptq", {"bits": 3}, "bits of GPTQ must be 4 or 8, got 3"),
+            ("gptq", {"bits": 4, "checkpoint_format": "marlin"}, "must be gptq or gptq_v2, got 'marlin'"),
+            ("gptq", {"bits": 4, "is_marlin_format": True}, "must be gptq or gptq_v2, got marlin"),
+            ("compressed-tensors", {"format": "nvfp4-pack-quantized"}, "got 'nvfp4-pack-quantized'"),
+            ("compressed-tensors", {"format": ["pack-quantized"]}, "got list"),
+            ("fp8", {"weight_block_size": [128]}, "weight_block_size must be two numbers"),
+            ("fp8", {"weight_block_size": [128, 0]}, "weight_block_size must be a positive integer"),
+            ("bitsandbytes", {"load_in_4bit": True}, "with bitsandbytes, but none of them is"),
+        )
+    ),
+    ({"quantization_config": {"load_in_8bit": True}}, "with bitsandbytes, but none of them is"),
+    ({"compression_config": {"format": "pack-quantized"}}, "with compressed-tensors, but none of them is"),
     *(
         (
             {"architectures": [name]},

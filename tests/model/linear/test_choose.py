@@ -43,13 +43,20 @@ def test_int8_is_multiplied_by_matrix_units_where_there_are_some(monkeypatch):
     assert layout_for(torch.float32, CPU, "int8") is int8
 
 
+def test_4_bits_are_laid_out_as_they_are_read():
+    for quantization in ("int4", "nf4"):
+        assert layout_for(torch.bfloat16, torch.device("cpu"), quantization) is None
+
+
 def test_what_cannot_be_quantized_so_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"int8 computes in float32 on CPUs, got torch\.bfloat16 on cpu"):
         layout_for(torch.bfloat16, CPU, "int8")
     with pytest.raises(ValueError, match=r"got torch\.float32 on cuda"):
         layout_for(torch.float32, torch.device("cuda"), "int8")
-    with pytest.raises(ValueError, match="none or int8, got int4"):
-        layout_for(torch.float32, CPU, "int4")
+    with pytest.raises(ValueError, match="none, int8, int4 or nf4, got int2"):
+        layout_for(torch.float32, CPU, "int2")
+    with pytest.raises(ValueError, match="quantization fp8 is for GPUs; uploads in fp8 are read"):
+        layout_for(torch.float32, CPU, "fp8")
     monkeypatch.setattr("model.linear.choose.multiplies_int8", lambda: False)
     monkeypatch.setattr(torch.backends.quantized, "engine", "qnnpack")
     with pytest.raises(ValueError, match="needs an x86 CPU"):

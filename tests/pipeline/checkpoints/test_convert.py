@@ -70,6 +70,19 @@ def test_from_fused_experts_into_several_files(source: Path, hf: HFCheckpoint, t
     assert [done for _, done, _ in told[:-1]] == sorted(done for _, done, _ in told[:-1])
 
 
+@pytest.mark.parametrize("quantization", ["nf4", "int4", "int8"])
+def test_quantized_it_is_read_back(quantization: str, source: Path, tmp_path: Path) -> None:
+    """By us, as numbers again; bitsandbytes and compressed-tensors read the parts in a test of their own."""
+    target, back = tmp_path / "to", tmp_path / "back"
+    convert(source, target, silent, quantization=quantization)
+    convert(target, back, silent)
+    assert "quantization_config" not in json.loads((back / "config.json").read_text())
+    numbers, originals = load_file(back / "model.safetensors"), load_file(source / "model.safetensors")
+    assert numbers.keys() == originals.keys()
+    changed = {name for name, value in originals.items() if not torch.equal(value, numbers[name])}
+    assert changed == {name for name in originals if "proj" in name or ".experts." in name}
+
+
 @pytest.mark.parametrize("names", ["pytorch_model", "consolidated.pth", "consolidated.pt"])
 def test_from_pickles_where_they_are_asked_for(
     names: str, source: Path, hf: HFCheckpoint, tmp_path: Path

@@ -59,11 +59,11 @@ def test_the_index_says_which_weights_are_fetched(checkpoint: Path) -> None:
 
 
 def test_weights_are_fetched_only_once_the_configuration_is_judged(checkpoint: Path, cache: Path) -> None:
-    (checkpoint / "config.json").write_text('{"quantization_config": {"quant_method": "awq"}}')
+    (checkpoint / "config.json").write_text('{"quantization_config": {"quant_method": "hqq"}}')
     located = locate(upload(checkpoint, "memory://quantized"))
     assert sorted(file.name for file in located.folder.iterdir()) == ["config.json", "tokenizer.model"]
     with pytest.raises(
-        ConfigError, match=r"^model: memory://quantized/model: the weights are quantized with AWQ"
+        ConfigError, match=r"^model: memory://quantized/model: the weights are quantized with hqq"
     ) as refused:
         located.whole()
     assert str(cache) not in str(refused.value)

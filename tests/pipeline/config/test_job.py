@@ -89,7 +89,7 @@ def test_the_designs_own_job_is_accepted(tmp_path: Path) -> None:
         ("label.known_column=gold", "must be one of input.keep"),
         ("input.keep=[q, q]", "input.keep: q is named twice"),
         ("output.include=[prompt, prompt]", "output.include: prompt is named twice"),
-        ("model.quantization=nf4", "model.quantization: nf4 is not built yet"),
+        ("model.quantization=fp8", "model.quantization: fp8 is not built yet"),
         (
             "model={path: p, quantization: int8, dtype: float16}",
             "needs dtype auto or float32, got float16",

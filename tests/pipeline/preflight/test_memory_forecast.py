@@ -73,6 +73,25 @@ def test_8x7b_does_not_fit_one_card_of_80_gb_but_two(mixtral_8x7b: Callable[...,
         require_memory(mixtral_8x7b(1, kv_cache_tokens=500_000), on_one)
 
 
+@pytest.mark.parametrize("quantization", ["int4", "nf4"])
+def test_8x7b_in_4_bits_takes_27_gb(mixtral_8x7b: Callable[..., Job], quantization: str) -> None:
+    job = mixtral_8x7b(1)
+    section = job.config.model.model_copy(update={"quantization": quantization})
+    few = replace(job, config=job.config.model_copy(update={"model": section}))
+    forecast = forecast_memory(few, on_gpus=True)
+    assert forecast.needed.weights < 27e9
+    assert str(forecast).startswith("29.9 GiB (weights 24.8 GiB, cache 4.0 GiB, a step 1.1 GiB)")
+    assert f"on a GPU in {quantization};" in str(forecast)
+
+
+def test_an_upload_in_4_bits_needs_what_is_stored(mixtral_8x7b: Callable[..., Job]) -> None:
+    job = mixtral_8x7b(1)
+    sizes = SIZES["8x7b"] | {"max_position_embeddings": 32768}
+    entry = {"quant_method": "awq", "bits": 4, "group_size": 128}
+    upload = replace(job, model=ModelConfig.from_dict(sizes | {"quantization_config": entry}))
+    assert forecast_memory(upload, on_gpus=True).needed.weights < 27e9
+
+
 def test_what_is_not_known_is_not_refused(
     mixtral_8x7b: Callable[..., Job], nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
