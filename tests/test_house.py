@@ -22,6 +22,7 @@ def test_no_file_is_longer_than_a_room():
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
     "model/json_values.py": "tests/model/test_config.py",
+    "model/requests/continuation_tree.py": "tests/model/requests/test_question_scores.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/scheduling/prefix_pages.py": "tests/model/scheduling/test_scheduler.py",
