@@ -84,10 +84,8 @@ class Readout(ABC):
     head: Head = Head.VOCABULARY
     tree: TokenTree = NO_TREE  # computed and read behind the prompt
     asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
-    # Of one of several `parts`: tokens that stand behind the request's prompt and are the end of the part's
-    # own, and positions behind the request's prompt that it counts as; None: those of the whole readout.
-    lead: Sequence[int] = ()
-    reach: int | None = None
+    lead: Sequence[int] = ()  # of one of `parts`: with what its prompt goes on behind the request's
+    reach: int | None = None  # and positions that it takes behind the request's; None: those of the whole
 
     def first_read(self, prompt_tokens: int) -> int:
         """The index in the prompt of the first token that is read; all tokens behind it are read too."""
