@@ -1,27 +1,28 @@
 """What task label asks the model for each row, and what it makes of the answer."""
 
-from collections.abc import Mapping
 from functools import lru_cache
 
-from model.requests.choice_scores import ChoiceScores, mass, normalised
+from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.task import Asked, Finish, Outcome, RowRequests
+from pipeline.tasks.label_question import Question
 from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
 from pipeline.text.prompt_format import PromptFormat
 
 # A prompt's last word may have other tokens with a choice behind it; so many more are left room for.
-_WORD = 4
+WORD = 4
 
 
 class LabelRows(RowRequests):
-    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
-        self._names = list(choices)
-        self._tokens = ChoiceTokens(prompt_format, choices)
+    def __init__(self, prompt_format: PromptFormat, question: Question) -> None:
+        self._question = question
+        self._names = list(question.choices)
+        self._tokens = ChoiceTokens(prompt_format, question.choices)
         self._end_ids = prompt_format.end_ids
         self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
         typical = map(self._make_scores, self._tokens.typical)
-        self._depth = max(scores.tree.depth for scores in typical) + _WORD
+        self._depth = max(scores.tree.depth for scores in typical) + WORD
 
     def longest_prompt(self, context: int) -> int:
         room = context - self._depth
@@ -40,7 +41,7 @@ class LabelRows(RowRequests):
         if len(prompt) + scores.tree.depth > len(prompt_token_ids) + self._depth:
             raise RowError(
                 RowErrorCode.PROMPT_TOO_LONG,
-                f"the prompt's last word takes more than {_WORD} tokens more with a choice behind it",
+                f"the prompt's last word takes more than {WORD} tokens more with a choice behind it",
             )
         return Request(key, prompt, readout=scores), self._finish
 
@@ -58,12 +59,4 @@ class LabelRows(RowRequests):
         return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)
 
     def _finish(self, completion: Completion) -> Outcome:
-        probabilities = dict(zip(self._names, normalised(completion.answer), strict=True))
-        label = max(probabilities, key=lambda name: probabilities[name])
-        values = {
-            "label": label,
-            "label_prob": probabilities[label],
-            "label_probs": [{"label": name, "prob": prob} for name, prob in probabilities.items()],
-            "label_mass": mass(completion.answer),
-        }
-        return Outcome(values=values, routing=completion.routing)
+        return Outcome(values=self._question.values(completion.answer), routing=completion.routing)
