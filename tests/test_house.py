@@ -43,7 +43,9 @@ TESTED_IN = {
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
+    "pipeline/tasks/label_choices.py": "tests/pipeline/tasks/test_label_question_section.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
+    "pipeline/tasks/label_section.py": "tests/pipeline/tasks/test_label_question_section.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
