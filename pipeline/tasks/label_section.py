@@ -37,6 +37,7 @@ class LabelSection(Section):
         description="Several questions about each row, by name, in place of `choices`: all are answered in "
         "one forward pass. Names are of small letters, digits and underscores. `input.prompt.template` must "
         "hold `{{ question }}` once.",
+        json_schema_extra={"propertyNames": {"pattern": f"^{_NAME.pattern}$"}},
         examples=[{"urgent": {"type": "predicate", "instructions": "Is it urgent? yes or no"}}],
     )
     known_column: str | None = Field(

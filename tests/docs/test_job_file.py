@@ -65,6 +65,8 @@ def with_key(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     job = copy.deepcopy(OTHERS.get(first, LABEL) if isinstance(first, str) else LABEL)
     if path[:2] == ("input", "prompt"):
         job["input"]["prompt"] = {}
+    if path == ("label", "questions"):
+        del job["label"]["choices"]
     section = job
     for name in path[:-1]:
         section = section.setdefault(name, {})
@@ -127,6 +129,16 @@ def test_every_section_has_an_intro(section: str) -> None:
         ("label.choices", ["billing", 1]),
         ("label.choices", {"positive": "good", "negative": "bad"}),
         ("label.choices", {"positive": 1, "negative": 0}),
+        (
+            "label.questions",
+            {"q": {"instructions": "?", "choices": ["a", {"value": 1, "description": "one"}]}},
+        ),
+        ("label.questions", {"q": {"instructions": "?", "choices": {"x": "a", "y": {"value": "b"}}}}),
+        ("label.questions", {"q": {"type": "score", "instructions": "?", "levels": [1, 2, 3]}}),
+        (
+            "label.questions",
+            {"q": {"type": "predicate", "instructions": "?", "choices": {True: "a", False: "b"}}},
+        ),
         ("label.known_column", "queue"),
         ("label.known_column", None),
         ("generation.columns", ["seed"]),
@@ -159,6 +171,12 @@ def test_what_people_write_is_accepted(path: str, value: object) -> None:
         ("job", "with space"),
         ("label", None),
         ("label.choices", ["one"]),
+        ("label", {"choices": ["a", "b"], "questions": {"q": {"instructions": "?", "choices": ["a", "b"]}}}),
+        ("label.questions", {}),
+        ("label.questions", {"Is it": {"instructions": "?", "choices": ["a", "b"]}}),
+        ("label.questions", {"q": {"choices": ["a", "b"]}}),
+        ("label.questions", {"q": {"instructions": "?", "choices": ["a", {"description": "b"}]}}),
+        ("label.questions", {"q": {"type": "level", "instructions": "?", "choices": ["a", "b"]}}),
         ("label.choices", ["yes", True]),
         ("label.choices", {"yes": True, "no": "no"}),
         ("generation.columns", ["seed", "seed"]),
