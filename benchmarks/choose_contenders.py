@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import torch
 
-from benchmarks.contender import GENERATING, INT8, LABELLING, LLAMA, OURS, VLLM
+from benchmarks.contender import ASKING, GENERATING, INT8, LABELLING, LLAMA, OURS, VLLM
 
 # By the first word of a contender's name; all are in the extra `bench`.
 _PACKAGES = {"hf": ("transformers",), "llama.cpp": ("gguf", "psutil")}
@@ -23,8 +23,9 @@ def choose_contenders(
     if workload == "long":  # peers have no steps that could be looked at
         names = [OURS, INT8]
     else:
-        names = LABELLING if workload == "label" else GENERATING + (LLAMA if llama else [])
-        names = names + ([VLLM] if vllm else [])
+        scoring = {"label": LABELLING, "questions": ASKING}
+        names = scoring.get(workload, GENERATING + (LLAMA if llama else []))
+        names = names + ([VLLM] if vllm and workload != "questions" else [])
     if device.type != "cpu":
         names = [name for name in names if name not in (INT8, *LLAMA, VLLM)]
     names = [name for name in names if not only or any(part in name for part in only)]

@@ -8,10 +8,13 @@ from benchmarks.own_process import call
 OURS = "mixtray"
 INT8 = f"{OURS} int8"
 NO_STATISTICS = f"{OURS} without statistics"
+IN_TURN = f"{OURS} in turn"
 GENERATING = [OURS, INT8, "hf static 16", "hf static 32", "hf static 64", "hf continuous"]
 LLAMA = ["llama.cpp 16", "llama.cpp 32", "llama.cpp 64"]
 VLLM = "vllm"
 LABELLING = [OURS, INT8, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
+
+ASKING = [OURS, IN_TURN, "hf scores 16", "hf scores 64", "hf generates 16", "hf generates 64"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ def summary(
     workload: Workload, results: dict[str, list[Result]], floor: Floor, speed: Speed
 ) -> dict[str, Any]:
     output = sum(workload.new_tokens) or len(workload.prompts)
-    total = sum(map(len, workload.prompts)) + sum(workload.new_tokens)
+    total = sum(map(len, workload.prompts)) + workload.question_tokens + sum(workload.new_tokens)
     ours = results.get(OURS)
     contenders = {}
     for name, runs in results.items():
@@ -40,9 +40,9 @@ def summary(
         }
     return {
         "rows": len(workload.prompts),
-        "prompt_tokens": sum(map(len, workload.prompts)),
+        "prompt_tokens": sum(map(len, workload.prompts)) + workload.question_tokens,
         "new_tokens": sum(workload.new_tokens),
-        "unit": "rows" if workload.choices else "tokens",
+        "unit": "rows" if workload.is_scored else "tokens",
         "floor_seconds": floor.seconds(speed),
         "contenders": contenders,
     }

@@ -39,7 +39,7 @@ class Floor:
     def of(cls, workload: Workload, config: ModelConfig, dtype: torch.dtype) -> "Floor":
         """What prompts begin with that peers compute once counts once."""
         generated = sum(workload.new_tokens)
-        prompts = sum(map(len, workload.prompts)) - workload.repeated_tokens
+        prompts = sum(map(len, workload.prompts)) + workload.question_tokens - workload.repeated_tokens
         decoded = generated - sum(n > 0 for n in workload.new_tokens)
         predicted = generated or len(workload.prompts)
         heads = 2 * (config.num_heads + config.num_kv_heads) * config.head_dim

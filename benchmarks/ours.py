@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from torch import Tensor
 
@@ -28,8 +30,21 @@ def run_ours(engine: Engine, workload: Workload) -> Run:
     started = time.perf_counter()
     completions = engine.run(requests)
     seconds = time.perf_counter() - started
-    scores = None if workload.choices is None else [c.answer for c in completions]
+    scores = [_flat(c.answer) for c in completions] if workload.is_scored else None
     return Run(seconds, [c.token_ids for c in completions], scores)
+
+
+def run_in_turn(engine: Engine, workload: Workload) -> Run:
+    """One question after another, each about all rows, as jobs of one question ask them."""
+    runs = [run_ours(engine, one) for one in workload.each_question()]
+    scores = [run.choice_logprobs or [] for run in runs]
+    together = [[*chain.from_iterable(row)] for row in zip(*scores, strict=True)]
+    return Run(sum(run.seconds for run in runs), runs[0].token_ids, together)
+
+
+def _flat(answer: list[Any]) -> list[float]:
+    """Scores of choices, or of those of several questions -> in one list."""
+    return [*chain.from_iterable(answer)] if isinstance(answer[0], list) else answer
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.contender import INT8, NO_STATISTICS, Result, Task
+from benchmarks.contender import IN_TURN, INT8, NO_STATISTICS, Result, Task
 from benchmarks.peak_memory import peak_memory
 from benchmarks.random_checkpoint import has_weights
 from benchmarks.workload import Workload
@@ -22,10 +22,10 @@ from model.machine.device import compute_dtype, default_device
 
 def _ours(task: Task, workload: Workload) -> Result:
     from benchmarks.late_arrival import run_with_late_rows
-    from benchmarks.ours import profile, run_ours
+    from benchmarks.ours import profile, run_in_turn, run_ours
     from model.engine import Engine
 
-    in_8_bits = task.contender == INT8
+    in_8_bits, in_turn = task.contender == INT8, task.contender == IN_TURN
     started = time.perf_counter()
     engine = Engine.load(
         task.folder,
@@ -43,7 +43,7 @@ def _ours(task: Task, workload: Workload) -> Result:
     if workload.late:
         run, steps = run_with_late_rows(engine, workload)
     else:
-        run = run_ours(engine, workload)
+        run = run_in_turn(engine, workload) if in_turn else run_ours(engine, workload)
     cpu = time.process_time() - cpu
     peak = _peak()
     return Result(
@@ -54,7 +54,7 @@ def _ours(task: Task, workload: Workload) -> Result:
         peak,
         None if run.choice_logprobs is not None else run.token_ids,
         run.choice_logprobs,
-        None if workload.late else asdict(profile(engine, workload)),
+        None if workload.late or in_turn else asdict(profile(engine, workload)),
         steps,
     )
 

@@ -4,7 +4,8 @@ Rows of a batch have prompts of similar lengths. On a CPU transformers' own loop
 experts: its fastest way there.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,7 +90,12 @@ def generate_continuous(model: Any, workload: Workload) -> list[list[int]]:
 
 @torch.inference_mode()
 def score_choices(model: Any, workload: Workload, rows: int) -> list[list[float]]:
-    """The log-probability of every choice, each behind every prompt in a row of its own."""
+    """The log-probability of every choice, each behind every prompt in a row of its own.
+
+    Of several questions those of one behind those of another.
+    """
+    if workload.questions is not None:
+        return _one_after_another(score_choices, model, workload, rows)
     assert workload.choices is not None
     pairs = [(row, choice) for row in range(len(workload.prompts)) for choice in range(len(workload.choices))]
     scores = [[0.0] * len(workload.choices) for _ in workload.prompts]
@@ -110,11 +116,24 @@ def score_choices(model: Any, workload: Workload, rows: int) -> list[list[float]
 
 
 def generate_labels(model: Any, workload: Workload, rows: int) -> list[list[int]]:
-    """Generate as many tokens as the longest choice has, as a user does who has no scores."""
+    """Generate as many tokens as the longest choice has, as a user does who has no scores.
+
+    Of several questions one after another.
+    """
+    if workload.questions is not None:
+        return _one_after_another(generate_labels, model, workload, rows)
     assert workload.choices is not None
     longest = max(map(len, workload.choices))
     generating = Workload(workload.name, workload.prompts, [longest] * len(workload.prompts))
     return generate_static(model, generating, rows)
+
+
+def _one_after_another(
+    ask: Callable[[Any, Workload, int], list[list[Item]]], model: Any, workload: Workload, rows: int
+) -> list[list[Item]]:
+    """What each question gives, joined row by row."""
+    each = [ask(model, one, rows) for one in workload.each_question()]
+    return [[*chain.from_iterable(of_row)] for of_row in zip(*each, strict=True)]
 
 
 def _batches(workload: Workload, rows: int) -> list[Sequence[int]]:

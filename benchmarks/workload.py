@@ -7,6 +7,8 @@ from itertools import count, pairwise, takewhile
 import numpy as np
 
 from model.requests.choice_scores import ChoiceScores
+from model.requests.question_scores import Branch, QuestionScores
+from model.requests.readout import Readout
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
 
@@ -22,9 +24,12 @@ class Workload:
     allowed_tokens: int | None = None  # max_new_tokens of all rows; None: as many as each generates
     cache_tokens: int | None = None  # that the cache may hold; None: what the contender takes
     late: int = 0  # rows, the last ones, that arrive when all others decode
+    questions: list[Branch] | None = None  # about each row, whose prompt is the text that they share
 
     def requests(self) -> list[Request]:
-        scores = None if self.choices is None else ChoiceScores.of(self.choices)
+        scores: Readout | None = None if self.choices is None else ChoiceScores.of(self.choices)
+        if self.questions is not None:
+            scores = QuestionScores(self.questions)
         return [
             Request(
                 str(row),
@@ -39,6 +44,28 @@ class Workload:
         ]
 
     @property
+    def is_scored(self) -> bool:
+        """Whether given continuations are scored; else tokens are generated."""
+        return self.choices is not None or self.questions is not None
+
+    def each_question(self) -> "list[Workload]":
+        """One workload for each question, which asks it behind every text."""
+        return [
+            Workload(
+                self.name,
+                [[*prompt, *question.rest] for prompt in self.prompts],
+                self.new_tokens,
+                [*map(list, question.choices)],
+            )
+            for question in self.questions or []
+        ]
+
+    @property
+    def question_tokens(self) -> int:
+        """Of all rows, behind the texts."""
+        return len(self.prompts) * sum(len(question.rest) for question in self.questions or [])
+
+    @property
     def repeated_tokens(self) -> int:
         """Tokens of prompts with which another prompt begins too: they can be computed once."""
         if not self.shares_prefixes:
@@ -51,6 +78,8 @@ class Workload:
         further = [self.allowed_tokens or n for n in self.new_tokens]
         if self.choices is not None:
             further = [max(map(len, self.choices))] * len(self.prompts)
+        if self.questions is not None:
+            further = [QuestionScores(self.questions).further_tokens] * len(self.prompts)
         return max(len(p) + n for p, n in zip(self.prompts, further, strict=True))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.workload import Workload, lengths_of, random_tokens
+from model.requests.question_scores import Branch
 
 _SEED = 20240108
 _PROMPTS_OF_A_DOCUMENT = 8
@@ -97,10 +98,25 @@ def long(vocab_size: int, rows: int | None = None) -> Workload:
     return Workload("long", prompts, [640] * rows + [1], late=1)
 
 
+def questions(vocab_size: int, rows: int | None = None) -> Workload:
+    """32 documents of 300 tokens, 8 questions of 15 about each, with 4 choices of 1 to 4 tokens."""
+    rng = np.random.default_rng(_SEED + 9)
+    texts = [random_tokens(rng, vocab_size, 300) for _ in range(rows or 32)]
+    asked = [
+        Branch(
+            tuple(random_tokens(rng, vocab_size, 15)),
+            tuple(tuple(random_tokens(rng, vocab_size, 1 + choice)) for choice in range(4)),
+        )
+        for _ in range(8)
+    ]
+    return Workload("questions", texts, [0] * len(texts), questions=asked)
+
+
 WORKLOADS: dict[str, Callable[[int, int | None], Workload]] = {
     "lognormal": lognormal,
     "uniform": uniform,
     "label": label,
+    "questions": questions,
     "conversations": conversations,
     "documents": documents,
     "documents-in-order": documents_in_order,

@@ -186,12 +186,13 @@ class Engine:
         self.ranks.close()
 
     def _check(self, request: Request) -> None:
-        request.check(self.config, self.cache_tokens, self.window)
+        for part in [request] if request.is_one_pass else SplitRow(request).requests:
+            part.check(self.config, self.cache_tokens, self.window)
         if request.wanted.head is Head.LAYERS and not self.hidden_layers:
             raise ValueError("hidden states of layers need an engine that was loaded with hidden_layers")
 
     def _add(self, request: Request) -> None:
-        if len(request.wanted.parts) == 1:
+        if request.is_one_pass:
             self.scheduler.add(request, request.wanted.start(request.random_stream, self.config))
             return
         whole = SplitRow(request)

@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Asked:
-    """What the engine is asked for one row, for people."""
+    """What the engine is asked for one row, or about one of the row's prompts, for people."""
 
     prompt_token_ids: Sequence[int]  # as the engine gets them
     answers: Mapping[str, Sequence[int]] = field(default_factory=dict)  # those that are scored, by name
@@ -42,6 +42,11 @@ class Asked:
     at_end_ids: bool = False  # whether the checkpoint's end ids end an answer
     stop_token_ids: Sequence[int] = ()  # that end it too
     ends: Sequence[str] = ()  # what else ends it: "after 9 tokens"
+    # Of one of several prompts: its name, its ids before any of them was replaced, and how many tokens of it
+    # the row's other prompts have too.
+    name: str = ""
+    given: Sequence[int] | None = None
+    shared: int = 0
 
 
 Finish = Callable[[Completion], Outcome]
@@ -72,6 +77,10 @@ class RowRequests(ABC):
         """What `start` would ask, for `plan` to show."""
         return Asked(prompt_token_ids)
 
+    def asked_of_each(self, prompt_token_ids: list[int], params: str | None) -> list[Asked]:
+        """The same for each prompt of a row that has several."""
+        return [self.asked(prompt_token_ids, params)]
+
     def facts(self) -> list[tuple[str, str]]:
         """What `plan` says of every row's request, each fact with its name."""
         return []
@@ -100,11 +109,15 @@ class Task(ABC, Generic[SectionModel]):
     token_ids: Mapping[str, Sequence[int]] = {}  # that the model must have, each with the key that names it
     heads: ClassVar[frozenset[HeadKind]] = frozenset({HeadKind.LANGUAGE})  # of checkpoints that can do it
     own_prompts: ClassVar[bool] = False  # its section says what prompts are made of, and not input.prompt
+    # Whether a row has several prompts, which `prompts` makes: then the row's token ids are those with which
+    # all of them begin, and behind these the rest of each.
+    several_prompts: bool = False
+    given_names: frozenset[str] = frozenset()  # names in the template that stand for no column
     generates: ClassVar[bool] = False  # whether rows have generated tokens, and so columns about them
     columns: Sequence[Column] = ()  # of the output, behind the columns of every job
     last_columns: Sequence[Column] = ()  # behind those of output.include
     included: ClassVar[Sequence[Column]] = ()  # further columns that output.include may name
-    report_keys: ClassVar[Sequence[str]] = ()  # of report.json, see `report`
+    report_keys: Sequence[str] = ()  # of report.json, see `report`
 
     def __init__(self, section: SectionModel) -> None:
         self.section = section
@@ -150,7 +163,10 @@ class Task(ABC, Generic[SectionModel]):
         return self.row_params(record, len(token_ids), context)
 
     def prompts(self, section: Any, prompt_format: Any, vocab_size: int) -> Any:
-        """The `pipeline.text.prompts.PromptBuilder` of a task with `own_prompts`; `section` is `input`."""
+        """The `pipeline.text.prompts.PromptBuilder` of the job's prompts; `section` is `input`.
+
+        Only a task with `own_prompts` or `several_prompts` is asked for it.
+        """
         raise NotImplementedError
 
     def with_prompts(self, prompts: Any) -> Self:

@@ -23,6 +23,7 @@ def test_no_file_is_longer_than_a_room():
 TESTED_IN = {
     "model/json_values.py": "tests/model/test_config.py",
     "model/checkpoint/quantized/quantized_weight.py": "tests/model/checkpoint/quantized/test_awq.py",
+    "model/requests/continuation_tree.py": "tests/model/requests/test_question_scores.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",
     "model/scheduling/prefix_pages.py": "tests/model/scheduling/test_scheduler.py",
@@ -46,7 +47,9 @@ TESTED_IN = {
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
+    "pipeline/tasks/label_choices.py": "tests/pipeline/tasks/test_label_question_section.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
+    "pipeline/tasks/label_section.py": "tests/pipeline/tasks/test_label_question_section.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
     "pipeline/reporting/exhibit.py": "tests/pipeline/reporting/test_label_exhibits.py",

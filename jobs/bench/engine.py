@@ -22,6 +22,7 @@ WORKLOADS = (  # as in benchmarks.workloads
     "lognormal",
     "uniform",
     "label",
+    "questions",
     "conversations",
     "documents",
     "documents-in-order",

@@ -133,7 +133,7 @@ def opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
     names = weight_files(folder)  # first: another kind of upload has another kind of config.json
     config = ModelConfig.from_folder(folder)
     with ExitStack() as stack:
-        files = [stack.enter_context(open_weights(file)) for file in names]
+        files: list[Any] = [stack.enter_context(open_weights(file)) for file in names]
         if is_mistral_format(folder):
             files = [MistralFile(file, config) for file in files]
         elif stated := quantization_of(folder):

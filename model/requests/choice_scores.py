@@ -1,22 +1,20 @@
 """How likely each of several continuations of a prompt is, all of them from one forward pass.
 
-C choices, t nodes of their tree, V vocabulary. A node stands for a beginning of one or more choices: its
-logits predict the token that comes next in them. The last token of a choice is predicted and never fed. Where
-an end is asked for it is fed, too, and its logits predict the end.
+C choices. `model.requests.continuation_tree` makes a tree of them.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from itertools import chain, takewhile
-from typing import TYPE_CHECKING, Self
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ModelConfig
-from model.requests.readout import AskedTokens, Head, Reading, Readout
-from model.requests.token_tree import TokenTree
+from model.requests.continuation_tree import ContinuationTree, alike
+from model.requests.readout import Head, Reading, Readout
 
 if TYPE_CHECKING:  # processes that only make requests and read answers must start without torch
     from torch import Tensor
@@ -32,8 +30,8 @@ class ChoiceScores(Readout):
     def __init__(self, choices: list[list[int]], end_ids: list[int]) -> None:
         self.choices = choices
         self.end_ids = end_ids
-        self._order = sorted(range(len(choices)), key=choices.__getitem__)  # depth first in the tree
-        self._build()
+        self._behind = ContinuationTree(choices, end_ids, [0] * len(choices))
+        self.tree, self.asked = self._behind.tree, self._behind.asked
 
     @classmethod
     def of(cls, choices: list[list[int]], end_ids: Collection[int] = ()) -> "ChoiceScores":
@@ -67,9 +65,9 @@ class ChoiceScores(Readout):
         groups: list[list[int]] = []
         before: list[int] = []
         nodes = 0
-        for which in self._order:
+        for which in self._behind.order:
             choice = self.choices[which]
-            new = len(choice) - _shared(before, choice)
+            new = len(choice) - alike(before, choice)
             if not groups or nodes + new > MOST_NODES:
                 groups.append([])
                 nodes, new = 0, len(choice)
@@ -80,73 +78,31 @@ class ChoiceScores(Readout):
         return [ChoiceScores([self.choices[which] for which in group], self.end_ids) for group in groups]
 
     def join(self, answers: Sequence[list[float]]) -> list[float]:
-        return [score for _, score in sorted(zip(self._order, chain.from_iterable(answers), strict=True))]
+        if len(answers) == 1:
+            return answers[0]
+        in_tree = zip(self._behind.order, chain.from_iterable(answers), strict=True)
+        return [score for _, score in sorted(in_tree)]
 
     def start(self, key: str, config: ModelConfig) -> Reading:
-        return _ChoiceReading(self)
+        return ScoreReading(self.scores)
 
     def scores(self, logprobs: NDArray[np.float64]) -> list[float]:
-        """Log-probabilities of what is asked, [Q] -> of each choice, [C].
-
-        A choice's probability is the product of the probabilities of its tokens, each over the whole
-        vocabulary, and of its end.
-        """
-        scores: NDArray[np.float64] = np.add.reduceat(logprobs[self._steps], self._starts)
-        if self.end_ids:
-            scores = scores + np.logaddexp.reduce(logprobs[self._ends], axis=1)
-        return [*map(float, scores)]
-
-    def _build(self) -> None:
-        """The tree, what is asked of it, and where in that each choice's tokens and its end stand."""
-        token_ids: list[int] = []
-        parents: list[int] = []
-        asked: list[tuple[int, int]] = []  # (node that predicts, -1 for the prompt's end; the token)
-        steps: list[list[int]] = [[] for _ in self.choices]  # which of `asked` each choice's tokens are
-        ends: list[range] = [range(0) for _ in self.choices]  # and its end ids
-        before: list[int] = []
-        nodes: list[int] = []  # of the choice's tokens that are fed
-        path: list[int] = []  # which of `asked` the choice's tokens are
-        for which in self._order:
-            choice = self.choices[which]
-            shared = _shared(before, choice)
-            del nodes[shared:], path[shared:]
-            for i in range(len(nodes), len(choice) if self.end_ids else len(choice) - 1):
-                parents.append(nodes[-1] if nodes else -1)
-                nodes.append(len(token_ids))
-                token_ids.append(choice[i])
-            for i in range(len(path), len(choice)):
-                path.append(len(asked))
-                asked.append((nodes[i - 1] if i else -1, choice[i]))
-            steps[which] = [*path]
-            ends[which] = range(len(asked), len(asked) + len(self.end_ids))
-            asked += [(nodes[-1], token) for token in self.end_ids]
-            before = choice
-        predicting, tokens = np.array(asked).T
-        order = predicting.argsort(kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        self.tree = TokenTree(token_ids, parents)
-        self.asked = AskedTokens(predicting[order] + 1, tokens[order])
-        self._steps: NDArray[np.int64] = place[[*chain.from_iterable(steps)]]  # choice by choice
-        self._starts = np.cumsum([0, *map(len, steps)])[:-1]
-        self._ends: NDArray[np.int64] = place[np.array(ends, dtype=np.int64)]  # [C, end ids]
+        """Log-probabilities of what is asked -> of each choice, [C]: see `ContinuationTree.scores`."""
+        return self._behind.scores(logprobs)
 
 
-class _ChoiceReading(Reading):
-    def __init__(self, readout: ChoiceScores) -> None:
-        self.readout = readout
+class ScoreReading(Reading):
+    """Ends with the prefill; `scores` makes the answer of the log-probabilities of what is asked."""
+
+    def __init__(self, scores: Callable[[NDArray[np.float64]], Any]) -> None:
+        self.scores = scores
 
     @classmethod
     def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
         logprobs = outputs.numpy()
         for reading, part in zip(readings, parts, strict=True):
-            reading.answer = reading.readout.scores(logprobs[part])
+            reading.answer = reading.scores(logprobs[part])
         return [True] * len(readings)
-
-
-def _shared(one: list[int], other: list[int]) -> int:
-    """How many tokens both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def normalised(logprobs: list[float]) -> list[float]:

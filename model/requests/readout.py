@@ -84,6 +84,8 @@ class Readout(ABC):
     head: Head = Head.VOCABULARY
     tree: TokenTree = NO_TREE  # computed and read behind the prompt
     asked: AskedTokens = NOTHING_ASKED  # under the head LOGPROBS
+    lead: Sequence[int] = ()  # of one of `parts`: with what its prompt goes on behind the request's
+    reach: int | None = None  # and positions that it takes behind the request's; None: those of the whole
 
     def first_read(self, prompt_tokens: int) -> int:
         """The index in the prompt of the first token that is read; all tokens behind it are read too."""

@@ -36,6 +36,11 @@ class Request:
         return NextToken(self.params or SamplingParams(), self.should_stop)
 
     @property
+    def is_one_pass(self) -> bool:
+        """Whether it runs as it is; else as the requests of its readout's parts."""
+        return [*self.wanted.parts] == [self.wanted]
+
+    @property
     def random_stream(self) -> str:
         return self.key if self.stream is None else self.stream
 

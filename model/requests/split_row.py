@@ -1,9 +1,10 @@
-"""A row whose readout takes several forward passes: each is a row of its own, with the same prompt."""
+"""A row whose readout takes several forward passes: each is a row that begins with its prompt."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from model.requests.readout import Readout
 from model.requests.request import Completion, Request
 
 
@@ -14,13 +15,19 @@ class SplitRow:
 
     @property
     def requests(self) -> list[Request]:
-        whole = self.request.positions
-        return [replace(self.request, readout=part, part_of=whole) for part in self.request.wanted.parts]
+        return [*map(self._request, self.request.wanted.parts)]
+
+    def _request(self, part: Readout) -> Request:
+        prompt, positions = self.request.prompt_token_ids, self.request.positions
+        if part.reach is not None:
+            positions = len(prompt) + part.reach
+        own = [*prompt, *part.lead] if part.lead else prompt
+        return replace(self.request, prompt_token_ids=own, readout=part, part_of=positions)
 
     def end_part(self, part: int, completion: Completion) -> Completion | None:
         """The row's own completion once all parts have ended. It fails if any of them did.
 
-        The prompt is computed for each part, but what the router did with it is told once.
+        The prompt is computed for each part, but what the router did with it is told once, by the first part.
         """
         self.completions[part] = completion
         if len(self.completions) < len(self.request.wanted.parts):

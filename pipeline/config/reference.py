@@ -6,7 +6,7 @@ key takes is said in the words of its JSON Schema.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -82,6 +82,19 @@ def _section(name: str, model: type[BaseModel], schema: dict[str, Any]) -> Itera
     yield f"## {name}\n\n{intro}\n" + (f"\n{_table(keys, known)}" if keys else "")
     for key, section in inner.items():
         yield from _section(f"{name}.{key}", section, schema)
+    for key, section in _named_sections(model).items():
+        yield from _section(f"{name}.{key}.NAME", section, schema)
+
+
+def _named_sections(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """The keys of a model that hold sections by names of the author's choice, each with its model."""
+    found = {}
+    for key, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            *_, values = get_args(kind) or (None,)
+            if get_origin(kind) is dict and isinstance(values, type) and issubclass(values, BaseModel):
+                found[key] = values
+    return found
 
 
 def _table(keys: dict[str, FieldInfo], known: dict[str, Any]) -> str:
@@ -115,6 +128,10 @@ def flow(value: Any) -> str:
 
 def type_words(schema: dict[str, Any]) -> str:
     """What a key's JSON Schema allows, in words."""
+    if "$ref" in schema:
+        return "a section, see below"
+    if "properties" in schema:
+        return f"`{{{', '.join(schema['properties'])}}}`"
     if "anyOf" in schema:
         kinds = [type_words(kind) for kind in schema["anyOf"] if kind != {"type": "null"}]
         apart = ", or " if any("of" in kind.split() for kind in kinds) else " or "

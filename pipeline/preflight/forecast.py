@@ -101,7 +101,12 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
         shards_missing=len(missing),
         rows_missing=missing.rows,
         output=store.url(),
-        facts=[*checkpoint_facts(job), *job.requests.facts(), ("computing", how_computed(job)[1])],
+        facts=[
+            *checkpoint_facts(job),
+            *job.requests.facts(),
+            *job.preparation.prompts.facts(),
+            ("computing", how_computed(job)[1]),
+        ],
         sampled=sum(map(len, prepared)),
         errors=found_errors(prepared),
         duplicate_ids=_duplicates(prepared),

@@ -67,7 +67,7 @@ def check_job(config: JobConfig) -> Job:
             model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
         _check_token_ids(task, model)
         closing = closing_token(task, prompt_format)
-        if task.own_prompts:
+        if task.own_prompts or task.several_prompts:
             prompts = task.prompts(config.input, prompt_format, model.vocab_size)
         else:
             prompts = PromptBuilder(config.input, prompt_format, model.vocab_size, closing)
@@ -105,13 +105,18 @@ def check_job(config: JobConfig) -> Job:
         preparation=Preparation(config, task, prompts, longest_prompt=longest, context=context),
         spec=make_spec(config, weights, tokenizer.fingerprint() if tokenizer else "none"),
         least_cache_tokens=needed,
-        hidden_layers=hidden_layers(config, model),
+        hidden_layers=hidden_layers(config, task, model),
     )
 
 
-def hidden_layers(config: JobConfig, model: ModelConfig) -> list[int]:
+def hidden_layers(config: JobConfig, task: Task[Any], model: ModelConfig) -> list[int]:
     """Those of `output.hidden_states`, ascending and counted from 0; ConfigError for one that it lacks."""
     section, most = config.output.hidden_states, model.num_layers
+    if section and task.several_prompts:
+        raise ConfigError(
+            "output.hidden_states: a row of this job has several prompts, and hidden states are of one: "
+            "remove it, or write a job with a single prompt"
+        )
     layers = section.layers if section else []
     for layer in layers:
         if not -most - 1 <= layer <= most:

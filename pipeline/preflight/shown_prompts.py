@@ -10,6 +10,7 @@ from rich.text import Text
 
 from pipeline.errors import shown
 from pipeline.preflight.job import Job
+from pipeline.task import Asked
 from pipeline.text.shown_tokens import ShownToken, bordered, named_tokens, shown_tokens, visible
 
 _MOST_ANSWERS = 8
@@ -24,10 +25,17 @@ class ShownPrompt:
     answers: dict[str, list[ShownToken]]  # that are scored behind them, by name
     ends: str  # what ends an answer
     called: str = "choices"  # what the answers are
+    name: str = ""  # of one of the row's several prompts
+    shared: int = 0  # and how many of its tokens the others have too
 
     def lines(self, width: int, before: "ShownPrompt | None" = None) -> Iterator[Text]:
         """For a terminal of so many columns; answers that the prompt before had are not told again."""
-        yield Text(f"prompt of {shown(self.file)}, row {self.row}: {len(self.tokens):,} tokens", "bold")
+        where = f"{shown(self.file)}, row {self.row}"
+        if self.name:
+            length = f"{len(self.tokens):,} tokens, of which all questions share {self.shared:,}"
+            yield Text(f"prompt of {where}, question {self.name}: {length}", "bold")
+        else:
+            yield Text(f"prompt of {where}: {len(self.tokens):,} tokens", "bold")
         yield from bordered(self.tokens, width)
         if not self.answers:
             if self.ends:
@@ -48,8 +56,13 @@ class ShownPrompt:
 
 
 def show_prompts(job: Job, prepared: Iterable[pa.Table], count: int) -> list[ShownPrompt]:
-    """The first `count` prompts among prepared rows."""
-    return [_show(job, row) for row in islice(_with_prompts(prepared), count)]
+    """The prompts of the first `count` prepared rows that have any."""
+    rows = islice(_with_prompts(prepared), count)
+    return [
+        _show(job, row, asked)
+        for row in rows
+        for asked in job.requests.asked_of_each(row["prompt_token_ids"], row["params"])
+    ]
 
 
 def _with_prompts(prepared: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
@@ -58,10 +71,9 @@ def _with_prompts(prepared: Iterable[pa.Table]) -> Iterator[dict[str, Any]]:
             yield from (row for row in batch.to_pylist() if row["prompt_token_ids"] is not None)
 
 
-def _show(job: Job, row: dict[str, Any]) -> ShownPrompt:
+def _show(job: Job, row: dict[str, Any], asked: Asked) -> ShownPrompt:
     tokenizer = job.prompt_format.tokenizer if job.prompt_format else None
-    given = row["prompt_token_ids"]
-    asked = job.requests.asked(given, row["params"])
+    given = row["prompt_token_ids"] if asked.given is None else asked.given
     pairs = zip(given, asked.prompt_token_ids, strict=False)
     kept = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
     end_ids = {*asked.stop_token_ids, *(job.model.eos_token_ids if asked.at_end_ids else ())}
@@ -73,6 +85,8 @@ def _show(job: Job, row: dict[str, Any]) -> ShownPrompt:
         answers={name: shown_tokens(ids, tokenizer) for name, ids in asked.answers.items()},
         ends=_alternatives([f"at {named_tokens(end_ids, tokenizer)}"] if end_ids else [], asked.ends),
         called=asked.called,
+        name=asked.name,
+        shared=asked.shared,
     )
 
 

@@ -22,7 +22,7 @@ _MOST_NAMED = 50
 
 def required_columns(section: InputSection, task: Task[Any] | None = None) -> dict[str, str]:
     """Columns that must exist, each with the key of the job file that asks for it."""
-    prompt, names = section.prompt, _template_names(section)
+    prompt, names = section.prompt, _template_names(section, task)
     needed = dict.fromkeys(sorted(names.needed | names.needed_of_row), "input.prompt.template")
     for key in ("column", "messages", "token_ids"):
         name = getattr(prompt, key)
@@ -39,18 +39,20 @@ def required_columns(section: InputSection, task: Task[Any] | None = None) -> di
 
 def columns_to_read(section: InputSection, task: Task[Any] | None = None) -> list[str] | None:
     """The required columns, and those that a template can do without. None: all that there are."""
-    names = _template_names(section)
+    names = _template_names(section, task)
     if section.keeps_all or names.whole_row:
         return None
     return list(dict.fromkeys([*required_columns(section, task), *sorted(names.read)]))
 
 
-def columns_of_no_record(section: InputSection, present: Iterable[str]) -> list[str]:
+def columns_of_no_record(
+    section: InputSection, present: Iterable[str], task: Task[Any] | None = None
+) -> list[str]:
     """Columns that the template can do without, and that none of the records looked at has.
 
     `present` are the names of all columns of those records. A name that was mistyped would be among these.
     """
-    names = _template_names(section)
+    names = _template_names(section, task)
     return sorted((names.optional | names.optional_of_row) - set(present))
 
 
@@ -81,13 +83,15 @@ def check_columns(
     lines = [file for file in files if file.format == "jsonl"]
     if found := first_keys(lines):
         _check(lines[0].name, section, task, found)
-    _point_out_slips(section, [*present, *found])
+    _point_out_slips(section, task, [*present, *found])
     return kept.settle()
 
 
-def _template_names(section: InputSection) -> TemplateNames:
+def _template_names(section: InputSection, task: Task[Any] | None) -> TemplateNames:
+    """The columns that the template reads; names that the task gives it are none."""
     template = section.prompt.template
-    return TemplateNames() if template is None else read_names(template)
+    names = TemplateNames() if template is None else read_names(template)
+    return names.without(task.given_names) if task else names
 
 
 def _require_distinct(file: str, names: Collection[str], wanted: Collection[str] | None) -> None:
@@ -97,7 +101,8 @@ def _require_distinct(file: str, names: Collection[str], wanted: Collection[str]
 
 
 def _check(file: str, section: InputSection, task: Task[Any] | None, present: dict[str, None]) -> None:
-    names = _template_names(section)
+    _check_given(file, section, task, present)
+    names = _template_names(section, task)
     of_row = names.needed_of_row - names.needed if ROW in present else frozenset()
     for name, key in required_columns(section, task).items():
         if name in present or (name in of_row and key == "input.prompt.template"):
@@ -109,7 +114,19 @@ def _check(file: str, section: InputSection, task: Task[Any] | None, present: di
         raise ConfigError(f"{key}: no column {name!r} in {shown(file)}; its columns are {known}{more}{hint}")
 
 
-def _point_out_slips(section: InputSection, present: Collection[str]) -> None:
+def _check_given(file: str, section: InputSection, task: Task[Any] | None, present: Collection[str]) -> None:
+    """ConfigError for a column whose name in the template stands for something else."""
+    template = section.prompt.template
+    if template is None or task is None:
+        return
+    for name in sorted(task.given_names.intersection(read_names(template).read, present)):
+        raise ConfigError(
+            f"input.prompt.template: {{{{ {name} }}}} stands for what section {task.section_name} asks, and "
+            f"{shown(file)} has a column {name!r}: rename the column"
+        )
+
+
+def _point_out_slips(section: InputSection, task: Task[Any] | None, present: Collection[str]) -> None:
     """ConfigError for a template that makes the same prompt of all rows.
 
     Warnings for `{column}` in one, and for a column that it can do without and that no record has.
@@ -117,10 +134,10 @@ def _point_out_slips(section: InputSection, present: Collection[str]) -> None:
     template = section.prompt.template
     if template is None:
         return
-    names = _template_names(section)
+    names = _template_names(section, task)
     if not names.read and not names.whole_row:
         require_variable(template, present)
-    if present and (unseen := columns_of_no_record(section, present)):
+    if present and (unseen := columns_of_no_record(section, present, task)):
         logger.warning(
             "input.prompt.template: no record looked at has %s, which the template does without",
             ", ".join(unseen),

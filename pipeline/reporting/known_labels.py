@@ -16,6 +16,14 @@ def known_answers(rows: pa.Table, column: str) -> list[Any]:
     return values
 
 
+def level_meant(answer: Any, levels: Sequence[str]) -> Any:
+    """Of a known answer on a scale: a number that is no level's name counts levels from 0."""
+    spellings = _spellings(answer)
+    if spellings.intersection(levels):
+        return answer
+    return next((level for place, level in enumerate(levels) if str(place) in spellings), answer)
+
+
 def is_right(label: str, answer: Any) -> bool:
     return label in _spellings(answer)
 

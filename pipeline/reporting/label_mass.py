@@ -63,14 +63,14 @@ def fact(totals: Mapping[str, int]) -> str | None:
     return f"mean {found['mean']:.3g}, {between}, {tiny:,} rows below {TINY:g}"
 
 
-def doubt(totals: Mapping[str, int]) -> str | None:
+def doubt(totals: Mapping[str, int], column: str = "label_mass") -> str | None:
     """The warning, if the median is below TINY."""
     found = distribution(totals)
     if found is None or found["median"]["to"] > TINY:
         return None
     return (
         "in at least half of the rows the model gives all choices together less than "
-        f"{found['median']['to']:g} of its probability (column label_mass): it would rather say something "
+        f"{found['median']['to']:g} of its probability (column {column}): it would rather say something "
         "else, so the labels may mean nothing although their probabilities sum to 1; look at the prompt's "
         "chat format and the choices' spelling with `python -m jobs plan --show 1`, and at "
         "docs/labelling.md#label-mass"

@@ -102,8 +102,10 @@ class Preparation:
             if "prompt" in self.config.output.include:
                 known["prompt"] = prompt.text
             known["notice"] = prompt.notice
-            self._check_length(len(prompt.token_ids))
-            known["params"] = self.task.prompt_params(record, prompt.token_ids, prompt.text, self.context)
+            self._check_length(prompt.longest or len(prompt.token_ids))
+            known["params"] = prompt.params or self.task.prompt_params(
+                record, prompt.token_ids, prompt.text, self.context
+            )
             known["prompt_token_ids"] = prompt.token_ids
         except RowError as error:
             known["error_code"], known["error_message"] = error.code.value, error.message

@@ -7,16 +7,20 @@ log-probability l(c) gets exp((l(c) - log p(c)) / T), over the sum of that of al
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from model.requests.choice_scores import normalised
+from model.requests.request import Request
 from pipeline.config.section import Section, distinct
 from pipeline.errors import ConfigError, RowError
-from pipeline.text.prompts import PromptBuilder
+from pipeline.text.prompts import Prompt, PromptBuilder
+
+# Of a key, a prompt's token ids and its params: as `RowRequests.start`.
+Start = Callable[[str, list[int], str | None], tuple[Request, Any]]
 
 
 class CalibrateSection(Section):
@@ -64,14 +68,16 @@ ReviewBelow = Annotated[
 class Calibration:
     """Of one set of C choices.
 
+    key          of the job file, which asks for it
     wants_prior  whether a prior is to be divided out
-    prompts      those without content, as token ids, by the text that stands in place of the content
+    prompts      those without content, by the text that stands in place of the content
     prior        log-probabilities of the choices behind them, [C]; None as long as nobody knows them
     """
 
+    key: str = "label.calibrate"
     wants_prior: bool = False
     temperature: float = 1.0
-    prompts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
     prior: Sequence[float] | None = None
 
     @property
@@ -89,10 +95,12 @@ class Calibration:
 
     def knowing(self, answers: Sequence[Sequence[float]], names: Sequence[str]) -> "Calibration":
         """With the model's log-probabilities of the choices, so called, behind each of the prompts."""
-        return replace(self, prior=averaged(answers, names))
+        return replace(self, prior=averaged(answers, names, self.key))
 
 
-def averaged(answers: Sequence[Sequence[float]], names: Sequence[str]) -> list[float]:
+def averaged(
+    answers: Sequence[Sequence[float]], names: Sequence[str], key: str = "label.calibrate"
+) -> list[float]:
     """Log-probabilities [P, C] behind P prompts -> those of the mean of their normalised probabilities, [C].
 
     ConfigError if one of the choices, which are so called, has none: nothing can be divided by 0.
@@ -102,38 +110,66 @@ def averaged(answers: Sequence[Sequence[float]], names: Sequence[str]) -> list[f
     for name, prob in zip(names, prior, strict=True):
         if not prob > 0.0:
             raise ConfigError(
-                f"label.calibrate: the model gives {name!r} no probability behind prompts without content, "
+                f"{key}: the model gives {name!r} no probability behind prompts without content, "
                 "so it can't be divided out: choose other texts as prior, or leave calibrate out"
             )
     return [math.log(prob) for prob in prior]
 
 
 def content_free_prompts(
-    prompts: PromptBuilder, texts: Sequence[str], given: Collection[str] = ()
-) -> list[list[int]]:
-    """The token ids of a job's prompt with each text in place of all columns but those `given` by the job.
+    prompts: PromptBuilder,
+    texts: Sequence[str],
+    given: Collection[str] = (),
+    key: str = "label.calibrate",
+) -> list[Prompt]:
+    """A job's prompt with each text in place of all columns but those `given` by the job.
 
     ConfigError if the prompt reads no column, or any that only the rows know, or if a text makes no prompt.
     """
     if prompts.content is None:
         raise ConfigError(
-            "label.calibrate: input.prompt.template reads the row as a whole, so that nobody knows which "
+            f"{key}: input.prompt.template reads the row as a whole, so that nobody knows which "
             "columns are its content: name them in the template"
         )
     content = sorted(prompts.content.difference(given))
     if not content:
         raise ConfigError(
-            "label.calibrate: input.prompt.template reads no column, so there is no content to take out of "
+            f"{key}: input.prompt.template reads no column, so there is no content to take out of "
             "its prompt: name a column in it, or leave calibrate out"
         )
     found = []
     for text in texts:
         record: dict[str, Any] = dict.fromkeys(content, text)
         try:
-            found.append(prompts.build(record).token_ids)
+            found.append(prompts.build(record))
         except RowError as error:
             raise ConfigError(
-                f"label.calibrate.prior: {text!r} in place of {', '.join(content)} makes no prompt: "
-                f"{error.message}"
+                f"{key}.prior: {text!r} in place of {', '.join(content)} makes no prompt: {error.message}"
             ) from error
     return found
+
+
+def prior_requests(key: str, prompts: Mapping[str, Prompt], start: Start) -> list[Request]:
+    """What the model is asked for a prior: prompts without content, as `start` asks for a row's.
+
+    ConfigError, which names the `key` of the job file, if one can't be asked.
+    """
+    requests = []
+    for text, prompt in prompts.items():
+        name = f"{key}.prior: {text!r}"
+        try:
+            requests.append(start(name, [*prompt.token_ids], prompt.params)[0])
+        except RowError as error:
+            raise ConfigError(f"{name}: {error.message}") from error
+    return requests
+
+
+def require_room(key: str, prompts: Mapping[str, Prompt], room: int) -> None:
+    """ConfigError if a prompt without content is longer than so many tokens."""
+    for text, prompt in prompts.items():
+        length = prompt.longest or len(prompt.token_ids)
+        if length > room:
+            raise ConfigError(
+                f"{key}.prior: the prompt with {text!r} in place of its content has {length} tokens, the "
+                f"context has room for {room}"
+            )

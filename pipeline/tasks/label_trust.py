@@ -6,13 +6,13 @@ job file: the columns that they add, what is measured by them, and what the repo
 
 from collections.abc import Collection, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import pyarrow as pa
 
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.reporting.known_labels import known_and_right, known_answers
+from pipeline.reporting.known_labels import known_and_right, known_answers, level_meant
 from pipeline.reporting.label_exhibits import exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
 from pipeline.task import Column
@@ -36,15 +36,30 @@ class TrustKeys(Protocol):
     def review_below(self) -> float | None: ...
 
 
-class LabelTrust:
-    """`question` is the name of one, whose columns begin with `label_NAME`; or empty: with `label`."""
+@dataclass(frozen=True)
+class NothingAsked:
+    """The keys as they are where none is set."""
 
-    def __init__(self, section: TrustKeys, question: str = "") -> None:
+    known_column: None = None
+    calibrate: None = None
+    temperature: float = 1.0
+    review_below: None = None
+
+
+class LabelTrust:
+    """`question` is the name of one, whose columns begin with `label_NAME`; or empty: with `label`.
+
+    `levels` are the names of its choices if they are levels, the lowest one first.
+    """
+
+    def __init__(self, section: TrustKeys, question: str = "", levels: Sequence[str] = ()) -> None:
         self._section = section
         self._question = question
+        self._levels = levels
         self._column = f"label_{question}" if question else "label"
         self._quality = LabelQuality(self._column, section.temperature)
-        self.calibration = Calibration(section.calibrate is not None, section.temperature)
+        key = f"label.questions.{question}.calibrate" if question else "label.calibrate"
+        self.calibration = Calibration(key, section.calibrate is not None, section.temperature)
 
     @property
     def columns(self) -> list[Column]:
@@ -52,8 +67,12 @@ class LabelTrust:
         return [(f"{self._column}_probs_raw", PROBS)] if self.calibration.changes else []
 
     @property
-    def reviews(self) -> bool:
-        return self._section.review_below is not None
+    def review_below(self) -> float | None:
+        return self._section.review_below
+
+    @property
+    def has_known(self) -> bool:
+        return self._section.known_column is not None
 
     def with_prompts(self, prompts: PromptBuilder, given: Collection[str] = ()) -> Self:
         """With the prompts without content by which it is calibrated; ConfigError if there are none.
@@ -63,24 +82,35 @@ class LabelTrust:
         section = self._section.calibrate
         if section is None:
             return self
-        found = content_free_prompts(prompts, section.prior, given)
+        found = content_free_prompts(prompts, section.prior, given, self.calibration.key)
+        return self._with(replace(self.calibration, prompts=dict(zip(section.prior, found, strict=True))))
+
+    def knowing(self, answers: Sequence[Sequence[float]], names: Sequence[str]) -> Self:
+        """With the model's log-probabilities of the choices, so called, behind each of these prompts."""
+        return self._with(self.calibration.knowing(answers, names))
+
+    def _with(self, calibration: Calibration) -> Self:
         fitted = copy(self)
-        fitted.calibration = replace(self.calibration, prompts=dict(zip(section.prior, found, strict=True)))
+        fitted.calibration = calibration
         return fitted
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
-        """Of a shard's rows."""
+        """Of a shard's rows: how many have a known answer, and in how many the likeliest choice is that."""
         if self._section.known_column is None:
             return 0, 0
-        answers = known_answers(rows, self._section.known_column)
-        return known_and_right(rows[self._column].to_pylist(), answers)
+        each = rows[f"{self._column}_probs"].to_pylist()
+        likeliest = [max(probs, key=lambda one: one["prob"])["label"] if probs else None for probs in each]
+        return known_and_right(likeliest, self._known(rows, self._section.known_column))
 
     def measured(self, rows: pa.Table) -> dict[str, int]:
         """Whole numbers of a shard's rows, which are added up over shards; none without known labels."""
         if self._section.known_column is None:
             return {}
-        answers = known_answers(rows, self._section.known_column)
-        return self._quality.measured(rows[f"{self._column}_probs"], answers)
+        known = self._known(rows, self._section.known_column)
+        return self._quality.measured(rows[f"{self._column}_probs"], known)
+
+    def _known(self, rows: pa.Table, column: str) -> list[Any]:
+        return [level_meant(answer, self._levels) for answer in known_answers(rows, column)]
 
     def report(self, totals: Mapping[str, int]) -> dict[str, Any] | None:
         """For report.json; None if no row has a known label."""
@@ -108,8 +138,3 @@ def review_fact(totals: Mapping[str, int]) -> list[tuple[str, str]]:
     if count is None or not totals["rows"]:
         return []
     return [("needs review", f"{count:,} rows ({count / totals['rows']:.2%})")]
-
-
-def needs_review(probs: Sequence[tuple[float, float | None]]) -> bool:
-    """The probabilities of a row's labels, each with the `review_below` of its choices."""
-    return any(below is not None and prob < below for prob, below in probs)

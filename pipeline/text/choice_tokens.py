@@ -109,8 +109,12 @@ class ChoiceTokens(AnswerTokens):
     answers cannot be told from prompts.
     """
 
-    def __init__(self, prompt_format: PromptFormat, choices: Mapping[str, str]) -> None:
+    def __init__(
+        self, prompt_format: PromptFormat, choices: Mapping[str, str], key: str = "label.choices"
+    ) -> None:
+        """`key`: of the job file, where the choices stand."""
         super().__init__(prompt_format)
+        self._key = key
         self.texts = list(choices.values())
         self._remembered = lru_cache(maxsize=REMEMBERED)(self._choices_behind)
         for name, text in choices.items():
@@ -121,7 +125,7 @@ class ChoiceTokens(AnswerTokens):
         names: dict[tuple[int, ...], str] = {}
         for name, ids in zip(choices, self.typical[0].token_ids, strict=True):
             if ids in names:
-                raise ConfigError(f"label.choices: {names[ids]!r} and {name!r} have the same tokens")
+                raise ConfigError(f"{self._key}: {names[ids]!r} and {name!r} have the same tokens")
             names[ids] = name
 
     def behind(self, prompt_ids: Sequence[int]) -> tuple[list[int], Choices]:
@@ -136,13 +140,13 @@ class ChoiceTokens(AnswerTokens):
 
     def _check(self, name: str, text: str) -> None:
         if not text:
-            raise ConfigError(f"label.choices: the text of {name!r} is empty")
+            raise ConfigError(f"{self._key}: the text of {name!r} is empty")
         if text != text.strip():
-            raise ConfigError(f"label.choices: the text of {name!r} has spaces around it, got {text!r}")
+            raise ConfigError(f"{self._key}: the text of {name!r} has spaces around it, got {text!r}")
         try:
             ids = self._tokenizer.encode_trusted(text)
             self._tokenizer.mark(text)
         except RowError as error:
-            raise ConfigError(f"label.choices: {name!r}: {error.message}") from error
+            raise ConfigError(f"{self._key}: {name!r}: {error.message}") from error
         if self._format.end_ids.intersection(ids):
-            raise ConfigError(f"label.choices: {name!r} holds a token that ends an answer, got {text!r}")
+            raise ConfigError(f"{self._key}: {name!r} holds a token that ends an answer, got {text!r}")

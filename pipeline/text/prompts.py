@@ -1,6 +1,6 @@
 """One row to one prompt: take the column or render the template, check it, encode it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,12 +19,15 @@ class Prompt:
     token_ids: list[int]
     text: str | None  # what the user gave: text, messages as JSON, None for token ids
     notice: str | None = None  # what may be wrong with it
+    params: str | None = None  # in place of what the task makes of the row: see `Task.row_params`
+    longest: int | None = None  # tokens of the longest one, where the row has several prompts
 
 
 class PromptBuilder:
     """Built from the job's input section, the format of its prompts and the model's vocabulary size.
 
-    Token ids need no format: then it may be None. `closing` is a token that ends every prompt.
+    Token ids need no format: then it may be None. `closing` is a token that ends every prompt. `given`: see
+    `RowTemplate`.
 
     columns  the row's columns from which the prompt is made; None: all that there are
     content  the same without `row`, where that stands in a template for the row as a whole
@@ -36,6 +39,7 @@ class PromptBuilder:
         prompt_format: PromptFormat | None,
         vocab_size: int,
         closing: int | None = None,
+        given: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._config = config
         self.format = prompt_format
@@ -45,7 +49,7 @@ class PromptBuilder:
         self._template: RowTemplate | None = None
         if self._source.template is not None:
             assert prompt_format is not None, "only token ids can do without a format"
-            self._template = RowTemplate(self._source.template, prompt_format.tokenizer)
+            self._template = RowTemplate(self._source.template, prompt_format.tokenizer, given)
         column = self._source.column or self._source.messages or self._source.token_ids
         self.columns: frozenset[str] | None = frozenset({column} if column else ())
         self.content: frozenset[str] | None = self.columns
@@ -57,6 +61,10 @@ class PromptBuilder:
 
     def __reduce__(self) -> tuple[object, ...]:
         return PromptBuilder, (self._config, self.format, self._vocab_size, self._closing)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What `plan` says of the prompts, each fact with its name."""
+        return []
 
     def build(self, record: Mapping[str, object]) -> Prompt:
         """The prompt of one row; RowError says what is wrong with it without quoting it."""

@@ -1,6 +1,6 @@
 """The template of a job's prompts: its names are a row's columns, and `row` is the whole row."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,12 +20,16 @@ _MOST_CHARACTERS_A_TOKEN = 64  # that `first_tokens` looks at, at a step each
 
 
 class RowTemplate:
-    """ConfigError if the source is no template. Without a tokenizer it can tell its names alone."""
+    """ConfigError if the source is no template. Without a tokenizer it can tell its names alone.
+
+    `given` has, by name, the texts that the job's author gives the template, beside the row's columns.
+    """
 
     def __init__(
         self,
         source: str,
         tokenizer: Tokenizer | None = None,
+        given: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._template = BoundedTemplate(
             source,
@@ -35,15 +39,18 @@ class RowTemplate:
         )
         self._tokenizer = tokenizer
         self._begins_token = tokenizer is not None and begins_token(
-            self._template.literals, tokenizer.trusted_tokens
+            self._template.literals.union(*(given or {}).values()), tokenizer.trusted_tokens
         )
 
     @property
     def names(self) -> TemplateNames:
         return self._template.names
 
-    def render(self, record: Mapping[str, object]) -> str:
-        """The text, marked where it is the row's (see `Tokenizer.mark`); no RowError quotes the row."""
+    def render(self, record: Mapping[str, object], given: Mapping[str, str] | None = None) -> str:
+        """The text, marked where it is the row's (see `Tokenizer.mark`); no RowError quotes the row.
+
+        `given`: what the author's names stand for this time; it is trusted, as the template is.
+        """
         names = self._template.names
         values: dict[str, Any] = {name: record[name] for name in names.own if name in record}
         if names.row and ROW not in values:
@@ -54,6 +61,8 @@ class RowTemplate:
         marked = {name: mark_values(value, self._mark) for name, value in values.items()}
         if ROW in marked and ROW not in record:  # its names are those of columns, by which it is asked
             marked[ROW] = {name: mark_values(value, self._mark) for name, value in values[ROW].items()}
+        values |= given or {}
+        marked |= given or {}
         return render_marked(self._tokenizer, self._template.render, values, marked)
 
     def _mark(self, text: str) -> str:

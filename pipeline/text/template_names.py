@@ -5,7 +5,7 @@ stands only behind `default`. `row` is the whole record, so that `row["user text
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jinja2 import nodes
@@ -45,6 +45,10 @@ class TemplateNames:
     @property
     def of_row(self) -> frozenset[str]:
         return self.needed_of_row | self.optional_of_row
+
+    def without(self, names: frozenset[str]) -> "TemplateNames":
+        """The same, but for names that stand for no column."""
+        return replace(self, needed=self.needed - names, optional=self.optional - names)
 
     def missing(self, values: Mapping[str, object]) -> list[str]:
         """The names that the template reads and that `values`, which it is rendered with, lack."""

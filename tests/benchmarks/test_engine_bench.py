@@ -8,7 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from benchmarks import transformers_peer as peer
-from benchmarks.ours import profile, run_ours
+from benchmarks.ours import profile, run_in_turn, run_ours
 from benchmarks.random_checkpoint import SIZES, write_checkpoint
 from benchmarks.workload import Workload
 from benchmarks.workloads import WORKLOADS
@@ -57,6 +57,19 @@ def test_scores_of_choices_are_the_same(contenders):
     for one, other in zip(ours, peer.score_choices(model, workload, 5), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     assert [len(tokens) for tokens in peer.generate_labels(model, workload, 2)] == [4] * 3
+
+
+def test_scores_of_questions_are_the_same_together_in_turn_and_in_transformers(contenders):
+    engine, model = contenders
+    workload = WORKLOADS["questions"](256, 2)
+    ours = run_ours(engine, workload).choice_logprobs
+    assert [len(scores) for scores in ours] == [8 * 4] * 2
+    in_turn = run_in_turn(engine, workload).choice_logprobs
+    theirs = peer.score_choices(model, workload, 32)
+    for one, *others in zip(ours, in_turn, theirs, strict=True):
+        for other in others:
+            assert one == pytest.approx(other, abs=1e-4)
+    assert [len(tokens) for tokens in peer.generate_labels(model, workload, 16)] == [8 * 4] * 2
 
 
 def test_a_profile_accounts_for_all_the_time(contenders):

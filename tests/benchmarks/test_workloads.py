@@ -53,6 +53,18 @@ def test_documents_apart_have_the_same_lengths_and_nothing_in_common():
     assert shuffled.repeated_tokens == pytest.approx(140 * 400, abs=10)
 
 
+def test_questions_are_asked_behind_each_document():
+    workload = WORKLOADS["questions"](VOCABULARY, 3)
+    assert [*map(len, workload.prompts)] == [300] * 3
+    assert [(len(question.rest), len(question.choices)) for question in workload.questions] == [(15, 4)] * 8
+    each = workload.each_question()
+    assert [one.prompts[2][:300] for one in each] == [workload.prompts[2]] * 8
+    assert {len(prompt) for one in each for prompt in one.prompts} == {315}
+    assert workload.longest == 300 + 15 + 3
+    floors = [Floor.of(one, CONFIG, torch.float32).operations for one in (workload, each[0])]
+    assert floors[0] == pytest.approx((300 + 8 * 15) / 315 * floors[1], rel=0.01)
+
+
 def test_what_prompts_begin_with_counts_once_for_the_floor():
     label = WORKLOADS["label"](VOCABULARY, None)
     assert label.repeated_tokens == pytest.approx(63 * 400, abs=5)

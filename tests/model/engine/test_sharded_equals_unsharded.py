@@ -1,5 +1,6 @@
 """Tensor parallelism with real processes: sharded equals unsharded."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,6 +8,7 @@ from model.checkpoint.load import load_transformer
 from model.engine import Engine
 from model.network.tensor_parallel import TensorParallel
 from model.requests.choice_scores import ChoiceScores
+from model.requests.question_scores import Branch, QuestionScores
 from model.requests.readout import Head
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
@@ -54,13 +56,16 @@ def test_scores_and_samples_equal_unsharded(sharded, engine, prompts):
     variant, loaded = sharded
     scores = ChoiceScores.of([[5, 6, 7], [5, 8], [9]])
     params = SamplingParams(max_new_tokens=NEW_TOKENS, temperature=0.8, top_p=0.9, logprobs=True)
+    questions = QuestionScores([Branch((50, 51), ((5, 6), (7,))), Branch((50,), ((9,), (9, 8)))])
     requests = [
-        Request(str(i), prompt, readout=scores) if i % 2 else Request(str(i), prompt, params)
+        Request(str(i), prompt, readout=(scores, questions)[i % 2])
+        if i % 3
+        else Request(str(i), prompt, params)
         for i, prompt in enumerate(prompts)
     ]
     for one, other in zip(loaded.run(requests), engine(variant).run(requests), strict=True):
         assert one.token_ids == other.token_ids
-        ours, theirs = (c.logprobs or c.answer for c in (one, other))
+        ours, theirs = (np.concatenate([*map(np.atleast_1d, c.logprobs or c.answer)]) for c in (one, other))
         assert ours == pytest.approx(theirs, abs=1e-4)
 
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from model.requests.choice_scores import ChoiceScores, mass, normalised
 from model.requests.request import Completion
 from pipeline.errors import ConfigError
-from pipeline.tasks.label import Label, LabelRows, LabelSection
+from pipeline.tasks.label import Label
+from pipeline.tasks.label_question import Question
+from pipeline.tasks.label_rows import LabelRows
+from pipeline.tasks.label_section import LabelSection
 from pipeline.text.prompt_format import PlainFormat
 from pipeline.text.tokenization import Tokenizer
 
@@ -45,7 +48,7 @@ def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
 
 
 def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> None:
-    rows = LabelRows(PLAIN, {"a": "good", "b": "bad"})
+    rows = LabelRows(PLAIN, Question(None, {"a": "good", "b": "bad"}))
     _, finish = rows.start("row", [1, 9], None)
     values = finish(Completion("row", [math.log(0.75), math.log(0.0625)], None)).values
     assert values["label_mass"] == pytest.approx(0.8125)
@@ -67,7 +70,7 @@ def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> Non
 
 
 def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:
-    rows = LabelRows(PLAIN, {"long": "very very very bad", "short": "good"})
+    rows = LabelRows(PLAIN, Question(None, {"long": "very very very bad", "short": "good"}))
     assert rows.longest_prompt(context=100) == 92, "4 tokens, and 4 for the prompt's last word"
     assert rows.cache_tokens(context=100) == 0, "one pass reads nothing again"
     with pytest.raises(ConfigError, match=r"label\.choices: the longest takes 8 tokens, the context 8"):
@@ -75,7 +78,9 @@ def test_the_choices_leave_the_rest_of_the_context_to_the_prompt() -> None:
 
 
 def test_the_scores_are_of_a_choice_and_then_of_any_end() -> None:
-    request, _ = LabelRows(PLAIN, {"good": "good", "bad": "bad"}).start("row", [1, 5278], None)
+    request, _ = LabelRows(PLAIN, Question(None, {"good": "good", "bad": "bad"})).start(
+        "row", [1, 5278], None
+    )
     assert isinstance(request.readout, ChoiceScores)
     encode = PLAIN.tokenizer.encode
     assert request.readout.choices == [encode("good"), encode("bad")]

@@ -1,5 +1,6 @@
 """What the keys about trust do in a job and in a question: columns, sums, lines, and what is refused."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,9 +13,11 @@ import yaml
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.reporting.summary import ShardSummary
-from pipeline.tasks.label import Label, LabelSection
+from pipeline.tasks.label import Label
 from pipeline.tasks.label_calibration import CalibrateSection
-from pipeline.tasks.label_trust import NEEDS_REVIEW, PROBS, LabelTrust, needs_review, review_fact, reviewed
+from pipeline.tasks.label_question import Question
+from pipeline.tasks.label_section import LabelSection
+from pipeline.tasks.label_trust import NEEDS_REVIEW, PROBS, LabelTrust, review_fact, reviewed
 
 KEYS = {"known_column": "gold", "calibrate": None, "temperature": 1.0, "review_below": None}
 
@@ -86,9 +89,12 @@ def test_each_question_has_its_own_columns_sums_and_lines() -> None:
     assert topic.known_and_right(of_topic) == (2, 1)
 
 
-def test_a_row_needs_review_if_any_of_its_labels_does() -> None:
-    assert needs_review([(0.9, 0.8), (0.6, 0.7)])
-    assert not needs_review([(0.9, 0.9), (0.1, None)]), "as sure as asked for is sure enough"
+def test_a_row_needs_review_if_its_likeliest_choice_is_not_sure_enough() -> None:
+    keys = SimpleNamespace(**KEYS | {"review_below": 0.9})
+    question = Question("a", {"true": "yes", "false": "no"}, "predicate", LabelTrust(keys, "a"))  # type: ignore[arg-type]
+    assert question.is_unsure(question.values([math.log(0.2), math.log(0.8)]))
+    assert not question.is_unsure(question.values([math.log(0.05), math.log(0.95)]))
+    assert not Question("b", {"x": "x", "y": "y"}).is_unsure({}), "nobody asks for a review"
     assert reviewed(pa.table({"id": ["x"]})) == {}
     assert review_fact({"rows": 3}) == []
     assert review_fact({"rows": 0, "needs_review": 0}) == []

@@ -1,0 +1,120 @@
+"""What task label asks the model for each row where there are questions, and what it makes of the answers."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from model.requests.continuation_tree import alike
+from model.requests.question_scores import Branch, QuestionScores
+from model.requests.request import Completion, Request
+from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.task import Asked, Finish, Outcome, RowRequests
+from pipeline.tasks.label_calibration import prior_requests, require_room
+from pipeline.tasks.label_question import Question
+from pipeline.tasks.label_rows import WORD
+from pipeline.tasks.label_trust import NEEDS_REVIEW
+from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
+from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.question_prompts import parts_of
+
+# A question's prompt as far as its ids stay, and its choices behind it
+Said = tuple[list[int], Choices]
+
+
+class QuestionRows(RowRequests):
+    """`apart`: each question is computed as a prompt of its own, and not behind what the prompts share."""
+
+    def __init__(self, prompt_format: PromptFormat, questions: Sequence[Question], apart: bool) -> None:
+        self._questions = [*questions]
+        self._tokens = [ChoiceTokens(prompt_format, q.choices, q.key) for q in questions]
+        self._end_ids = prompt_format.end_ids
+        self._apart = apart
+        self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
+        typical = [[_depth(choices) for choices in tokens.typical] for tokens in self._tokens]
+        self._depths = [max(depths) + WORD for depths in typical]
+        calibrations = [question.trust.calibration for question in questions]
+        self._priors = {text: one for each in calibrations for text, one in each.prompts.items()}
+        self._calibrated = next((each.key for each in calibrations if each.prompts), "")
+
+    def longest_prompt(self, context: int) -> int:
+        deepest = max(self._depths)
+        if context - deepest < 1:
+            key = self._questions[self._depths.index(deepest)].key
+            raise ConfigError(f"{key}: the longest takes {deepest} tokens, the context {context}")
+        room = context - deepest
+        require_room(self._calibrated, self._priors, room)
+        self.first_requests()  # which may be refused for other reasons
+        return room
+
+    def cache_tokens(self, context: int) -> int:
+        return 0
+
+    def first_requests(self) -> list[Request]:
+        """All questions behind each prompt without content that any of them is calibrated by."""
+        return prior_requests(self._calibrated, self._priors, self.start)
+
+    def take_first_answers(self, answers: Sequence[Any]) -> None:
+        """Those of `first_requests`: of each question its choices' log-probabilities."""
+        found = dict(zip(self._priors, answers, strict=True))
+        for number, question in enumerate(self._questions):
+            if texts := question.trust.calibration.prompts:
+                self._questions[number] = question.knowing([found[text][number] for text in texts])
+
+    def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
+        text, rests = parts_of(prompt_token_ids, params)
+        said = self._said(text, rests)
+        for rest, (prompt, choices), depth in zip(rests, said, self._depths, strict=True):
+            if len(prompt) + _depth(choices) > len(text) + len(rest) + depth:
+                raise RowError(
+                    RowErrorCode.PROMPT_TOO_LONG,
+                    f"the last word of a question takes more than {WORD} tokens more with a choice behind it",
+                )
+        shared = _shared([prompt for prompt, _ in said])
+        branches = tuple(Branch(tuple(prompt[shared:]), choices.token_ids) for prompt, choices in said)
+        readout = self._scores(branches, self._apart or not shared)
+        return Request(key, said[0][0][:shared], readout=readout), self._finish
+
+    def asked_of_each(self, prompt_token_ids: list[int], params: str | None) -> list[Asked]:
+        text, rests = parts_of(prompt_token_ids, params)
+        said = self._said(text, rests)
+        shared = 0 if self._apart else _shared([prompt for prompt, _ in said])
+        return [
+            Asked(
+                prompt,
+                dict(zip(question.choices, choices.token_ids, strict=True)),
+                at_end_ids=True,
+                name=question.name or "",
+                given=[*text, *rest],
+                shared=shared,
+            )
+            for question, rest, (prompt, choices) in zip(self._questions, rests, said, strict=True)
+        ]
+
+    def facts(self) -> list[tuple[str, str]]:
+        choices = sum(len(question.choices) for question in self._questions)
+        how = "each in a pass of its own" if self._apart else "in one pass"
+        return [("questions", f"{len(self._questions):,} with {choices:,} choices, {how}")]
+
+    def _said(self, text: list[int], rests: list[list[int]]) -> list[Said]:
+        return [tokens.behind([*text, *rest]) for tokens, rest in zip(self._tokens, rests, strict=True)]
+
+    def _make_scores(self, branches: tuple[Branch, ...], apart: bool) -> QuestionScores:
+        return QuestionScores(branches, self._end_ids, apart)
+
+    def _finish(self, completion: Completion) -> Outcome:
+        values: dict[str, Any] = {}
+        for question, logprobs in zip(self._questions, completion.answer, strict=True):
+            values.update(question.values(logprobs))
+        if any(question.trust.review_below is not None for question in self._questions):
+            values[NEEDS_REVIEW[0]] = any(question.is_unsure(values) for question in self._questions)
+        return Outcome(values=values, routing=completion.routing)
+
+
+def _depth(choices: Choices) -> int:
+    """Positions that the longest one takes behind its prompt, with its end."""
+    return max(map(len, choices.token_ids))
+
+
+def _shared(prompts: Sequence[list[int]]) -> int:
+    """Tokens with which all of them begin."""
+    return alike(min(prompts), max(prompts))
