@@ -16,6 +16,7 @@ from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.run import run
 from pipeline.storage.open_store import open_store
+from pipeline.supervision.ending import end_with
 
 _SHARD_ROWS = 16
 _LOADED = "_job/loaded"
@@ -77,7 +78,11 @@ def run_job(task: JobTask, scratch: Path) -> JobResult:
     return JobResult(report.generated_tokens, ended - started, committed - loaded)
 
 
-if __name__ == "__main__":
+def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-job-") as folder:
         result = run_job(JobTask(**json.loads(sys.argv[1])), Path(folder))
     print(json.dumps(asdict(result)))
+
+
+if __name__ == "__main__":
+    end_with(main)

@@ -3,7 +3,8 @@
 A command imports what it runs when it is called: torch and Ray take seconds, which help need not wait for.
 """
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -13,12 +14,16 @@ from jobs.doctor import doctor
 from jobs.plan import plan
 from jobs.run import run
 from jobs.schema import schema
+from jobs.standard_streams import make_ready
+from jobs.verify import verify
+from pipeline.supervision.ending import end_with
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 app.command()(run)
 app.command()(plan)
 app.add_typer(bench, name="bench")
 app.command()(doctor)
+app.command()(verify)
 app.command()(schema)
 
 
@@ -38,5 +43,10 @@ def _options(
     """What every command has in common."""
 
 
+def main(name: str = "mixtray") -> NoReturn:
+    make_ready()
+    end_with(partial(app, prog_name=name))
+
+
 if __name__ == "__main__":
-    app(prog_name="python -m jobs")
+    main("python -m jobs")

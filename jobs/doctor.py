@@ -1,9 +1,9 @@
 """`python -m jobs doctor`: is everything there that a job needs?"""
 
 import typer
-from rich.console import Console
 
-from jobs.arguments import Config, Overrides, exit_codes
+from jobs.arguments import Config, Overrides, exit_codes, writing_output
+from jobs.terminal import Terminal
 
 STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -18,11 +18,12 @@ def doctor(config: Config, overrides: Overrides = None) -> None:
         from pipeline.preflight.doctor import examine
 
         job = JobConfig.load(config, overrides)
-    console = Console(highlight=False)
-    problems = 0
-    for finding in examine(job):
-        problems += finding.level == "problem"
-        console.print(f"{finding.level:8}", style=STYLES[finding.level], end="")
-        console.print(f"{finding.what:11}{finding.text}", markup=False, soft_wrap=True)
-    if problems:
-        raise typer.Exit(2)
+        console = Terminal()
+        problems = 0
+        for finding in examine(job):
+            problems += finding.level == "problem"
+            with writing_output():
+                console.print(f"{finding.level:8}", style=STYLES[finding.level], end="")
+                console.print(f"{finding.what:11}{finding.text}", soft_wrap=True)
+        if problems:
+            raise typer.Exit(2)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import Config, Overrides, exit_codes
+from jobs.arguments import Config, Overrides, exit_codes, writing_output
+from jobs.terminal import Terminal
+from pipeline.errors import shown
 
 if TYPE_CHECKING:
     from pipeline.preflight.forecast import Forecast
@@ -29,7 +30,8 @@ def plan(config: Config, overrides: Overrides = None, show: Show = 1) -> None:
         from pipeline.preflight.forecast import forecast
 
         found = forecast(JobConfig.load(config, overrides), show)
-        _show(found)
+        with writing_output():
+            _show(found)
         if found.all_bad:
             raise ConfigError(
                 f"each of the {found.sampled:,} rows looked at is an error: mend what is said above"
@@ -37,18 +39,20 @@ def plan(config: Config, overrides: Overrides = None, show: Show = 1) -> None:
 
 
 def _show(job: "Forecast") -> None:
-    console = Console(highlight=False)
+    console = Terminal()
     table = Table(title="input files", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for heading, justify in (("file", "left"), ("shards", "right"), ("rows", "right")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for file in job.files:
-        table.add_row(file.name, f"{file.shards:,}", f"{file.rows:,}")
+        table.add_row(shown(file.name), f"{file.shards:,}", f"{file.rows:,}")
     table.add_row("all", f"{job.shards:,}", f"{job.rows:,}", style="bold")
     console.print(table)
+    if job.not_taken:
+        console.print(f"not taken: {job.not_taken}", soft_wrap=True)
     if job.lengths:
         console.print(_histogram(job))
     for name, fact in job.facts:
-        console.print(f"{name}: {fact}", markup=False, soft_wrap=True)
+        console.print(f"{name}: {fact}", soft_wrap=True)
     _show_prompts(console, job.shown)
     _show_found(console, f"errors among the {job.sampled:,} rows looked at:", job.errors)
     _show_found(console, f"doubtful among the {job.sampled:,} rows looked at:", job.notices)
@@ -58,7 +62,7 @@ def _show(job: "Forecast") -> None:
             soft_wrap=True,
         )
     if job.extension:
-        names = ", ".join(file.name for file in job.extension)
+        names = ", ".join(shown(file.name) for file in job.extension)
         shards, rows = (sum(getattr(f, what) for f in job.extension) for what in ("shards", "rows"))
         console.print(
             f"not part of this job, which began before they came: {names}; run --extend would add "
@@ -74,7 +78,7 @@ def _show(job: "Forecast") -> None:
     )
 
 
-def _show_prompts(console: Console, prompts: "Sequence[ShownPrompt]") -> None:
+def _show_prompts(console: Terminal, prompts: "Sequence[ShownPrompt]") -> None:
     if prompts:
         console.print(
             "tokens, each up to its │: ▁ is a space, ↵ a new line, «» marks control tokens", style="dim"
@@ -84,11 +88,11 @@ def _show_prompts(console: Console, prompts: "Sequence[ShownPrompt]") -> None:
             console.print(line, soft_wrap=True)
 
 
-def _show_found(console: Console, title: str, found: "Sequence[FoundRows]") -> None:
+def _show_found(console: Terminal, title: str, found: "Sequence[FoundRows]") -> None:
     if found:
         console.print(title, soft_wrap=True)
     for one in found:
-        console.print(f"  {one}", markup=False, soft_wrap=True)
+        console.print(f"  {one}", soft_wrap=True)
 
 
 def _histogram(job: "Forecast") -> Table:

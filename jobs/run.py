@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import Config, Overrides, exit_codes
+from jobs.arguments import Config, Overrides, exit_codes, writing_output
+from jobs.terminal import Terminal
 from pipeline.supervision.signals import ending_at_once
 
 if TYPE_CHECKING:
@@ -39,11 +39,14 @@ def run(config: Config, overrides: Overrides = None, extend: Extend = False) -> 
             from pipeline.config.job import JobConfig
             from pipeline.run import run as run_job
 
-        show(run_job(JobConfig.load(config, overrides), extend=extend))
+            job = JobConfig.load(config, overrides)
+        report = run_job(job, extend=extend)
+        with writing_output():
+            show(report)
 
 
 def show(report: "Report") -> None:
     table = Table(title=report.job, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in report.facts():
         table.add_row(name, value)
-    Console().print(table, soft_wrap=True)
+    Terminal().print(table, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import json
 
-from jobs.arguments import exit_codes
+from jobs.arguments import exit_codes, writing_output
 
 
 def schema() -> None:
@@ -13,4 +13,5 @@ def schema() -> None:
     with exit_codes():
         from pipeline.config.json_schema import job_schema
 
-        print(json.dumps(job_schema(), indent=2, ensure_ascii=False), flush=True)
+        with writing_output():
+            print(json.dumps(job_schema(), indent=2, ensure_ascii=False), flush=True)

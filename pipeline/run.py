@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import ray
@@ -12,24 +13,30 @@ from ray.exceptions import RayError
 
 from pipeline.cluster import cpu_priority
 from pipeline.cluster.exposed_dashboard import warn_if_exposed
+from pipeline.cluster.ray_calls import ask
 from pipeline.cluster.ray_data_settings import configure_ray_data
+from pipeline.cluster.ray_watch import RayWatch
 from pipeline.cluster.resources import (
     NAMING_OPTIONS,
     RAY_TASK_OPTIONS,
     REPLICA_CPUS,
+    Resources,
     plan_resources,
 )
 from pipeline.cluster.session import as_job_error, connect
+from pipeline.cluster.stage_output import blocks_of
 from pipeline.cluster.wait_for_gpus import wait_for_gpus
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import Published, finalize, remaining
+from pipeline.durable.commit import Published
 from pipeline.durable.operations import execute
+from pipeline.durable.success import finalize
 from pipeline.errors import Interrupted, TooManyErrors
+from pipeline.output.empty_table import write_empty_table
 from pipeline.output.publish import Publishing
 from pipeline.output.write_report import report_interrupted, write_report
 from pipeline.preflight.found_rows import warn_of_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.job_plan import load_or_make_plan, shards_to_do, warn_of_input
 from pipeline.preflight.memory_forecast import require_memory
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_options, replica_pool
@@ -45,7 +52,9 @@ from pipeline.supervision.coordinator import start_coordinator
 from pipeline.supervision.graceful_stop import stopping_on_signals
 from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import stopping_at_once
+from pipeline.supervision.stop_budget import SECONDS_TO_LEAVE
 from pipeline.supervision.watched_task import Watched
+from pipeline.text.rendering_apart import rendering_apart
 
 _WHOLE_BLOCKS: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow"}
 
@@ -55,19 +64,21 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
     """Run a job, or what is missing of it, and return its report; `replica` runs its shards.
 
     `extend` adds the input files that came since the job began; without it they are only warned about.
-    While it runs, SIGTERM and SIGINT have its own handlers, if this is the main thread.
+    While it runs, SIGTERM, SIGHUP and SIGINT have its own handlers, if this is the main thread.
 
     Raises:
         ConfigError: the job, its input, checkpoint or output folder is wrong, or was changed meanwhile.
         TooManyErrors: done and published, with more error rows than errors.max_error_rate.
-        Interrupted: stopped by SIGTERM or Ctrl-C; the same call goes on.
+        Interrupted: stopped by one of these signals; the same call goes on.
         JobError: the machine failed; the same call goes on.
     """
     job = check_job(config)
     store = open_store(config.output.path)
     store.probe()
     plan = load_or_make_plan(job, store, extend)
-    missing = ShardTable.of(execute(remaining(plan), store))
+    missing, today = shards_to_do(job, store, plan)
+    warn_of_input(job, today)
+    write_empty_table(job, store, plan)
 
     started = time.monotonic()
     committed: dict[str, ShardSummary] = {}  # of this run, by the part's path
@@ -81,7 +92,8 @@ def run(config: JobConfig, replica: type[Replica] = Replica, extend: bool = Fals
             with cpu_priority.lowered(), start_coordinator() as coordinator:
                 in_flight = InFlightShards(coordinator, missing, committed, store)
                 with stopping_on_signals(in_flight), in_flight.release_on_failure(), progress:
-                    warn_of_notices(job.preparation.prepared(plan.shards[0]))
+                    with rendering_apart(then_stop=True):
+                        warn_of_notices(job.preparation.prepared(missing[0]))
                     with closing(_run_shards(job, store, missing, replica, coordinator)) as commits:
                         for part, summary in commits:
                             sha256[part.path] = part.sha256
@@ -98,25 +110,37 @@ def _run_shards(
 ) -> Generator[tuple[Published, ShardSummary]]:
     """Commit every shard, in any order; yields its part and summary as each one is committed."""
     try:
-        stages = _stages(job, store, shards, replica, coordinator)
-        # iter_rows would give a commit only once the next one is there
-        for commits in stages.iter_batches(**_WHOLE_BLOCKS, prefetch_batches=0):
-            for commit in commits.to_pylist():
-                summary = ShardSummary(**json.loads(commit["summary"]))
-                yield Published(commit["path"], commit["sha256"]), summary
+        resources = _resources(job, shards)
+        stages = ask(
+            lambda: _stages(job, store, shards, resources, replica, coordinator), what="the job's stages"
+        )
+        with (
+            RayWatch(job.config.engine.progress_deadline_s) as watch,
+            closing(blocks_of(stages, watch, SECONDS_TO_LEAVE / 2)) as blocks,
+        ):
+            for commits in blocks:
+                for commit in commits.to_pylist():
+                    summary = ShardSummary(**json.loads(commit["summary"]))
+                    yield Published(commit["path"], commit["sha256"]), summary
     except RayError as error:
         raise as_job_error(error) from error
 
 
-def _stages(job: Job, store: Store, shards: ShardTable, replica: type[Replica], coordinator: Any) -> Dataset:
-    """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
+def _resources(job: Job, shards: ShardTable) -> Resources:
+    """What the job takes of the cluster, once that is there."""
     resources = plan_resources(job.config, job.model, shards)
     require_memory(job, resources)
     wait_for_gpus(resources)
-    if resources.num_gpus:  # other nodes may be there by now
-        resources = plan_resources(job.config, job.model, shards)
+    return plan_resources(job.config, job.model, shards) if resources.num_gpus else resources  # more nodes
+
+
+def _stages(
+    job: Job, store: Store, shards: ShardTable, resources: Resources, replica: type[Replica], coordinator: Any
+) -> Dataset:
+    """The stages from each shard's name to prepared rows, finished rows and commit; nothing runs yet."""
     ray_tasks = TaskPoolStrategy(min(len(shards), resources.ray_tasks))
-    names = ShardNames(shards)
+    deadline = job.config.engine.progress_deadline_s
+    names = ShardNames(shards, partial(Watched, deadline=deadline))
     named = ray.data.read_datasource(
         names,
         override_num_blocks=names.ray_tasks,
@@ -124,7 +148,6 @@ def _stages(job: Job, store: Store, shards: ShardTable, replica: type[Replica], 
         ray_remote_args=NAMING_OPTIONS,
     )
     configure_ray_data(named.context)
-    deadline = job.config.engine.progress_deadline_s
     preparing = Watched(job.preparation, deadline)
     prepared = named.map_batches(preparing, **_WHOLE_BLOCKS, compute=ray_tasks, **RAY_TASK_OPTIONS)
     finished = prepared.map_batches(

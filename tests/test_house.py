@@ -27,7 +27,9 @@ TESTED_IN = {
     "model/scheduling/running_rows.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/sequence.py": "tests/model/scheduling/test_scheduler.py",
     "model/scheduling/waiting_rows.py": "tests/model/scheduling/test_scheduler.py",
+    "model/execution/loopback.py": "tests/model/execution/test_ranks.py",
     "model/requests/row_routing.py": "tests/model/routing/test_recorder.py",  # data alone
+    "pipeline/output/verified.py": "tests/pipeline/output/test_verify.py",
     "pipeline/config/engine.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/errors.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/input.py": "tests/pipeline/config/test_job.py",
@@ -37,7 +39,6 @@ TESTED_IN = {
     "pipeline/config/reference.py": "tests/docs/test_job_file.py",
     "pipeline/config/router.py": "tests/pipeline/config/test_job.py",
     "pipeline/config/row_parameters.py": "tests/pipeline/tasks/test_generate.py",
-    "pipeline/preflight/job_plan.py": "tests/pipeline/test_extend.py",
     "pipeline/tasks/label_rows.py": "tests/pipeline/tasks/test_label.py",
     "pipeline/preflight/replica_checks.py": "tests/pipeline/preflight/test_doctor.py",
     "pipeline/reporting/computed.py": "tests/pipeline/reporting/test_report.py",
@@ -45,9 +46,18 @@ TESTED_IN = {
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/prompt_format.py": "tests/pipeline/text/test_choose_format.py",
     "pipeline/text/recognise_mistral.py": "tests/pipeline/text/test_chat_formats.py",
-    "pipeline/text/template_budget.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/render_process.py": "tests/pipeline/text/test_rendering_apart.py",
+    "pipeline/text/template_budget.py": "tests/template_fuzz/test_template_fuzz.py",
+    "pipeline/text/template_charges.py": "tests/template_fuzz/test_template_fuzz.py",
     "pipeline/text/template_filters.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/template_keys.py": "tests/pipeline/text/test_template_sorting.py",
+    "pipeline/text/template_methods.py": "tests/template_fuzz/test_template_fuzz.py",
+    "pipeline/text/template_operators.py": "tests/pipeline/text/test_templates.py",
     "pipeline/text/template_sandbox.py": "tests/pipeline/text/test_templates.py",
+    "pipeline/text/template_sequences.py": "tests/template_fuzz/test_template_fuzz.py",
+    "pipeline/text/template_texts.py": "tests/pipeline/text/test_template_sorting.py",
+    "pipeline/text/template_tests.py": "tests/template_fuzz/test_template_fuzz.py",
+    "pipeline/text/template_values.py": "tests/template_fuzz/test_template_fuzz.py",
     "pipeline/text/template_format.py": "tests/pipeline/text/test_chat_formats.py",
     "pipeline/text/tokenizer_files.py": "tests/pipeline/text/test_tokenization.py",
     "pipeline/text/tokenizer_settings.py": "tests/pipeline/text/test_tokenization.py",
@@ -125,6 +135,30 @@ def test_the_rule_about_tasks_sees_such_a_comparison():
     for code in ('config.task == "x"', 'name != "label"', 'kind in {"generate", "y"}', "job.task is not z"):
         assert any(map(compares_a_task_s_name, ast.walk(ast.parse(code)))), code
     assert not any(map(compares_a_task_s_name, ast.walk(ast.parse('phase == "decode"'))))
+
+
+def opens_text_in_some_encoding(node):
+    """A call that reads or writes text in the encoding of the locale."""
+    if not isinstance(node, ast.Call) or any(keyword.arg == "encoding" for keyword in node.keywords):
+        return False
+    name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+    if name in ("read_text", "write_text"):
+        return True
+    of_files = isinstance(node.func, ast.Name) or ast.unparse(node.func) in ("path.open", "os.fdopen")
+    modes = [value.value for value in node.args[1:] if isinstance(value, ast.Constant)]
+    return name in ("open", "fdopen") and of_files and not any("b" in str(mode) for mode in modes)
+
+
+def test_text_is_read_and_written_in_a_named_encoding():
+    assert [
+        f"{name_of(path)}:{node.lineno}: {ast.unparse(node)}"
+        for path in FILES
+        if name_of(path).startswith(("model/", "pipeline/", "jobs/"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if opens_text_in_some_encoding(node)
+    ] == []
+    for code in ("p.read_text()", "open(p)", 'open(p, "w")', "p.write_text(t)"):
+        assert any(map(opens_text_in_some_encoding, ast.walk(ast.parse(code)))), code
 
 
 def test_no_file_is_called_utils():

@@ -83,7 +83,7 @@ def engine(
                 vllm=vllm,
                 dtype=dtype,
                 progress=status.update,
-                tell=lambda sentence: status.console.print(sentence, markup=False, soft_wrap=True),
+                tell=lambda sentence: status.console.print(sentence, soft_wrap=True),
                 keep=keeping(report, output),
             )
     finally:  # measurements are shown even if a later one fails

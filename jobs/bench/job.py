@@ -4,11 +4,11 @@ import os
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from jobs.arguments import exit_codes
 from jobs.bench.options import Checkpoint, Output, Repeats, Size, from_a_clone, keeping, measuring
+from jobs.terminal import Terminal
 
 
 def job(
@@ -50,7 +50,7 @@ def _show(report: dict[str, Any], cores: int) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     for name, rates in report["rates"].items():
         table.add_row(name, *(f"{rate:,.1f}" for rate in rates.values()))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for name, ratio in report["ratios"].items():
         console.print(f"{name}: {ratio:.2f}")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.status import Status
 
+from jobs.terminal import Terminal
 from pipeline.errors import ConfigError
 
 SIZES = ("214m", "8x7b", "8x7b-half", "tiny")  # as in benchmarks.random_checkpoint
@@ -52,7 +52,7 @@ def from_a_clone() -> Iterator[None]:
 @contextmanager
 def measuring() -> Iterator[Status]:
     """Show what is being measured; report a ValueError as an option that is wrong."""
-    with Console(stderr=True).status("writing the checkpoint") as status:
+    with Terminal(stderr=True).status("writing the checkpoint") as status:
         try:
             yield status
         except ValueError as error:
@@ -65,6 +65,6 @@ def keeping(kept: dict[str, Any], output: Path | None) -> Callable[[dict[str, An
     def keep(report: dict[str, Any]) -> None:
         kept.update(report)
         if output is not None:
-            output.write_text(json.dumps(report, indent=1))
+            output.write_text(json.dumps(report, indent=1), encoding="utf-8")
 
     return keep

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
+
+from jobs.terminal import Terminal
 
 
 def show(name: str, measured: dict[str, Any]) -> None:
@@ -22,7 +23,7 @@ def show(name: str, measured: dict[str, Any]) -> None:
             "" if result["rows_equal_to_ours"] is None else str(result["rows_equal_to_ours"]),
             f"{result['peak_bytes'] / 1e9:.2f}",
         )
-    console = Console()
+    console = Terminal()
     console.print(table)
     for contender, result in measured["contenders"].items():
         if result["breakdown"]:
@@ -30,13 +31,13 @@ def show(name: str, measured: dict[str, Any]) -> None:
         if result["steps"]:
             console.print(f"{contender}: {_steps(result['steps'])}", soft_wrap=True)
         if result["note"]:
-            console.print(f"{contender}: {result['note']}", markup=False, soft_wrap=True)
+            console.print(f"{contender}: {result['note']}", soft_wrap=True)
     for contender, found in measured.get("transformers_tokens", {}).items():
-        console.print(f"{contender}: {_same_tokens(found)}", markup=False, soft_wrap=True)
+        console.print(f"{contender}: {_same_tokens(found)}", soft_wrap=True)
     for sentence in measured["left_out"]:
-        console.print(sentence, markup=False, soft_wrap=True)
+        console.print(sentence, soft_wrap=True)
     for contender, words in measured["failed"].items():
-        console.print(f"{contender} failed: {words.splitlines()[-1]}", markup=False, soft_wrap=True)
+        console.print(f"{contender} failed: {words.splitlines()[-1]}", soft_wrap=True)
 
 
 def _breakdown(found: dict[str, Any]) -> str:

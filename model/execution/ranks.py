@@ -2,13 +2,14 @@
 
 Rank 0 sends every step through each child's standard input, so a waiting child needs no timeout and sees the
 end of the file when its parent is gone. What the ranks compute together goes over torch.distributed: NCCL on
-GPUs, gloo on the loopback interface on CPU. If any rank ends, the replica does: `model.execution.rank_watch`.
+GPUs, gloo on CPU. They are on one machine, so no interface but the loopback one is used. If any rank ends,
+the replica does: `model.execution.rank_watch`.
 """
 
 import logging
 import os
 import pickle
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from model.execution.executor import Executor
+from model.execution.loopback import stay_on_loopback
 from model.execution.options import ExecutorOptions
 from model.execution.rank_watch import RankError, RankWatch
 from model.network.tensor_parallel import TensorParallel
@@ -49,6 +51,7 @@ class Ranks:
             if tensor_parallel > 1:
                 self._rendezvous = tempfile.TemporaryDirectory(prefix="ranks-")
                 store = Path(self._rendezvous.name) / "store"
+                stay_on_loopback()
                 for rank in range(1, tensor_parallel):
                     self._children.append(_start(rank, tensor_parallel, store, options))
                 _wait_for(self._children, store)
@@ -142,8 +145,6 @@ def _arrival(rank: int, store: Path) -> Path:
 
 
 def _join(rank: int, size: int, store: Path, options: ExecutorOptions) -> None:
-    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     if options.device.type == "cuda":
         torch.cuda.set_device(options.device)
     _arrival(rank, store).touch()
@@ -167,7 +168,12 @@ def _die_with(parent: int) -> None:
 
 
 def _follow() -> None:
-    """A child's whole life: join the group, load its part, run every step that comes."""
+    """A child's whole life: join the group, load its part, run every step that comes.
+
+    What a terminal sends to all of a job's processes is its parent's matter.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     steps = sys.stdin.buffer
     parent, rank, size, store, options = pickle.load(steps)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import torch
 
+from model.machine.own_folder import cache_folder
+
 _TORCH = Path(torch.__file__).parent
 _MOST_SECONDS = 300.0
 _VECTORS = {
@@ -49,11 +51,11 @@ def compiled(main: Path) -> Path:
     """
     compiler = find_compiler()
     command = [compiler, *_flags(compiler)]
-    library = _folder() / f"{main.parent.name}-{_key(main, command)}.so"
+    library = cache_folder() / "mixtray" / f"{main.parent.name}-{_key(main, command)}.so"
     if library.exists():
         return library
     library.parent.mkdir(parents=True, exist_ok=True)
-    with open(library.with_suffix(".lock"), "w") as lock:
+    with open(library.with_suffix(".lock"), "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not library.exists():
             with tempfile.TemporaryDirectory(dir=library.parent) as folder:
@@ -97,7 +99,7 @@ def _knows(compiler: str, flags: tuple[str, ...], instruction: str) -> bool:
     asked = [compiler, *flags, "-c", "-x", "c++", "-", "-o", os.devnull]
     program = f'void f() {{ asm("{instruction}"); }}'
     return not subprocess.run(
-        asked, input=program, text=True, capture_output=True, timeout=_MOST_SECONDS
+        asked, input=program.encode(), capture_output=True, timeout=_MOST_SECONDS
     ).returncode
 
 
@@ -110,10 +112,7 @@ def _key(main: Path, command: list[str]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _folder() -> Path:
-    cache_folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache_folder) / "mixtray"
-
-
 def _run(command: list[str]) -> None:
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=_MOST_SECONDS)
+    subprocess.run(
+        command, check=True, capture_output=True, encoding="utf-8", errors="replace", timeout=_MOST_SECONDS
+    )

@@ -94,7 +94,7 @@ def has_native_bfloat16() -> bool:
 def _of_cpu(line: str) -> tuple[str, ...]:
     """What /proc/cpuinfo says under this name, once a processor."""
     try:
-        lines = CPUINFO.read_text().splitlines()
+        lines = CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # no Linux
         return ()
     return tuple(each.partition(":")[2].strip() for each in lines if each.partition("\t")[0] == line)

@@ -46,7 +46,7 @@ def move_to_huge_pages(address: int, size: int) -> None:
 def _huge_pages_are_wanted() -> bool:
     """Whether torch asks for them and the machine's owner allows it, whom MADV_COLLAPSE would overrule."""
     try:
-        allowed = "[never]" not in ENABLED.read_text()
+        allowed = "[never]" not in ENABLED.read_text(encoding="utf-8")
     except OSError:  # no Linux
         allowed = False
     return allowed and os.environ.get("THP_MEM_ALLOC_ENABLE") == "1"

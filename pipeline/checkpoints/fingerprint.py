@@ -19,8 +19,12 @@ def checkpoint_fingerprint(folder: str | Path) -> str:
     Files that no run reads, such as a second variant of the weights, don't count.
 
     A sample is 64 KiB; each tensor gives three: from its start, its middle and its end. A tensor that stacks
-    the matrices of all experts gives three of each. So hundreds of gigabytes take a moment. Training changes
-    the samples; an edit of single weights elsewhere is not noticed.
+    the matrices of all experts gives three of each. So hundreds of gigabytes take a moment.
+
+    Noticed is each change of a config, of the names, types, shapes and places of tensors, of any byte in a
+    tensor or matrix of at most 192 KiB, and in the samples of larger ones: so training, even of one tensor, a
+    merge, another number type, added tokens. Not noticed is a change that leaves all samples as they are: of
+    some rows of an embedding, of single weights, a bit that the disk flipped.
     """
     folder = Path(folder)
     weights = weight_names(folder)

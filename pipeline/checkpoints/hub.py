@@ -4,6 +4,7 @@ So what other programs have fetched is not fetched again. With HF_HUB_OFFLINE=1 
 token for gated and private repositories comes from HF_TOKEN, or from `hf auth login`.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from pipeline.checkpoints.located import JUDGING_FILES, Located
 from pipeline.errors import ConfigError, JobError
-from pipeline.storage.retries import describe
+from pipeline.storage.failures import describe, is_of_this_machine
+from pipeline.storage.urls import what_to_install
 
 _URL = re.compile(r"hf://(?P<repository>[\w.-]+/[\w.-]+?)/?(@(?P<revision>\S+))?")
 
@@ -31,8 +33,7 @@ def locate_in_hub(url: str) -> Located:
     try:
         import huggingface_hub  # an extra, and it takes a while
     except ImportError as error:
-        what = "huggingface_hub is not installed: pip install 'mixtray[hf]'"
-        raise ConfigError(f"model.path: {url}: {what}") from error
+        raise ConfigError(f"model.path: {url}: {what_to_install('hf', error)}") from None
 
     endpoint = os.environ.get("HF_ENDPOINT")  # huggingface_hub itself reads it when it is first imported
 
@@ -71,8 +72,14 @@ def _telling(url: str) -> Iterator[None]:
 
 
 def _sentence(url: str, error: Exception) -> JobError:
+    import huggingface_hub.constants
     from huggingface_hub import errors
 
+    if isinstance(error, OSError) and (is_of_this_machine(error) or isinstance(error, PermissionError)):
+        folder = error.filename or huggingface_hub.constants.HF_HUB_CACHE
+        what = f"the hub's cache, to be set by HF_HOME: {error.strerror}: {folder}"
+        kind = JobError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
+        return kind(f"model.path: {url}: {what}")
     token = "in HF_TOKEN, or by `hf auth login`"
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
     if isinstance(error, errors.GatedRepoError):

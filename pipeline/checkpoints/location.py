@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.checkpoints.hub import locate_in_hub
 from pipeline.checkpoints.located import Located
 from pipeline.checkpoints.remote_folder import locate_remote_folder
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, job_error
 
 
 def locate(path: str) -> Located:
@@ -19,10 +19,17 @@ def locate(path: str) -> Located:
         return locate_in_hub(path)
     if "://" in path and not path.startswith("file://"):
         return locate_remote_folder(path)
-    folder = Path(path.removeprefix("file://")).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(path.removeprefix("file://")).expanduser()
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else None
+    except RuntimeError:
+        raise ConfigError(
+            f"model.path: {path}: there is no such home folder here: write the whole path"
+        ) from None
+    except OSError as error:
+        raise job_error(error, "model.path") from None
+    if names is None:
         hub = f"; in the Hugging Face hub: hf://{path}" if re.fullmatch(r"[\w.-]+/[\w.-]+", path) else ""
         raise ConfigError(f"model.path: {path}: no such folder{hub}")
     folder = folder.resolve()
-    names = [entry.name for entry in folder.iterdir()]
     return Located(path, str(folder), folder, names, lambda weights: folder)

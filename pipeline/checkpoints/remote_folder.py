@@ -14,24 +14,29 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.checkpoints.located import Located, judging_files
-from pipeline.errors import ConfigError
-from pipeline.reading.files import etag
-from pipeline.storage.retries import describe, with_retries
-from pipeline.storage.urls import filesystem, redact
+from pipeline.errors import ConfigError, job_error
+from pipeline.reading.etags import etag
+from pipeline.storage.credentials import redact
+from pipeline.storage.failures import describe, is_of_this_machine
+from pipeline.storage.retries import with_retries
+from pipeline.storage.urls import filesystem
 
 
 def locate_remote_folder(url: str) -> Located:
     """The checkpoint at an fsspec URL; ConfigError if it can't be listed."""
     try:
         fs, remote = filesystem(url)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"model.path: {redact(url)}: no such kind of URL can be read: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"model.path: {error}") from None
     try:
-        entries = [entry for entry in fs.ls(remote, detail=True) if entry["type"] == "file"]
+        found = with_retries(partial(fs.ls, remote, detail=True), redact(url))
     except FileNotFoundError:
         raise ConfigError(f"model.path: {redact(url)}: no such folder") from None
+    except OSError as error:
+        raise job_error(error, "model.path") from None
     except Exception as error:
         raise ConfigError(f"model.path: {redact(url)}: cannot be listed ({describe(error)})") from None
+    entries = [entry for entry in found if entry["type"] == "file"]
     files = {PurePosixPath(entry["name"]).name: entry for entry in entries}
     judging = judging_files(files)
     tags = "".join(
@@ -51,14 +56,22 @@ def locate_remote_folder(url: str) -> Located:
 
 def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path) -> None:
     """Fetch the files that are missing; a file that is there is whole."""
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise job_error(error, "model.path: the cache, to be set by MIXTRAY_CACHE") from None
     with _locked(target.with_suffix(".lock")):
         for entry in entries:
             local = target / PurePosixPath(entry["name"]).name
             if local.exists():
                 continue
             part = target / f"{local.name}.part"
-            with_retries(partial(fs.get_file, entry["name"], str(part)), redact(entry["name"]))
+            try:
+                with_retries(partial(fs.get_file, entry["name"], str(part)), redact(entry["name"]))
+            except OSError as error:
+                if is_of_this_machine(error):  # such as a full disk
+                    error.filename = str(part)
+                raise
             size = part.stat().st_size
             if size != entry["size"]:
                 raise OSError(f"{local.name}: {size} bytes came, {entry['size']} were announced")
@@ -67,10 +80,15 @@ def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path) -> None:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with open(path, "a") as file:
+    with open(path, "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            "model.path: this user has no home folder for its cache: set MIXTRAY_CACHE to a folder"
+        ) from None

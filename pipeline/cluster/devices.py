@@ -10,6 +10,7 @@ import ray
 import yaml
 from ray._private.state import state
 
+from pipeline.cluster.ray_calls import ask
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 
@@ -29,7 +30,12 @@ class Offer:
 
 def nodes() -> list[Node]:
     """Those of the cluster that are alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray_nodes() if node["Alive"]]
+
+
+def ray_nodes() -> list[dict[str, Any]]:
+    """All nodes that the cluster has and had, as Ray describes them."""
+    return list(ask(ray.nodes, what="which nodes there are"))
 
 
 def is_joined() -> bool:
@@ -65,7 +71,7 @@ def offered_gpus() -> list[Offer]:
     """
     if not is_joined():
         return []
-    recorded = state.get_cluster_config()
+    recorded = ask(state.get_cluster_config, what="which nodes may come")
     if recorded is not None and recorded.node_group_configs:
         groups = [(group.resources.get("GPU", 0), group.max_count) for group in recorded.node_group_configs]
         return [Offer(int(gpus), None if most < 0 else most) for gpus, most in groups if gpus and most]
@@ -76,18 +82,18 @@ def _is_head() -> bool:
     here = ray.util.get_node_ip_address()
     return any(
         node["Alive"] and _HEAD in node["Resources"] and node["NodeManagerAddress"] == here
-        for node in ray.nodes()
+        for node in ray_nodes()
     )
 
 
 def _of_launcher() -> list[Offer]:
     try:
-        config: Any = yaml.safe_load(LAUNCHED_WITH.expanduser().read_text())
+        config: Any = yaml.safe_load(LAUNCHED_WITH.expanduser().read_text(encoding="utf-8"))
         head = config.get("head_node_type")
         types = {name: kind for name, kind in config["available_node_types"].items() if name != head}
         each = [
             (kind.get("resources", {}).get("GPU", 0), kind.get("max_workers", 0)) for kind in types.values()
         ]
         return [Offer(int(gpus), int(most)) for gpus, most in each if gpus and most]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError):
-        return []  # no such file, or not one of `ray up`
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, yaml.YAMLError):
+        return []  # no such file, no home folder, or not one of `ray up`

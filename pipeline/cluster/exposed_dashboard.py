@@ -9,8 +9,10 @@ import socket
 import urllib.error
 import urllib.request
 
-import ray
 from ray._private.services import get_webui_url_from_internal_kv
+
+from pipeline.cluster.devices import ray_nodes
+from pipeline.cluster.ray_calls import ask
 
 logger = logging.getLogger(__name__)
 _SECONDS = 3.0
@@ -26,7 +28,7 @@ def exposed_dashboard() -> str | None:
     It sends the request that a stranger would send: the address that Ray reports tells neither whether a
     token is required nor whether the dashboard listens on all interfaces.
     """
-    address = get_webui_url_from_internal_kv()
+    address = ask(get_webui_url_from_internal_kv, what="where its dashboard is")
     if not address:
         return None
     host, _, port = address.rpartition(":")
@@ -44,7 +46,7 @@ def warn_if_exposed() -> None:
 
 def _addresses() -> list[str]:
     """Those of the cluster's nodes, and the one from which this machine reaches other networks."""
-    nodes = [str(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]]
+    nodes = [str(node["NodeManagerAddress"]) for node in ray_nodes() if node["Alive"]]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # an address reserved for documentation; connecting sends nothing

@@ -5,6 +5,8 @@ from typing import Any
 from ray.data import DataContext
 from ray.data._internal.execution import backpressure_policy as ray_policies
 
+from pipeline.cluster.stage_output import EndsWhenUnwanted
+
 _MOST_WAITING = 256  # shards; enough that a free replica finds one at once
 
 
@@ -17,6 +19,10 @@ def configure_ray_data(context: DataContext) -> None:
     context.target_max_block_size = 1
     # a large shard may take hours; a watchdog notices replicas that hang
     context.execution_no_progress_timeout_s = -1
+    context.custom_execution_callback_classes = [
+        *context.custom_execution_callback_classes,
+        EndsWhenUnwanted,
+    ]
     key = ray_policies.ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY
     policies = context.get_config(key, ray_policies.ENABLED_BACKPRESSURE_POLICIES)
     context.set_config(key, [*policies, LimitWaitingShards])

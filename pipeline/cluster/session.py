@@ -3,20 +3,26 @@
 import logging
 import os
 import re
+import signal
 import socket
 import warnings
 from itertools import dropwhile
+from typing import Any
 
 import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
 from pipeline.cluster import cpu_priority
+from pipeline.cluster.private_session import give_token, parent_folder, session_folder
+from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
-from pipeline.errors import ConfigError, JobError
-from pipeline.storage.urls import redact
+from pipeline.errors import ConfigError, DamagedFile, JobError
+from pipeline.storage.credentials import redact
 
 LOOK_FURTHER = "; `python -m jobs doctor` looks further"
+_SECONDS_TO_JOIN = 180.0  # Ray's own limits, which add up, are below
+_OF_THE_JOB = [f"{kind.__module__}.{kind.__name__}" for kind in (ConfigError, DamagedFile)]
 _OS_ERRORS = (
     "OSError",
     "PermissionError",
@@ -25,6 +31,8 @@ _OS_ERRORS = (
     "ConnectionError",
     "MemoryError",
 )
+_REFUSED = ("PermissionError", "NotADirectoryError", "IsADirectoryError")  # no second run would mend them
+_FULL = ("OutOfDiskError", "ObjectStoreFullError")
 _NEXT_LINK = re.compile(
     r"\n\n(?:The above exception was the direct cause of the following exception"
     r"|During handling of the above exception, another exception occurred):\n\n"
@@ -42,13 +50,12 @@ def connect() -> None:
         os.environ.setdefault("RAY_task_oom_retries", str(RAY_TASK_OPTIONS["max_retries"]))
         local = os.environ.get("RAY_ADDRESS", "local") == "local"
         # Without an address Ray would join whatever cluster a file in /tmp names, which any user may write.
+        # Ray says that its handler of SIGTERM is not set: not in this thread, and we set ours.
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)
         try:
-            with cpu_priority.lowered():
-                ray.init(
-                    "local" if local else None,
-                    logging_level=logging.ERROR,
-                    include_dashboard=False if local else None,
-                )
+            ask(lambda: _join(local), _SECONDS_TO_JOIN, what="it was to start", keep_thread=True)
+        except NoAnswer:
+            raise
         except Exception as error:  # Ray raises bare Exceptions too
             what = "start here" if local else "reach its cluster (RAY_ADDRESS)"
             raise JobError(
@@ -57,6 +64,17 @@ def connect() -> None:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # max_task_retries can be given in no other way until Ray 2.64, below which we are pinned.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+
+
+def _join(local: bool) -> None:
+    own: dict[str, Any] = {}
+    if local:
+        # A closed terminal sends SIGHUP to all that it started. Only the driver hears it, and stops in order.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        give_token()
+        own = {"include_dashboard": False, "_temp_dir": session_folder()}
+    with cpu_priority.lowered():
+        ray.init("local" if local else None, logging_level=logging.ERROR, **own)
 
 
 def require_listening() -> None:
@@ -82,16 +100,23 @@ def as_job_error(error: RayError) -> JobError:
     kind = message = ""
     if isinstance(error, RayTaskError):
         kind, _, message = redact(_raised_in_task(str(error))).partition(": ")
-    if kind == f"{ConfigError.__module__}.{ConfigError.__name__}":
+    if kind in _OF_THE_JOB:
         return ConfigError(message)
+    name = kind.rpartition(".")[2] or type(error).__name__
     tellable = kind == f"{JobError.__module__}.{JobError.__name__}" or kind in _OS_ERRORS
     if isinstance(error, (WorkerCrashedError, OutOfMemoryError, NodeDiedError)):
         what = "a process that reads or publishes shards was killed again and again, too little memory?"
+    elif name in _FULL:
+        what = (
+            f"{name}: no space left in Ray's object store, in /dev/shm, and where it spills to, below "
+            f"{parent_folder()} if the job started Ray; RAY_TMPDIR names another folder"
+        )
     elif tellable:
-        what = f"{kind.rpartition('.')[2]}: {message}"
+        what = f"{name}: {message}"
     else:
-        what = f"{kind or type(error).__name__}, see Ray's logs"
-    return JobError(
+        what = f"{kind or name}, see Ray's logs"
+    told = ConfigError if name in _REFUSED else JobError
+    return told(
         f"the job failed ({what}); what is committed stays: mend the cause and run the same command again"
     )
 

@@ -2,17 +2,20 @@
 
 import logging
 import time
+from contextlib import suppress
 
 import ray
 from ray.util.placement_group import PlacementGroup
 
 from pipeline.cluster.devices import nodes
+from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.cluster.resources import REPLICA_CPUS, Resources
 
 logger = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 60.0
 _SILENT_SECONDS = 2.0
-_SECONDS_A_LOOK = 1.0  # a signal waits so long
+_SECONDS_A_LOOK = 1.0
+_SECONDS_TO_END = 1.0
 
 
 def wait_for_gpus(resources: Resources) -> None:
@@ -24,11 +27,13 @@ def wait_for_gpus(resources: Resources) -> None:
         return
     # A placement group is there as soon as each of its bundles has room on some node, all at once.
     each = {"GPU": resources.num_gpus, "CPU": REPLICA_CPUS}
-    group = ray.util.placement_group([each] * resources.least, strategy="PACK")
+    bundles = [each] * resources.least
+    group = ask(lambda: ray.util.placement_group(bundles, strategy="PACK"), what="a wait for GPUs")
     try:
         _wait(group, resources)
     finally:
-        ray.util.remove_placement_group(group)
+        with suppress(NoAnswer):  # the call goes on in its thread
+            ask(lambda: ray.util.remove_placement_group(group), _SECONDS_TO_END, what="the end of a wait")
     more = resources.replicas - _room(resources.num_gpus)
     if more > 0:
         logger.warning("%d more replicas begin when nodes with free GPUs come", more)
@@ -37,7 +42,7 @@ def wait_for_gpus(resources: Resources) -> None:
 def _wait(group: PlacementGroup, resources: Resources) -> None:
     began = time.monotonic()
     next_line = began + _SILENT_SECONDS
-    while not group.wait(_SECONDS_A_LOOK):
+    while not ask(lambda: group.wait(_SECONDS_A_LOOK), what="whether the GPUs are there"):
         if time.monotonic() < next_line:
             continue
         next_line = time.monotonic() + _SECONDS_BETWEEN_LINES

@@ -61,7 +61,7 @@ class EngineSection(Section):
     )
     progress_deadline_s: float = Field(
         default=300.0,
-        gt=0,
+        ge=1,  # a watched process tells of its progress a few times a second
         le=604_800,  # a week: clocks and timeouts of the system take no number of seconds, however large
         description="Seconds without progress after which a process counts as dead: a replica that made no "
         "step, or a process of a Ray task that stood still. It is killed and started anew.",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.config.job_yaml import no_text
 from pipeline.errors import ConfigError
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import is_refusal, redact_value
 
 NOT_BUILT = {"score", "classify", "tag", "answer", "embed", "nf4", "int4", "fp8"}
 # pydantic names the branch of a union among the keys that lead to an error.
@@ -26,7 +26,7 @@ def config_error(path: object, model: type[BaseModel], error: ValidationError) -
     """One sentence for each fault that pydantic found; each quotes at most the value of its own key."""
     found = _of_the_given_kind(_without_branches(error.errors()))
     sentences = dict.fromkeys(_sentence(model, one) for one in found)
-    return ConfigError(f"{path}: " + "; ".join(sentences))
+    return ConfigError(f"{redact_value(str(path))}: " + "; ".join(sentences))
 
 
 def _of_the_given_kind(errors: Iterable[Any]) -> Iterator[Any]:
@@ -79,7 +79,7 @@ def yaml_location(error: Exception) -> str:
 
 
 def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
-    given = redact(error["input"]) if isinstance(error["input"], str) else error["input"]
+    given = redact_value(error["input"]) if isinstance(error["input"], str) else error["input"]
     keys = _keys(error)
     what = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
@@ -90,9 +90,9 @@ def _sentence(model: type[BaseModel], error: Mapping[str, Any] | Any) -> str:
         what = f"must be text, {no_text(given)}"
     elif isinstance(given, str) and given in NOT_BUILT:
         what = f"{given} is not built yet; {what[0].lower()}{what[1:]}"
-    elif isinstance(given, str | int | float | None) and error["type"] != "missing":
+    elif isinstance(given, str | int | float | None) and error["type"] != "missing" and not is_refusal(what):
         what = f"{what}, got {given!r}"
-    return f"{'.'.join(keys)}: {what}" if keys else what
+    return f"{redact_value('.'.join(keys))}: {what}" if keys else what
 
 
 def _like(given: str, error: Mapping[str, Any] | Any) -> str | None:

@@ -57,13 +57,15 @@ class InputSection(Section):
         BeforeValidator(as_list, json_schema_input_type=str | list[str]),
         Field(min_length=1),
     ] = Field(
-        description="The files: a path, a glob, a folder, an fsspec URL, or a list of them.",
+        description="The files: a path, a glob, a folder, an fsspec URL, or a list of them. Links are "
+        "followed.",
         examples=["data/tickets/*.jsonl", ["s3://lake/2026-04-01/", "s3://lake/2026-04-02/"]],
     )
     format: Literal["auto", "jsonl", "parquet"] = Field(
         default="auto",
-        description="`auto` goes by each file's name: `.jsonl`, `.json` or `.ndjson`, which may end in `.gz` "
-        "or `.zst`; or `.parquet`. The `.json` files too hold one object a line.",
+        description="`auto` goes by each file's name: `.jsonl`, `.json` or `.ndjson`, which may end in "
+        "`.gz`, `.zst`, `.bz2` or `.xz`; or `.parquet`. Upper case is the same. The `.json` files too hold "
+        "one object a line.",
         examples=["parquet"],
     )
     prompt: PromptSource = Field(
@@ -108,6 +110,13 @@ class InputSection(Section):
         description="Only the first rows are run, so many; to try a job out. The whole job then needs an "
         "`output.path` of its own.",
         examples=[100],
+    )
+    allow_empty: bool = Field(
+        default=False,
+        description="Whether there may be nothing to do: a path without a file, or files without a row. The "
+        "job is then done at once, with tables of no row, and `run --extend` adds the files that come. "
+        "Without it that is an error.",
+        examples=[True],
     )
     group_by: str | None = Field(
         default=None,

@@ -21,7 +21,7 @@ from pipeline.config.router import RouterSection
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError
 from pipeline.registered_tasks import tasks
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact_value
 from pipeline.task import Task
 
 
@@ -79,16 +79,17 @@ class _Job(Section):
     @classmethod
     def load(cls, path: str | Path, overrides: list[str] | None = None) -> Self:
         """Read and check a job file; `overrides` are `section.key=value`, the value in YAML."""
+        shown = redact_value(str(path))
         try:
             data = read_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"{path}: cannot read the job file: {error.strerror}") from error
+            raise ConfigError(f"{shown}: cannot read the job file: {error.strerror}") from None
         except MisreadError as error:
-            raise ConfigError(f"{path}{yaml_location(error)}") from None
+            raise ConfigError(f"{shown}{yaml_location(error)}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid YAML{yaml_location(error)}") from None
+            raise ConfigError(f"{shown}: not valid YAML{yaml_location(error)}") from None
         if not isinstance(data, dict):
-            raise ConfigError(f"{path}: a job file is a mapping of sections, this is {type(data).__name__}")
+            raise ConfigError(f"{shown}: a job file is a mapping of sections, this is {type(data).__name__}")
         for override in overrides or []:
             _apply(data, override)
         try:
@@ -128,8 +129,8 @@ else:
 def _apply(data: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     *sections, key = dotted.split(".")
-    if not equals or not key:
-        raise ConfigError(f"--set {redact(override)}: write it as section.key=value")
+    if not equals or not key or "/" in dotted:  # a URL without its key
+        raise ConfigError(f"--set {redact_value(override)}: write it as section.key=value")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):

@@ -3,19 +3,27 @@
 YAML 1.1 has numbers that no one writes on purpose: `010` is 8, and `12:30` is 750. They are errors, as is a
 key that stands twice in one mapping, of which PyYAML takes the last. `1_000` and `0x10` are numbers where
 numbers belong; they are marked as `Respelled`, so that a label of that spelling becomes no other text.
+
+What a file may stand for is bounded: nesting, and the values that aliases (`*name`) repeat.
 """
 
 import datetime
 import re
+from itertools import chain
 from typing import Any
 
 import yaml
 
 from pipeline.errors import shortened
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
+_MOST_LEVELS = 100
+_MOST_REPEATED = 1 << 20  # characters, and values, that a file with aliases may stand for
+_TOO_DEEP = f"nested more than {_MOST_LEVELS} levels deep"
+_TOO_MANY = f"its aliases (*name) repeat more than {_MOST_REPEATED:,} values: write fewer"
 
 
 class Respelled(int):
@@ -29,6 +37,46 @@ class MisreadError(yaml.MarkedYAMLError):
 
 
 class _JobLoader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._level = 0
+        self._extents: dict[yaml.Node, tuple[int, int]] = {}  # size and levels of each node, aliases unfolded
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        """The next node; MisreadError if it is nested too deep, or if its aliases repeat too much."""
+        is_alias = self.check_event(yaml.AliasEvent)
+        mark = self.current_event.start_mark  # check_event looked at it
+        self._require(self._level < _MOST_LEVELS, mark, _TOO_DEEP)
+        self._level += 1
+        node = super().compose_node(parent, index)
+        assert node is not None
+        self._level -= 1
+        if not is_alias:
+            self._extents[node] = self._extent(node)
+        self._require(node in self._extents, mark, "an alias (*name) within what it stands for")
+        size, levels = self._extents[node]
+        self._require(self._level + levels <= _MOST_LEVELS, mark, _TOO_DEEP)
+        self._require(not self.anchors or size <= _MOST_REPEATED, mark, _TOO_MANY)
+        return node
+
+    def _extent(self, node: yaml.Node) -> tuple[int, int]:
+        if isinstance(node, yaml.ScalarNode):
+            return 1 + len(node.value), 1
+        parts = chain.from_iterable(node.value) if isinstance(node, yaml.MappingNode) else node.value
+        sizes, levels = zip((1, 0), *(self._extents[part] for part in parts), strict=True)
+        return sum(sizes), 1 + max(levels)
+
+    def _require(self, fine: bool, mark: Any, problem: str) -> None:
+        if not fine:
+            raise MisreadError(problem=problem, problem_mark=mark)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError):  # as of a date in month 13, or a number of 5,000 digits
+            problem = "no date, time or number that there is: put it in quotes if it is text"
+            raise MisreadError(problem=problem, problem_mark=node.start_mark) from None
+
     def construct_int(self, node: yaml.ScalarNode) -> int:
         self._refuse_odd_number(node)
         number = Respelled(self.construct_yaml_int(node))

@@ -27,7 +27,7 @@ class OutputSection(Section):
 
     path: Location = Field(
         description="The output folder: a folder that all machines share, `s3://` or `gs://`. It holds one "
-        "job.",
+        "job, and neither lies in the input nor the input in it.",
         examples=["out/tickets", "s3://support/labels/2026-04-01"],
     )
     include: Annotated[list[Included], AfterValidator(distinct)] = Field(

@@ -9,11 +9,35 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.config.job_yaml import no_text
-from pipeline.storage.urls import without_credentials
+from pipeline.errors import ConfigError
+from pipeline.storage.credentials import without_credentials
 
 Auto = Literal["auto"]
 PositiveInt = Annotated[int, Field(gt=0)]
-Location = Annotated[str, AfterValidator(without_credentials)]
+
+
+def _a_place(path: str) -> str:
+    """ValueError for what names no file or folder: empty, it would be whatever folder a command runs in."""
+    if not path.strip():
+        raise ValueError("is empty: name a file or folder")
+    if "\0" in path:
+        raise ValueError("holds a NUL character, which no path can have")
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8, as the paths of a job must be: rename the folder") from None
+    return path
+
+
+Location = Annotated[str, AfterValidator(_a_place), AfterValidator(without_credentials)]
+
+
+def location(path: str, key: str) -> str:
+    """A `Location` that is no key of a job file; ConfigError, which calls it `key`, if it is none."""
+    try:
+        return without_credentials(_a_place(path))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}") from None
 
 
 class Section(BaseModel):

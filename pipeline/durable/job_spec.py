@@ -8,36 +8,53 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.durable.damage import damaged
 from pipeline.errors import ConfigError, shortened
+from pipeline.storage import output_folder
 
-FORMAT_VERSION = 3  # of what is written to the output folder; another one cannot be resumed
+SPEC = output_folder.SPEC
+FORMAT_VERSION = 4  # of what is written to the output folder; another one cannot be resumed
+_DIGEST = "sha256"
 
 
 def spec_bytes(spec: Mapping[str, Any]) -> bytes:
-    """The file `_job/spec.json`; equal specs give equal bytes."""
-    return json.dumps(dict(spec), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    """The file `_job/spec.json`, with the spec's digest in it; equal specs give equal bytes."""
+    return _json({**spec, _DIGEST: spec_digest(spec)})
 
 
 def spec_digest(spec: Mapping[str, Any]) -> str:
     """A digest that differs between jobs whose rows may differ."""
-    return hashlib.sha256(spec_bytes(spec)).hexdigest()
+    return hashlib.sha256(_json(spec)).hexdigest()
+
+
+def read_spec(stored: bytes, version: int = FORMAT_VERSION) -> dict[str, Any]:
+    """The spec of a file `_job/spec.json`.
+
+    ConfigError if it is of another format than `version`, DamagedFile if it is not what was written.
+    """
+    try:
+        spec: dict[str, Any] = json.loads(stored)
+        theirs = int(spec["format_version"])
+        sealed = spec.pop(_DIGEST, None) is not None
+        whole = isinstance(spec["config"], dict) and spec_bytes(spec) == stored
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise damaged(SPEC, "it is not one of mixtray") from None
+    if theirs != version and (whole or not sealed):  # no version before 4 had the digest
+        raise _written_by(theirs, version)
+    if not whole:
+        raise damaged(SPEC, "its bytes are not those that were written")
+    return spec
 
 
 def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
-    """ConfigError that names every difference, if the output folder is that of another job than `spec`."""
+    """ConfigError that names every difference, if the output folder is that of another job than `spec`.
+
+    DamagedFile if `stored` is not the file of any job.
+    """
     if stored == spec_bytes(spec):
         return
-    try:
-        theirs = json.loads(stored)
-        theirs["config"]
-        version = int(theirs["format_version"])
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(
-            "output.path: its _job/spec.json is not one of mixtray; choose another folder"
-        ) from None
-    ours = json.loads(spec_bytes(spec))
-    if version != ours["format_version"]:
-        raise _written_by(version, ours["format_version"])
+    ours = json.loads(_json(spec))
+    theirs = read_spec(stored, ours["format_version"])
     differences = []
     before, now = _flat(theirs["config"]), _flat(ours["config"])
     for key in sorted(before.keys() | now.keys()):
@@ -51,6 +68,10 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
             "output.path: this folder holds another job (" + "; ".join(differences) + "); "
             "give the job its own output.path, or undo the change to go on with the old one"
         )
+
+
+def _json(spec: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(spec), indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def _written_by(version: int, ours: int) -> ConfigError:

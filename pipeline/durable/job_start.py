@@ -13,15 +13,19 @@ it.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Read, Steps, first_wins
 from pipeline.errors import JobError
-
-SPEC = "_job/spec.json"
 
 
 def plan_path(number: int) -> str:
     return f"_job/plan-{number:03d}.parquet"
+
+
+def plan_number(path: str) -> int | None:
+    """The number of the plan file with this path; None if it is none."""
+    number = path.removeprefix("_job/plan-").removesuffix(".parquet")
+    return int(number) if number.isdecimal() and path == plan_path(int(number)) else None
 
 
 def start(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:

@@ -51,54 +51,64 @@ class Run:
 Try = Generator[Operation | Enter | Run, Any, set[int]]
 TryShard = Callable[[Shard, str, int], Try]
 
+# Deaths of rows that ran together, beyond max_attempts, after which `try_shard_deterministic` gives them up.
+# Kills from outside would have to hit so many runs of one shard and let none of them through in between.
+TRIES_TOGETHER = 8
 
-def try_shard(shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS) -> Try:
+
+def try_shard(
+    shard: Shard, process: str, max_attempts: int, *, run: str, max_crashed_rows: int = MAX_CRASHED_ROWS
+) -> Try:
     """Runs every row of a shard but those in quarantine; returns the latter, counted from its first row.
 
-    A higher `max_attempts` than before may clear a suspected shard: then all its rows are run.
-    JobError if more than `max_crashed_rows` are in quarantine.
+    `run` is the run of the job to which `process` belongs. A higher `max_attempts` than before may clear a
+    suspected shard: then all its rows are run. JobError if more than `max_crashed_rows` are in quarantine.
     """
     attempts = yield from read_attempts(shard)
-    if not suspected(attempts, max_attempts):
+    died = deaths(attempts, process, run)
+    if not suspected(died, max_attempts):
         yield Enter(alone=False)
-        yield from count_attempt(shard, _whole(shard, process), len(attempts))
+        yield from count_attempt(shard, _whole(shard, process, run), len(attempts))
         yield Run(tuple(range(shard.rows)))
         return set()
-    bad = _quarantined_few(attempts, shard, max_crashed_rows)
-    if pieces := pieces_to_run_alone(attempts, shard.rows, max_attempts):
+    bad = _quarantined_few(died, shard, max_crashed_rows)
+    if pieces := pieces_to_run_alone(died, shard.rows, max_attempts):
         yield Enter(alone=True)
-        number = yield from _run_alone(pieces, shard, process, len(attempts))
+        number = yield from _run_alone(pieces, shard, process, run, len(attempts))
         yield from _mark_done(shard, process, number)
     return bad
 
 
 def try_shard_deterministic(
-    shard: Shard, process: str, max_attempts: int, max_crashed_rows: int = MAX_CRASHED_ROWS
+    shard: Shard, process: str, max_attempts: int, *, run: str, max_crashed_rows: int = MAX_CRASHED_ROWS
 ) -> Try:
     """Like `try_shard`, but at the end all rows that are not in quarantine run together, and with no others.
 
-    The pieces only serve to find the row that kills. JobError also if the rows together killed their process
-    max_attempts times after the shard became suspected: then no single row is to blame.
+    The pieces only serve to find the row that kills. JobError also if the process died max_attempts and
+    TRIES_TOGETHER times while the rows ran together: then no single row is to blame. Deaths in pieces do not
+    count for that, and once all pieces have run through, each death comes of the rows together: so a shard
+    that kills whenever they run costs log2(rows) deaths more, rounded up, and ends.
     """
     attempts = yield from read_attempts(shard)
+    died = deaths(attempts, process, run)
     bad: set[int] = set()
-    if suspected(attempts, max_attempts):
-        bad = _quarantined_few(attempts, shard, max_crashed_rows)
+    if suspected(died, max_attempts):
+        bad = _quarantined_few(died, shard, max_crashed_rows)
     together = tuple(row for row in range(shard.rows) if row not in bad)
     if not together:
         return bad
-    died = sum(not attempt.alone for attempt in deaths(attempts))
-    if died >= max(1, max_attempts - 1) + max_attempts:
+    times = sum(not attempt.alone for attempt in died)
+    if times >= max_attempts + TRIES_TOGETHER:
         raise JobError(
-            f"the rows of shard {shard.id} killed their process {died} times when they ran together, though "
+            f"the rows of shard {shard.id} killed their process {times} times when they ran together, though "
             "not in pieces: if the processes were killed from outside, raise errors.max_attempts and go on; "
             "if not, look for the cause in the logs of the replicas, or give the job another output.path and "
             "a smaller input.shard_rows or engine.max_batch_rows, or engine.deterministic: none"
         )
     yield Enter(alone=True)
-    pieces = pieces_to_run_alone(attempts, shard.rows, max_attempts)
-    number = yield from _run_alone(pieces, shard, process, len(attempts))
-    number = yield from count_attempt(shard, _whole(shard, process), number)
+    pieces = pieces_to_run_alone(died, shard.rows, max_attempts)
+    number = yield from _run_alone(pieces, shard, process, run, len(attempts))
+    number = yield from count_attempt(shard, _whole(shard, process, run), number)
     yield Run(together)
     yield from _mark_done(shard, process, number)
     return bad
@@ -113,28 +123,29 @@ def give_up(shard: Shard, process: str) -> Steps[None]:
     yield from _mark_done(shard, process, len(attempts))
 
 
-def _quarantined_few(attempts: list[Attempt], shard: Shard, most: int) -> set[int]:
+def _quarantined_few(died: list[Attempt], shard: Shard, most: int) -> set[int]:
     """The rows in quarantine; JobError if they are more than `most`."""
-    bad = quarantined(attempts)
+    bad = quarantined(died)
     if len(bad) > most:
         raise JobError(
             f"{len(bad)} rows of shard {shard.id} killed the process that ran them alone, the last time "
-            f"{deaths(attempts)[-1].process}: look for the cause in the logs of the replicas. If it is the "
+            f"{died[-1].process}: look for the cause in the logs of the replicas. If it is the "
             "rows, raise errors.max_crashed_rows and run the same command again; if it was the model or that "
             f"machine, mend it and remove {FOLDER}/{shard.id}-* first"
         )
     return bad
 
 
-def _whole(shard: Shard, process: str) -> Attempt:
-    return Attempt(Piece(0, shard.rows), process, alone=False)
+def _whole(shard: Shard, process: str, run: str) -> Attempt:
+    return Attempt(Piece(0, shard.rows), process, alone=False, run=run)
 
 
 def _run_alone(
-    pieces: list[Piece], shard: Shard, process: str, number: int
+    pieces: list[Piece], shard: Shard, process: str, run: str, number: int
 ) -> Generator[Operation | Run, Any, int]:
     for piece in pieces:
-        number = yield from count_attempt(shard, Attempt(piece, process, alone=True), number)
+        attempt = Attempt(piece, process, alone=True, run=run)
+        number = yield from count_attempt(shard, attempt, number)
         yield Run(tuple(range(piece.first, piece.end)))
     return number
 

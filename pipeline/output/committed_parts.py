@@ -19,10 +19,12 @@ from multiprocessing.pool import AsyncResult, ThreadPool
 from typing import TypeVar
 
 from pipeline.durable.commit import RouterTable
+from pipeline.durable.damage import damaged, naming_damage
 from pipeline.output.part_file import read_footer
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import Sums, merge_into
 from pipeline.router.tables import from_parquet
+from pipeline.storage.sealed_parquet import whole_sha256
 from pipeline.storage.store import Store
 
 _READERS = 16  # at once, since the answers of an object store take long
@@ -48,7 +50,8 @@ def read_parts(
 ) -> Parts:
     """The sums of these parts and of the router tables that they name.
 
-    `hashed` parts are read whole; of the others only the footers are read.
+    `hashed` parts are read whole; of the others only the footers are read. DamagedFile names a part or a
+    table that is not what was committed, as far as it is read.
 
     `known` may give the hashes of some parts, by path, which then need not be read whole.
     multiprocessing.TimeoutError if it takes longer than until `deadline`, a time of time.monotonic().
@@ -59,11 +62,11 @@ def read_parts(
     def read(path: str) -> tuple[str, ShardSummary, bytes | None, str | None]:
         digest = known.get(path) if hashed else None
         data = store.read(path) if hashed and digest is None else None
-        with store.open_file(path) if data is None else io.BytesIO(data) as part:
-            summary, table = read_footer(part)
-        if data is not None:
-            digest = hashlib.sha256(data).hexdigest()
-        return path, summary, _router_table(store, table) if table else None, digest
+        with store.open_file(path) if data is None else io.BytesIO(data) as part, naming_damage(path):
+            if data is not None:
+                digest = whole_sha256(data)
+            summary, table = read_footer(path, part)
+        return path, summary, router_table(store.read, path, table) if table else None, digest
 
     def summaries() -> Iterator[ShardSummary]:
         for path, summary, table, digest in in_threads(read, paths, deadline):
@@ -101,8 +104,12 @@ def _seconds_until(deadline: float) -> float | None:
     return seconds
 
 
-def _router_table(store: Store, router: RouterTable) -> bytes:
-    data = store.read(router.path)
-    if hashlib.sha256(data).hexdigest() != router.sha256:
-        raise RuntimeError(f"{store.url(router.path)}: changed since its part was committed")
+def router_table(read: Callable[[str], bytes], part: str, table: RouterTable) -> bytes:
+    """The router table that a part names; DamagedFile if it is not the one that the part was made with."""
+    try:
+        data = read(table.path)
+    except FileNotFoundError:
+        raise damaged(table.path, f"it is missing, and {part} names it") from None
+    if hashlib.sha256(data).hexdigest() != table.sha256:
+        raise damaged(table.path, f"its bytes are not those with which {part} was committed")
     return data

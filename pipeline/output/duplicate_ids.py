@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from pipeline.durable.damage import naming_damage
 from pipeline.output.committed_parts import in_threads
+from pipeline.storage.sealed_parquet import read_table
 from pipeline.storage.store import Store
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
@@ -28,8 +29,8 @@ def _count(store: Store, parts: Sequence[str], number: int, passes: int) -> int:
     """The duplicates among the ids whose hash leaves this remainder."""
 
     def hashes(path: str) -> Hashes:
-        with store.open_file(path) as part:
-            ids = pq.read_table(part, columns=["id"])["id"].to_numpy()
+        with store.open_file(path) as part, naming_damage(path):
+            ids = read_table(part, columns=["id"])["id"].to_numpy()
         found: Hashes = pd.util.hash_array(ids, categorize=False)
         mine: Hashes = found[found % np.uint64(passes) == number]
         return mine

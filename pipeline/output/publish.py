@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.durable.commit import publish
+from pipeline.durable.commit import part_path, publish
 from pipeline.durable.job_start import require_begun
 from pipeline.durable.operations import execute
 from pipeline.errors import hide_row_text
@@ -38,10 +38,11 @@ class Publishing:
         execute(require_begun(self.spec), self.store)
         rows = finished.rows
         summary = ShardSummary.of(rows, self.task, finished.path)
-        published = execute(
-            publish(finished.shard, finished.router_table, lambda router: part_bytes(rows, summary, router)),
-            self.store,
+        path = part_path(finished.shard)
+        steps = publish(
+            finished.shard, finished.router_table, lambda table: part_bytes(path, rows, summary, table)
         )
+        published = execute(steps, self.store)
         return pa.table(
             {
                 "path": [published.path],

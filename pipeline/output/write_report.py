@@ -4,12 +4,15 @@ import logging
 import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from math import inf
 
-from pipeline.durable.commit import part_path, parts_there, success_path
+from pipeline.cluster.ray_calls import in_thread
+from pipeline.durable.commit import part_path, parts_there
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
+from pipeline.durable.success import success_path
 from pipeline.errors import JobError, hide_row_text
 from pipeline.output.committed_parts import Parts, read_parts
 from pipeline.output.duplicate_ids import count_duplicate_ids
@@ -21,11 +24,14 @@ from pipeline.reporting.summary import ShardSummary
 from pipeline.router.groups import MOST_GROUPS, OTHER_GROUP
 from pipeline.router.sums import Sums, are_merged, merge
 from pipeline.shards.plan import Plan
+from pipeline.storage.credentials import redact
+from pipeline.storage.output_folder import REPORT, REPORT_PAGE
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
+from pipeline.supervision.stop_budget import SECONDS_TO_REPORT
 
-# For an interrupted run: of the 30 s that a spot machine leaves, the commits in flight have had 15.
-_SECONDS_TO_SUM_UP = 5.0
+_SHARE_TO_SUM_UP = 0.75  # of the time for the report of an interrupted run
+
+_TOO_LATE = f"the output folder did not answer within {SECONDS_TO_REPORT:g} s"
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ def write_report(
     new: Sequence[ShardSummary],
     seconds: float,
     known: Mapping[str, str | None] = {},
+    until: float = inf,
 ) -> tuple[Report, list[Parts]]:
     """Write the tables and the report; returns the report, and the sums over the parts of each plan file.
 
@@ -51,13 +58,15 @@ def write_report(
     The plan is read again, since another run may have extended the job meanwhile. If that run ended while
     this one summed, this one's files would replace newer ones: then they are written once more.
 
-    An interrupted run that has no time to read all parts leaves the tables as they are, and reports no sums
-    over parts.
+    `until`, a time of time.monotonic(), is for interrupted runs. One that has no time to read all parts
+    leaves the tables as they are, and reports no sums over parts; TimeoutError if it has no time to write.
     """
     plan, committed = _read_state(job, store)
     while True:
-        total = _sum_up(store, plan, committed, state, known)
+        total = _sum_up(store, plan, committed, state, known, until)
         of_job = _state_of_job(state, _complete(plan, committed))
+        if time.monotonic() > until:
+            raise TimeoutError(_TOO_LATE)
         report = _write(job, store, plan, committed, total, of_job, new, seconds)
         before = committed
         plan, committed = _read_state(job, store)
@@ -66,10 +75,18 @@ def write_report(
 
 
 def report_interrupted(job: Job, store: Store, new: Sequence[ShardSummary], seconds: float) -> None:
-    """The report of a run that was stopped; where it can't be written, a warning says why."""
-    try:
+    """The report of a run that was stopped; where it can't be written in time, a warning says why."""
+    until = time.monotonic() + SECONDS_TO_REPORT
+
+    def report() -> None:
         with hide_row_text():
-            write_report(job, store, "interrupted", new, seconds)
+            write_report(job, store, "interrupted", new, seconds, until=until)
+
+    written = in_thread(report, "report")
+    try:
+        if not wait([written], SECONDS_TO_REPORT).done:
+            raise TimeoutError(_TOO_LATE)
+        written.result()
     except (JobError, OSError, MemoryError) as error:  # what is committed stays all the same
         logger.warning("no report was written: %s", redact(str(error)))
 
@@ -91,11 +108,11 @@ def _state_of_job(of_run: str, complete: bool) -> str:
 
 
 def _sum_up(
-    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None]
+    store: Store, plan: Plan, committed: set[str], state: str, known: Mapping[str, str | None], until: float
 ) -> _Total | None:
     """Only parts that no _SUCCESS names yet are hashed. None if there was no time."""
     done = state == "done"
-    deadline = time.monotonic() + (inf if done else _SECONDS_TO_SUM_UP)
+    deadline = until - (1 - _SHARE_TO_SUM_UP) * SECONDS_TO_REPORT
     of_files: list[Parts] = []
 
     def router_sums() -> Iterator[Sums]:
@@ -120,7 +137,8 @@ def _write(
     experts = summary = None
     merged = total is not None and are_merged(total.router)
     if total is not None:
-        experts = write_router_tables(store, total.router)
+        counted = job.config.router.statistics and job.model.num_experts > 0
+        experts = write_router_tables(store, total.router, counted)
         summary = ShardSummary.total(parts.summary for parts in total.parts)
     if merged:
         logger.warning(
@@ -137,6 +155,6 @@ def _write(
     report = make_report(
         job.config, job.task, store.url(), state, rows, plan.rows, summary, new, seconds, merged, duplicates
     )
-    store.replace("report.json", report.to_json())
-    store.replace("report.html", to_html(report, experts))
+    store.replace(REPORT, report.to_json())
+    store.replace(REPORT_PAGE, to_html(report, experts))
     return report

@@ -9,25 +9,27 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import ray
 from packaging.requirements import Requirement
 
 from model.machine.budget import GIB, in_gib
+from pipeline.cluster.devices import ray_nodes
 from pipeline.cluster.exposed_dashboard import WHAT_TO_DO, exposed_dashboard
+from pipeline.cluster.private_session import parent_folder, token_others_can_read
 from pipeline.cluster.session import LOOK_FURTHER, connect, require_listening
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
-from pipeline.errors import JobError, describe_without_message
+from pipeline.errors import JobError, describe_without_message, job_error
+from pipeline.preflight.checked_input import check_input
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.job import check_job
-from pipeline.preflight.kept_names import check_found_names
+from pipeline.preflight.job_plan import joined, require_rows_or_allowed, shards_to_do
 from pipeline.preflight.replica_checks import Level, computing, replicas
-from pipeline.reading.columns import check_columns
 from pipeline.reading.files import expand
+from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
-from pipeline.storage.urls import redact
+from pipeline.text.rendering_apart import rendering_apart
 
 _LEAST_FREE = 2 * GIB
 _RAY_STOPS_AT = 0.95  # share of a disk in use, above which Ray makes no more objects on it
@@ -56,7 +58,9 @@ def examine(config: JobConfig) -> Iterator[Finding]:
         try:
             for level, text in check():
                 yield Finding(what, level, text)
-        except (JobError, OSError) as error:
+        except OSError as error:
+            yield Finding(what, "problem", redact(str(job_error(error))))
+        except JobError as error:
             yield Finding(what, "problem", redact(str(error)))
         except Exception as error:  # a check that raises becomes a finding, and the others still run
             yield Finding(what, "problem", describe_without_message(error))
@@ -97,28 +101,37 @@ def _checkpoint(config: JobConfig) -> Iterator[tuple[Level, str]]:
 
 
 def _input(config: JobConfig) -> Iterator[tuple[Level, str]]:
-    files = expand(config.input)
-    task = config.make_task()
-    check_found_names(config, task, check_columns(files, config.input, task=task))
+    with rendering_apart():  # the checkpoint's check may have ended before it tried the template
+        checked = check_input(config)
+    files = checked.found.files
     size = sum(file.size for file in files)
     in_all = f"{size:,} bytes" if size < 1 << 20 else in_gib(size)
-    yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
+    if checked.has_rows:
+        yield "ok", f"{len(files):,} files of {in_all}, with all columns that the job names"
+    else:
+        what = f"{len(files):,} files of {in_all}, none with a row" if files else "no file"
+        yield "ok", f"{what}, which input.allow_empty allows: a run would be done at once"
+    if checked.found.not_taken:
+        yield "warning", f"not taken: {checked.found.not_taken}"
 
 
 def _output(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store = open_store(config.output.path)
     store.probe()
-    begun_before = bool(execute(begun(check_job(config).spec), store))
-    state = "this job began here and will go on" if begun_before else "no job began here yet"
+    job = check_job(config)
+    state = "no job began here yet"
+    if stored := execute(begun(job.spec), store):
+        to_do, _ = shards_to_do(job, store, require_rows_or_allowed(job, joined(stored)))
+        state = f"this job began here and will go on, with {len(to_do):,} shards to do"
     yield "ok", f"{store.url()}: can be written, never creates a file twice; {state}"
 
 
 def _disk(config: JobConfig) -> Iterator[tuple[Level, str]]:
     store = open_store(config.output.path)
     if isinstance(store, LocalStore):
-        size = sum(file.size for file in expand(config.input))
+        size = sum(file.size for file in expand(config.input).files)
         yield _free("output", store.root, max(_LEAST_FREE, 2 * size))
-    yield _free("Ray's temporary files", os.environ.get("RAY_TMPDIR") or "/tmp", _LEAST_FREE)
+    yield _free("Ray's temporary files", parent_folder(), _LEAST_FREE)
 
 
 def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
@@ -136,6 +149,8 @@ def _free(what: str, folder: str, needed: int) -> tuple[Level, str]:
 
 def _cluster() -> Iterator[tuple[Level, str]]:
     address = os.environ.get("RAY_ADDRESS")
+    if path := token_others_can_read():
+        yield "problem", f"{path}: others can read this token, and run code with it: chmod 600 {path}"
     try:
         require_listening()
         connect()
@@ -144,7 +159,7 @@ def _cluster() -> Iterator[tuple[Level, str]]:
         no_cluster = f"cannot join {address} ({kind}); check RAY_ADDRESS, the token and `ray status`"
         yield "problem", no_cluster if address else str(error).removesuffix(LOOK_FURTHER)
         return
-    nodes = sum(node["Alive"] for node in ray.nodes())
+    nodes = sum(node["Alive"] for node in ray_nodes())
     yield "ok", f"{nodes} nodes" if address else "no RAY_ADDRESS: a local Ray, of this machine"
     if exposed := exposed_dashboard():
         yield "problem", f"whoever reaches the dashboard at {exposed} can run code here: {WHAT_TO_DO}"

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -11,25 +11,24 @@ from pipeline.cluster.devices import is_joined
 from pipeline.cluster.resources import plan_resources
 from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
-from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import begun
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.preflight.checked_input import check_plan
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
 from pipeline.preflight.job import Job, check_job
-from pipeline.preflight.job_plan import joined, require_no_orphans
-from pipeline.preflight.kept_names import check_plan_names
+from pipeline.preflight.job_plan import joined, plan_anew, require_rows_or_allowed, shards_to_do
 from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_memory
 from pipeline.preflight.number_type import will_use_gpus
 from pipeline.preflight.replica_checks import how_computed
 from pipeline.preflight.shown_prompts import ShownPrompt, show_prompts
+from pipeline.reading.not_taken import NotTaken
 from pipeline.rows.prepare import PREPARED
-from pipeline.shards.make_plan import make_plan
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
-from pipeline.shards.shard_table import ShardTable
 from pipeline.storage.open_store import open_store
+from pipeline.text.rendering_apart import rendering_apart
 
 _SAMPLED_ROWS = 2_000
 
@@ -46,6 +45,7 @@ class Forecast:
     files: list[FileForecast]
     shards: int
     rows: int
+    not_taken: NotTaken  # what lies in the input and is not read
     extension: list[FileForecast]  # files that came after the job had begun: --extend would add them
     not_to_be_added: str | None  # why --extend would fail; None if it would not
     shards_missing: int
@@ -67,6 +67,7 @@ class Forecast:
         return self.sampled > 0 and sum(found.rows for found in self.errors) == self.sampled
 
 
+@rendering_apart()
 def forecast(config: JobConfig, show: int = 0) -> Forecast:
     """Check the job, plan its input and prepare a sample of whole shards; ConfigError as in a run.
 
@@ -75,34 +76,30 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
     """
     job = check_job(config)
     store = open_store(config.output.path)
-    require_no_orphans(job, store)
     stored = execute(begun(job.spec), store)
+    plan = require_rows_or_allowed(job, joined(stored)) if stored else plan_anew(job, store)
+    missing, today = shards_to_do(job, store, plan)
     new, refused = Plan((), ()), None
-    if not stored:
-        plan = make_plan(config.input, task=job.task)
-        check_plan_names(job.config, job.task, plan)
-    else:
-        plan, new_files = joined(stored).check(config.input)
-        try:
-            new = make_plan(config.input, plan, task=job.task) if new_files else new
-        except ConfigError as error:
-            refused = str(error)
-    missing = execute(remaining(plan), store)
-    prepared = [*_prepared(job, _sample(plan))]
+    try:
+        new = check_plan(job, plan) if today.new else new
+    except ConfigError as error:
+        refused = str(error)
+    prepared = [*_prepared(job, _sample(plan, today.paths))]
     if is_joined():  # else the job may be for a cluster, and this machine none of it
         look_at_cluster()
         if missing:
-            resources = plan_resources(job.config, job.model, ShardTable.of(missing))
+            resources = plan_resources(job.config, job.model, missing)
             require_memory(job, resources)
     lengths = [len(ids) for table in prepared for ids in table["prompt_token_ids"] if ids.is_valid]
     return Forecast(
         files=_files(plan),
         shards=len(plan.shards),
         rows=plan.rows,
+        not_taken=today.not_taken,
         extension=_files(new),
         not_to_be_added=refused,
         shards_missing=len(missing),
-        rows_missing=sum(shard.rows for shard in missing),
+        rows_missing=missing.rows,
         output=store.url(),
         facts=[*checkpoint_facts(job), *job.requests.facts(), ("computing", how_computed(job)[1])],
         sampled=sum(map(len, prepared)),
@@ -124,12 +121,16 @@ def _files(plan: Plan) -> list[FileForecast]:
     return [FileForecast(file.name, shards[file.name], rows[file.name]) for file in plan.files]
 
 
-def _sample(plan: Plan) -> list[Shard]:
-    """Shards spread evenly over the plan, with about _SAMPLED_ROWS rows together."""
+def _sample(plan: Plan, paths: Mapping[str, str]) -> list[Shard]:
+    """Shards spread evenly over the plan, with about _SAMPLED_ROWS rows together.
+
+    Of files that are not in `paths`, by which they can be opened, none.
+    """
     if not plan.shards:
         return []
     count = max(1, min(len(plan.shards), _SAMPLED_ROWS * len(plan.shards) // max(plan.rows, 1)))
-    return [plan.shards[i * len(plan.shards) // count] for i in range(count)]
+    shards = (plan.shards[i * len(plan.shards) // count] for i in range(count))
+    return [replace(shard, file=paths[shard.name]) for shard in shards if shard.name in paths]
 
 
 def _prepared(job: Job, shards: Sequence[Shard]) -> Iterator[pa.Table]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from pipeline.errors import shown
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,7 +21,8 @@ class FoundRows:
 
     def __str__(self) -> str:
         what = f"{self.rows:,} {self.code}" if self.code else f"{self.rows:,}"
-        return f"{what} ({'first: ' if self.rows > 1 else ''}{self.file}, row {self.row}): {self.message}"
+        where = f"{shown(self.file)}, row {self.row}"
+        return f"{what} ({'first: ' if self.rows > 1 else ''}{where}): {self.message}"
 
 
 def found_errors(prepared: Iterable[pa.Table]) -> list[FoundRows]:
@@ -40,7 +43,7 @@ def warn_of_notices(prepared: pa.Table) -> None:
             found.rows,
             len(prepared),
             found.message,
-            found.file,
+            shown(found.file),
             found.row,
         )
 

@@ -11,16 +11,19 @@ from pipeline.checkpoints.fingerprint import checkpoint_fingerprint
 from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
+from pipeline.preflight.apart import require_apart
 from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
+from pipeline.storage.credentials import redact_value
 from pipeline.task import RowRequests, Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder
+from pipeline.text.rendering_apart import rendering_apart
 from pipeline.text.tokenization import Tokenizer
 
 
@@ -38,6 +41,7 @@ class Job:
     least_cache_tokens: int  # that the longest row may need
 
 
+@rendering_apart()
 def check_job(config: JobConfig) -> Job:
     """ConfigError if the job's sections don't fit each other, or the checkpoint doesn't fit the job."""
     task = config.make_task()
@@ -98,6 +102,7 @@ def _check_names(config: JobConfig, task: Task[Any]) -> None:
             raise ConfigError(
                 f"{key}: memory:// is seen by one process only; use a folder or an object store"
             )
+    require_apart(config)
 
 
 def _check_token_ids(task: Task[Any], model: ModelConfig) -> None:
@@ -116,10 +121,16 @@ def _with_chat_template(config: JobConfig) -> JobConfig:
         return config
     try:
         text = Path(given).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # ValueError: not UTF-8; RuntimeError: no home folder
+        why = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"input.chat_template: {given!r} is neither a Jinja template nor a readable file ({error})"
-        ) from error
+            f"input.chat_template: {redact_value(given)!r} is neither a Jinja template nor a readable file "
+            f"({why})"
+        ) from None
     return config.model_copy(update={"input": config.input.model_copy(update={"chat_template": text})})
 
 

@@ -7,7 +7,6 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, shortened
 from pipeline.reading.kept_types import kept_schema
 from pipeline.rows.result_rows import reserved_names
-from pipeline.shards.plan import Plan
 from pipeline.task import Task
 
 
@@ -22,14 +21,11 @@ def check_kept_names(config: JobConfig, task: Task[Any], names: Collection[str])
         )
 
 
-def check_plan_names(config: JobConfig, task: Task[Any], plan: Plan) -> None:
-    """ConfigError for the columns that `keep: "*"` found in the files, if the job cannot have them."""
-    if plan.shards:
-        check_found_names(config, task, plan.shards[0].kept)
-
-
 def check_found_names(config: JobConfig, task: Task[Any], kept: str) -> None:
-    """The same for what `check_columns` returned."""
+    """ConfigError for the columns that `keep: "*"` found in the files, if the job cannot have them.
+
+    `kept` is what `check_columns` returned.
+    """
     if not config.input.keeps_all:
         return
     names = kept_schema(kept).names

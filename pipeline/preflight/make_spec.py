@@ -13,6 +13,7 @@ from pipeline.registered_tasks import tasks
 FREE = (
     "job",
     "model.path",
+    "input.allow_empty",
     "engine.replicas",
     "engine.progress_deadline_s",
     "output.path",

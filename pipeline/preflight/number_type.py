@@ -14,7 +14,7 @@ from pipeline.cluster.devices import is_joined, nodes, uses_gpus
 from pipeline.cluster.session import look_at_cluster
 from pipeline.config.job import JobConfig
 from pipeline.config.model import ModelSection
-from pipeline.durable.job_start import SPEC
+from pipeline.durable.job_spec import SPEC
 from pipeline.durable.operations import Read, apply
 from pipeline.storage.open_store import open_store
 
@@ -33,7 +33,7 @@ def _of_first_run(config: JobConfig) -> str | None:
     stored = apply(Read(SPEC), open_store(config.output.path))
     try:
         dtype = json.loads(stored)["config"]["model"]["dtype"] if stored is not None else None
-    except (ValueError, KeyError, TypeError):  # not one of ours: the run will say so
+    except (ValueError, KeyError, TypeError, RecursionError):  # not one of ours: the run will say so
         return None
     return dtype if dtype in _NAMES else None
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 from rich.text import Text
 
+from pipeline.errors import shown
 from pipeline.preflight.job import Job
 from pipeline.text.shown_tokens import ShownToken, bordered, named_tokens, shown_tokens, visible
 
@@ -25,7 +26,7 @@ class ShownPrompt:
 
     def lines(self, width: int, before: "ShownPrompt | None" = None) -> Iterator[Text]:
         """For a terminal of so many columns; answers that the prompt before had are not told again."""
-        yield Text(f"prompt of {self.file}, row {self.row}: {len(self.tokens):,} tokens", "bold")
+        yield Text(f"prompt of {shown(self.file)}, row {self.row}: {len(self.tokens):,} tokens", "bold")
         yield from bordered(self.tokens, width)
         if not self.answers:
             if self.ends:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError, shortened
+from pipeline.errors import ConfigError, shortened, shown
 from pipeline.reading.files import InputFile
 from pipeline.reading.first_records import batch_file_hint, first_keys, first_records
 from pipeline.reading.kept_types import SAMPLED_RECORDS, KeptBefore, KeptTypes
@@ -93,7 +93,7 @@ def _template_names(section: InputSection) -> TemplateNames:
 def _require_distinct(file: str, names: Collection[str], wanted: Collection[str] | None) -> None:
     for name, times in Counter(names).items():
         if times > 1 and (wanted is None or name in wanted):
-            raise ConfigError(f"input.path: {file} has more than one column {name!r}; rename them")
+            raise ConfigError(f"input.path: {shown(file)} has more than one column {name!r}; rename them")
 
 
 def _check(file: str, section: InputSection, task: Task[Any] | None, present: dict[str, None]) -> None:
@@ -106,7 +106,7 @@ def _check(file: str, section: InputSection, task: Task[Any] | None, present: di
         others = len(present) - _MOST_NAMED
         more = f" and {others:,} more" if others > 0 else ""
         hint = batch_file_hint(present, file)
-        raise ConfigError(f"{key}: no column {name!r} in {file}; its columns are {known}{more}{hint}")
+        raise ConfigError(f"{key}: no column {name!r} in {shown(file)}; its columns are {known}{more}{hint}")
 
 
 def _point_out_slips(section: InputSection, present: Collection[str]) -> None:

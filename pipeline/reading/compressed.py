@@ -1,19 +1,24 @@
-"""gzip and zstd, piece by piece: bombs are refused, and data before a damaged part of the stream is used."""
+"""Compressed files, piece by piece: bombs are refused, and data before a damaged part is used."""
 
+import bz2
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
-from pipeline.reading.files import compression
+from pipeline.reading.formats import Compression, compression
+from pipeline.storage.credentials import named, redact
 from pipeline.storage.retries import open_with_retries
-from pipeline.storage.urls import WatchedFile, filesystem, redact
+from pipeline.storage.urls import WatchedFile, filesystem
 
-PIECE = 1 << 16  # bytes decompressed at a time; damage can cost up to so many good bytes before it
+# Bytes decompressed at a time; damage can cost so many good bytes before it, of bzip2 a block.
+PIECE = 1 << 16
 RATIO_CAP = 500  # decompressed bytes for a stored one, in files of more than RATIO_FREE
 RATIO_FREE = 64 << 20
+XZ_MEMORY = 256 << 20  # `xz -9` takes 65 MiB to decompress; a header can ask for 4 GiB
 
 
 class BrokenStream(Exception):
@@ -21,16 +26,17 @@ class BrokenStream(Exception):
 
 
 def decompress(file: str) -> Iterator[bytes]:
-    """The content of a .gz or .zst file in pieces of at most 64 KiB."""
+    """The content of a file that `compression` knows, in pieces of at most 64 KiB."""
     fs, path = filesystem(file)
     with open_with_retries(fs, path, redact(file)) as stored:
-        chunks = _gunzip(stored) if compression(file) == "gzip" else _unzstd(stored)
+        kind = compression(file)
+        assert kind is not None
         total = 0
-        for chunk in chunks:
+        for chunk in _DECOMPRESS[kind](stored):
             total += len(chunk)
             if total > RATIO_FREE and total > RATIO_CAP * max(1, stored.tell()):
                 raise ConfigError(
-                    f"{redact(file)}: grows more than {RATIO_CAP}-fold when decompressed, as a bomb does; "
+                    f"{named(file)}: grows more than {RATIO_CAP}-fold when decompressed, as a bomb does; "
                     "if it is meant to, decompress it and give the plain file"
                 )
             yield chunk
@@ -73,3 +79,41 @@ def _unzstd(stored: Any) -> Iterator[bytes]:
             if not chunk:
                 return
             yield chunk
+
+
+def _bunzip2(stored: Any) -> Iterator[bytes]:
+    return _streams(stored, bz2.BZ2Decompressor, "bzip2")
+
+
+def _unxz(stored: Any) -> Iterator[bytes]:
+    return _streams(stored, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, XZ_MEMORY), "xz")
+
+
+def _streams(stored: Any, start: Callable[[], Any], kind: str) -> Iterator[bytes]:
+    """One stream after the other, with zeros between and behind them as `xz` pads."""
+    decoder = None  # None: between two streams
+    while data := stored.read(4 * PIECE):
+        while data or decoder is not None:
+            if decoder is None:
+                data = data.lstrip(b"\0")
+                if not data:
+                    break
+                decoder = start()
+            try:
+                piece = decoder.decompress(data, PIECE)
+            except (OSError, lzma.LZMAError) as error:
+                raise BrokenStream(f"not {kind} data: {error}") from error
+            if piece:
+                yield piece
+            data = b""
+            if decoder.eof:
+                data, decoder = decoder.unused_data, None
+            elif decoder.needs_input:
+                break
+    if decoder is not None:
+        raise BrokenStream(f"the {kind} stream ends in its middle")
+
+
+_DECOMPRESS: dict[Compression, Callable[[Any], Iterator[bytes]]] = {
+    "gzip": _gunzip, "zstd": _unzstd, "bzip2": _bunzip2, "xz": _unxz,
+}  # fmt: skip

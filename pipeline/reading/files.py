@@ -1,126 +1,143 @@
-"""Which files a job reads: `input.path` expanded to a sorted list, each with an etag."""
+"""Which files a job reads: `input.path` expanded to a sorted list, and what is not taken."""
 
-import glob
-import hashlib
+import errno
+import os
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
-from itertools import islice
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, cast
+from typing import Any, cast
+
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
+from pipeline.reading.etags import etag
+from pipeline.reading.formats import Format, format_by_name
+from pipeline.reading.listing import Listed, NothingFound, list_path
+from pipeline.reading.not_taken import NotTaken, PassedOver, Reason
 from pipeline.reading.other_formats import how_to_convert
 from pipeline.reading.partitions import is_partition
-from pipeline.storage.retries import with_retries
-from pipeline.storage.urls import filesystem, redact
+from pipeline.reading.sift import sift
+from pipeline.storage.credentials import named
 
-Format = Literal["jsonl", "parquet"]
-
-COMPRESSED: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
-HASHED_BYTES = 8 << 20
-FORMATS: dict[str, Format] = {
-    ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
-}  # fmt: skip
+_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 @dataclass(frozen=True)
 class InputFile:
     file: str  # path or URL to open
     name: str  # relative to the common folder of the input: what users see
-    etag: str  # see `etag`
+    etag: str  # see `pipeline.reading.etags`
     size: int  # bytes as stored
     format: Format
 
 
-def expand(section: InputSection) -> list[InputFile]:
-    """All files of `input.path`, sorted by name; ConfigError names a path without files."""
-    found: dict[str, dict[str, Any]] = {}
+@dataclass(frozen=True)
+class FoundInput:
+    files: list[InputFile]  # sorted by name
+    not_taken: NotTaken
+
+
+def expand(section: InputSection, planned: Collection[str] = ()) -> FoundInput:
+    """All files of `input.path`, each real file once; ConfigError names what cannot be listed or read.
+
+    Of a file's names those of `planned`, of a job that has begun, are kept; else one without links, or the
+    first. With `input.allow_empty` a path may have no files, and the names of the others' files are those
+    that they will have when it has some.
+    """
+    try:
+        return _expand(section, planned)
+    except OSError as error:
+        if error.errno not in _FOR_GOOD:
+            raise
+        where = f"{named(str(error.filename))}: " if error.filename else ""
+        why = error.strerror or os.strerror(error.errno)  # a store's own words, where it refused
+        what = f"no permission to read it ({why})" if isinstance(error, PermissionError) else why
+        raise ConfigError(f"input.path: {where}{what}") from None
+
+
+def _expand(section: InputSection, planned: Collection[str]) -> FoundInput:
+    found: dict[str, Listed] = {}
+    passed_over: list[PassedOver] = []
     bases: list[list[str]] = []
     for path in section.path:
-        files, base = _expand_one(path, section.format)
-        found |= files
+        try:
+            listing = list_path(path)
+            taken, others = sift(listing, path, section.format)
+            base = listing.base
+        except NothingFound as nothing:
+            if not section.allow_empty:
+                raise
+            taken, others, base = [], nothing.passed_over, nothing.base
+        found |= {file.url: file for file in taken}
+        passed_over += others
         bases.append(base.split("/"))
-    common = _without_partitions(bases[0], _common_folder(bases))
-    result = []
-    for url, info in found.items():
-        name = "/".join(url.split("/")[common:])
-        file = url.removeprefix("file://")
-        result.append(InputFile(file, name, etag(info), int(info["size"]), _format(name, section.format)))
-    return sorted(result, key=lambda file: file.name)
+    names = _Names(bases)
+    by_name = {names.of(file.url): file for file in found.values()}
+    by_name |= {name: file for name in planned if name not in by_name and (file := names.local_file(name))}
+    files, twice = _once(by_name, planned)
+    return FoundInput(
+        [_input_file(name, files[name], section.format) for name in sorted(files)],
+        NotTaken.of([*_reasons(passed_over, names), *twice]),
+    )
 
 
-def file_etag(file: str) -> str:
-    """The etag of a file now, see `etag`."""
-    fs, path = filesystem(file)
-    return etag(with_retries(partial(fs.info, path), redact(file)))
+class _Names:
+    """Names of files relative to the folder that all of `input.path` share."""
+
+    def __init__(self, bases: list[list[str]]) -> None:
+        shared = _without_partitions(bases[0], _common_folder(bases))
+        self._common, self._folder = shared, "/".join(bases[0][:shared])
+
+    def of(self, url: str) -> str:
+        return "/".join(url.split("/")[self._common :])
+
+    def local_file(self, name: str) -> Listed | None:
+        """The file of a name that no listing found: a planned file may have got another name besides."""
+        folder = self._folder.removeprefix("file://")
+        if folder == self._folder:
+            return None
+        try:
+            listing = list_path(f"{folder}/{name}")
+        except ConfigError:
+            return None
+        return listing.files[0] if listing.is_file else None
 
 
-def compression(name: str) -> Literal["gzip", "zstd"] | None:
-    """How a file is compressed, by its name."""
-    return COMPRESSED.get(PurePosixPath(name).suffix)
+def _once(
+    found: dict[str, Listed], planned: Collection[str]
+) -> tuple[dict[str, Listed], list[tuple[Reason, str]]]:
+    """Each real file under one name, or under all that are planned; and the other names."""
+    kept: dict[str, str] = {}  # names by real path
+    files: dict[str, Listed] = {}
+    twice: list[tuple[Reason, str]] = []
+    by_rank = sorted(
+        (name not in planned, file.linked, file.path != file.real, name) for name, file in found.items()
+    )
+    for *_, name in by_rank:
+        first = kept.setdefault(found[name].real, name)
+        if first == name or name in planned:
+            files[name] = found[name]
+        else:
+            twice.append((Reason.TWICE, f"{name} (read as {first})"))
+    return files, twice
 
 
-def format_by_name(name: str) -> Format | None:
-    """jsonl or parquet by the name's ending; only that of JSONL may be followed by .gz or .zst."""
-    path = PurePosixPath(name)
-    if path.suffix in COMPRESSED:
-        path = path.with_suffix("")
-        return "jsonl" if FORMATS.get(path.suffix) == "jsonl" else None
-    return FORMATS.get(path.suffix)
+def _reasons(passed_over: list[PassedOver], names: _Names) -> Iterator[tuple[Reason, str]]:
+    for one in passed_over:
+        name = names.of(one.path) or one.path.removeprefix("file://")
+        yield one.reason, f"{name} (read as {names.of(one.instead)})" if one.instead else name
 
 
-def _expand_one(path: str, format: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """fsspec's infos by URL, and the URL of the folder to which the files' names are relative."""
-    if "::" in path:
-        raise ConfigError(f"input.path: {redact(path)}: chained URLs are not read; unpack the archive first")
+def _input_file(name: str, found: Listed, format: str) -> InputFile:
+    file = found.url.removeprefix("file://")
     try:
-        fs, stripped = filesystem(path)
-    except (ValueError, ImportError) as error:
-        raise ConfigError(f"input.path: {redact(path)}: no such kind of URL can be read: {error}") from error
-    try:
-        info = with_retries(partial(fs.info, stripped), redact(path))
-    except (FileNotFoundError, NotADirectoryError):
-        info = None
-    except PermissionError as error:
-        raise ConfigError(f"input.path: {redact(path)}: no permission to read it") from error
-    if info is not None and info["type"] == "file":
-        url = str(fs.unstrip_protocol(stripped))
-        return {url: info}, url.rpartition("/")[0]
-    if info is not None:
-        base = stripped
-        infos = with_retries(partial(fs.find, stripped, detail=True), redact(path))
-    elif glob.has_magic(stripped):
-        parts = stripped.split("/")
-        base = "/".join(parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
-        infos = with_retries(partial(fs.glob, stripped, detail=True), redact(path))
-    else:
-        raise ConfigError(f"input.path: {redact(path)}: no such file or folder")
-    base = base.rstrip("/")
-    files = {
-        str(fs.unstrip_protocol(name)): entry
-        for name, entry in infos.items()
-        if entry["type"] == "file" and not _hidden(name.removeprefix(base))
-        and (glob.has_magic(stripped) or _wanted(name, format))
-    }  # fmt: skip
-    if not files:
-        kinds = "*.parquet" if format == "parquet" else "*.jsonl, *.json, *.ndjson (also .gz, .zst)"
-        kinds += " or *.parquet" if format == "auto" else ""
-        what = f"no {kinds} in this folder" if info is not None else "no file has such a name"
-        hints = filter(None, map(how_to_convert, sorted(infos)))
-        what += "".join(f"; {hint}" for hint in islice(hints, 1))
-        raise ConfigError(f"input.path: {redact(path)}: {what}")
-    return files, str(fs.unstrip_protocol(base))
-
-
-def _hidden(path: str) -> bool:
-    return any(part.startswith((".", "_")) for part in path.split("/"))
-
-
-def _wanted(name: str, format: str) -> bool:
-    by_name = format_by_name(name)
-    return by_name is not None and format in ("auto", by_name)
+        file.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"input.path: {shown(file)}: its name is not UTF-8; rename it, or name others by a glob"
+        ) from None
+    info: dict[str, Any] = LocalFileSystem().info(found.path) if found.info is None else found.info
+    return InputFile(file, name, etag(info), int(info["size"]), _format(name, format))
 
 
 def _format(name: str, format: str) -> Format:
@@ -129,10 +146,9 @@ def _format(name: str, format: str) -> Format:
     by_name = format_by_name(name)
     if by_name is None:
         if hint := how_to_convert(name):
-            raise ConfigError(f"input.path: {name}: {hint}")
-        raise ConfigError(
-            f"input.path: {name}: the name does not tell the format; say input.format: jsonl or parquet"
-        )
+            raise ConfigError(f"input.path: {shown(name)}: {hint}")
+        what = "the name does not tell the format; say input.format: jsonl or parquet"
+        raise ConfigError(f"input.path: {shown(name)}: {what}")
     return by_name
 
 
@@ -151,21 +167,3 @@ def _without_partitions(folder: list[str], parts: int) -> int:
     while parts and is_partition(folder[parts - 1]):
         parts -= 1
     return parts
-
-
-def etag(info: dict[str, Any]) -> str:
-    """A tag that changes when the file does, from fsspec's info: its etag, or size and modification time.
-
-    A small local file has a hash of its content instead, since `ray job submit --working-dir` unpacks it with
-    another modification time on each machine.
-    """
-    if "ino" in info and info["size"] <= HASHED_BYTES:
-        return hashlib.sha256(Path(info["name"]).read_bytes()).hexdigest()
-    for key in ("ETag", "etag", "md5Hash"):
-        if info.get(key):
-            return str(info[key]).strip('"')
-    modified = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
-    # some filesystems give a datetime from one call and a timestamp from another
-    if isinstance(modified, datetime):
-        modified = modified.timestamp()
-    return f"{info['size']}-{modified}"

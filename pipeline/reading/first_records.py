@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from shlex import quote
 from typing import Any
 
-from pipeline.errors import ConfigError, RowError
+from pipeline.errors import ConfigError, RowError, shown
 from pipeline.reading.compressed import BrokenStream
 from pipeline.reading.files import InputFile
 from pipeline.reading.lines import parse_line
@@ -53,8 +54,8 @@ def batch_file_hint(columns: dict[str, None], file: str) -> str:
         return ""
     return (
         ". This is a request file for OpenAI's batch API, which is not read yet: take the conversations out "
-        f"with jq -c '{{id: .custom_id, messages: .body.messages}}' {file} > rows.jsonl, then set "
-        "input.prompt.messages: messages and input.id_column: id"
+        f"with jq -c '{{id: .custom_id, messages: .body.messages}}' {shown(quote(file))} > rows.jsonl, "
+        "then set input.prompt.messages: messages and input.id_column: id"
     )
 
 
@@ -62,13 +63,13 @@ def _require_lines(file: InputFile, first: bytes) -> None:
     """ConfigError for a file of which most lines are no records, by its first line."""
     if first.startswith(b"["):
         raise ConfigError(
-            f"input.path: {file.name}: this is a JSON array, not JSON Lines with one object a line; "
-            f"turn it into lines, for example with: jq -c '.[]' {file.name}"
+            f"input.path: {shown(file.name)}: this is a JSON array, not JSON Lines with one object a line; "
+            f"turn it into lines, for example with: jq -c '.[]' {shown(quote(file.name))}"
         )
     if first == b"{":
         raise ConfigError(
-            f"input.path: {file.name}: its objects are spread over several lines; write one object a line, "
-            f"for example with: jq -c . {file.name}"
+            f"input.path: {shown(file.name)}: its objects are spread over several lines; write one "
+            f"object a line, for example with: jq -c . {shown(quote(file.name))}"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError, shortened
+from pipeline.errors import ConfigError, shortened, shown
 from pipeline.reading.json_types import (
     NULL,
     Kind,
@@ -79,7 +79,8 @@ class KeptTypes:
             if pa.types.is_null(known) and not self._before:
                 self._parquet[column.name] = file, type_
             elif column.name in self._parquet and type_ not in (known, pa.null()):
-                self._require_given(column.name, f"{_named(known)} in {first} but {_named(type_)} in {file}")
+                both = f"{_named(known)} in {shown(first)} but {_named(type_)} in {shown(file)}"
+                self._require_given(column.name, both)
 
     def _wanted(self) -> set[str]:
         return set(self._section.kept_by_name.values())
@@ -126,7 +127,7 @@ class KeptTypes:
             return type_of_kind(common_kind([kind_of_type(type_), found]))
         if _levels(type_) > _MOST_LEVELS:
             raise ConfigError(
-                f"input.keep: column {old!r} in {file} is nested {_levels(type_)} levels deep; "
+                f"input.keep: column {old!r} in {shown(file)} is nested {_levels(type_)} levels deep; "
                 f"at most {_MOST_LEVELS} can be kept"
             )
         return type_

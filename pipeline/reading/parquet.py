@@ -7,12 +7,13 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shown
 from pipeline.reading.files import InputFile
 from pipeline.reading.open_stream import read_on
 from pipeline.reading.partitions import with_partitions
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import open_with_retries
-from pipeline.storage.urls import WatchedFile, filesystem, redact
+from pipeline.storage.urls import WatchedFile, filesystem
 
 BATCH_ROWS = 64  # decoded at a time: a few encoded bytes can stand for gigabytes of repeated text
 DECODED_CAP = 512 << 20  # bytes a shard may decode to
@@ -30,12 +31,12 @@ def read_footer(file: InputFile) -> pq.FileMetaData:
         with _opened(file.file) as parquet:
             footer = parquet.metadata
     except Undecodable as error:
-        raise ConfigError(f"input.path: {file.name}: not a Parquet file, or a damaged one") from error
+        raise ConfigError(f"input.path: {shown(file.name)}: not a Parquet file, or a damaged one") from error
     rows = [footer.row_group(row_group).num_rows for row_group in range(footer.num_row_groups)]
     if rows and not 0 <= min(rows) <= max(rows) <= GROUP_CAP:
         raise ConfigError(
-            f"input.path: {file.name}: its row groups have {min(rows)} to {max(rows)} rows by its footer; "
-            f"at most {GROUP_CAP} are read: write it again with smaller ones"
+            f"input.path: {shown(file.name)}: its row groups have {min(rows)} to {max(rows)} rows by its "
+            f"footer; at most {GROUP_CAP} are read: write it again with smaller ones"
         )
     return footer
 
@@ -47,7 +48,7 @@ def read_schema(file: InputFile) -> pa.Schema:
         schema = footer.schema.to_arrow_schema()
         str(schema)  # raises for names that are not UTF-8
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"input.path: {file.name}: its schema is none that can be read") from error
+        raise ConfigError(f"input.path: {shown(file.name)}: its schema is none that can be read") from error
     return with_partitions(schema, file.name)
 
 

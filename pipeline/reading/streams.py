@@ -9,10 +9,12 @@ from functools import partial
 import numpy as np
 
 from pipeline.reading.compressed import BrokenStream, decompress
-from pipeline.reading.files import InputFile, compression
+from pipeline.reading.files import InputFile
+from pipeline.reading.formats import compression
 from pipeline.reading.open_stream import read_on
+from pipeline.storage.credentials import redact
 from pipeline.storage.retries import with_retries
-from pipeline.storage.urls import filesystem, redact
+from pipeline.storage.urls import filesystem
 
 CHUNK = 8 << 20  # bytes per request for a plain file
 LINE_CAP = 8 << 20  # bytes; a longer line becomes LINE_TOO_LONG

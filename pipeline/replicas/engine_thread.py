@@ -21,7 +21,7 @@ from model.execution.rank_watch import RankError
 from model.requests.request import Completion, Request, sharers_together
 from pipeline.cluster import cpu_priority
 from pipeline.errors import describe_without_message
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 from pipeline.supervision.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)

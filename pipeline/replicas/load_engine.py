@@ -15,8 +15,8 @@ from pipeline.config.job import JobConfig
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import require_same_machine
 from pipeline.errors import ConfigError
+from pipeline.storage.credentials import redact
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 from pipeline.supervision.watchdog import Watchdog
 from pipeline.task import Task
 from pipeline.text.prompt_format import PromptFormat
@@ -33,6 +33,7 @@ class ReplicaOptions:
     threads: int
     store: Store
     spec: Mapping[str, Any]
+    run: str  # a name that no other run of the job has
     coordinator: Any  # the handle of a `pipeline.supervision.coordinator.Coordinator`
     on_gpus: bool = False  # Ray gave this replica a GPU for each of its ranks
     least_cache_tokens: int = 1  # that the longest row may need

@@ -67,7 +67,7 @@ class Replica:
         self._routed = bool(model.num_experts) and config.router.statistics
         self._results = ResultRows(config, options.task, model)
         way = try_shard_deterministic if config.engine.deterministic == "shard" else try_shard
-        tries = partial(way, max_crashed_rows=config.errors.max_crashed_rows)
+        tries = partial(way, run=options.run, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
         self._coordinator = options.coordinator
         self._closed: asyncio.Future[None] | None = None

@@ -1,5 +1,6 @@
 """How a job's replicas are started: what each is told, and how many shards it holds."""
 
+import uuid
 from typing import Any
 
 from ray.data import ActorPoolStrategy
@@ -12,7 +13,7 @@ from pipeline.storage.store import Store
 
 
 def replica_options(job: Job, store: Store, resources: Resources, coordinator: Any) -> ReplicaOptions:
-    """All that a replica's process needs to know."""
+    """All that a replica's process needs to know; each call names a run of its own."""
     return ReplicaOptions(
         config=job.config,
         task=job.task,
@@ -21,6 +22,7 @@ def replica_options(job: Job, store: Store, resources: Resources, coordinator: A
         threads=resources.threads,
         store=store,
         spec=job.spec,
+        run=uuid.uuid4().hex,
         coordinator=coordinator,
         on_gpus=resources.num_gpus > 0,
         least_cache_tokens=job.least_cache_tokens,

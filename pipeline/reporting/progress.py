@@ -1,7 +1,11 @@
-"""Progress while a job runs: a bar in a terminal, a line now and then in a job's log."""
+"""Progress while a job runs: a bar in a terminal, a line now and then in a job's log.
+
+A terminal that is closed and a log that cannot be written don't end the job.
+"""
 
 import sys
 import time
+from contextlib import suppress
 from typing import Self
 
 from rich.console import Console
@@ -36,15 +40,19 @@ class JobProgress:
             self._task = self._bar.add_task("", total=rows, completed=done, rate=_STARTING)
 
     def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        else:
-            print(f"{self._done_before:,} of {self._rows:,} rows, {_STARTING}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            if self._bar:
+                self._bar.start()
+            else:
+                print(
+                    f"{self._done_before:,} of {self._rows:,} rows, {_STARTING}", file=sys.stderr, flush=True
+                )
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
-            self._bar.stop()
+            with suppress(OSError):  # the terminal was closed
+                self._bar.stop()
 
     def add(self, summary: ShardSummary) -> None:
         self._done += summary.rows
@@ -54,12 +62,14 @@ class JobProgress:
         else:
             self._rows_since += summary.rows
             self._tokens_since += summary.prompt_tokens + summary.generated_tokens
+        with suppress(OSError):
+            self._show(self._done_before + self._done)
+
+    def _show(self, done: int) -> None:
         if self._bar:
-            completed = self._done_before + self._done
-            self._bar.update(self._task, completed=completed, rate=self._rate(), refresh=True)
+            self._bar.update(self._task, completed=done, rate=self._rate(), refresh=True)
         elif time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            done = self._done_before + self._done
             print(f"{done:,} of {self._rows:,} rows, {self._rate()}", file=sys.stderr, flush=True)
 
     def _rate(self) -> str:

@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 
 from pipeline.config.job import JobConfig
+from pipeline.errors import shown
 from pipeline.reporting.computed import computed, path_in_words
 from pipeline.reporting.figures import routing_heatmap
 from pipeline.reporting.summary import ShardSummary
@@ -68,7 +69,7 @@ class Report:
             facts.append(("this run", f"{self.rows_this_run:,} rows in {speed}"))
         else:
             facts.append(("this run", "nothing was missing"))
-        facts.append(("results", self.output))
+        facts.append(("results", shown(self.output)))
         return facts
 
     def _facts_of_parts(self) -> list[tuple[str, str]]:

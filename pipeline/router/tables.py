@@ -12,8 +12,15 @@ import pyarrow.parquet as pq
 
 from model.requests.row_routing import Counts
 from pipeline.router.sums import COUNTS, Sums
+from pipeline.storage.sealed_parquet import sealed_bytes
 
 PHASES = ("prefill", "decode")
+_SHAPES: dict[str, tuple[int, ...]] = {
+    "chosen": (1, 2, 2), "gate_q": (1, 2, 2), "prob_q": (1, 2), "pairs": (1, 2, 2),
+    "repeat_first": (1,), "repeat_any": (1,), "entropy_q": (1,),
+}  # fmt: skip
+# Sums of no token, whose tables have the columns of all others.
+NOTHING: Sums = {"": {name: np.zeros((2, *_SHAPES.get(name, ())), np.int64) for name in COUNTS}}
 _PER_PHASE = ("tokens", "computed", "next_pairs")  # [2]; all other sums are by phase and layer
 
 
@@ -27,9 +34,7 @@ def to_parquet(sums: Sums) -> bytes:
     if sums:
         columns = [*_keys(sums, 1), *(_lists(_by_line(sums, name)) for name in COUNTS)]
         table = pa.table(columns, names=schema.names).cast(schema)
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
-    return bytes(buffer.getvalue())
+    return sealed_bytes(table)
 
 
 def from_parquet(data: bytes) -> Sums:

@@ -6,12 +6,13 @@ has the same plan, and jobs whose rows may differ share no shard id.
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, shortened
 from pipeline.reading.columns import check_columns
 from pipeline.reading.files import InputFile, expand
 from pipeline.reading.kept_types import KeptBefore
@@ -20,7 +21,7 @@ from pipeline.reading.streams import SHARD_BYTES, cut_at_lines, read_file, read_
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import ShardTable
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import named
 from pipeline.task import Task
 
 
@@ -36,21 +37,48 @@ def make_plan(
     files that it does not name are planned: their ordinals go on after its own, and their kept columns get
     its types. `job_digest` goes into the shards' ids, see `pipeline.durable.job_spec.spec_digest`. The
     columns that `task` needs must be there too.
+
+    ConfigError if no file has a row. With `input.allow_empty` such a plan names no file, so that each of them
+    may still be filled.
     """
     try:
         return _make_plan(section, before or Plan((), ()), job_digest, task)
     except PermissionError as error:
-        where = f"{redact(str(error.filename))}: " if error.filename else ""
-        raise ConfigError(f"input.path: {where}no permission to read it") from error
+        where = f"{named(str(error.filename))}: " if error.filename else ""
+        raise ConfigError(f"input.path: {where}no permission to read it ({error.strerror})") from None
 
 
 def _make_plan(section: InputSection, before: Plan, job_digest: str, task: Task[Any] | None) -> Plan:
     if before.files and section.limit is not None:
         raise ConfigError("input.limit: a job of the first rows takes no further files: run without --extend")
     planned = {file.name for file in before.files}
-    files = [file for file in expand(section) if file.name not in planned]
+    found = expand(section, planned)
+    files = [file for file in found.files if file.name not in planned]
     kept = check_columns(files, section, _kept_before(before), task)
-    return Plan(ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest)), tuple(files))
+    shards = ShardTable.of(_shards(files, section, kept, len(before.shards), job_digest))
+    if not shards:
+        _require_may_be_empty(section, files)
+    return Plan(shards, tuple(files) if shards else ())
+
+
+def has_rows(files: Collection[InputFile], section: InputSection) -> bool:
+    """Whether one of the files has a row; reads no more than it must.
+
+    ConfigError if none has, unless the job may be empty.
+    """
+    found = any(True for file in files for _ in _cuts(file, section.shard_rows))
+    if not found:
+        _require_may_be_empty(section, files)
+    return found
+
+
+def _require_may_be_empty(section: InputSection, files: Collection[InputFile]) -> None:
+    if not section.allow_empty:
+        names = shortened(", ".join(file.name for file in files), 200)
+        raise ConfigError(
+            f"input.path: none of its files has a row ({len(files):,}: {names}); if a job without rows is "
+            "fine, set input.allow_empty: true"
+        )
 
 
 def _shards(
@@ -59,9 +87,8 @@ def _shards(
     ordinals = count(first_ordinal)
     left = sys.maxsize if section.limit is None else section.limit
     for file in files:
-        cuts = _cut_parquet if file.format == "parquet" else _cut_jsonl
         first_row = 0
-        for cut in cuts(file, section.shard_rows):
+        for cut in _cuts(file, section.shard_rows):
             if left < cut["rows"]:
                 cut = _beginning(file, cut, left) if left else {}
             if not cut:
@@ -78,12 +105,22 @@ def _kept_before(plan: Plan) -> KeptBefore | None:
 
 
 def _shard(job_digest: str, file: InputFile, kept: str, ordinal: int, first_row: int, **cut: Any) -> Shard:
-    extent = f"{cut['start']}:{cut['end']}:{cut.get('skip', 0)}:{cut['rows']}"
-    digest = hashlib.sha256(f"{job_digest}|{file.name}|{file.etag}|{extent}".encode()).hexdigest()
-    return Shard(
-        ordinal=ordinal, id=digest[:16], file=file.file, name=file.name, etag=file.etag,
+    shard = Shard(
+        ordinal=ordinal, id="", file=file.file, name=file.name, etag=file.etag,
         format=file.format, first_row=first_row, kept=kept, **cut,
     )  # fmt: skip
+    return replace(shard, id=shard_id(job_digest, shard))
+
+
+def shard_id(job_digest: str, shard: Shard) -> str:
+    """The id of a shard, which follows from its job, its file and its range."""
+    extent = f"{shard.start}:{shard.end}:{shard.skip}:{shard.rows}"
+    text = f"{job_digest}|{shard.name}|{shard.etag}|{extent}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _cuts(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:
+    return (_cut_parquet if file.format == "parquet" else _cut_jsonl)(file, shard_rows)
 
 
 def _cut_jsonl(file: InputFile, shard_rows: int) -> Iterator[dict[str, Any]]:

@@ -7,21 +7,33 @@ files, joined.
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config.input import InputSection
-from pipeline.errors import ConfigError
-from pipeline.reading.files import InputFile, expand
+from pipeline.errors import ConfigError, shown
+from pipeline.reading.files import FoundInput, InputFile
+from pipeline.reading.not_taken import NotTaken
 from pipeline.shards.shard import Shard
 from pipeline.shards.shard_table import REPEATED, ShardTable
+from pipeline.storage.sealed_parquet import read_metadata, sealed_bytes, whole_sha256
 
 FILES_KEY = b"mixtray.files"
 _ROW_GROUP = 4096  # shards; while a plan is read, one row group is in memory both encoded and decoded
+
+
+@dataclass(frozen=True)
+class InputToday:
+    """The files of a plan beside those that the input has now."""
+
+    paths: dict[str, str]  # where to open the files that are as they were planned, by name
+    new: list[str]  # names of files, not of 0 bytes, that are not part of the plan: most came since
+    missing: list[str]  # names of planned files
+    changed: list[str]
+    not_taken: NotTaken
 
 
 @dataclass(frozen=True)
@@ -45,17 +57,20 @@ class Plan:
         return ShardTable.of(self.shards).rows
 
     def to_parquet(self) -> bytes:
-        """One row a shard; the files are in the schema's metadata."""
+        """One row a shard; the files are in the footer's metadata."""
         files = json.dumps([dataclasses.asdict(file) for file in self.files], ensure_ascii=False)
-        table = ShardTable.of(self.shards).as_stored().replace_schema_metadata({FILES_KEY: files})
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, row_group_size=_ROW_GROUP, compression="zstd")
-        return buffer.getvalue()
+        table = ShardTable.of(self.shards).as_stored()
+        return sealed_bytes(table, {FILES_KEY: files.encode()}, row_group_size=_ROW_GROUP)
 
     @staticmethod
     def from_parquet(data: bytes) -> "Plan":
+        """ValueError, with a sentence, if the file is not what `to_parquet` wrote."""
+        whole_sha256(data)
+        metadata = read_metadata(io.BytesIO(data))
+        if FILES_KEY not in metadata:
+            raise ValueError("it is no plan")
+        files = json.loads(metadata[FILES_KEY])
         stored = pq.ParquetFile(pa.BufferReader(data), read_dictionary=REPEATED)
-        files = json.loads(stored.schema_arrow.metadata[FILES_KEY])
         groups = [stored.read_row_group(group) for group in range(stored.num_row_groups)]
         shards = ShardTable.join(map(ShardTable, groups))
         return Plan(shards, tuple(InputFile(**file) for file in files))
@@ -70,29 +85,29 @@ class Plan:
             extensions=tuple(accumulate(lengths[:-1])),
         )
 
-    def check(self, section: InputSection) -> tuple["Plan", list[str]]:
-        """Before a resume: ConfigError names the planned files that are missing or have changed.
+    def check(self, today: FoundInput, to_do: Iterable[Shard]) -> InputToday:
+        """Before a resume: what has become of the planned files, given those that are there today.
 
-        Returns the plan with the paths at which the files are now (they may have moved with their folder),
-        and the names of files that came since, which are not part of the plan.
+        ConfigError names the missing and the changed ones of which a shard is among those `to_do`.
         """
-        today = {file.name: file for file in expand(section)}
-        missing = [file.name for file in self.files if file.name not in today]
-        changed = [f.name for f in self.files if f.name in today and today[f.name].etag != f.etag]
+        there = {file.name: file for file in today.files}
+        planned = {file.name: file.etag for file in self.files}
+        missing = [name for name in planned if name not in there]
+        changed = [name for name, etag in planned.items() if name in there and there[name].etag != etag]
         if missing or changed:
+            needed = {shard.name for shard in to_do}
             troubles = [("missing", missing), ("changed", changed)]
-            found = "; ".join(f"{what}: {_some(names)}" for what, names in troubles if names)
-            raise ConfigError(
-                f"input.path: the input is not what this job began with ({found}); "
-                "put the files back, or start a new job with another output.path"
-            )
-        planned = {file.name for file in self.files}
-        shards = ShardTable.of(self.shards).opened_at({name: file.file for name, file in today.items()})
-        files = tuple(today[file.name] for file in self.files)
-        return dataclasses.replace(self, shards=shards, files=files), [
-            name for name in today if name not in planned
-        ]
+            found = [(what, [name for name in names if name in needed]) for what, names in troubles]
+            if told := "; ".join(f"{what}: {_some(names)}" for what, names in found if names):
+                raise ConfigError(
+                    f"input.path: the input is not what this job began with ({told}); "
+                    "put the files back, or start a new job with another output.path"
+                )
+        gone = {*missing, *changed}
+        paths = {name: there[name].file for name in planned if name not in gone}
+        new = [name for name, file in there.items() if name not in planned and file.size]
+        return InputToday(paths, new, missing, changed, today.not_taken)
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return ", ".join(map(shown, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

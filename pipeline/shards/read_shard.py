@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.reading.compressed import BrokenStream
-from pipeline.reading.files import file_etag
+from pipeline.reading.etags import file_etag
 from pipeline.reading.lines import parse_line
 from pipeline.reading.parquet import Undecodable, read_slice
 from pipeline.reading.partitions import partition_columns
 from pipeline.reading.python_values import reader
 from pipeline.reading.streams import LINE_CAP, read_range, split_lines
 from pipeline.shards.shard import Shard
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import named
 
 BOM = b"\xef\xbb\xbf"
 
@@ -36,7 +36,7 @@ def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
     values, codes = (_lines if shard.format == "jsonl" else _records)(shard, columns)
     _require_unchanged(shard)  # it may have changed while it was read
     if len(values) != shard.rows:
-        raise ConfigError(f"{redact(shard.file)}: {len(values)} rows where {shard.rows} were planned")
+        raise ConfigError(f"{named(shard.file)}: {len(values)} rows where {shard.rows} were planned")
     table = pa.table({
         "row": pa.array(range(shard.first_row, shard.first_row + shard.rows), pa.int64()),
         "unreadable": pa.array(codes, pa.string()),
@@ -46,7 +46,7 @@ def read_shard(shard: Shard, columns: Sequence[str] | None) -> pa.Table:
 
 def _require_unchanged(shard: Shard) -> None:
     if file_etag(shard.file) != shard.etag:
-        raise ConfigError(f"{redact(shard.file)}: changed since it was planned; put the old file back")
+        raise ConfigError(f"{named(shard.file)}: changed since it was planned; put the old file back")
 
 
 def records(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.reading.files import Format
+from pipeline.reading.formats import Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +13,7 @@ class Shard:
     id: str  # sha256(digest of the job's spec | name | etag | range)[:16]
     file: str  # path or URL to open
     name: str  # the file as users see it: relative to the common folder of the input
-    etag: str  # changes when the file does, see `pipeline.reading.files.etag`
+    etag: str  # changes when the file does, see `pipeline.reading.etags`
     format: Format
     first_row: int  # number of its first row in the file, 0-based
     rows: int  # exact

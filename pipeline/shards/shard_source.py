@@ -4,7 +4,7 @@ Ray Data stores every read task before it runs the first, which costs some 0.4 m
 each of 100,000 shards would take most of a minute, so a read task names many shards.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,14 +16,19 @@ from pipeline.shards.carried_shard import name_shard
 from pipeline.shards.shard import Shard
 
 _NAMES_A_TASK = 100
+_Work = Callable[[], Iterator[pa.Table]]
 
 
 class ShardNames(Datasource):  # type: ignore[misc]
     """One block a shard, for `ray.data.read_datasource(source, override_num_blocks=source.ray_tasks)`."""
 
-    def __init__(self, shards: Sequence[Shard]) -> None:
+    def __init__(
+        self, shards: Sequence[Shard], watched: Callable[[_Work], _Work] = lambda work: work
+    ) -> None:
+        """`watched` wraps the work of each Ray task."""
         super().__init__()
         self._shards = shards
+        self._watched = watched
 
     @property
     def ray_tasks(self) -> int:
@@ -40,7 +45,7 @@ class ShardNames(Datasource):  # type: ignore[misc]
         some = (list(self._shards[start : start + _NAMES_A_TASK]) for start in starts)
         return [
             ReadTask(
-                partial(_name, shards),
+                self._watched(partial(_name, shards)),
                 BlockMetadata(num_rows=len(shards), size_bytes=None, exec_stats=None, input_files=None),
                 per_task_row_limit=per_task_row_limit,
             )

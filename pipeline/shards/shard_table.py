@@ -9,7 +9,7 @@ from typing import Any, overload
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.reading.files import Format
+from pipeline.reading.formats import Format
 from pipeline.shards.shard import Shard
 
 _AT_A_TIME = 1024  # Shard objects in memory while a table is made or iterated

@@ -1,5 +1,7 @@
 """s3fs with changes that the project needs: uploads in one request, and long lists requested in parallel."""
 
+import errno
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
@@ -20,6 +22,12 @@ class AmazonFileSystem(S3FileSystem):  # type: ignore[misc]
         session = AioSession(profile=options.get("profile"))
         session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_date)
         super().__init__(session=session, **options)
+
+    async def _call_s3(self, method: str, *options: Any, **more: Any) -> Any:
+        try:
+            return await super()._call_s3(method, *options, **more)
+        except RecursionError:  # botocore asks for the bucket's region, and is told again that it is another
+            raise OSError(errno.EREMCHG, os.strerror(errno.EREMCHG)) from None
 
     async def _pipe_file(self, path: str, data: bytes, mode: str = "overwrite", **_: Any) -> None:
         """One request for up to 5 GiB: it takes effect as a whole or not at all.

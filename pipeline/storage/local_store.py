@@ -15,7 +15,10 @@ class LocalStore(Store):
     """Writes to `_job/tmp`, which no reader lists, then links to the final name: a link never overwrites."""
 
     def __init__(self, root: str) -> None:
-        super().__init__(os.path.abspath(os.path.expanduser(root)))
+        expanded = os.path.expanduser(root)
+        if expanded.startswith("~"):
+            raise ConfigError(f"output.path: {root}: there is no such home folder here: write the whole path")
+        super().__init__(os.path.abspath(expanded))
 
     def create(self, path: str, data: bytes) -> bool:
         target = self._target(path)
@@ -36,7 +39,7 @@ class LocalStore(Store):
         try:
             return Path(self.root, path).read_bytes()
         except NotADirectoryError as error:
-            raise ConfigError(f"output.path: {self.root}: a file lies where a folder should be") from error
+            raise self._no_folder() from error
 
     def open_file(self, path: str) -> BinaryIO:
         return open(Path(self.root, path), "rb")
@@ -50,6 +53,8 @@ class LocalStore(Store):
                 return sorted(f"{folder}/{entry.name}" for entry in entries if entry.is_file())
         except FileNotFoundError:
             return []
+        except NotADirectoryError as error:
+            raise self._no_folder() from error
 
     def probe(self) -> None:
         """Tried in the innermost folder that exists: a job that is refused leaves no folder behind."""
@@ -72,6 +77,9 @@ class LocalStore(Store):
             ) from error
         require_one_winner(self, answers)
 
+    def _no_folder(self) -> ConfigError:
+        return ConfigError(f"output.path: {self.root}: a file lies where a folder should be")
+
     def _target(self, path: str) -> Path:
         target = Path(self.root, path)
         _make_folder(target.parent)
@@ -86,15 +94,16 @@ class LocalStore(Store):
 
 
 def _write(new: Path, data: bytes) -> None:
-    """Durably; what could not be written whole is removed."""
+    """Durably; what could not be written whole is removed. An OSError names the file."""
     try:
         with open(new, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError:
+    except OSError as error:
         with contextlib.suppress(OSError):
             new.unlink()
+        error.filename = error.filename or str(new)  # a write's error has none
         raise
 
 

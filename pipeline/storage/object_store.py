@@ -3,11 +3,13 @@
 import contextlib
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from pipeline.errors import ConfigError
-from pipeline.storage.retries import describe, open_with_retries, with_retries
+from pipeline.errors import ConfigError, JobError
+from pipeline.storage.failures import describe
+from pipeline.storage.retries import open_with_retries, with_retries
 from pipeline.storage.store import Store, require_one_winner
 from pipeline.storage.urls import filesystem
 
@@ -16,12 +18,27 @@ _memory_lock = threading.Lock()
 
 
 class ObjectStore(Store):
-    """Every request is retried until `pipeline.storage.retries` gives up."""
+    """Every request is retried until `pipeline.storage.retries` gives up.
+
+    Its filesystem is opened when it is first used: a process that lacks the package then says so, where an
+    error while it unpickles the store would be told as one of Ray.
+    """
 
     def __init__(self, root: str) -> None:
         super().__init__(root.rstrip("/"))
-        self._fs, self._path = filesystem(self.root)
         self._in_memory = root.startswith("memory://")
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        return filesystem(self.root)
+
+    @property
+    def _fs(self) -> Any:
+        return self._opened[0]
+
+    def open(self) -> None:
+        """ConfigError if a package is missing."""
+        self._opened  # noqa: B018
 
     def __reduce__(self) -> tuple[type["ObjectStore"], tuple[str]]:
         return ObjectStore, (self.root,)
@@ -64,9 +81,12 @@ class ObjectStore(Store):
         # One fixed name, since a job may not be permitted to delete. Only the second answer counts.
         try:
             answers = self.create("_job/probe", b"mixtray"), self.create("_job/probe", b"mixtray")
+        except TimeoutError as error:
+            raise JobError(f"output.path: cannot write there: {error}; run the same command again") from None
         except Exception as error:
+            why = getattr(error, "strerror", None) or describe(error)
             raise ConfigError(
-                f"output.path: {self.url()}: cannot write there ({describe(error)}); "
+                f"output.path: {self.url()}: cannot write there ({why}); "
                 "check that the bucket exists and that the credentials may put and list"
             ) from None
         require_one_winner(self, (True, answers[1]))
@@ -81,4 +101,4 @@ class ObjectStore(Store):
         return names
 
     def _full(self, path: str) -> str:
-        return f"{self._path}/{path}"
+        return f"{self._opened[1]}/{path}"

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+from pipeline.storage.credentials import redact
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.object_store import ObjectStore
 from pipeline.storage.store import Store
-from pipeline.storage.urls import redact
 
 CONDITIONAL_PUT = ("s3", "s3a", "gs", "gcs", "memory")  # where mode="create" is known to be atomic
 
@@ -25,7 +25,9 @@ def open_store(url: str | Path) -> Store:
             f"output.path: {redact(url)}: no atomic create is known for this kind of store, and without "
             "it rows could be doubled; write to a local folder, s3:// or gs://"
         )
+    store = ObjectStore(url)
     try:
-        return ObjectStore(url)
-    except ImportError as error:
-        raise ConfigError(f"output.path: {redact(url)}: cannot be written: {error}") from error
+        store.open()
+    except ConfigError as error:
+        raise ConfigError(f"output.path: {error}") from None
+    return store

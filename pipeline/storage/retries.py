@@ -1,4 +1,4 @@
-"""Retries of requests to object stores: which failures are transient, for how long, and how they are told."""
+"""Retries of requests to object stores, for two minutes; `failures` tells which are worth it."""
 
 import errno
 import io
@@ -7,17 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeVar, cast
 
+from pipeline.storage.failures import describe, http_status, is_of_storage, is_transient, without_message
+
 Result = TypeVar("Result")
 
 DEADLINE_SECONDS = 120.0
-PERMANENT = {
-    errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.ENAMETOOLONG, errno.EMSGSIZE, errno.ENOSPC,
-    errno.ENOTDIR, errno.ELOOP,
-}  # fmt: skip
-WITHOUT_CREDENTIALS = {
-    "NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError",
-}  # fmt: skip
-CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
 
 
 def with_retries(call: Callable[[], Result], url: str) -> Result:
@@ -35,11 +29,11 @@ def with_retries(call: Callable[[], Result], url: str) -> Result:
         try:
             return call()
         except Exception as error:
-            if _status(error) == 412:
+            if http_status(error) == 412:
                 raise FileExistsError(errno.EEXIST, "exists already", url) from None
-            if not _transient(error):
-                if _of_storage(error):
-                    raise _plain(error, url) from None
+            if not is_transient(error):
+                if is_of_storage(error):
+                    raise without_message(error, url) from None
                 raise
             if time.monotonic() + wait > deadline:
                 what = f"no success within {DEADLINE_SECONDS:.0f} s ({describe(error)})"
@@ -84,57 +78,3 @@ class RetryingFile(io.RawIOBase):
     def close(self) -> None:
         self._stored.close()
         super().close()
-
-
-def describe(error: BaseException) -> str:
-    """An exception's type and HTTP status, without its message, which may hold credentials."""
-    status, code = _status(error), _code(error)
-    answer = f", HTTP {status}" + (f" {code}" if code else "") if status else ""
-    return type(error).__name__ + answer
-
-
-def _plain(error: Exception, url: str) -> OSError:
-    """An OSError of the type that callers distinguish, with a message that holds no secret."""
-    kinds = (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)
-    kind = next((kind for kind in kinds if isinstance(error, kind)), OSError)
-    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-    if type(error).__name__ in WITHOUT_CREDENTIALS:
-        kind, number = PermissionError, errno.EACCES
-    return kind(number, describe(error), url)
-
-
-def _status(error: BaseException) -> int | None:
-    """The HTTP status behind an exception of s3fs (botocore's is its cause) or gcsfs."""
-    # not its cause's `code`: aiohttp gives 400 to an answer that was cut short
-    status: Any = getattr(error, "code", None)
-    for response in _responses(error):
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode") or status
-    return int(status) if str(status).isdigit() else None
-
-
-def _code(error: BaseException) -> str | None:
-    """S3's error code, such as AccessDenied; None unless it is a single word."""
-    codes = [str(response.get("Error", {}).get("Code")) for response in _responses(error)]
-    return next((code for code in codes if code.isalpha()), None)
-
-
-def _responses(error: BaseException) -> list[dict[str, Any]]:
-    responses = (getattr(candidate, "response", None) for candidate in (error, error.__cause__))
-    return [response for response in responses if isinstance(response, dict)]
-
-
-def _transient(error: Exception) -> bool:
-    status = _status(error)
-    if status is not None:
-        return status in (408, 409, 429) or status >= 500
-    if isinstance(error, (FileExistsError, FileNotFoundError, PermissionError, IsADirectoryError)):
-        return False
-    if type(error).__name__ in WITHOUT_CREDENTIALS:
-        return False
-    if isinstance(error, OSError):  # timeouts and lost connections are OSErrors too
-        return error.errno not in PERMANENT
-    return _of_storage(error)
-
-
-def _of_storage(error: Exception) -> bool:
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENT_LIBRARIES

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from pipeline.errors import ConfigError
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
 
 class Store(ABC):

@@ -1,60 +1,79 @@
-"""Local paths and fsspec URLs: their filesystem, and how credentials stay out of messages and job files."""
+"""Local paths and fsspec URLs: their filesystem, and what to install where its package is missing."""
 
-import re
+import os
 from typing import Any
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
-# A secret key may contain slashes; `host:9000/` is a port, no user and password.
-_USER = re.compile(r"(?<=://)(?:[^\s/@]*|[^\s/@:]*:(?!\d+/)[^\s@]*)@")
-_QUERY = re.compile(r"(?<=://)(\S*?)\?[^\s/?]*=\S*")
+from pipeline.errors import ConfigError
+from pipeline.storage.credentials import redact
+
+# Kinds of URLs whose package is an extra of this project: the package, and the extra.
+_EXTRAS = {
+    "s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"), "gcs": ("gcsfs", "gcs"),
+    "hf": ("huggingface_hub", "hf"),
+}  # fmt: skip
 
 
 def filesystem(url: str) -> tuple[Any, str]:
     """The fsspec filesystem of a path or URL and the path within it; listings are never cached.
 
-    ImportError, which says what to install, if a package is missing; ValueError for an unknown kind of URL.
+    ConfigError, which says what to do, if a package is missing, or if there is no such kind of URL.
     """
-    own = _own_class(url.partition("://")[0])
-    if own is None:
-        fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
-    else:
-        fs = own(use_listings_cache=False)
-        path = fs._strip_protocol(url)
-    return fs, str(path)
-
-
-def _own_class(protocol: str) -> Any:
-    """The project's own filesystem for a kind of URL, if it has one."""
-    if protocol not in ("s3", "s3a", "gs", "gcs"):
-        return None
-    package, extra = ("s3fs", "s3") if protocol in ("s3", "s3a") else ("gcsfs", "gcs")
+    kind = url.partition("://")[0]
     try:
-        fsspec.get_filesystem_class(protocol)
+        own = _own_class(kind)
+        if "://" not in url:  # fsspec would take `::` in a file's name for a chain of URLs
+            fs: Any = LocalFileSystem(use_listings_cache=False)
+            path = local_path(url)
+        elif own is None:
+            fs, path = fsspec.url_to_fs(url, use_listings_cache=False)
+        else:
+            fs = own(use_listings_cache=False)
+            path = fs._strip_protocol(url)
     except ImportError as error:
-        raise ImportError(f"{package} is not installed: pip install 'mixtray[{extra}]'") from error
-    if extra == "s3":
+        raise ConfigError(f"{redact(url)}: {what_to_install(kind, error)}") from None
+    except (ValueError, TypeError) as error:  # TypeError: one that needs more than a URL
+        why = redact(str(error))
+        raise ConfigError(f"{redact(url)}: no such kind of URL can be read: {why}") from None
+    return fs, local_path(path) if isinstance(fs, LocalFileSystem) else str(path)
+
+
+def local_path(given: str) -> str:
+    """A local path, or URL, from the root on, without doubled slashes, which globs would take for a folder.
+
+    `..` stays as it is, since a link may come before it.
+    """
+    path = str(LocalFileSystem._strip_protocol(given))
+    whole = path if path.startswith("/") else f"{os.getcwd()}/{path}"
+    return "/" + "/".join(name for name in whole.split("/") if name not in ("", "."))
+
+
+def what_to_install(kind: str, error: ImportError) -> str:
+    """Which package this kind of URL lacks, and the command that installs it."""
+    missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+    package, extra = _EXTRAS.get(kind, ("", ""))
+    module = (missing.name or "").partition(".")[0] or package
+    if not module:
+        return f"no such kind of URL can be read: {error}"
+    what = f"'mixtray[{extra}]'" if extra else module
+    return f"{module} is not installed: pip install {what}"
+
+
+def _own_class(kind: str) -> Any:
+    """The project's own filesystem for a kind of URL, if it has one; ImportError if it lacks its package."""
+    if kind not in ("s3", "s3a", "gs", "gcs"):
+        return None
+    fsspec.get_filesystem_class(kind)
+    if kind in ("s3", "s3a"):
         from pipeline.storage.amazon import AmazonFileSystem
 
         return AmazonFileSystem
     from pipeline.storage.google import GoogleFileSystem
 
     return GoogleFileSystem
-
-
-def redact(text: str) -> str:
-    """A URL, or a text that contains URLs, without users, passwords and queries."""
-    return _QUERY.sub(r"\1", _USER.sub("", text))
-
-
-def without_credentials(path: str) -> str:
-    """Returns `path`; ValueError if it is a URL with a user, a password or a query (maybe a signature)."""
-    if redact(path) != path:
-        raise ValueError(
-            "credentials do not belong in a job file, nor does a URL with ?...=, which may be signed: "
-            "give the plain URL, and the credentials in the environment (AWS_..., GOOGLE_...)"
-        )
-    return path
 
 
 class WatchedFile:

@@ -15,9 +15,10 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from pipeline.cluster.ray_calls import NoAnswer, ask
+from pipeline.supervision.stop_budget import SECONDS_TO_LEAVE
 from pipeline.supervision.watchdog import Watchdog
 
-SECONDS_TO_GIVE_UP = 10.0  # a replica that died never gives its shard up
 _SECONDS_TO_CLOSE = 2.0
 _DEADLINE = 8.0  # seconds without progress after which the coordinator is killed
 
@@ -112,6 +113,15 @@ def start_coordinator() -> Iterator[Any]:
     If it dies, Ray starts another, which is open and knows nothing of its predecessor. A stop then does not
     wait for shards that began before, and their commits may count as deaths.
     """
+    coordinator, watched = ask(_start, what="the start of the coordinator")
+    try:
+        yield coordinator
+    finally:
+        with suppress(NoAnswer):  # the call goes on in its thread
+            ask(lambda: _end(coordinator, watched), SECONDS_TO_LEAVE / 2, what="the end of the coordinator")
+
+
+def _start() -> tuple[Any, Any]:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     coordinator = (
         ray.remote(Coordinator)
@@ -124,12 +134,12 @@ def start_coordinator() -> Iterator[Any]:
         )
         .remote()
     )
-    watched = coordinator.watch.remote(_DEADLINE)
-    try:
-        yield coordinator
-    finally:
-        with suppress(RayError):  # it may hang
-            # Closing it ends the calls of `closed` that replicas wait for.
-            ray.get([coordinator.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
-        with suppress(RayError):  # Ray may be gone
-            ray.kill(coordinator)
+    return coordinator, coordinator.watch.remote(_DEADLINE)
+
+
+def _end(coordinator: Any, watched: Any) -> None:
+    with suppress(RayError):  # it may hang
+        # Closing it ends the calls of `closed` that replicas wait for.
+        ray.get([coordinator.close.remote(0.0), watched], timeout=_SECONDS_TO_CLOSE)
+    with suppress(RayError):  # Ray may be gone
+        ray.kill(coordinator)

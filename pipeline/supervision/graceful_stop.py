@@ -1,4 +1,4 @@
-"""How SIGTERM or Ctrl-C stops a run: no shard begins, finished shards are committed, the rest are given up.
+"""How SIGTERM, SIGHUP or Ctrl-C stops a run: no shard begins, finished ones are committed, others given up.
 
 The first signal closes the coordinator. The replicas then note in the store that they gave up their shards,
 so that an interruption never counts as a death, and the driver ends once the commits in flight have arrived.
@@ -16,18 +16,19 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from types import FrameType
 
+from pipeline.supervision import stop_budget
 from pipeline.supervision.in_flight import InFlightShards
 from pipeline.supervision.signals import handled_by, interrupted
 
-_SECONDS_TO_LEAVE = 10.0  # for the cleanup of the block that is interrupted
+_SECONDS_TO_LEAVE = 2 * stop_budget.SECONDS_TO_LEAVE  # for the cleanup of the block that is interrupted
 
 
 @contextmanager
 def stopping_on_signals(in_flight: InFlightShards) -> Iterator[None]:
-    """Turn SIGTERM and Ctrl-C into Interrupted, once the commits in flight have arrived.
+    """Turn these signals into Interrupted, once the commits in flight have arrived.
 
-    Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it after ray.init,
-    which sets handlers of its own.
+    Handlers can be set in a process' main thread only; elsewhere this does nothing. Enter it once Ray is
+    there, whose start puts a handler in C++ before the one of SIGTERM.
     """
     main = threading.main_thread()
     if threading.current_thread() is not main:

@@ -14,14 +14,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.durable.commit import part_path
 from pipeline.durable.operations import execute
 from pipeline.durable.try_shard import give_up
+from pipeline.errors import JobError
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
-from pipeline.supervision.coordinator import SECONDS_TO_GIVE_UP
+from pipeline.supervision.stop_budget import SECONDS_TO_COMMIT, SECONDS_TO_GIVE_UP
 
-_SECONDS_TO_COMMIT = 15.0  # spot machines and Kubernetes leave a process at least 30, for the report too
 _SECONDS_TO_NOTE = 10.0
 _SECONDS_TO_HEAR = 1.0  # for the replicas that are still alive to give up their shards
 
@@ -42,12 +43,11 @@ class InFlightShards:
 
     def finish(self) -> None:
         """Let no shard begin; wait for the commits in flight, and for replicas to give up the rest."""
-        deadline = time.monotonic() + _SECONDS_TO_COMMIT
+        deadline = time.monotonic() + SECONDS_TO_COMMIT
         try:
-            closing = self._coordinator.close.remote(SECONDS_TO_GIVE_UP)
-            running, committing = ray.get(closing, timeout=_SECONDS_TO_COMMIT)
-        except RayError:
-            return  # the cluster is gone with all shards in flight, or the coordinator hangs
+            running, committing = self._close(SECONDS_TO_GIVE_UP, SECONDS_TO_COMMIT)
+        except (RayError, NoAnswer):
+            return  # the cluster is gone with all shards in flight, or stands still
         # Noted before the wait for the commits: after it there may be no time left.
         notes = self._note(running | committing)
         while time.monotonic() < deadline and any(part not in self._committed for part in committing):
@@ -62,13 +62,20 @@ class InFlightShards:
             yield
         except Exception:
             deadline = time.monotonic() + _SECONDS_TO_NOTE
-            with suppress(RayError):
-                running, committing = ray.get(
-                    self._coordinator.close.remote(_SECONDS_TO_HEAR), timeout=_SECONDS_TO_NOTE
-                )
+            with suppress(RayError, NoAnswer):
+                running, committing = self._close(_SECONDS_TO_HEAR, _SECONDS_TO_NOTE)
                 for note in self._note(running | committing):
                     note.join(max(0.0, deadline - time.monotonic()))
             raise
+
+    def _close(self, to_give_up: float, seconds: float) -> tuple[dict[str, str], dict[str, str]]:
+        """What the coordinator's `close` returns, within `seconds`."""
+
+        def close() -> Any:
+            return ray.get(self._coordinator.close.remote(to_give_up), timeout=seconds)
+
+        running, committing = ask(close, seconds, what="which shards are in flight")
+        return running, committing
 
     def _note(self, processes: Mapping[str, str]) -> list[threading.Thread]:
         """Note for each part that is not committed that its process gave up the shard; one thread a note.
@@ -77,7 +84,7 @@ class InFlightShards:
         """
 
         def note(shard: Shard, process: str) -> None:
-            with suppress(OSError):  # without the note the shard may be blamed for one death
+            with suppress(OSError, JobError):  # without the note the shard may be blamed for one death
                 execute(give_up(shard, process), self._store)
 
         left = {part: process for part, process in processes.items() if part not in self._committed}

@@ -1,23 +1,28 @@
-"""What SIGTERM and Ctrl-C do. Commands import this file first, so it imports nothing heavy."""
+"""What SIGTERM, SIGHUP and Ctrl-C do. Commands import this file first, so it imports nothing heavy."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from pipeline.errors import Interrupted
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+def stopping_signals() -> tuple[signal.Signals, ...]:
+    """Those that stop a run. SIGHUP (a terminal was closed) is none where it is ignored, as under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *(() if ignored else (signal.SIGHUP,)))
 
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C end the process itself: for imports, which may swallow an exception."""
+    """Have these signals end the process itself: for imports, which may swallow an exception."""
 
     def end(signum: int, frame: FrameType | None) -> None:
-        os.write(2, f"interrupted: {Interrupted()}\n".encode())
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, f"interrupted: {Interrupted()}\n".encode())
         os._exit(Interrupted.exit_code)
 
     with handled_by(end):
@@ -26,7 +31,7 @@ def ending_at_once() -> Iterator[None]:
 
 @contextmanager
 def stopping_at_once() -> Iterator[None]:
-    """Have SIGTERM and Ctrl-C raise Interrupted in the block; in the main thread only, else do nothing."""
+    """Have these signals raise Interrupted in the block; in the main thread only, else do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -42,7 +47,7 @@ def interrupted() -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):  # ray.init sets a handler of SIGTERM that raises SystemExit
+    except (KeyboardInterrupt, SystemExit):  # a handler that Ray sets for SIGTERM raises SystemExit
         if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
             signal.alarm(0)  # and, while Ray starts, sets an alarm that would abort the process 3 s later
         raise Interrupted from None
@@ -50,8 +55,8 @@ def interrupted() -> Iterator[None]:
 
 @contextmanager
 def handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Set the handler of SIGTERM and Ctrl-C for the block; in the main thread only."""
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    """Set the handler of these signals for the block; in the main thread only."""
+    before = {number: signal.signal(number, handler) for number in stopping_signals()}
     try:
         yield
     finally:

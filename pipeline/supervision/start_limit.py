@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.exceptions import GetTimeoutError
 
 from pipeline.errors import JobError, describe_without_message, hide_row_text
-from pipeline.storage.urls import redact
+from pipeline.storage.credentials import redact
 
+_SECONDS_TO_ANSWER = 120.0  # its watchdog has it started anew much sooner
 _MOST_DEATHS = 4  # in a row; more than one, since a machine may be lost while the model loads
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def starting(coordinator: Any, replica: str) -> Iterator[None]:
 
     JobError, before the block, if too many processes of this replica in a row died in it.
     """
-    died_on = ray.get(coordinator.start.remote(replica, socket.gethostname()))
+    died_on = _answer(coordinator.start.remote(replica, socket.gethostname()))
     if len(died_on) >= _MOST_DEATHS:
         raise JobError(
             f"a replica died {len(died_on)} times while it loaded the model and tried it, on "
@@ -49,4 +51,14 @@ def starting(coordinator: Any, replica: str) -> Iterator[None]:
             )
             logging.shutdown()
             os._exit(1)
-    ray.get(coordinator.ready.remote(replica))
+    _answer(coordinator.ready.remote(replica))
+
+
+def _answer(question: Any) -> Any:
+    """The coordinator's; a replica that gets none ends, as if its machine had failed."""
+    try:
+        return ray.get(question, timeout=_SECONDS_TO_ANSWER)
+    except GetTimeoutError:
+        logger.critical("no answer from the coordinator for %g s: this replica ends", _SECONDS_TO_ANSWER)
+        logging.shutdown()
+        os._exit(1)

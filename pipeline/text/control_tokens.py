@@ -1,9 +1,7 @@
 """Control and added tokens: which there are, what they add to a text, where they stand in trusted text."""
 
 import re
-from collections.abc import Iterable
-from functools import partial
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 
 from pipeline.errors import ConfigError
 from pipeline.text.tokenizer_files import TokenizerFiles
@@ -12,6 +10,7 @@ from pipeline.text.vocabulary import UNKNOWN_TEXT, Vocabulary
 # Stands in a text around each character of a row's at which a token might begin. No row can hold it: it is
 # half of a UTF-16 pair, which UTF-8 cannot write.
 MARK = "\udfff"
+_SPACES = re.compile(r"\s*")
 
 
 def without_marks(text: str) -> str:
@@ -66,19 +65,32 @@ def piece_table(vocabulary: Vocabulary, trusted: dict[str, int], files: Tokenize
     return table
 
 
-def splitter(files: TokenizerFiles, trusted: dict[str, int]) -> re.Pattern[str]:
-    """Finds tokens, longer ones first; some take white space along. The token is the match's last group."""
-    longest_first = sorted(trusted, key=len, reverse=True)
-    patterns = []
-    for number, (strips, texts) in enumerate(groupby(longest_first, partial(_strips, files))):
-        left, right = (r"\s*" if strip else "" for strip in strips)
+class TokensInText:
+    """Finds tokens in trusted text, of several the longest; some take the white space around them along.
+
+    A token is found alone, as transformers does. A pattern that begins with white space would take a second
+    for each ten thousand spaces.
+    """
+
+    def __init__(self, files: TokenizerFiles, tokens: Iterable[str]) -> None:
+        longest_first = sorted(tokens, key=len, reverse=True)
+        self._takes = {text: _takes(files, text) for text in longest_first}
         # of a token of one character no mark can stand within
-        one = "|".join(re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in texts)
-        patterns.append(f"{left}(?P<token{number}>{one}){right}")
-    return re.compile("|".join(patterns) or r"(?!)")
+        patterns = (re.escape(text) + (f"(?!{MARK})" if len(text) == 1 else "") for text in longest_first)
+        self._pattern = re.compile("|".join(patterns) or r"(?!)")
+
+    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Where each token begins and ends, with its white space, and its name."""
+        end = 0
+        while match := self._pattern.search(text, end):
+            name = match[0]
+            before, behind = self._takes[name]
+            begin = end + len(text[end : match.start()].rstrip()) if before else match.start()
+            end = _SPACES.match(text, match.end()).end() if behind else match.end()  # type: ignore[union-attr]
+            yield begin, end, name
 
 
-def _strips(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
+def _takes(files: TokenizerFiles, text: str) -> tuple[bool, bool]:
     """Whether a token takes the white space before it along, and that behind it."""
     added = files.added_tokens.get(text)
     return (added.lstrip, added.rstrip) if added else (False, False)

@@ -1,19 +1,22 @@
 """The template of a job's prompts: its names are a row's columns, and `row` is the whole row."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.text.control_tokens import begins_token, enclosed
 from pipeline.text.first_tokens import first_tokens
 from pipeline.text.marked_rendering import mark_values, render_marked
-from pipeline.text.template_budget import MisuseError
+from pipeline.text.template_budget import budget
 from pipeline.text.template_names import ROW, TemplateNames
+from pipeline.text.template_values import MisuseError
 from pipeline.text.templates import BoundedTemplate
 from pipeline.text.tokenization import Tokenizer
 
 WHERE = "input.prompt.template"
+_MOST_CHARACTERS_A_TOKEN = 64  # that `first_tokens` looks at, at a step each
 
 
 class RowTemplate:
@@ -24,11 +27,10 @@ class RowTemplate:
         source: str,
         tokenizer: Tokenizer | None = None,
     ) -> None:
-        cut = partial(first_tokens, tokenizer) if tokenizer else None
         self._template = BoundedTemplate(
             source,
             WHERE,
-            filters={"first_tokens": _checked(cut)},
+            filters={"first_tokens": _FirstTokens(tokenizer)},
             keep_trailing_newline=True,
         )
         self._tokenizer = tokenizer
@@ -66,14 +68,18 @@ def read_names(source: str) -> TemplateNames:
     return RowTemplate(source).names
 
 
-def _checked(cut: Callable[[str, int], str] | None) -> Callable[..., str]:
-    def run(text: object, count: object) -> str:
+@dataclass(frozen=True)
+class _FirstTokens:
+    """The filter `first_tokens`, which can be pickled."""
+
+    tokenizer: Tokenizer | None
+
+    def __call__(self, text: object, count: object) -> str:
         if not isinstance(text, str):
             raise MisuseError("first_tokens is for texts")
         if type(count) is not int or count < 0:
             raise MisuseError("first_tokens takes a number of tokens")
-        if cut is None:
+        if self.tokenizer is None:
             raise ConfigError(f"{WHERE}: first_tokens needs the checkpoint's tokenizer")
-        return cut(text, count)
-
-    return run
+        budget.get().work(min(len(text), _MOST_CHARACTERS_A_TOKEN * (count + 1)))
+        return first_tokens(self.tokenizer, text, count)

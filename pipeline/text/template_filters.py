@@ -5,46 +5,46 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from jinja2 import pass_environment
 from jinja2.filters import FILTERS
+from jinja2.utils import _PassArg
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.control_tokens import MARK, enclosed
 from pipeline.text.template_budget import OverBudget, budget
+from pipeline.text.template_keys import Attribute, key_of, pay_for_values
+from pipeline.text.template_methods import search_steps, words
+from pipeline.text.template_numbers import number_filters
+from pipeline.text.template_operators import Operators
+from pipeline.text.template_sequences import sequence_filters
+from pipeline.text.template_texts import OF_TEXT, text_filters
 
 _ESCAPED = "\\udfff"  # how Python writes MARK within a printed list or object
 
-
-def words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Left out: what pads to a width (center, indent, batch), what is for HTML (escape, safe), what is random.
-ALLOWED_FILTERS = words(
-    "abs capitalize count d default dictsort first float groupby int items last length list lower map max "
-    "min reject rejectattr reverse round select selectattr sort string title trim truncate unique upper "
-    "wordcount"
-)
-OF_TEXT = words("capitalize join lower replace string title trim truncate upper wordcount")
+_FREE = words("count d default first last length")
+_REFUSING_NULLS = OF_TEXT | words("join replace string")
 NULL_MESSAGE = "the template prints a null: write {{ column or '' }} where there may be one"
 
 
 def filters(print_nulls: bool) -> dict[str, Callable[..., Any]]:
     """By name. Without `print_nulls` those that make text refuse nulls."""
-    found: dict[str, Callable[..., Any]] = {name: charged(FILTERS[name]) for name in ALLOWED_FILTERS}
+    found: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _FREE}
+    found |= text_filters() | sequence_filters() | number_filters()
     found |= {"join": join, "replace": replace, "string": string, "tojson": to_json}
     if not print_nulls:
-        found |= {name: refusing_nulls(found[name]) for name in OF_TEXT}
+        found |= {name: refusing_nulls(found[name]) for name in _REFUSING_NULLS}
     return found
 
 
 def charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, charged for its arguments; it keeps jinja2's marks (pass_context and the like)."""
+    """A further filter, charged for its arguments."""
 
     @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        for value in args[:2]:  # the first may be the environment
-            budget.get().step(value)
-        return function(*args, **kwargs)
+    def run(*args: Any) -> Any:
+        for value in args:
+            budget.get().weigh(value)
+        return function(*args)
 
     return run
 
@@ -73,9 +73,14 @@ def text_without_nulls(value: object) -> str:
 def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
     """A filter that makes text of what it is given, and would make the word None of a null."""
 
+    position = _PassArg.from_obj(function) is not None
+
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        given = [*args, *(args[0] if args and isinstance(args[0], list | tuple) else ())]
+        given = args
+        if len(args) > position and isinstance(args[position], list | tuple):
+            budget.get().work(len(args[position]))
+            given = (*args, *args[position])
         if any(value is None for value in given):
             raise RowError(RowErrorCode.NULL_PROMPT, NULL_MESSAGE)
         return function(*args, **kwargs)
@@ -83,20 +88,33 @@ def refusing_nulls(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def join(value: Any, d: str = "", attribute: str | None = None) -> str:
-    if attribute is not None:
-        value = [item[attribute] for item in value]
-    texts = [string(item) for item in value]
-    budget.get().spend(len(d) * len(texts))
+@pass_environment
+def join(environment: Operators, value: Any, d: str = "", attribute: Attribute = None) -> str:
+    if attribute is None:
+        return joined(value, d)
+    values = budget.get().listed(value)
+    pay_for_values(values, attribute)
+    return joined(map(key_of(environment, attribute), values), d)
+
+
+def joined(value: Any, d: str) -> str:
+    spend = budget.get()
+    values = spend.listed(value)
+    if hasattr(values, "__len__"):
+        spend.work(2 * len(values))
+    texts = [string(item) for item in values]
+    spend.spend(len(d) * len(texts))
     return d.join(texts)
 
 
 def replace(value: object, old: str, new: str, count: int = -1) -> str:
+    spend = budget.get()
     text = string(value)
     if MARK in text:
         new = enclosed(new)  # what the author puts into a row's text begins no token with it
+    spend.work(1 + 2 * search_steps(text, old))
     times = text.count(old) if count < 0 else min(count, text.count(old))
-    budget.get().spend(times * len(new))
+    spend.spend(times * len(new))
     return text.replace(old, new, count)
 
 
@@ -112,7 +130,7 @@ def to_json(
         raise OverBudget("tojson's indent must be in [0, 8]")
     if separators is not None and sum(map(len, separators)) > 8:
         raise OverBudget("tojson's separators must not be longer than 8 characters")
-    budget.get().measure(value)
+    budget.get().print(value, indent or 0)
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )

@@ -1,113 +1,129 @@
 """The jinja2 environment of all templates: what they may call, and what they pay for it.
 
 Templates are code that came with somebody's checkpoint (CVE-2024-34359, CVE-2026-5760), and one careless
-loop would hang a worker. So: jinja2's immutable sandbox, only the filters and methods below, and a budget
-that pays for every loop round, call, filter and printed character.
+loop would hang a worker. So: jinja2's immutable sandbox, only the filters, tests and methods of this room,
+and a budget from which everything pays before it is done.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import BuiltinMethodType
 from typing import Any
 
 from jinja2 import Undefined, nodes, pass_context
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+from jinja2.exceptions import SecurityError
+from jinja2.runtime import Context, LoopContext, Macro
+from jinja2.utils import Namespace
 
-from pipeline.text.template_budget import OverBudget, budget
-from pipeline.text.template_filters import charged, filters, join, replace, string, text_without_nulls, words
+from pipeline.text.template_budget import MAX_CALLS, Budget, OverBudget, budget
+from pipeline.text.template_charges import Charged, DirectCalls
+from pipeline.text.template_filters import charged, filters, joined, replace, string, text_without_nulls
+from pipeline.text.template_limits import MAX_KEYS, TokenLimit
+from pipeline.text.template_methods import allowed_methods, pay_for_method
 from pipeline.text.template_names import FUNCTIONS
+from pipeline.text.template_operators import Operators
+from pipeline.text.template_tests import tests
+from pipeline.text.template_values import may_collide
 
-ALLOWED_METHODS = {
-    str: words(
-        "capitalize casefold count endswith find index isalnum isalpha isdigit islower isspace istitle "
-        "isupper join lower lstrip partition removeprefix removesuffix replace rfind rindex rpartition "
-        "rsplit rstrip split splitlines startswith strip title upper"
-    ),
-    dict: words("get items keys values"),
-    list: words("count index"),
-    tuple: words("count index"),
-    int: words(""),
-    float: words("is_integer"),
-}
+_CALL = 8  # steps
+_PAIR = 128  # bytes of an object's key and value
 
 
-class Sandbox(ImmutableSandboxedEnvironment):
-    """Callers compile only trees that `Charged` has rewritten, and set `budget` before they render."""
+class Sandbox(Operators):
+    """Callers set `budget` before they render."""
 
-    intercepted_binops = frozenset(("+", "*", "**", "%"))
+    code_generator_class = DirectCalls
 
     def __init__(self, print_nulls: bool, undefined: type[Undefined], **options: Any) -> None:
-        super().__init__(undefined=undefined, finalize=_print if print_nulls else _refuse_null, **options)
+        super().__init__(
+            undefined=undefined,
+            finalize=_print if print_nulls else _refuse_null,
+            optimized=False,  # nothing is computed while a template is compiled
+            extensions=[*options.pop("extensions", ()), TokenLimit],
+            **options,
+        )
         self.filters = filters(print_nulls)
-        self._text_of = string if print_nulls else text_without_nulls
+        self.tests |= tests()
+        self.text_of = string if print_nulls else text_without_nulls
         self.globals = {name: self.globals[name] for name in FUNCTIONS}
 
     def add_filters(self, filters: Mapping[str, Callable[..., Any]]) -> None:
         self.filters |= {name: charged(run) for name, run in filters.items()}
 
-    def charge_step(self) -> None:
-        """Does nothing: loop and macro bodies begin with a call of it, and `call` below charges for that."""
-
-    def concatenate(self, *values: object) -> str:
-        return "".join(map(self._text_of, values))
+    def compiled(self, tree: nodes.Template) -> Any:
+        """The tree, which is changed, as jinja2's Template."""
+        return self.from_string(Charged(tree).visit(tree))
 
     def wrap_str_format(self, value: Any) -> None:
         """Offer no safe `str.format` either, as jinja2 would: `{:1000000000}` makes one gigabyte."""
         return
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        for kind, methods in ALLOWED_METHODS.items():
-            if isinstance(obj, kind) and callable(value):
-                return attr in methods
-        return super().is_safe_attribute(obj, attr, value)
+        if not callable(value):
+            return super().is_safe_attribute(obj, attr, value)
+        methods = allowed_methods(obj)
+        if methods is not None:
+            return attr in methods
+        return isinstance(obj, LoopContext | Namespace) and super().is_safe_attribute(obj, attr, value)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        owner, name = getattr(obj, "__self__", None), getattr(obj, "__name__", "")
-        budget.get().step(owner)
-        if isinstance(owner, str) and name == "replace":
-            return replace(owner, *args)  # as in Python 3.11: by position only
-        if isinstance(owner, str) and name == "join":
-            return join(args[0], owner)
+        spend = budget.get()
+        spend.work(_CALL + len(args) + len(kwargs))
+        if type(obj) is BuiltinMethodType:
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            return _call_method(spend, obj.__self__, obj, args, kwargs)
+        if isinstance(obj, Macro | LoopContext):
+            return self._call_within(spend, context, obj, args, kwargs)
+        if isinstance(obj, type):
+            args = tuple(map(spend.listed, args))
+            spend.keep(_PAIR * len(kwargs))
+        for value in args:
+            spend.weigh(value)  # `loop.changed` compares, `dict` and `namespace` look up
+            if isinstance(obj, type):
+                _pay_for_keys(spend, value)
         return super().call(context, obj, *args, **kwargs)
 
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        numbers = isinstance(left, int | float) and isinstance(right, int | float)
-        if operator == "+" and not numbers:
-            if isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
-                budget.get().spend(len(left) + len(right))
-        elif not numbers:
-            raise OverBudget(
-                f"{operator} is for numbers, got {type(left).__name__} and {type(right).__name__}"
-            )
-        elif abs(left) > 2**64 or abs(right) > (64 if operator == "**" else 2**64):
-            raise OverBudget(f"the numbers are too large for {operator}")
-        return super().call_binop(context, operator, left, right)
+    def _call_within(
+        self, spend: Budget, context: Context, obj: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        spend.keep(8 * len(args) + _PAIR * len(kwargs))
+        if spend.calls >= MAX_CALLS:
+            raise OverBudget(f"its macros and loops call each other more than {MAX_CALLS} deep")
+        spend.calls += 1
+        try:
+            return context.call(obj, *args, **kwargs)
+        finally:
+            spend.calls -= 1
 
 
-class Charged(NodeTransformer):
-    """Makes every loop round, macro call, piece of literal text and `~` of a template pay."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:
-        return self._charge_body(node)
-
-    def visit_Macro(self, node: nodes.Macro) -> nodes.Node:
-        return self._charge_body(node)
-
-    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.Node:
-        return nodes.Const(node.data, lineno=node.lineno)  # goes through `finalize`, as values do
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-        self.generic_visit(node)
-        return _call("concatenate", node.nodes, node.lineno)
-
-    def _charge_body(self, node: nodes.For | nodes.Macro) -> nodes.Node:
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_call("charge_step", [], node.lineno), lineno=node.lineno))
-        return node
+def _pay_for_keys(spend: Budget, value: Any) -> None:
+    """Of an object that `dict` or `namespace` makes of another one or of pairs."""
+    if not isinstance(value, Collection):
+        return
+    spend.keep(_PAIR * len(value))
+    if isinstance(value, list | tuple):
+        if not all(isinstance(pair, list | tuple | str) for pair in value):
+            raise TypeError("dict")  # a pair that is an iterator has not been paid for
+        if sum(may_collide(pair[0]) for pair in value if pair) > MAX_KEYS:
+            raise OverBudget(f"an object has more than {MAX_KEYS} keys that are lists or large numbers")
 
 
-def _call(method: str, args: list[nodes.Expr], line: int) -> nodes.Call:
-    return nodes.Call(nodes.EnvironmentAttribute(method), args, [], None, None, lineno=line)
+def _call_method(
+    spend: Budget, owner: Any, method: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    name = method.__name__
+    methods = allowed_methods(owner)
+    if methods is None or name not in methods:
+        raise SecurityError(name)
+    if isinstance(owner, str) and name == "replace":
+        return replace(owner, *args)  # as in Python 3.11: by position only
+    if isinstance(owner, str) and name == "join":
+        return joined(args[0], owner)
+    pay_for_method(spend, owner, name, args, kwargs)
+    made = method(*args, **kwargs)
+    if isinstance(owner, str) and isinstance(made, str):
+        spend.keep_longer(made, than=owner)
+    return made
 
 
 @pass_context  # also keeps jinja2 from printing constants at compile time, uncharged

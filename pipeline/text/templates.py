@@ -1,16 +1,26 @@
 """Jinja templates from job files and checkpoints: compiled once, rendered for each row, within bounds."""
 
+import signal
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import count
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, Undefined, meta, nodes
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2 import Undefined, nodes
+from jinja2.exceptions import SecurityError
 
-from pipeline.errors import ConfigError, RowError, RowErrorCode
+from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.missing_names import MissingNameError, NamedUndefined, written_paths
-from pipeline.text.template_budget import MAX_CHARACTERS, Budget, MisuseError, OverBudget, budget
+from pipeline.text.rendering_apart import elsewhere
+from pipeline.text.template_budget import MAX_CHARACTERS, Budget, OverBudget, budget
+from pipeline.text.template_compiling import on_own_stack
+from pipeline.text.template_limits import check_tree, free_names
 from pipeline.text.template_names import FUNCTIONS, called_only, names_of
-from pipeline.text.template_sandbox import Charged, Sandbox
+from pipeline.text.template_sandbox import Sandbox
+from pipeline.text.template_values import MisuseError
+
+KERNEL_SECONDS = 60.0  # of this process's time; then SIGVTALRM ends it, whatever a template does
+_KEYS = count()
 
 
 class BoundedTemplate:
@@ -37,38 +47,51 @@ class BoundedTemplate:
         undefined: type[Undefined] = NamedUndefined,
         **options: Any,
     ) -> None:
-        sandbox = Sandbox(print_nulls, undefined, **options)
-        sandbox.add_filters(filters or {})
-        try:
-            tree = sandbox.parse(source)
-            # a name that is more than called is a value's, even if jinja has a function of that name
-            for name in FUNCTIONS - called_only(tree):
-                del sandbox.globals[name]
-            sandbox.globals.update(functions or {})
-            for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-                raise ConfigError(f"{where}, line {node.lineno}: a template cannot load others")
-            if any(node.name == "self" for node in tree.find_all(nodes.Name)):
-                raise ConfigError(f'{where}: self is jinja\'s own name; for a column write row["self"]')
-            self.names = names_of(tree, meta.find_undeclared_variables(tree))
-            self.columns = self.names.read
-            self._paths = written_paths(tree)
-            self.literals = frozenset(_literals(tree))
-            self._template = sandbox.from_string(Charged().visit(tree))
-        except TemplateSyntaxError as error:
-            raise ConfigError(f"{where}, line {error.lineno}: {error.message}") from error
-        except (TemplateError, RecursionError, SyntaxError, ValueError, AssertionError) as error:
-            raise ConfigError(f"{where}: not a valid template: {error}") from error
+        given = {"source": source, "where": where, "print_nulls": print_nulls, "functions": functions}
+        self._made_of = BoundedTemplate, {**given, "filters": filters, "undefined": undefined, **options}
+        self._where, self._key = where, next(_KEYS)
+        self._sandbox = Sandbox(print_nulls, undefined, **options)
+        self._sandbox.add_filters(filters or {})
+        self._template: Any = None
+        process = elsewhere()
+        if process:  # it compiles before this one parses, which it does to know the names
+            process.compile(self._key, self._made_of, where)
+        self._tree = on_own_stack(partial(self._parsed, source, functions or {}), where)
+        if not process:
+            self._compile()
+
+    def _parsed(self, source: str, functions: Mapping[str, Callable[..., Any]]) -> nodes.Template:
+        tree = self._sandbox.parse(source)
+        check_tree(tree)
+        # a name that is more than called is a value's, even if jinja has a function of that name
+        for name in FUNCTIONS - called_only(tree):
+            del self._sandbox.globals[name]
+        self._sandbox.globals.update(functions)
+        self.names = names_of(tree, free_names(tree))
+        self.columns = self.names.read
+        self._paths = written_paths(tree)
+        self.literals = frozenset(_literals(tree))
+        return tree
+
+    def _compile(self) -> None:
+        self._template = on_own_stack(partial(self._sandbox.compiled, self._tree), self._where)
 
     def render(self, values: Mapping[str, object]) -> str:
         """The text; RowError(TEMPLATE_FAILED) if it goes wrong. No message quotes the values."""
+        if process := elsewhere():
+            return process.render(self._key, self._made_of, values, self._where)
+        if self._template is None:
+            self._compile()
         token = budget.set(Budget())
+        signal.setitimer(signal.ITIMER_VIRTUAL, KERNEL_SECONDS)
         try:
-            text = self._template.render(values)
+            text: str = self._template.render(values)
         except RowError:
             raise
         except Exception as error:  # a template may fail in any way a program may
             raise self._describe(error, values) from error
         finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             budget.reset(token)
         if len(text) > MAX_CHARACTERS:
             raise RowError(RowErrorCode.TEMPLATE_FAILED, f"it makes more than {MAX_CHARACTERS} characters")

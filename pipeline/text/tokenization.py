@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.text.control_tokens import MARK, piece_table, splitter, trusted_tokens
+from pipeline.text.control_tokens import MARK, TokensInText, piece_table, trusted_tokens
 from pipeline.text.tokenizer_files import InstructVersion, TokenizerFiles
 from pipeline.text.vocabulary import UNKNOWN_TEXT, lone_surrogate, open_vocabulary
 
@@ -58,7 +58,7 @@ class Tokenizer:
         self.instruct_version = self._instruct_version()
 
         self._names = {token_id: text for text, token_id in self.trusted_tokens.items()}
-        self._splitter = splitter(files, self.trusted_tokens)
+        self._in_text = TokensInText(files, self.trusted_tokens)
         firsts = {text[0] for text in self.trusted_tokens}  # in both cases: templates may change them
         starts = "".join(sorted({char for first in firsts for char in first.lower() + first.upper()}))
         self._starts = re.compile(f"[{re.escape(starts)}]") if starts else None
@@ -107,24 +107,22 @@ class Tokenizer:
         """
         ids: list[int] = []
         end = 0
-        for match in self._splitter.finditer(text):
-            ids += self._segment(text[end : match.start()], continues)
-            ids.append(self.trusted_tokens[match[match.lastgroup or 0]])
-            end, continues = match.end(), not self.each_alone
+        for begin, token_end, name in self._in_text.find(text):
+            ids += self._segment(text[end:begin], continues)
+            ids.append(self.trusted_tokens[name])
+            end, continues = token_end, not self.each_alone
         return ids + self._segment(text[end:], continues)
 
     def first_token(self, text: str) -> tuple[int, int] | None:
         """Where in trusted text the first control or added token begins, and its id; white space is none."""
-        for match in self._splitter.finditer(text):
-            name = match[match.lastgroup or 0]
+        for begin, _, name in self._in_text.find(text):
             if name.strip():
-                return match.start(), self.trusted_tokens[name]
+                return begin, self.trusted_tokens[name]
         return None
 
     def tokens_in(self, text: str) -> list[int]:
         """The control and added tokens of trusted text."""
-        found = self._splitter.finditer(text)
-        return [self.trusted_tokens[match[match.lastgroup or 0]] for match in found]
+        return [self.trusted_tokens[name] for _, _, name in self._in_text.find(text)]
 
     def mark(self, text: str) -> str:
         """A row's text, marked so that `encode_trusted` finds no token in it: see MARK."""

@@ -17,6 +17,7 @@ BROKEN = ("", "{", '{"ids": [5, 6]', "[]", '{"ids": null}', '{"id": 1}')
 class ChaosJob:
     folder: Path
     rows: int
+    max_attempts: int = 100_000
 
     @property
     def config(self) -> Path:
@@ -31,9 +32,20 @@ class ChaosJob:
         """What its runs print."""
         return self.folder / "driver.log"
 
+    def process_of(self, pid: int) -> str | None:
+        """The name that the replica with this process id gives itself; None before it can run a shard."""
+        told = self.folder / "replicas"
+        lines = [line.split() for line in told.read_text().splitlines()] if told.exists() else []
+        return next((name for number, name in reversed(lines) if int(number) == pid), None)
 
-def make_job(folder: Path, seed: int, rows: int, broken: float, replicas: int = 1) -> ChaosJob:
-    """`broken` is the share of lines that are not valid rows."""
+
+def make_job(
+    folder: Path, seed: int, rows: int, broken: float, replicas: int = 1, max_attempts: int = 100_000
+) -> ChaosJob:
+    """`broken` is the share of lines that are not valid rows.
+
+    With so many attempts no shard is ever suspected, though the machine kills its processes again and again.
+    """
     dice = random.Random(seed)
     (folder / "in").mkdir(parents=True)
     at = sorted({0, dice.randrange(rows), dice.randrange(rows)})
@@ -54,11 +66,10 @@ def make_job(folder: Path, seed: int, rows: int, broken: float, replicas: int = 
         "engine": {"replicas": replicas, "progress_deadline_s": 30},
         "router": {"statistics": False},
         "output": {"path": str(folder / "out"), "include": ["token_ids"]},
-        # Here it is the machine that kills, hundreds of times: no row must be suspected for that.
-        "errors": {"max_attempts": 100_000, "max_error_rate": 1.0},
+        "errors": {"max_attempts": max_attempts, "max_error_rate": 1.0},
     }
     (folder / "job.yaml").write_text(yaml.safe_dump(job))
-    return ChaosJob(folder, rows)
+    return ChaosJob(folder, rows, max_attempts)
 
 
 def _line(dice: random.Random, row: int, broken: float) -> str:

@@ -1,8 +1,10 @@
 """A Ray cluster on one machine: a head that stays, and worker nodes that are killed; and its fork server."""
 
 import os
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,13 @@ class Driver:
         self.pid = int(self._answers.readline())
         self._connection = connection
         self._connection.setblocking(False)
+
+    def tell(self, number: signal.Signals) -> bool:
+        """Send a signal; False if it has ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+            return True
+        return False
 
     def poll(self) -> int | None:
         """The exit code (negative: the signal that killed it); None while it runs."""

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 VOCABULARY = 1024
 NEW_TOKENS = 4
+CRASHED = "WORKER_CRASH"
 
 
 @dataclass
@@ -21,6 +22,7 @@ class Verdict:
     lost: int = 0
     doubled: int = 0
     wrong: int = 0
+    crashed: int = 0  # with cause or without: see `blame`
     examples: list[str] = field(default_factory=list)
 
 
@@ -38,7 +40,9 @@ def judge(inputs: Path, parts: Iterable[Path]) -> Verdict:
         for row in _rows(part):
             key = (row["file"], row["row"]) if "file" in row else by_note[row["note"]]
             found[key] += 1
-            if (row.get("status", "ok"), row["note"], row["token_ids"]) != expected.get(key):
+            if row.get("error_code") == CRASHED:
+                verdict.crashed += 1
+            elif (row.get("status", "ok"), row["note"], row["token_ids"]) != expected.get(key):
                 verdict.wrong += 1
                 verdict.examples.append(f"wrong {key} in {part.name}: {row.get('error_code')}")
     missing = [key for key in expected if not found[key]]

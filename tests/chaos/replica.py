@@ -5,6 +5,7 @@ processes that are asked at every step and, as with a model, no step succeeds wi
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -98,6 +99,11 @@ class _NoRouting:
 
 
 class FakeReplica(Replica):
+    def _start(self, options: ReplicaOptions) -> None:
+        super()._start(options)
+        with open(Path(options.store.root).with_name("replicas"), "a") as log:  # whom the soak kills
+            log.write(f"{os.getpid()} {self._shards.process}\n")
+
     def load_engine(self, options: ReplicaOptions) -> Engine:
         size = options.config.model.tensor_parallel
         config = check_checkpoint(options.checkpoint, size)

@@ -67,7 +67,7 @@ def test_what_a_replica_fails_over_is_told_by_the_next_shard_however_late_that_c
     job, store = check_job(config), open_store(config.output.path)
     with start_coordinator() as coordinator:
         options = ReplicaOptions(
-            config, job.task, str(checkpoint.folder), None, 1, store, job.spec, coordinator
+            config, job.task, str(checkpoint.folder), None, 1, store, job.spec, "run", coordinator
         )
         replica = ray.remote(DoesNotStart).options(max_restarts=0).remote(options)
         ray.get(replica.__ray_ready__.remote())

@@ -1,4 +1,4 @@
-"""Tasks that read or publish and whose process is stopped, or killed again and again: the job ends."""
+"""Ray tasks whose process is stopped, or killed again and again: the job ends."""
 
 import os
 import signal
@@ -88,6 +88,23 @@ class StopsItsPublisher(Publishing):
         return super().__call__(table)
 
 
+class StopsItsNamer(ShardNames):
+    def get_read_tasks(self, *arguments: Any, **options: Any) -> list[ReadTask]:
+        stopped = Path(self._shards[0].file).with_name("out") / "stopped"
+        plain = self._watched
+
+        def stopping(work: Any) -> Any:
+            return plain(partial(stop_and_name, stopped, work))
+
+        self._watched = stopping
+        return super().get_read_tasks(*arguments, **options)
+
+
+def stop_and_name(stopped: Path, work: Any) -> Any:
+    stop_once(stopped)
+    return work()
+
+
 class StopsItsReader(Preparation):
     def __call__(self, named: pa.Table) -> pa.Table:
         stop_once(Path(self.config.output.path) / "stopped")
@@ -97,7 +114,8 @@ class StopsItsReader(Preparation):
 @pytest.mark.parametrize(
     ("name", "stops"),
     [
-        ("preflight.job.Preparation", StopsItsReader),
+        ("run.ShardNames", StopsItsNamer),
+        pytest.param("preflight.job.Preparation", StopsItsReader, marks=pytest.mark.slow),
         pytest.param("run.Publishing", StopsItsPublisher, marks=pytest.mark.slow),
     ],
 )

@@ -89,8 +89,8 @@ JSON_LINES = {
     ),
     "a JSON array": Case(raw(b'[\n{"text": "a"},\n{"text": "b"}\n]\n'), refused="this is a JSON array"),
     "an array in one line": Case(raw(b'[{"text": "a"}]'), refused="this is a JSON array"),
-    "an empty file": Case(raw(b""), rows=[]),
-    "only newlines": Case(raw(b"\n" * 5000), rows=[]),
+    "an empty file": Case(raw(b""), refused="none of its files has a row"),
+    "only newlines": Case(raw(b"\n" * 5000), refused="none of its files has a row"),
     "newlines before the only row": Case(raw(b"\n" * 5000 + GOOD), rows=[*["EMPTY_LINE"] * 5000, OK]),
     "no newline at the end": Case(raw(GOOD + b"\n" + GOOD), rows=[OK, OK]),
     "a million empty objects' keys": Case(

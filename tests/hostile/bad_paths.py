@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.case import OK, Case, run_case, write_lines, write_model
+from tests.hostile.case import OK, Case, write_lines, write_model
+from tests.hostile.permissions import become_nobody
 
 GOOD = b'{"text": "a"}'
 ODD = (
@@ -16,6 +17,12 @@ ODD = (
     "é😀.jsonl",
     "~.jsonl",
     "a?b=c.jsonl",
+    "o[red].jsonl",
+    "\x1b[31m.jsonl",
+    "a::b.jsonl",
+    "\u202elnosj.jsonl",
+    "'\"$(true)`.jsonl",
+    "é" * 124 + "x.jsonl",  # 255 bytes
 )
 
 
@@ -50,26 +57,9 @@ def _pipe(folder: Path) -> None:
 
 
 def _unreadable(folder: Path) -> None:
-    model = write_model(folder)
+    write_model(folder)
     (folder / "in" / "a.jsonl").chmod(0)
-    if os.geteuid() == 0:  # root may read everything
-        for path in (folder.parent, folder, folder / "in", model, *model.iterdir()):
-            path.chmod(0o755)
-        _become_nobody(folder)
-
-
-def _become_nobody(folder: Path) -> None:
-    """Go on as a user without rights, in a folder that everybody can enter.
-
-    The sources and the packages may lie where only root can read. So a whole job runs before the change of
-    user: it imports all that such a job imports late.
-    """
-    before = run_case(Case(lambda first: write_lines(first, GOOD), rows=[OK]), folder / "before")
-    assert before["rows"] == [OK], before
-    os.chdir(folder)
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
+    become_nobody(folder)
 
 
 PATHS = {

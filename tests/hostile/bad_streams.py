@@ -1,7 +1,9 @@
 """Compressed files that are cut short, damaged, joined, or bombs."""
 
+import bz2
 import gzip
 import json
+import lzma
 import random
 import zlib
 from collections.abc import Callable
@@ -57,8 +59,8 @@ STREAMS = {
         named(a_jsonl_gz=gzip.compress(GOOD * 3)[:-9]), rows=[OK, OK, OK, UNREADABLE]
     ),
     "gzip cut in its header": Case(named(a_jsonl_gz=gzip.compress(GOOD)[:7]), rows=[UNREADABLE]),
-    "an empty gzip file": Case(named(a_jsonl_gz=b""), rows=[]),
-    "gzip of nothing": Case(named(a_jsonl_gz=gzip.compress(b"")), rows=[]),
+    "an empty gzip file": Case(named(a_jsonl_gz=b""), refused="none of its files has a row"),
+    "gzip of nothing": Case(named(a_jsonl_gz=gzip.compress(b"")), refused="none of its files has a row"),
     "a gzip checksum that is wrong": Case(named(a_jsonl_gz=_damaged()), rows=[UNREADABLE]),
     "a gzip bomb": Case(
         named(a_jsonl_gz=lambda: bomb(20_000_000, GOOD)), refused="a.jsonl.gz: grows more than 500-fold"
@@ -72,6 +74,24 @@ STREAMS = {
     ),
     "a zstd bomb": Case(
         named(a_jsonl_zst=lambda: zstd(GOOD * 10_000_000)), refused="a.jsonl.zst: grows more than 500-fold"
+    ),
+    "bzip2 with garbage behind it": Case(
+        named(a_jsonl_bz2=bz2.compress(GOOD) + b"garbage"), rows=[OK, UNREADABLE]
+    ),
+    "bzip2 cut in its middle": Case(
+        named(a_jsonl_bz2=lambda: bz2.compress(noise(1))[:-5], b_jsonl=GOOD), rows=[OK, UNREADABLE, OK]
+    ),
+    "a bzip2 bomb": Case(
+        named(a_jsonl_bz2=lambda: bz2.compress(b"\n" * 200_000_000)), refused="bz2: grows more than 500-fold"
+    ),
+    "xz in two streams with zeros between": Case(
+        named(a_jsonl_xz=lzma.compress(GOOD) + b"\0" * 4 + lzma.compress(GOOD)), rows=[OK, OK]
+    ),
+    "xz cut in its middle": Case(
+        named(a_jsonl_xz=lambda: lzma.compress(noise(1))[:-5], b_jsonl=GOOD), rows=[OK, UNREADABLE, OK]
+    ),
+    "an xz bomb": Case(
+        named(a_jsonl_xz=lambda: lzma.compress(b"\n" * 100_000_000)), refused="xz: grows more than 500-fold"
     ),
     "an ending that lies": Case(
         named(a_jsonl_gz=GOOD, b_jsonl_zst=gzip.compress(GOOD), c_jsonl=gzip.compress(GOOD, mtime=0)),

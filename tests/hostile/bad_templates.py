@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.hostile.case import OK, Case, write_lines
+from tests.hostile.case import OK, Case, write_lines, write_model
 
 FAILED = "TEMPLATE_FAILED"
 
@@ -16,8 +16,27 @@ def template(source: str) -> Any:
     return make
 
 
+def chat_template(source: str) -> Any:
+    def make(folder: Path) -> dict[str, Any]:
+        model = write_model(folder)
+        (model / "chat_template.jinja").write_text(source)
+        return {"input": {"chat": True}}
+
+    return make
+
+
 def failing(source: str) -> Case:
     return Case(template(source + "{{ text }}"), rows=[FAILED, FAILED])
+
+
+def again(statement: str, first: str = "") -> Case:
+    loop = f"{{% for i in range(100000) %}}{statement}{{% endfor %}}"
+    return failing(f"{{% set ns = namespace(x=[], t='aa') %}}{first}{loop}")
+
+
+HALVES = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+PAIRS = "{% set ns = namespace(x=(1,)) %}{% for i in range(40) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}"
+LARGE = "{% set large = range(100000) | list %}"
 
 
 TEMPLATES = {
@@ -43,6 +62,50 @@ TEMPLATES = {
     "a list nested 2**40-fold": failing(
         "{% set ns = namespace(t=[1]) %}"
         "{% for i in range(40) %}{% set ns.t = [ns.t, ns.t] %}{% endfor %}{{ ns.t }}"
+    ),
+    "nested lists compared": failing(HALVES + "{{ ns.x == [ns.x[0], ns.x[1]] }}"),
+    "nested lists searched": failing(HALVES + "{{ [ns.x[0], ns.x[1]] in [ns.x] }}"),
+    "nested lists sorted": failing(HALVES + "{{ [ns.x, [ns.x[0], ns.x[1]]] | sort | length }}"),
+    "nested lists as a key": failing(PAIRS + "{{ {ns.x: 1} | length }}"),
+    "slices that are kept": again("{% set ns.x = ns.x + [large[:]] %}", LARGE),
+    "ranges that are kept": again("{% set ns.x = [ns.x, range(100000) | list] %}"),
+    "loops that find nothing": again("{% for j in range(100000) if false %}{% endfor %}"),
+    "a number rounded to 200,000,000 places": failing("{{ n | round(-200000000) }}"),
+    "a text rounded up": failing("{{ text | round(9, 'ceil') }}"),
+    "a range searched in a chain": again("{% if 0.5 in range(100000) == 1 %}{% endif %}"),
+    "a tuple as an attribute": failing("{{ [text] | join(attribute=(1, (2, 3))) }}"),
+    "140 loops within each other": Case(
+        template("{% for i in row %}" * 140 + "{{ text }}" + "{% endfor %}" * 140),
+        refused="more than 20 loops",
+    ),
+    "a million braces": Case(template("{" * 999_999), refused="nest too deep"),
+    "a width in a test": failing("{{ '%999999999d' is odd }}"),
+    "generators within generators": again("{% set ns.x = ns.x | map('upper') %}{{ ns.x | list }}"),
+    "lists added up": again("{% set y = [large, large, large] | sum(start=[]) %}", LARGE),
+    "texts within each other": again("{{ t.rfind('b' ~ t[:100000]) }}", LARGE + "{% set t = large | join %}"),
+    "JSON indented 200 deep": failing(
+        LARGE
+        + "{% set ns = namespace(x=large) %}{% for i in range(200) %}{% set ns.x = [ns.x] %}{% endfor %}"
+        "{{ ns.x | tojson(indent=8) }}"
+    ),
+    "numbers of one hash": failing(
+        LARGE + "{% set ns = namespace(x=[]) %}{% for i in large[:2000] %}"
+        "{% set ns.x = ns.x + [[i * 2305843009213693951, 1]] %}{% endfor %}{{ dict(ns.x) | length }}"
+    ),
+    "a chat template that compares": Case(
+        chat_template(HALVES + "{{ ns.x == [ns.x[0], ns.x[1]] }}{{ messages[0].content }}"), rows=[FAILED]
+    ),
+    "100,000 branches": Case(
+        template("{% if n %}" + "{% elif n %}{{ text }}" * 100_000 + "{% endif %}"),
+        refused="1000000 characters",
+    ),
+    "a hundred thousand tokens": Case(template("{{ text }}" * 40_000), refused="20000 tokens"),
+    "10,000 attributes": Case(template("{{ text" + ".x" * 6_000 + " }}"), refused="nests more than 150 deep"),
+    "a number of a million bits": Case(
+        template("{{ 0x" + "f" * 250_000 + " }}"), refused="number is too large"
+    ),
+    "escapes for HTML": Case(
+        template("{% autoescape true %}{{ text }}{% endautoescape %}"), refused="autoescape is for HTML"
     ),
     "another file": Case(template("{% include '/etc/passwd' %}"), refused="a template cannot load others"),
     "broken syntax": Case(template("{{ text "), refused="input.prompt.template, line 1"),

@@ -90,6 +90,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "reserved name": (["input.keep=[text]"], "text is a column of the output"),
     "indivisible ranks": (["model.tensor_parallel=3"], "tensor_parallel must divide"),
     "a label without choices": (["task=label"], "label"),
+    "empty output": (["output.path=''"], "output.path: is empty"),
+    "empty input": (["input.path=''"], "is empty: name a file or folder"),
+    "half a character": (['output.path="\\ud83d"'], "is not UTF-8"),
     "process memory": (["output.path=memory://x"], "one process"),
     "not key=value": (["replicas"], "section.key=value"),
 }
@@ -124,9 +127,10 @@ def test_a_checkpoint_with_other_weights_than_its_config_exits_2(job_file: Path,
 
 def test_another_job_in_the_same_folder_is_refused_with_what_differs(job_file: Path) -> None:
     (job_file.parent / "rows.jsonl").write_text("")
-    assert CliRunner().invoke(app, ["run", str(job_file)]).exit_code == 0
+    given = [str(job_file), "--set", "input.allow_empty=true"]
+    assert CliRunner().invoke(app, ["run", *given]).exit_code == 0
     for command in ("run", "plan"):
-        result = CliRunner().invoke(app, [command, str(job_file), "--set", "generation.max_new_tokens=13"])
+        result = CliRunner().invoke(app, [command, *given, "--set", "generation.max_new_tokens=13"])
         assert result.exit_code == 2
         assert "generation.max_new_tokens: was 12, is 13" in result.stderr
 
@@ -139,7 +143,7 @@ def test_a_folder_in_an_older_format_says_so_and_what_to_do(job_file: Path, comm
     result = CliRunner().invoke(app, [command[0], str(job_file), *command[1:]], env={"COLUMNS": "400"})
     assert result.exit_code == 2, result.output
     said = " ".join(result.output.split())
-    assert "older version of mixtray wrote this folder, in format 2; this one writes format 3" in said
+    assert "older version of mixtray wrote this folder, in format 2; this one writes format 4" in said
     assert "to run it anew, give it another output.path" in said
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from pipeline.durable.attempts import deaths, read_attempts
+from pipeline.durable.attempts import losses, read_attempts
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import execute
 from pipeline.shards.plan import Plan
@@ -23,12 +23,12 @@ from tests.ray_head import Head
 
 
 def blamed_shards(url: str) -> list[str]:
-    """Shards at which a process seems to have died."""
+    """Shards at which a process may have died: none has told its end."""
     store = open_store(url)
     plan = Plan.from_parquet(store.read(plan_path(0)))
     committed = {path.rpartition("-")[2].partition(".")[0] for path in store.list("generations")}
     open_shards = [shard for shard in plan.shards if shard.id not in committed]
-    return [shard.id for shard in open_shards if deaths(execute(read_attempts(shard), store))]
+    return [shard.id for shard in open_shards if losses(execute(read_attempts(shard), store))]
 
 
 def test_stopped_it_ends_with_75_and_blames_no_shard(job_file: Path, cluster: Head) -> None:

@@ -1,7 +1,7 @@
 """An output folder in which a great many shards of one row are committed, but for the last few.
 
-The parts are copies of one that was really published, so they all name one router table; reading them takes
-what it would if each had its own.
+The parts are copies of one that was really published, but for their names; so they all name one router table,
+and reading them takes what it would if each had its own.
 """
 
 import json
@@ -22,6 +22,7 @@ from pipeline.router.tables import to_parquet
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
+from pipeline.storage.sealed_parquet import sealed
 from pipeline.storage.store import Store
 from pipeline.tasks.generate import Generate, GenerationSection
 
@@ -55,8 +56,10 @@ def fill(place: Path, shards: int, missing: int, groups: Sequence[str] = ("",)) 
     job = check_job(config)
     plan = load_or_make_plan(job, store, extending=False)
     first = store.read(_publish(store, plan.shards[0], job.spec, groups))
+    name = part_path(plan.shards[0]).encode()
     for shard in plan.shards[1 : len(plan.shards) - missing]:
-        (place / "out" / part_path(shard)).write_bytes(first)
+        part = sealed(bytearray(first.replace(name, part_path(shard).encode())))
+        (place / "out" / part_path(shard)).write_bytes(part)
 
 
 def _publish(store: Store, shard: Shard, spec: dict[str, object], groups: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """What of an exception may be told: kinds and locations always, words only where they quote no row."""
 
+import pickle
+
 import pytest
 
 from pipeline.errors import (
@@ -11,7 +13,9 @@ from pipeline.errors import (
     TooManyErrors,
     describe_without_message,
     hide_row_text,
+    printable,
     shortened,
+    shown,
 )
 
 CANARY = "canary-9f3"
@@ -68,3 +72,16 @@ def test_errors_of_the_job_of_files_and_of_memory_pass(error: Exception) -> None
 def test_long_texts_are_cut() -> None:
     assert shortened("x" * 60) == "x" * 60
     assert shortened("x" * 61) == "x" * 59 + "…"
+
+
+def test_what_a_terminal_would_obey_or_cannot_print_is_escaped() -> None:
+    assert printable("a\x1b[31m\r\x9b\x00\u202e\u2028") == "a\\x1b[31m\\r\\x9b\\x00\\u202e\\u2028"
+    assert printable("caf\udce9 \ud83d") == "caf\\xe9 \\ud83d", "a byte that is not UTF-8, half a character"
+    plain = "é😀 👩\u200d💻 \u3000\xa0\n\t[/5] {{ x }} \\x1b"
+    assert printable(plain) == plain
+    assert shown("a\nb\tc\x07") == "a\\nb\\tc\\x07"
+
+
+def test_the_message_of_a_job_error_is_printable_wherever_it_is_raised() -> None:
+    error = pickle.loads(pickle.dumps(ConfigError("input.path: \x1b[2J\udce9")))
+    assert str(error) == "input.path: \\x1b[2J\\xe9"

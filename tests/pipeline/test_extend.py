@@ -17,9 +17,10 @@ from pipeline.durable.commit import remaining
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.output.write_report import write_report
+from pipeline.preflight.doctor import examine
 from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
-from pipeline.preflight.job_plan import load_or_make_plan
+from pipeline.preflight.job_plan import load_or_make_plan, shards_to_do, warn_of_input
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
 from pipeline.storage.open_store import open_store
@@ -80,6 +81,35 @@ def test_only_what_came_since_is_run(
     assert json.loads((out / "_SUCCESS-001").read_bytes())["rows"] == 20
     assert run(config, extend=True).rows_this_run == 0
     assert len(list(out.glob("_job/plan-*"))) == 2
+
+
+def test_what_is_not_taken_is_told_by_run_plan_and_doctor(
+    config: JobConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in/README.md").touch()
+    (tmp_path / "in/again.jsonl").symlink_to("monday.jsonl")
+    told = (
+        "README.md: of another ending than those that are read; "
+        "again.jsonl (read as monday.jsonl): a second name of what is read once"
+    )
+    job, store = check_job(config), open_store(config.output.path)
+    plan = load_or_make_plan(job, store, extending=False)
+    assert [file.name for file in plan.files] == ["monday.jsonl"]
+    warn_of_input(job, shards_to_do(job, store, plan)[1])
+    assert caplog.messages == [f"not taken of input.path: {told}"]
+    assert str(forecast(config).not_taken) == told
+    found = next(one for one in examine(config) if (one.what, one.level) == ("input", "warning"))
+    assert found.text == f"not taken: {told}"
+
+
+def test_a_job_does_not_read_what_it_wrote_by_a_link_either(config: JobConfig, tmp_path: Path) -> None:
+    job, store = check_job(config), open_store(config.output.path)
+    load_or_make_plan(job, store, extending=False)
+    add(tmp_path / "out/generations", "part-000000-feed.jsonl", 1)
+    (tmp_path / "in/more").symlink_to(tmp_path / "out/generations")
+    with pytest.raises(ConfigError, match=r"more/part-000000-feed\.jsonl lies in output\.path"):
+        load_or_make_plan(job, store, extending=True)
+    assert "lies in output.path" in str(forecast(config).not_to_be_added)
 
 
 def test_a_run_that_does_not_know_of_the_extension_says_so(config: JobConfig, tmp_path: Path) -> None:

@@ -179,8 +179,12 @@ def test_a_second_run_does_nothing_anew_and_a_third_only_what_is_missing(make_co
     assert len(parts) == len(plan.shards) == 4
     wait_until(lambda: not processes_of("ray::Coordinator"))
 
+    rows = Path(config.input.path[0])
+    whole = rows.read_bytes()
+    rows.unlink()  # rotated away: a finished job needs it no more
     assert run(config).rows_this_run == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "generations").iterdir()} == parts
+    rows.write_bytes(whole)
 
     gone = sorted(parts)[1]
     gone.unlink()  # as if the first run had been killed before this commit
@@ -219,10 +223,3 @@ def test_parquet_rows_keep_the_types_of_their_columns(make_config: MakeConfig, t
     assert list(table["score"]) == list(frame["score"])
     assert list(table["when"]) == list(frame["when"])
     assert (table["status"] == "ok").all()
-
-
-def test_a_job_without_rows_ends_well(make_config: MakeConfig) -> None:
-    config = make_config([])
-    report = run(config)
-    assert report.rows == 0
-    assert (Path(config.output.path) / "_SUCCESS").exists()

@@ -114,7 +114,7 @@ def test_a_bug_in_the_engine_s_thread_ends_the_process_without_a_word_of_the_row
 
 @pytest.mark.parametrize(
     ("command", "broken"),
-    [("run", "pipeline.run.load_or_make_plan"), ("plan", "pipeline.preflight.forecast.make_plan")],
+    [("run", "pipeline.run.load_or_make_plan"), ("plan", "pipeline.preflight.forecast.plan_anew")],
 )
 def test_a_bug_in_the_driver_is_one_line_without_a_word_of_the_row(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, broken: str

@@ -7,7 +7,7 @@ mutants can replace them.
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pipeline.durable import commit, job_start
+from pipeline.durable import commit, job_start, success
 from pipeline.durable.commit import RouterTable, remaining
 from pipeline.durable.operations import Create, List, Operation, Steps
 from pipeline.shards.plan import Plan
@@ -36,11 +36,12 @@ class Run:
 class Process:
     """A driver, a replica, or a worker that publishes; if it dies, all of its actors end."""
 
-    __slots__ = ("alive", "inside", "kind", "name", "rows", "run", "shards", "waiting_to_be_alone")
+    __slots__ = ("alive", "inside", "kind", "name", "origin", "rows", "run", "shards", "waiting_to_be_alone")
 
     def __init__(self, kind: str, name: str, run: Run) -> None:
         self.kind = kind
         self.name = name
+        self.origin = run.name
         self.run: Run | None = run  # None: its run takes it for dead
         self.alive = True
         self.shards: list[Shard] = []  # in flight
@@ -80,11 +81,12 @@ class Trial:
     """A replica's try of a shard."""
 
     __slots__ = (
-        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "ran", "shard",
-        "waits_alone",
+        "alone", "began", "claim", "entered", "excused", "max_attempts", "next_claim", "process", "ran",
+        "shard", "waits_alone",
     )  # fmt: skip
 
-    def __init__(self, shard: Shard, began: int, max_attempts: int) -> None:
+    def __init__(self, process: Process, shard: Shard, began: int, max_attempts: int) -> None:
+        self.process = process
         self.shard = shard
         self.began = began
         self.max_attempts = max_attempts
@@ -124,7 +126,7 @@ def commit_shard(shard: Shard, rows: Rows, seen: Callable[[bytes], None]) -> Ste
 
 def end(run: Run) -> Steps[None]:
     assert run.plan is not None
-    return commit.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
+    return success.finalize(run.plan, [{"by": run.name}] * run.plan.plan_files, run.published)
 
 
 def late(request: Create) -> Generator[Operation, Any, None]:

@@ -9,7 +9,6 @@ from pipeline.durable import try_shard as trying
 from pipeline.durable.attempts import Attempt, Piece
 from pipeline.durable.operations import Create
 from pipeline.durable.try_shard import Try
-from pipeline.shards.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone
@@ -17,7 +16,7 @@ try_shard, pieces_to_run_alone = trying.try_shard, attempts.pieces_to_run_alone
 
 @mutant
 def attempts_are_counted_after_the_try(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
+    def broken(*given: Any, run: str) -> Try:
         held: list[Create] = []
 
         def count_late(step: Any) -> Rewritten:
@@ -29,7 +28,7 @@ def attempts_are_counted_after_the_try(patch: pytest.MonkeyPatch) -> None:
                 yield held.pop()
             return answer
 
-        return rewritten(try_shard(shard, process, max_attempts), count_late)
+        return rewritten(try_shard(*given, run=run), count_late)
 
     patch.setattr(trying, "try_shard", broken)
 
@@ -50,8 +49,8 @@ def bisection_never_halves(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def one_death_is_enough_for_quarantine(patch: pytest.MonkeyPatch) -> None:
-    def hasty(tried: list[Attempt]) -> set[int]:
-        return {died.piece.first for died in attempts.deaths(tried) if died.alone and len(died.piece) == 1}
+    def hasty(died: list[Attempt]) -> set[int]:
+        return {attempt.piece.first for attempt in died if attempt.alone and len(attempt.piece) == 1}
 
     patch.setattr(trying, "quarantined", hasty)
     patch.setattr(attempts, "quarantined", hasty)
@@ -59,8 +58,8 @@ def one_death_is_enough_for_quarantine(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def a_row_beside_others_is_blamed_as_if_alone(patch: pytest.MonkeyPatch) -> None:
-    def unjust(tried: list[Attempt]) -> set[int]:
-        blamed = [died.piece.first for died in attempts.deaths(tried) if len(died.piece) == 1]
+    def unjust(died: list[Attempt]) -> set[int]:
+        blamed = [attempt.piece.first for attempt in died if len(attempt.piece) == 1]
         return {row for row in blamed if blamed.count(row) > 1}
 
     patch.setattr(trying, "quarantined", unjust)
@@ -69,7 +68,7 @@ def a_row_beside_others_is_blamed_as_if_alone(patch: pytest.MonkeyPatch) -> None
 
 @mutant
 def who_went_on_counts_as_dead(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(attempts, "deaths", lambda tried: [attempt for attempt in tried if len(attempt.piece)])
+    patch.setattr(trying, "deaths", lambda tried, *me: [attempt for attempt in tried if len(attempt.piece)])
 
 
 @mutant
@@ -78,12 +77,15 @@ def a_process_does_not_say_that_it_is_through(patch: pytest.MonkeyPatch) -> None
         through = isinstance(step, Create) and b'"end":0}' in step.data
         return True if through else (yield step)
 
-    patch.setattr(trying, "try_shard", lambda *given: rewritten(try_shard(*given), keep_silent))
+    def broken(*given: Any, run: str) -> Try:
+        return rewritten(try_shard(*given, run=run), keep_silent)
+
+    patch.setattr(trying, "try_shard", broken)
 
 
 @mutant
 def a_suspected_shard_leaves_between_its_pieces(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
+    def broken(*given: Any, run: str) -> Try:
         alone = False
 
         def leave(step: Any) -> Rewritten:
@@ -95,6 +97,40 @@ def a_suspected_shard_leaves_between_its_pieces(patch: pytest.MonkeyPatch) -> No
                 yield trying.Enter(alone=True)
             return answer
 
-        return rewritten(try_shard(shard, process, max_attempts), leave)
+        return rewritten(try_shard(*given, run=run), leave)
 
     patch.setattr(trying, "try_shard", broken)
+
+
+@mutant
+def all_that_is_lost_with_its_run_is_blamed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trying, "deaths", lambda tried, *me: attempts.losses(tried))
+
+
+@mutant
+def what_is_lost_with_its_run_is_never_blamed(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "FORGIVEN", 10**9)
+
+
+@mutant
+def what_is_lost_with_its_run_is_forgiven_once(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(attempts, "FORGIVEN", 1)
+
+
+@mutant
+def a_run_that_gives_a_shard_away_again_sees_no_death(patch: pytest.MonkeyPatch) -> None:
+    deaths = attempts.deaths
+    patch.setattr(trying, "deaths", lambda tried, process, run: deaths(tried, process, "no run"))
+
+
+@mutant
+def whoever_writes_after_a_loss_is_its_witness(patch: pytest.MonkeyPatch) -> None:
+    def broken(tried: list[Attempt], process: str, run: str) -> list[Attempt]:
+        last_of = {attempt.run: number for number, attempt in enumerate(tried)}
+        return [
+            lost
+            for lost in attempts.losses(tried)
+            if lost.run == run or last_of[lost.run] > tried.index(lost) or tried.index(lost) > 8
+        ]
+
+    patch.setattr(trying, "deaths", broken)

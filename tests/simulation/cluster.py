@@ -5,11 +5,13 @@ from collections import defaultdict
 
 from pipeline.durable import try_shard as trying
 from pipeline.durable.commit import Published
+from pipeline.durable.try_shard import TRIES_TOGETHER
 from pipeline.shards.shard import Shard
 from tests.simulation.actors import Actor, Process, Rows, Run, Trial, begin, commit_shard, end
-from tests.simulation.blame_ledger import BlameLedger
+from tests.simulation.blame_ledger import WHOLE, BlameLedger
 from tests.simulation.invariant import require, rows_of
 from tests.simulation.small_jobs import CRASHED, Job
+from tests.simulation.turnstile import enter, leave
 
 IN_FLIGHT = 2  # shards of a replica
 MOST_REPLICAS = 2  # of a run
@@ -41,7 +43,7 @@ class Cluster:
         self.ledger = BlameLedger()
         self.now = self.crashes = self._names = 0
         self.poison_deaths: dict[str, int] = defaultdict(int)  # by shard
-        self.pair_deaths = self.given_up = 0
+        self.pair_deaths = self.given_up = self.whole_losses = 0
         self.pair_given_up = False
         self.parts: dict[tuple[str, frozenset[int]], bytes] = {}  # by shard and rows quarantined
         self.trace: list[str] | None = None
@@ -100,14 +102,12 @@ class Cluster:
         while run is not None and run.waiting and len(replica.shards) < IN_FLIGHT:
             shard = run.waiting.pop(int(self.chance() * len(run.waiting)))
             replica.shards.append(shard)
-            trial = Trial(shard, self.now, self.max_attempts)
+            trial = Trial(replica, shard, self.now, self.max_attempts)
             try_shard = trying.try_shard_deterministic if self.deterministic else trying.try_shard
-            steps = try_shard(shard, replica.name, self.max_attempts)
+            steps = try_shard(shard, replica.name, self.max_attempts, run=run.name)
 
             def tried(bad: set[int], trial: Trial = trial) -> None:
-                self.leave(replica, trial)
-                if trial.claim is not None:
-                    trial.claim.ended = self.now
+                leave(replica, trial)
                 if bad:
                     self.ledger.quarantines(trial.shard, self.excused(trial))
                 rows = trial.ran | dict.fromkeys(bad, CRASHED)
@@ -156,8 +156,9 @@ class Cluster:
 
     def gives_up(self, trial: Trial, run: Run | None) -> None:
         """A try ended its run, since the whole shard seems to kill; the user does what the message says."""
-        claimed = self.ledger.claims_of_the_whole(trial.shard, trial.began)
-        deserved = claimed >= trial.max_attempts or trial.max_attempts < self.max_attempts
+        claimed = self.ledger.deaths_at_most(trial, WHOLE)
+        enough = trial.max_attempts + TRIES_TOGETHER
+        deserved = claimed >= enough or trial.max_attempts < self.max_attempts
         require(deserved, f"{trial.shard.id} is given up after {claimed} deaths")
         self.given_up += 1
         shard = trial.shard
@@ -168,46 +169,24 @@ class Cluster:
         if run is not None and run.alive:
             self.kill_run(run)
 
-    # -- which shards run beside each other in a replica
-
-    def may_enter(self, replica: Process, trial: Trial, alone: bool) -> bool:
-        self.excused(trial)
-        if trial.entered:  # it comes back: others may go first
-            self.leave(replica, trial)
-            return False
-        if not alone:
-            if replica.inside < 0 or replica.waiting_to_be_alone:
-                return False
-            replica.inside += 1
-        elif replica.inside == 0:
-            replica.inside = -1
-            replica.waiting_to_be_alone -= trial.waits_alone
-            trial.waits_alone = False
-        else:
-            replica.waiting_to_be_alone += not trial.waits_alone
-            trial.waits_alone = True
-            return False
-        trial.entered, trial.alone = True, alone
-        return True
+    # -- deaths
 
     def excused(self, trial: Trial) -> list[int]:
         """The rows that a try may quarantine, settled once it has read the attempts."""
         if trial.excused is None:
-            trial.excused = self.ledger.excused(trial.shard, trial.began)
+            trial.excused = self.ledger.excused(trial)
         return trial.excused
 
-    def leave(self, replica: Process, trial: Trial) -> None:
-        if trial.entered:
-            replica.inside = 0 if trial.alone else replica.inside - 1
-            trial.entered = False
-
-    # -- deaths
+    def may_enter(self, replica: Process, trial: Trial, alone: bool) -> bool:
+        self.excused(trial)
+        return enter(replica, trial, alone)
 
     def neighbours_are_innocent(self, replica: Process) -> None:
         """A row killed this replica, which is no cause to blame a row that another shard stands at."""
         for actor in self.actors + self.asleep:
-            if actor.process is replica and actor.trial is not None and actor.trial.claim is not None:
-                actor.trial.claim.ended = self.now
+            claim = actor.trial.claim if actor.process is replica and actor.trial is not None else None
+            if claim is not None and claim.row != WHOLE:
+                claim.ended = self.now
 
     def kill(self, process: Process) -> None:
         """End a process; its run, if it still knows it, puts another in its place."""
@@ -228,6 +207,8 @@ class Cluster:
         if process.kind == "publisher" and self.chance() < 0.5:  # else its rows are lost too
             self.publish(run, process.shards[0], process.rows)
             return
+        for shard in process.shards:
+            self.ledger.outlived(process, shard, run.name)
         run.waiting += process.shards
         self.start_replica(run)
 
@@ -242,6 +223,26 @@ class Cluster:
         self._sweep()
         if self.runs_left > 0:
             self.start_run(run.job)
+
+    def everything_dies(self, again: bool = False) -> None:
+        """All processes of all runs at once, as when their machine goes.
+
+        `again`: users start them anew, however often they did before.
+        """
+        self.whole_losses += 1
+        self.note("machine", "is lost with all that runs on it")
+        for actor in self.actors + self.asleep:
+            if actor.process is not None:
+                actor.process.alive = False
+                self.crashes += 1
+        self._sweep()
+        lost = [run for run in self.runs if run.alive]
+        for run in lost:
+            self.end_run(run)
+        for run in lost:
+            if again or self.runs_left > 0:
+                self.runs_left += again
+                self.start_run(run.job)
 
     def _sweep(self) -> None:
         self.actors = [a for a in self.actors if a.process is None or a.process.alive]

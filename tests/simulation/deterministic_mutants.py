@@ -7,9 +7,7 @@ import pytest
 
 from pipeline.durable import commit
 from pipeline.durable import try_shard as trying
-from pipeline.durable.attempts import deaths
 from pipeline.durable.try_shard import Try
-from pipeline.shards.shard import Shard
 from tests.simulation.mutants import Rewritten, mutant, rewritten
 
 try_shard_deterministic = trying.try_shard_deterministic
@@ -17,8 +15,8 @@ try_shard_deterministic = trying.try_shard_deterministic
 
 @mutant
 def pieces_are_published(patch: pytest.MonkeyPatch) -> None:
-    def broken(shard: Shard, process: str, max_attempts: int) -> Try:
-        pieces = 0
+    def broken(*given: Any, run: str) -> Try:
+        pieces, shard = 0, given[0]
 
         def skip_the_whole(step: Any) -> Rewritten:
             nonlocal pieces
@@ -28,7 +26,7 @@ def pieces_are_published(patch: pytest.MonkeyPatch) -> None:
             pieces += run
             return (yield step)
 
-        return rewritten(try_shard_deterministic(shard, process, max_attempts), skip_the_whole)
+        return rewritten(try_shard_deterministic(*given, run=run), skip_the_whole)
 
     patch.setattr(trying, "try_shard_deterministic", broken)
 
@@ -38,21 +36,20 @@ def a_shard_that_should_run_alone_runs_beside_others(patch: pytest.MonkeyPatch) 
     def enter_beside(step: Any) -> Rewritten:
         return (yield trying.Enter(alone=False) if isinstance(step, trying.Enter) else step)
 
-    patch.setattr(
-        trying,
-        "try_shard_deterministic",
-        lambda *given: rewritten(try_shard_deterministic(*given), enter_beside),
-    )
+    def broken(*given: Any, run: str) -> Try:
+        return rewritten(try_shard_deterministic(*given, run=run), enter_beside)
+
+    patch.setattr(trying, "try_shard_deterministic", broken)
 
 
 @mutant
 def a_shard_is_never_given_up(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trying, "deaths", lambda attempts: [])
+    patch.setattr(trying, "TRIES_TOGETHER", 10**9)
 
 
 @mutant
-def a_shard_is_given_up_as_soon_as_it_is_suspected(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(trying, "deaths", lambda attempts: deaths(attempts) * 9)
+def a_shard_is_given_up_after_few_deaths(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(trying, "TRIES_TOGETHER", 2)
 
 
 @mutant

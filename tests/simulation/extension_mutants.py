@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import commit, job_start
+from pipeline.durable import commit, job_start, success
 from pipeline.durable.commit import remaining
 from pipeline.durable.job_start import plan_path
 from pipeline.durable.operations import Create, Read, Steps, first_wins
@@ -15,7 +15,7 @@ from tests.simulation import actors
 from tests.simulation.mutants import mutant
 
 PlanNewFiles = Callable[[list[bytes]], bytes | None]
-extend, finalize, start = job_start.extend, commit.finalize, job_start.start
+extend, finalize, start = job_start.extend, success.finalize, job_start.start
 
 
 @mutant
@@ -71,7 +71,7 @@ def a_resume_knows_the_first_plan_alone(patch: pytest.MonkeyPatch) -> None:
 
 @mutant
 def an_extension_is_taken_for_another_job(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(commit, "_ordinal", lambda path: -1)
+    patch.setattr(commit, "is_behind", lambda plan, path: False)
 
 
 @mutant
@@ -80,20 +80,20 @@ def success_of_one_plan_stands_for_all(patch: pytest.MonkeyPatch) -> None:
         done = len(plan.by_plan_file()[0])
         yield from finalize(Plan(plan.shards[:done], ()), summaries[:1], known)
         for number in range(1, plan.plan_files):
-            yield Create(commit.success_path(number), b'{"parts": []}')
+            yield Create(success.success_path(number), b'{"parts": []}')
 
-    patch.setattr(commit, "finalize", broken)
+    patch.setattr(success, "finalize", broken)
 
 
 @mutant
 def each_success_names_the_parts_of_all(patch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, summaries: Sequence[Any], known: Mapping[str, str | None]) -> Steps[None]:
         yield from finalize(Plan(plan.shards, ()), summaries[:1], known)
-        whole = yield Read(commit.SUCCESS)
+        whole = yield Read(success.SUCCESS)
         for number in range(1, plan.plan_files):
-            yield Create(commit.success_path(number), whole)
+            yield Create(success.success_path(number), whole)
 
-    patch.setattr(commit, "finalize", broken)
+    patch.setattr(success, "finalize", broken)
 
 
 @mutant

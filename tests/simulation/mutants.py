@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.durable import commit, job_start
+from pipeline.durable import commit, job_start, success
 from pipeline.durable.commit import Published, RouterTable
-from pipeline.durable.job_spec import require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
 from pipeline.durable.operations import Create, List, Read, Steps, first_wins
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
@@ -91,7 +91,7 @@ def attempts_share_a_router_table(patch: pytest.MonkeyPatch) -> None:
     def broken(shard: Shard, table: bytes, make_part: MakePart) -> Steps[Published]:
         path = commit.router_path(shard, "any")
         yield Create(path, table)
-        created = yield Create(commit.part_path(shard), make_part(RouterTable(path, commit._sha256(table))))
+        created = yield Create(commit.part_path(shard), make_part(RouterTable(path, commit.sha256_of(table))))
         return Published(commit.part_path(shard), None if created else "")
 
     patch.setattr(commit, "publish", broken)
@@ -128,10 +128,10 @@ def success_is_written_unchecked(patch: pytest.MonkeyPatch) -> None:
     def broken(plan: Plan, summary: Mapping[str, Any], published: Mapping[str, str | None]) -> Steps[Any]:
         parts = []
         for path in (yield List("generations")):
-            parts.append({"path": path, "sha256": commit._sha256((yield Read(path)))})
-        yield Create(commit.SUCCESS, json.dumps({"parts": parts}).encode())
+            parts.append({"path": path, "sha256": commit.sha256_of((yield Read(path)))})
+        yield Create(success.SUCCESS, json.dumps({"parts": parts}).encode())
 
-    patch.setattr(commit, "finalize", broken)
+    patch.setattr(success, "finalize", broken)
 
 
 @mutant
@@ -146,11 +146,11 @@ def every_run_follows_its_own_plan(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def spec_is_looked_at_but_not_after_it_was_created(patch: pytest.MonkeyPatch) -> None:
     def broken(spec: Mapping[str, Any], make_plan: Callable[[], bytes]) -> Steps[list[bytes]]:
-        stored = yield Read(job_start.SPEC)
+        stored = yield Read(SPEC)
         if stored is not None:
             require_same(stored, spec)
         else:
-            yield Create(job_start.SPEC, spec_bytes(spec))
+            yield Create(SPEC, spec_bytes(spec))
         first = yield from first_wins(job_start.plan_path(0), make_plan())
         return (yield from job_start._with_later_ones([first]))
 

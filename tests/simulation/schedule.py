@@ -5,14 +5,16 @@ the user starts killed runs again, and when all have ended one last run goes und
 """
 
 import random
-from typing import Any
 
+from pipeline.durable.attempts import FORGIVEN
 from pipeline.durable.operations import Create, List
-from pipeline.durable.try_shard import Enter, Run
+from pipeline.durable.try_shard import TRIES_TOGETHER, Enter, Run
 from pipeline.errors import JobError
-from tests.simulation.actors import Actor, Process, late
+from tests.simulation.actors import Actor, Process, Trial
 from tests.simulation.blame_ledger import FOLDER as ATTEMPTS
+from tests.simulation.blame_ledger import WHOLE, Claim
 from tests.simulation.cluster import Cluster
+from tests.simulation.disturbances import disturb, shown
 from tests.simulation.hostile_store import HostileStore, Operation
 from tests.simulation.invariant import Reader, ViolationError, most_deaths, require, rows_of
 from tests.simulation.small_jobs import JOBS
@@ -27,10 +29,12 @@ class Schedule:
         dice = random.Random(seed)
         self.chance = dice.random
         self.job = JOBS[int(self.chance() * len(JOBS))]
+        self.whole_losses = 0.5 if self.chance() < 0.1 else 0.0  # share of the disturbances
         extending = max(0.0, self.chance() - 0.5) * 2  # half of the jobs are never extended
         rows = self.job.rows + sum(map(len, self.job.later.values())) * (extending > 0)
         number = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2)[int(self.chance() * 10)]  # of rows that kill
         self.poison = {int(self.chance() * rows) for _ in range(number)}
+        self.takes_all = self.chance() < 0.1  # such a row: the whole machine dies with it
         self.max_attempts = 1 + int(self.chance() * 3)
         self.hazard = HAZARDS[int(self.chance() * len(HAZARDS))]
         self.disturbances_left = int(self.chance() * 16)
@@ -49,11 +53,11 @@ class Schedule:
         cluster.note(
             "schedule",
             f"poison {self.poison}, pair {self.pair}, deterministic {self.deterministic}, "
-            f"max_attempts {self.max_attempts}, hazard {self.hazard}",
+            f"max_attempts {self.max_attempts}, hazard {self.hazard}, takes all {self.takes_all}",
         )
         calm = self.hazard == 0
         cluster.hasty = 0.0 if calm else 0.02
-        cluster.runs_left = 1 if calm else 1 + int(self.chance() * 4)
+        cluster.runs_left = 1 if calm else 1 + int(self.chance() * (16 if self.whole_losses else 4))
         cluster.start_run(self.job)
         if cluster.runs_left and self.chance() < 0.5:
             other = self.chance() < 0.05  # somebody's mistake: another job in this folder
@@ -70,6 +74,7 @@ class Schedule:
         self.tally.steps = cluster.now
         self.tally.crashes = cluster.crashes
         self.tally.poison_deaths = sum(cluster.poison_deaths.values())
+        self.tally.whole_losses = cluster.whole_losses
         self.tally.given_up = cluster.given_up
         self.tally.extensions = len(self.reader.plans) - 1
         self.tally.innocents_quarantined = len(self.reader.crashed_rows - self.poison)
@@ -99,9 +104,10 @@ class Schedule:
             if self.pair:
                 if not self.pair <= rows_of([shard]):
                     continue
-                deaths, allowed = self.cluster.pair_deaths, allowed * (1 + self.max_attempts)
+                deaths, allowed = self.cluster.pair_deaths, allowed * (1 + len(self.poison)) + TRIES_TOGETHER
             elif len(self.poison) == 1:
                 deaths = self.cluster.poison_deaths.get(shard.id, 0)
+                allowed += FORGIVEN * self.takes_all
             else:
                 return
             require(deaths <= allowed, f"rows of {shard.id} killed {deaths} processes, more than {allowed}")
@@ -127,12 +133,14 @@ class Schedule:
                 step = actor.steps.send(actor.result)
             except StopIteration as stop:
                 self.cluster.actors.remove(actor)
-                self._note(actor, "ends")
+                self.note(actor, "ends")
+                if actor.trial is not None and actor.trial.claim is not None and actor.trial.alone:
+                    actor.trial.claim.ended = self.cluster.now  # whether or not it says so
                 actor.then(stop.value)
                 return
             except (JobError, ValueError) as error:
                 self.cluster.actors.remove(actor)
-                self._note(actor, f"ends: {error}")
+                self.note(actor, f"ends: {error}")
                 if actor.trial is not None and actor.process is not None:
                     self.cluster.gives_up(actor.trial, actor.process.run)
                 else:
@@ -142,17 +150,17 @@ class Schedule:
             if type(step) is Create and actor.trial is not None and step.path.startswith(ATTEMPTS):
                 assert actor.process is not None
                 trial = actor.trial
-                trial.next_claim = self.cluster.ledger.claim(actor.process, trial.shard, step)
+                trial.next_claim = self._claim(actor.process, trial, step)
         if type(step) is Enter:
             self._enter(actor, step)
         elif type(step) is Run:
             self._run(actor, step)
         elif self.hazard and self.disturbances_left and self.chance() < self.hazard:
-            self._disturb(actor, step)
+            disturb(self, actor, step)
         else:
-            self._apply(actor, step)
+            self.apply(actor, step)
 
-    def _apply(self, actor: Actor, operation: Operation) -> None:
+    def apply(self, actor: Actor, operation: Operation) -> None:
         actor.result = self.store.apply(operation)
         if type(operation) is List and not actor.has_whole(operation, self.chance):
             return
@@ -162,15 +170,25 @@ class Schedule:
                 trial.claim.ended = self.cluster.now
             trial.claim = trial.next_claim
         if self.cluster.trace is not None:
-            self._note(actor, f"{_text(operation)} -> {_text(actor.result)}")
+            self.note(actor, f"{shown(operation)} -> {shown(actor.result)}")
         if self.store.change is not None:
             self.reader.look(self.store.change)
+
+    def _claim(self, process: Process, trial: Trial, marker: Create) -> Claim | None:
+        """A try may run rows alone only where enough processes died of the shard."""
+        ledger = self.cluster.ledger
+        possible = ledger.deaths_at_most(trial)
+        claim = ledger.claim(process, trial.shard, marker)
+        if claim is not None and claim.row != WHOLE:
+            enough = max(1, trial.max_attempts - 1)
+            require(possible >= enough, f"{trial.shard.id} is suspected after {possible} deaths at most")
+        return claim
 
     def _enter(self, actor: Actor, step: Enter) -> None:
         assert actor.process is not None
         assert actor.trial is not None
         if self.cluster.may_enter(actor.process, actor.trial, step.alone):
-            self._note(actor, f"enters {'alone' if step.alone else 'beside'} with {actor.trial.shard.id}")
+            self.note(actor, f"enters {'alone' if step.alone else 'beside'} with {actor.trial.shard.id}")
         else:
             actor.unanswered = step
 
@@ -182,69 +200,35 @@ class Schedule:
         numbers = {shard.first_row + row for row in rows}
         if self.pair and self.pair <= numbers:
             self.cluster.pair_deaths += 1
-            self._note(actor, f"dies of rows {rows} of {shard.id} together")
+            self.note(actor, f"dies of rows {rows} of {shard.id} together")
             self.cluster.kill(actor.process)
         elif numbers & self.poison:
             self.cluster.poison_deaths[shard.id] += 1
-            self._note(actor, f"dies of rows {rows} of {shard.id}")
+            self.note(actor, f"dies of rows {rows} of {shard.id}")
             self.cluster.neighbours_are_innocent(actor.process)
-            self.cluster.kill(actor.process)
+            if self.takes_all:
+                self.cluster.everything_dies(again=True)
+            else:
+                self.cluster.kill(actor.process)
         elif self.hazard and self.disturbances_left and self.chance() < self.hazard:
             self.disturbances_left -= 1
-            self._kill(actor, actor.process, f"while it runs {rows} of {shard.id}")
+            if self.whole_losses and self.chance() < self.whole_losses:
+                self.cluster.everything_dies()
+            else:
+                self.kill(actor, actor.process, f"while it runs {rows} of {shard.id}")
         else:
-            self._note(actor, f"runs rows {rows} of {shard.id}")
+            self.note(actor, f"runs rows {rows} of {shard.id}")
             if self.deterministic:
                 said = f"with rows {rows}, {actor.process.inside} inside"
             else:
                 said = f"by {actor.process.name}"
             actor.trial.ran.update(dict.fromkeys(rows, said))
 
-    def _disturb(self, actor: Actor, operation: Operation) -> None:
-        self.disturbances_left -= 1
-        cluster, process, fate = self.cluster, actor.process, int(self.chance() * 10)
-        if process is None or fate <= 1:
-            self._note(actor, f"falls asleep before {_text(operation)}")
-            actor.unanswered = operation
-            cluster.actors.remove(actor)
-            cluster.asleep.append(actor)
-        elif fate == 2:
-            self._kill(actor, process, f"before {_text(operation)}")
-        elif fate == 3:
-            self._apply(actor, operation)
-            self._kill(actor, process, "before it has the answer")
-        elif fate == 4 and type(operation) is Create:
-            self.tally.late_requests += 1
-            self._kill(actor, process, f"{_text(operation)} still on its way")
-            cluster.asleep.append(Actor(None, late(operation), lambda answer: None))
-        elif fate <= 6:
-            self.tally.lost_answers += 1
-            self._apply(actor, operation)
-            self._note(actor, "gets no answer and tries again")
-            actor.unanswered, actor.glance = operation, None
-        elif fate == 7 and process.run is not None and process.kind != "driver":
-            self.tally.lost_contacts += 1
-            self._note(actor, "loses contact with its run and goes on")
-            actor.unanswered = operation
-            cluster.give_up(process)
-        elif fate == 8 and process.run is not None:
-            for run in list(cluster.runs) if self.chance() < 0.3 else [process.run]:
-                if run.alive:
-                    cluster.kill_run(run)
-        else:
-            self._kill(actor, process, f"before {_text(operation)}")
-
-    def _kill(self, actor: Actor, process: Process, why: str) -> None:
-        self._note(actor, f"is killed {why}")
+    def kill(self, actor: Actor, process: Process, why: str) -> None:
+        self.note(actor, f"is killed {why}")
         self.cluster.crashes += 1
         self.cluster.kill(process)
 
-    def _note(self, actor: Actor, what: str) -> None:
+    def note(self, actor: Actor, what: str) -> None:
         if self.cluster.trace is not None:
             self.cluster.note(actor.process.name if actor.process else "late request", what)
-
-
-def _text(thing: Any) -> str:
-    if isinstance(thing, Create):
-        return f"Create({thing.path}, {_text(thing.data)})"
-    return text if len(text := repr(thing)) < 120 else text[:117] + "..."

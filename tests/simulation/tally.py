@@ -8,6 +8,7 @@ class Tally:
     schedules: int = 0
     steps: int = 0
     crashes: int = 0  # of processes, by the schedule
+    whole_losses: int = 0  # of all processes at once
     lost_answers: int = 0  # of operations that took effect, and were tried again
     late_requests: int = 0  # that arrived after their sender's death
     lost_contacts: int = 0  # with a process that went on

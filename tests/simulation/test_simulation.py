@@ -4,7 +4,8 @@ import sys
 import pytest
 
 import tests.simulation.attempt_mutants
-import tests.simulation.deterministic_mutants  # noqa: F401
+import tests.simulation.deterministic_mutants
+import tests.simulation.extension_mutants  # noqa: F401
 from tests.simulation.campaign import FailedScheduleError, simulate
 from tests.simulation.invariant import ViolationError
 from tests.simulation.mutants import MUTANTS, Mutant
@@ -19,7 +20,8 @@ def test_no_schedule_breaks_a_promise(first_seed: int) -> None:
     tally = simulate(A_SHARE, first_seed)
     disturbances = (tally.crashes, tally.lost_answers, tally.poison_deaths)
     assert min(disturbances) > A_SHARE // 4, "a calm simulation shows nothing"
-    assert min(tally.late_requests, tally.lost_contacts, tally.extensions) > A_SHARE // 100
+    rarer = (tally.late_requests, tally.lost_contacts, tally.whole_losses, tally.extensions)
+    assert min(rarer) > A_SHARE // 100
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

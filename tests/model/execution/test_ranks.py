@@ -73,7 +73,7 @@ def test_a_rank_killed_within_a_step_fails_it(checkpoint):
 
 
 @pytest.mark.timeout(150)
-def test_children_end_when_their_parent_is_killed(checkpoint):
+def test_children_stay_on_the_machine_and_end_when_their_parent_is_killed_not_before(checkpoint):
     program = (
         "import sys, time; from model.engine import Engine\n"
         "engine = Engine.load(sys.argv[1], tensor_parallel=2, threads=1)\n"
@@ -82,6 +82,11 @@ def test_children_end_when_their_parent_is_killed(checkpoint):
     parent = subprocess.Popen([sys.executable, "-c", program, checkpoint("mixtral")], stdout=subprocess.PIPE)
     rank_0, child = map(int, parent.stdout.readline().split())
     assert (rank_0, running(child)) == (parent.pid, True)
+    for number in (signal.SIGHUP, signal.SIGINT):  # as a terminal sends them to all processes of a job
+        os.kill(child, number)
+    assert not eventually(lambda: not running(child), seconds=0.5)
+    environment = Path(f"/proc/{child}/environ").read_text().split("\0")
+    assert {"GLOO_SOCKET_IFNAME=lo", "NCCL_SOCKET_IFNAME==lo", "NCCL_NET=Socket"} <= {*environment}
     parent.kill()
     parent.wait()
     parent.stdout.close()

@@ -18,7 +18,7 @@ def test_within_a_page_the_heads_follow_each_other_each_with_all_places():
     [
         ([5, 0, 11], None),
         ([5, -1, 11], torch.tensor([0, 2])),
-        ([-1, -1, -1], torch.arange(0)),
+        ([-1, -1, -1], torch.tensor([], dtype=torch.int64)),
     ],
 )
 def test_what_is_kept_lies_in_its_place(places, tokens):

@@ -60,3 +60,27 @@ def test_one_tensor_trained_anew_is_another_model(trained: str, checkpoint: Path
     before = checkpoint_fingerprint(checkpoint)
     save_file(tensors | {trained: tensors[trained] * np.float32(1.01)}, checkpoint / "model.safetensors")
     assert checkpoint_fingerprint(checkpoint) != before
+
+
+@pytest.mark.parametrize(
+    ("size", "place", "noticed"),
+    [
+        (192 << 10, 100 << 10, True),  # three samples of 64 KiB are all of it
+        (1 << 20, 0, True),
+        (1 << 20, (64 << 10) - 1, True),
+        (1 << 20, 64 << 10, False),
+        (1 << 20, 1 << 19, True),  # the middle
+        (1 << 20, (1 << 20) - (64 << 10) - 1, False),
+        (1 << 20, (1 << 20) - 1, True),
+    ],
+)
+def test_one_changed_byte_is_noticed_where_a_sample_is(
+    checkpoint: Path, size: int, place: int, noticed: bool
+) -> None:
+    """As the docstring and docs/checkpoints.md say."""
+    weights = np.zeros(size, dtype=np.uint8)
+    save_file({"w": weights}, checkpoint / "model.safetensors")
+    before = checkpoint_fingerprint(checkpoint)
+    weights[place] = 1
+    save_file({"w": weights}, checkpoint / "model.safetensors")
+    assert (checkpoint_fingerprint(checkpoint) != before) == noticed

@@ -10,7 +10,7 @@ from ray.data.block import BlockMetadata
 from ray.exceptions import RayError
 
 from pipeline.cluster.session import as_job_error, connect, look_at_cluster
-from pipeline.errors import ConfigError, JobError
+from pipeline.errors import ConfigError, DamagedFile, JobError
 from tests.ray_head import free_port
 
 
@@ -47,6 +47,9 @@ def test_what_a_task_raises_keeps_its_kind_and_its_words(reading: bool) -> None:
         except KeyError as error:
             raise ConfigError("a\n  b\nOSError: c.jsonl: changed") from error
 
+    def cut(_: object) -> None:
+        raise DamagedFile("_job/attempts/feed-0000.json", "it is empty", "remove it")
+
     def disk(_: object) -> None:
         raise PermissionError(13, "denied", "a\nb")
 
@@ -57,5 +60,8 @@ def test_what_a_task_raises_keeps_its_kind_and_its_words(reading: bool) -> None:
     told = raised_by(changed, reading)
     assert isinstance(told, ConfigError)
     assert str(told) == "a\n  b\nOSError: c.jsonl: changed"
+    told = raised_by(cut, reading)
+    assert isinstance(told, ConfigError)
+    assert str(told) == str(DamagedFile("_job/attempts/feed-0000.json", "it is empty", "remove it"))
     assert r"(PermissionError: [Errno 13] denied: 'a\nb')" in str(raised_by(disk, reading))
     assert "(ValueError, see Ray's logs)" in str(raised_by(bug, reading))

@@ -2,7 +2,8 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.durable.job_start import SPEC, extend, start
+from pipeline.durable.job_spec import SPEC
+from pipeline.durable.job_start import extend, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
 from pipeline.preflight.make_spec import make_spec

@@ -7,7 +7,7 @@ import pytest
 from model.engine import Engine
 from pipeline.durable.operations import execute
 from pipeline.durable.same_machine import MACHINE, require_same_machine
-from pipeline.errors import JobError
+from pipeline.errors import DamagedFile, JobError
 from pipeline.storage.open_store import open_store
 
 
@@ -28,3 +28,13 @@ def test_a_machine_of_which_more_or_less_is_known_is_another_kind(tmp_path: Path
     execute(require_same_machine({"device": "cpu", "torch": "2.1"}), store)
     with pytest.raises(JobError, match=r"cores: was None, is 8; torch: was 2\.1, is None"):
         execute(require_same_machine({"device": "cpu", "cores": "8"}), store)
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"device": "c', b"[1]", b"null"])
+def test_a_damaged_description_is_named_with_what_to_do(tmp_path: Path, damaged: bytes) -> None:
+    store = open_store(tmp_path)
+    store.create(MACHINE, damaged)
+    with pytest.raises(
+        DamagedFile, match=r"_job/machine\.json is damaged \(.*\): remove it and run the same"
+    ):
+        execute(require_same_machine({"device": "cpu"}), store)

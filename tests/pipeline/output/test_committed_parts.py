@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from model.requests.row_routing import RowRouting
-from pipeline.durable.job_spec import spec_bytes
-from pipeline.durable.job_start import SPEC
+from pipeline.durable.job_spec import SPEC, spec_bytes
+from pipeline.errors import DamagedFile
 from pipeline.output.committed_parts import read_parts
 from pipeline.output.part_file import read_footer
 from pipeline.output.publish import Publishing
@@ -106,10 +106,36 @@ def test_a_changed_router_file_is_refused(tmp_path: Path, shards: list[Routed]) 
     store = open_store(tmp_path)
     path = publish(store, 0, shards[0])
     with store.open_file(path) as part:
-        _, table = read_footer(part)
+        _, table = read_footer(path, part)
     assert table is not None
     store.replace(table.path, to_parquet(sum_by_group(shards[1])))
-    with pytest.raises(RuntimeError, match="changed since its part was committed"):
+    told = rf"{table.path} is damaged \(its bytes are not those with which {path} was committed\): remove it"
+    with pytest.raises(DamagedFile, match=told):
+        read_parts(store, [path], hashed=False)
+    Path(store.root, table.path).unlink()
+    with pytest.raises(DamagedFile, match=rf"{table.path} is damaged \(it is missing, and {path} names it\)"):
+        read_parts(store, [path], hashed=False)
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_part_that_is_none_is_named_with_what_to_do(tmp_path: Path, hashed: bool) -> None:
+    store = open_store(tmp_path)
+    paths = [publish(store, ordinal, None) for ordinal in range(2)]
+    whole = store.read(paths[0])
+    for data in (b"", whole[:-3], b"hello", store.read(paths[1])):
+        store.replace(paths[0], data)
+        told = rf"output\.path: {paths[0]} is damaged \(.*\): remove it, and the _SUCCESS that names it"
+        with pytest.raises(DamagedFile, match=told):
+            read_parts(store, paths, hashed=hashed)
+
+
+def test_a_flipped_bit_is_not_hashed_for_success(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    path = publish(store, 0, None)
+    data = bytearray(store.read(path))
+    data[20] ^= 1
+    store.replace(path, bytes(data))
+    with pytest.raises(DamagedFile, match="its bytes are not those that were written"):
         read_parts(store, [path], hashed=True)
 
 

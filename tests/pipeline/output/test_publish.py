@@ -11,8 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.durable.job_spec import spec_bytes
-from pipeline.durable.job_start import SPEC
+from pipeline.durable.job_spec import SPEC, spec_bytes
 from pipeline.errors import ConfigError, JobError
 from pipeline.output.part_file import read_footer
 from pipeline.output.publish import Publishing
@@ -102,7 +101,7 @@ def test_the_footer_gives_what_was_published(place: str, router: bytes | None) -
     summary = ShardSummary(**json.loads(published["summary"]))
     assert summary == ShardSummary.of(rows_table(), TASK)
     with store.open_file(published["path"]) as part:
-        found, table = read_footer(part)
+        found, table = read_footer(published["path"], part)
     assert found == summary
     assert published["sha256"] == hashlib.sha256(store.read(published["path"])).hexdigest()
     if router is None:
@@ -130,7 +129,7 @@ def test_a_second_attempt_changes_nothing(place: str) -> None:
     assert second["sha256"] is None
     assert store.read(first["path"]) == before
     with store.open_file(first["path"]) as part:
-        _, table = read_footer(part)
+        _, table = read_footer(first["path"], part)
     assert table is not None
     assert store.read(table.path) == ROUTER
 

@@ -11,6 +11,7 @@ import pytest
 
 from model.engine import Engine
 from pipeline.config.job import JobConfig
+from pipeline.durable.commit import part_path
 from pipeline.output.part_file import part_bytes
 from pipeline.preflight.job import check_job
 from pipeline.reporting.summary import ShardSummary
@@ -42,8 +43,8 @@ def publish(config: JobConfig) -> str:
             request, finish = requests.start(row["id"], row["prompt_token_ids"], row["params"])
             outcomes += map(finish, engine.run([request]))
         rows = ResultRows(job.config, job.task, job.model).table(prepared, outcomes)
-        part = part_bytes(rows, ShardSummary.of(rows, job.task), None)
-        (folder / f"part-{shard.ordinal:06d}-{shard.id}.parquet").write_bytes(part)
+        part = part_bytes(part_path(shard), rows, ShardSummary.of(rows, job.task), None)
+        Path(config.output.path, part_path(shard)).write_bytes(part)
     return str(folder / "*.parquet")
 
 

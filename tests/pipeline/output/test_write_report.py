@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pipeline.preflight.job import check_job
 from pipeline.run import run
 from pipeline.storage.local_store import LocalStore
 from pipeline.storage.open_store import open_store
+from pipeline.supervision.stop_budget import SECONDS_TO_REPORT
 from tests.many_shards import folder
 from tests.random_prompts import random_prompts
 
@@ -58,8 +60,8 @@ def test_with_no_time_left_only_what_is_known_is_told(
     tables = (out / "router/experts.parquet").read_bytes()
 
     with monkeypatch.context() as inside:
-        inside.setattr("pipeline.output.write_report._SECONDS_TO_SUM_UP", -1.0)
-        _, parts = write_report(job, store, "interrupted", [], 1.0)
+        inside.setattr("pipeline.output.write_report._SHARE_TO_SUM_UP", -1000.0)
+        _, parts = write_report(job, store, "interrupted", [], 1.0, until=time.monotonic() + 60)
     assert parts == []
     known = {name: value for name, value in whole.items() if name in ("state", "rows", "rows_planned")}
     told = json.loads((out / "report.json").read_bytes())
@@ -118,7 +120,7 @@ def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
     trouble: Exception,
     told: str,
 ) -> None:
-    def fail(*given: object) -> None:
+    def fail(*given: object, until: float) -> None:
         raise trouble
 
     monkeypatch.setattr("pipeline.output.write_report.write_report", fail)
@@ -126,3 +128,15 @@ def test_a_report_that_cannot_be_written_leaves_a_stopped_run_stopped(
     report_interrupted(check_job(config), open_store(config.output.path), [], 1.0)
     assert f"no report was written: {told}" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_a_stopped_run_does_not_wait_for_a_store_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.fill(tmp_path, shards=3, missing=1)
+    job = check_job(folder.make_config(tmp_path))
+    monkeypatch.setattr(LocalStore, "replace", lambda *_: time.sleep(30))
+    begin = time.monotonic()
+    report_interrupted(job, open_store(job.config.output.path), [], 1.0)
+    assert time.monotonic() - begin < SECONDS_TO_REPORT + 1
+    assert "no report was written: the output folder did not answer within 2 s" in caplog.text

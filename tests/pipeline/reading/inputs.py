@@ -1,7 +1,10 @@
 """Input files of tests, and what is read of them."""
 
+import bz2
 import gzip
 import json
+import lzma
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,7 @@ def read_all(path: str, columns: list[str] | None = None, **keys: Any) -> list[d
 
 
 def compress(data: bytes, kind: str) -> bytes:
-    if kind == ".gz":
-        return gzip.compress(data)
+    own = {".gz": gzip.compress, ".bz2": partial(bz2.compress, compresslevel=1), ".xz": lzma.compress}
+    if kind in own:
+        return own[kind](data)
     return bytes(pa.compress(data, codec="zstd", asbytes=True)) if kind == ".zst" else data

@@ -14,7 +14,7 @@ from tests.pipeline.reading.inputs import section, write
 
 def test_keys_and_records_have_the_columns_of_folders(tmp_path: Path) -> None:
     write(tmp_path / "lang=de/n=1/a.jsonl", b'{"text": "a"}\nbad\n{"n": 2}\n')
-    files = expand(section(str(tmp_path)))
+    files = expand(section(str(tmp_path))).files
     assert list(first_keys(files)) == ["text", "n", "lang"]
     assert list(first_records(files[0], 3)) == [
         {"lang": "de", "n": "1", "text": "a"},

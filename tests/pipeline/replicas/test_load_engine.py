@@ -27,7 +27,7 @@ def options(config: JobConfig, **others: Any) -> ReplicaOptions:
     nothing: Any = None
     spec = {"checkpoint": checkpoint_fingerprint(config.model.path)}
     return ReplicaOptions(
-        config, config.make_task(), config.model.path, None, 1, nothing, spec, nothing, **others
+        config, config.make_task(), config.model.path, None, 1, nothing, spec, "run", nothing, **others
     )
 
 

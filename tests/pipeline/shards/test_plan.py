@@ -9,9 +9,13 @@ import pytest
 
 from pipeline.config.job import InputSection
 from pipeline.errors import ConfigError
+from pipeline.reading.files import expand
+from pipeline.reading.not_taken import NotTaken
 from pipeline.shards.make_plan import make_plan
-from pipeline.shards.plan import Plan
+from pipeline.shards.plan import InputToday, Plan
 from pipeline.shards.shard import Shard
+from pipeline.shards.shard_table import ShardTable
+from pipeline.storage.sealed_parquet import sealed_bytes
 
 
 def section(path: object, **keys: object) -> InputSection:
@@ -42,20 +46,24 @@ def test_a_plan_survives_its_parquet_and_equals_itself_when_made_anew(tmp_path: 
 def test_a_resume_wants_the_same_files(tmp_path: Path) -> None:
     a, b = write(tmp_path / "in/a.jsonl", lines(5)), write(tmp_path / "in/b.jsonl", lines(5))
     plan = make_plan(section(f"{tmp_path}/in"))
-    assert plan.check(section(f"{tmp_path}/in")) == (plan, [])
+    shards = ShardTable.of(plan.shards)
+    paths = {"a.jsonl": f"{tmp_path}/in/a.jsonl", "b.jsonl": f"{tmp_path}/in/b.jsonl"}
+    assert plan.check(expand(section(f"{tmp_path}/in")), shards) == InputToday(paths, [], [], [], NotTaken())
     write(tmp_path / "in/new.jsonl", lines(1))
-    assert plan.check(section(f"{tmp_path}/in"))[1] == ["new.jsonl"]
+    write(tmp_path / "in/empty.jsonl", b"")
+    assert plan.check(expand(section(f"{tmp_path}/in")), shards).new == ["new.jsonl"]
     (tmp_path / "in").rename(tmp_path / "moved")
-    moved, _ = plan.check(section(f"{tmp_path}/moved"))
-    assert [shard.file for shard in moved.shards] == [
-        f"{tmp_path}/moved/a.jsonl",
-        f"{tmp_path}/moved/b.jsonl",
-    ]
-    assert [shard.id for shard in moved.shards] == [shard.id for shard in plan.shards]
+    moved = shards.opened_at(plan.check(expand(section(f"{tmp_path}/moved")), shards).paths)
+    assert [shard.file for shard in moved] == [f"{tmp_path}/moved/a.jsonl", f"{tmp_path}/moved/b.jsonl"]
+    assert [shard.id for shard in moved] == [shard.id for shard in plan.shards]
     write(tmp_path / "moved" / a.name, lines(6))
     (tmp_path / "moved" / b.name).unlink()
+    left = expand(section(f"{tmp_path}/moved"))
     with pytest.raises(ConfigError, match=r"missing: b.jsonl; changed: a.jsonl"):
-        plan.check(section(f"{tmp_path}/moved"))
+        plan.check(left, shards)
+    with pytest.raises(ConfigError, match=r"\(changed: a.jsonl\)"):
+        plan.check(left, shards[:1])
+    assert plan.check(left, ()) == InputToday({}, ["new.jsonl"], ["b.jsonl"], ["a.jsonl"], NotTaken())
 
 
 def shards(count: int, rows_in_a_file: int) -> tuple[Shard, ...]:
@@ -99,3 +107,22 @@ def test_stored_plans_join_in_their_order() -> None:
     assert plan.extensions == (4_500, 4_500)
     assert [tuple(part) for part in plan.by_plan_file()] == [*parts]
     assert plan.shards[4_999] == planned[4_999]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"hello", b"PAR1" + bytes(99) + b"PAR1", sealed_bytes(pa.table({"a": [1]}))],
+    ids=["empty", "hello", "zeros", "another"],
+)
+def test_a_file_that_is_no_plan_is_told_in_a_sentence(damage: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^it (is|was) "):
+        Plan.from_parquet(damage)
+
+
+def test_a_flipped_bit_is_told_in_a_sentence() -> None:
+    stored = bytearray(Plan(shards(5, rows_in_a_file=3), ()).to_parquet())
+    for byte in range(0, len(stored), 7):
+        stored[byte] ^= 1
+        with pytest.raises(ValueError, match=r"^it (is|was) |^its bytes "):
+            Plan.from_parquet(bytes(stored))
+        stored[byte] ^= 1

@@ -43,8 +43,8 @@ def test_where_names_have_no_order_none_is_lost_or_doubled(
 def test_dates_are_read_as_botocore_reads_them(s3_url: str) -> None:
     store = open_store(s3_url)
     store.create("a", b"1")
-    fs: Any = store._fs  # type: ignore[attr-defined]
-    [listed], found = fs.ls(store._path, detail=True), fs.info(f"{store._path}/a")  # type: ignore[attr-defined]
+    fs, path = store._opened  # type: ignore[attr-defined]
+    [listed], found = fs.ls(path, detail=True), fs.info(f"{path}/a")
     assert isinstance(listed["LastModified"], datetime)
     assert listed["LastModified"].replace(microsecond=0) == found["LastModified"]  # in ISO's and HTTP's words
     assert abs((datetime.now(UTC) - found["LastModified"]).total_seconds()) < 60

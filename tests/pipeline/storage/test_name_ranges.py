@@ -36,8 +36,9 @@ def test_a_list_has_every_name_once(place: str, cuts: tuple[str, ...]) -> None:
     assert store.list("part", cuts) == []
 
 
-def test_a_bucket_that_is_not_there_has_no_files(s3_endpoint: str) -> None:
-    assert open_store("s3://no-such-bucket/out").list("parts", CUTS) == []
+def test_a_bucket_that_is_not_there_is_no_empty_folder(s3_endpoint: str) -> None:
+    with pytest.raises(NotADirectoryError, match="there is no such bucket"):
+        open_store("s3://no-such-bucket/out").list("parts", CUTS)
 
 
 SHARDS = [Shard(n, f"{n:016x}", "/a", "a", "etag", "jsonl", n, 1, n, n + 1) for n in range(12)]

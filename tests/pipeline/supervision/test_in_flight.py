@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ray.exceptions import RayActorError
 
-from pipeline.durable.attempts import Attempt, Piece, count_attempt, deaths, read_attempts
+from pipeline.durable.attempts import Attempt, Piece, count_attempt, losses, read_attempts
 from pipeline.durable.commit import part_path
 from pipeline.durable.operations import execute
 from pipeline.shards.shard import Shard
@@ -26,7 +26,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setattr(in_flight.ray, "get", lambda answer, timeout: answer())
     store = open_store(tmp_path)
     for shard in SHARDS:
-        execute(count_attempt(shard, Attempt(Piece(0, 8), "p", alone=False), 0), store)
+        execute(count_attempt(shard, Attempt(Piece(0, 8), "p", alone=False, run="r"), 0), store)
     return store
 
 
@@ -37,7 +37,7 @@ def coordinator(running: set[int], committing: set[int]) -> Any:
 
 
 def blamed(store: Store) -> list[int]:
-    return [shard.ordinal for shard in SHARDS if deaths(execute(read_attempts(shard), store))]
+    return [shard.ordinal for shard in SHARDS if losses(execute(read_attempts(shard), store))]
 
 
 def test_a_stop_gives_up_what_runs_and_waits_for_commits(store: Store) -> None:
@@ -49,7 +49,7 @@ def test_a_stop_gives_up_what_runs_and_waits_for_commits(store: Store) -> None:
 def test_a_stop_does_not_wait_for_a_commit_that_never_arrives(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(in_flight, "_SECONDS_TO_COMMIT", 0.5)
+    monkeypatch.setattr(in_flight, "SECONDS_TO_COMMIT", 0.5)
     InFlightShards(coordinator({0}, {3}), SHARDS, set(), store).finish()
     assert blamed(store) == [1, 2], "3 was finished and lost, which is not its fault"
 

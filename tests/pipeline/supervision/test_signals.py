@@ -1,10 +1,12 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from pipeline.errors import Interrupted
 from pipeline.supervision.signals import stopping_at_once
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def signal_and_wait(number: signal.Signals) -> None:
@@ -55,3 +57,16 @@ def test_other_threads_leave_signals_alone() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(handlers).result() == [signal.getsignal(each) for each in SIGNALS]
+
+
+@pytest.mark.parametrize(("nohup", "code"), [([], 75), (["nohup"], 0)])
+def test_a_closed_terminal_stops_a_run_unless_it_was_started_to_outlive_it(
+    nohup: list[str], code: int
+) -> None:
+    program = (
+        "import os, signal, time; from pipeline.supervision.signals import ending_at_once\n"
+        "with ending_at_once(): os.kill(os.getpid(), signal.SIGHUP); time.sleep(0.1)"
+    )
+    root = Path(__file__).parents[3]
+    ended = subprocess.run([*nohup, sys.executable, "-c", program], cwd=root, capture_output=True, timeout=60)
+    assert ended.returncode == code

@@ -21,7 +21,7 @@ class Handle:
 
 @pytest.fixture(autouse=True)
 def _without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_limit.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(start_limit.ray, "get", lambda answer, timeout: answer)
 
 
 def test_a_replica_that_has_started_is_ready() -> None:

@@ -1,12 +1,16 @@
 import json
 import shutil
+import time
 from pathlib import Path
 
 import mistral_common
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken, models
+from tokenizers import Tokenizer as Oracle
 
+from pipeline.text.control_tokens import TokensInText
 from pipeline.text.tokenization import Tokenizer
 
 DATA = Path(mistral_common.__file__).parent / "data"
@@ -45,6 +49,45 @@ def test_a_token_may_take_white_space_along(tmp_path: Path) -> None:
         32000,
         *tokenizer.encode("b"),
     ]
+
+
+TAKING = {
+    name: {"content": name, "lstrip": lstrip, "rstrip": rstrip}
+    for name, lstrip, rstrip in (
+        ("<m>", True, False),
+        ("<r>", False, True),
+        ("<mm>", True, True),
+        ("<m", True, False),
+        ("<p>", False, False),
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def taking(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    decoder = {str(32000 + number): token for number, token in enumerate(TAKING.values())}
+    return make(tmp_path_factory.mktemp("taking"), {"added_tokens_decoder": decoder})
+
+
+@given(parts=st.lists(st.sampled_from([*TAKING, " ", "\n", "\u3000", "a", "<"]), max_size=12))
+def test_tokens_take_white_space_along_as_in_transformers(taking: Tokenizer, parts: list[str]) -> None:
+    oracle = Oracle(models.WordLevel({"x": 0}, unk_token="x"))
+    oracle.add_tokens([AddedToken(**{**token, "normalized": False}) for token in TAKING.values()])
+    encoded = oracle.encode("".join(parts))
+    expected = [
+        (*offsets, token_id)
+        for offsets, token_id in zip(encoded.offsets, encoded.ids, strict=True)
+        if token_id
+    ]
+    found = TokensInText(taking.files, TAKING).find("".join(parts))
+    assert [(begin, end, [*TAKING].index(name) + 1) for begin, end, name in found] == expected
+
+
+@pytest.mark.parametrize("text", [" " * 300_000, (" " * 30 + "<m>") * 9_000, "<mm> " * 50_000, "<" * 300_000])
+def test_finding_tokens_takes_linear_time(taking: Tokenizer, text: str) -> None:
+    begun = time.process_time()
+    taking.tokens_in(text)
+    assert time.process_time() - begun < 2
 
 
 def test_the_longest_of_several_tokens_is_found(tmp_path: Path) -> None:

@@ -97,6 +97,6 @@ def test_a_row_has_no_more_names_in_jsonl_than_in_parquet() -> None:
 
 def test_the_name_that_only_jinja_can_have_is_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r'input\.prompt\.template: self is jinja\'s own.* write row\["self"\]'
+        ConfigError, match=r'input\.prompt\.template, line 1: self is jinja\'s own.* write row\["self"\]'
     ):
         read_names("{{ self }}")
