@@ -15,6 +15,11 @@ def named(parent: int, *names: str) -> list[int]:
     return [process.pid for process in below(parent) if _name(process) in names]
 
 
+def with_command(parent: int, word: str) -> bool:
+    """Whether a process below `parent` has the word in its command line, as Ray's workers have their task."""
+    return any(word in _command(process) for process in below(parent))
+
+
 def below(parent: int) -> list[psutil.Process]:
     with suppress(psutil.NoSuchProcess):
         return psutil.Process(parent).children(recursive=True)
@@ -37,4 +42,10 @@ def stopped(process_ids: list[int]) -> Iterator[None]:
 def _name(process: psutil.Process) -> str:
     with suppress(psutil.NoSuchProcess):
         return str(process.name())
+    return ""
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
     return ""

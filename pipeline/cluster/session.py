@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 from ray.util.annotations import RayDeprecationWarning
 
-from pipeline.cluster import cpu_priority
+from pipeline.cluster import cpu_priority, port_wait
 from pipeline.cluster.private_session import give_token, parent_folder, session_folder
 from pipeline.cluster.ray_calls import NoAnswer, ask
 from pipeline.cluster.resources import RAY_TASK_OPTIONS
@@ -73,7 +73,7 @@ def _join(local: bool) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         give_token()
         own = {"include_dashboard": False, "_temp_dir": session_folder()}
-    with cpu_priority.lowered():
+    with cpu_priority.lowered(), port_wait.interruptible():
         ray.init("local" if local else None, logging_level=logging.ERROR, **own)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.data import Dataset
 from ray.data._internal.execution.execution_callback import ExecutionCallback
+from ray.data.exceptions import ExecutionTimeoutError
 
 from pipeline.cluster.ray_watch import RayWatch
 
@@ -18,8 +19,11 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _consumer = threading.local()  # its `unwanted` is an event: nobody wants the blocks any more
 
 
-class _Unwanted(Exception):
-    """Ends the execution of a dataset whose blocks nobody wants any more."""
+class _Unwanted(ExecutionTimeoutError):  # type: ignore[misc]
+    """Ends the execution of a dataset whose blocks nobody wants any more.
+
+    Ray Data prints any other error that comes before the first block, with a traceback.
+    """
 
 
 class EndsWhenUnwanted(ExecutionCallback):  # type: ignore[misc]

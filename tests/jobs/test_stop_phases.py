@@ -24,7 +24,7 @@ from tests.jobs.running_job import ROOT, RunningJob
 from tests.jobs.test_stopping import blamed_shards
 from tests.pipeline.storage.bad_network import BadNetwork
 from tests.ray_head import ray_head, token
-from tests.ray_processes import below, named, stopped
+from tests.ray_processes import below, named, stopped, with_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -85,7 +85,7 @@ def test_while_it_waits_for_gpus(job_file: Path, frozen: bool) -> None:
 @FROZEN
 def test_while_replicas_load(job_file: Path, frozen: bool) -> None:
     job = RunningJob(job_file)
-    job.wait_for(lambda: any("Replica" in " ".join(p.cmdline()) for p in below(job.process.pid)))
+    job.wait_for(lambda: with_command(job.process.pid, "Replica"))
     stop(job, signal.SIGHUP, frozen)
 
 
