@@ -11,10 +11,9 @@ from pipeline.output.check_part import read_or_damaged
 from pipeline.output.router_tables import published_tables
 from pipeline.reporting.summary import ShardSummary
 from pipeline.router.sums import Sums
+from pipeline.storage.output_folder import REPORT
 from pipeline.storage.sealed_parquet import read_table, whole_sha256
 from pipeline.storage.store import Store
-
-REPORT = "report.json"
 
 
 def check_published(

@@ -170,14 +170,18 @@ class _Parts:
 
     def _check_markers(self, shards: Iterable[Shard]) -> None:
         """The markers of these shards, as a replica will read them; those of committed ones are not read."""
-        tried = {path.rpartition("/")[2].partition("-")[0] for path in self._store.list(FOLDER)}
+        markers: dict[str, list[str]] = {}
+        for path in self._store.list(FOLDER):
+            markers.setdefault(path.rpartition("/")[2].partition("-")[0], []).append(path)
 
         def check(shard: Shard) -> DamagedFile | None:
             try:
-                with naming_unreadable(marker_path(shard, 0)):
+                for path in markers[shard.id]:
+                    read_or_damaged(self._store, path)  # it names the one that can't be read
+                with naming_unreadable(marker_path(shard, len(markers[shard.id]))):  # a folder is not listed
                     execute(read_attempts(shard), self._store)
             except DamagedFile as one:
                 return one
             return None
 
-        self._found.damage += filter(None, in_threads(check, (s for s in shards if s.id in tried)))
+        self._found.damage += filter(None, in_threads(check, (s for s in shards if s.id in markers)))

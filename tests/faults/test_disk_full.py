@@ -32,12 +32,20 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """To the last byte, once a part is there: then not even a note of a few bytes can be written."""
-    while not list(disk.glob("out/generations/*.parquet")):
+    """To the last byte, once a part is there and another shard runs: no note of a few bytes has room then."""
+    while not (committed := shards_in(disk, "generations/*.parquet")) or not (
+        shards_in(disk, "_job/attempts/*.json") - committed
+    ):
         time.sleep(0.001)
     with suppress(OSError), open(disk / "rest", "wb", buffering=0) as rest:
         while True:
             rest.write(bytes(4096))
+
+
+def shards_in(disk: Path, pattern: str) -> set[str]:
+    """The ids of shards in the names of such files."""
+    names = [path.stem.removeprefix("part-") for path in (disk / "out").glob(pattern)]
+    return {part for name in names for part in name.split("-") if len(part) == 16}
 
 
 def test_a_full_disk_fails_the_job_and_leaves_whole_parts_only(
@@ -47,7 +55,7 @@ def test_a_full_disk_fails_the_job_and_leaves_whole_parts_only(
     config = make_config(
         rows,
         input={"keep": ["blob"], "shard_rows": 20},
-        generation={"max_new_tokens": 1},
+        generation={"max_new_tokens": 40, "ignore_eos": True},  # so that a shard runs long enough
         output={"path": str(small_disk / "out")},
         errors={"max_attempts": 1},  # one death would make a shard suspected
     )
@@ -58,7 +66,7 @@ def test_a_full_disk_fails_the_job_and_leaves_whole_parts_only(
     assert 0 < len(parts) < 10
     assert len(pd.read_parquet(small_disk / "out/generations")) == 20 * len(parts)
     assert not list((small_disk / "out/_job/tmp").iterdir()), "nothing half-written is left behind"
-    committed = {part.stem.rpartition("-")[2] for part in parts}
+    committed = shards_in(small_disk, "generations/*.parquet")
     markers = read_markers(small_disk / "out")
     assert [shard for shard in markers.keys() - committed if lost(markers[shard])], "no note of them had room"
 

@@ -73,7 +73,7 @@ TEMPLATES = {
     "a number rounded to 200,000,000 places": failing("{{ n | round(-200000000) }}"),
     "a text rounded up": failing("{{ text | round(9, 'ceil') }}"),
     "a range searched in a chain": again("{% if 0.5 in range(100000) == 1 %}{% endif %}"),
-    "a tuple as an attribute": failing("{{ [row] | join(attribute=(1, (2, 3))) }}"),
+    "a tuple as an attribute": failing("{{ [text] | join(attribute=(1, (2, 3))) }}"),
     "140 loops within each other": Case(
         template("{% for i in row %}" * 140 + "{{ text }}" + "{% endfor %}" * 140),
         refused="more than 20 loops",

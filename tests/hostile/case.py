@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError, job_error
+from pipeline.output.verified import Verified
 from pipeline.output.verify import verify
 from pipeline.preflight.job import check_job
 from pipeline.preflight.job_plan import shards_to_do
@@ -90,7 +91,8 @@ def resume(data: dict[str, Any]) -> dict[str, Any]:
         shards_to_do(job, store, plan)
         small_output.finish(job, store, plan)
     except ConfigError as error:
-        found = verify(open_store(data["output"]["path"]), CheckProgress())
+        found = Verified()
+        verify(open_store(data["output"]["path"]), found, CheckProgress())
         return {"refused": f"{error}|{' '.join(one.path for one in found.damage)}"}
     return {"rows": ["not refused"]}
 

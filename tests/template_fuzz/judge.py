@@ -12,22 +12,32 @@ from pipeline.errors import ConfigError, RowError
 from pipeline.text import template_budget
 from pipeline.text.chat_jinja import compile_chat_template
 
-SECONDS = 2.0  # of processor time for compiling, and for rendering
+# Of processor time for compiling, and for rendering, on a machine that is not slow. Templates that use up
+# their steps take half of it at most.
+SECONDS = 4.0
+_ADDITIONS, _SECONDS_TO_ADD = 10**6, 0.06
 MEMORY = 500 << 20  # bytes over what the imports take
-_HANGS_AFTER = 8  # seconds of processor time
+_HANGS_AFTER = 30  # seconds of processor time
 _ENDS = ("text", "row error", "refused", "bug")
 
 
 @dataclass(frozen=True)
 class Verdict:
     ended: str  # one of _ENDS, or the signal that ended it
-    seconds: float
+    seconds: float  # on a machine that is not slow
     memory: int  # bytes at its peak, over what the imports take
     message: str = ""  # of the error
 
     @property
     def good(self) -> bool:
         return self.ended in _ENDS[:3] and self.seconds <= SECONDS and self.memory <= MEMORY
+
+
+def slowness() -> float:
+    """How many times as long this machine takes now for plain additions; 1 at least."""
+    begun = time.process_time()
+    sum(number for number in range(_ADDITIONS))
+    return max(1.0, (time.process_time() - begun) / _SECONDS_TO_ADD)
 
 
 def judge(source: str, values: dict[str, Any], steps: int = template_budget.MAX_STEPS) -> Verdict:
@@ -44,8 +54,8 @@ def judge(source: str, values: dict[str, Any], steps: int = template_budget.MAX_
     _, status, usage = os.wait4(pid, 0)
     if len(said) != 4:
         ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else "no word"
-        return Verdict(ended, usage.ru_utime + usage.ru_stime, 0)
-    return Verdict(said[0].replace("_", " "), float(said[1]), int(said[2]), said[3])
+        return Verdict(ended, (usage.ru_utime + usage.ru_stime) / slowness(), 0)
+    return Verdict(said[0].replace("_", " "), float(said[1]) / slowness(), int(said[2]), said[3])
 
 
 def _run(source: str, values: dict[str, Any], pipe: int) -> NoReturn:

@@ -91,6 +91,7 @@ def test_without_one_nothing_is_loaded_and_nothing_fails(hidden, source, tmp_pat
         monkeypatch.setenv("PATH", str(tmp_path))
     elif hidden == "folder":
         (tmp_path / "cache").write_text("a file, so no folder can be made there")
+        monkeypatch.setattr(build, "cache_folder", lambda: tmp_path / "cache")
     else:
         source.write_text("this is no C++")
     assert build.load(source) is False

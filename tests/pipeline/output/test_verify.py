@@ -178,6 +178,14 @@ def test_damaged_markers_of_shards_to_do_are_named(unfinished: Path, tmp_path: P
     assert [*damaged(out)] == [name(out, marker), MACHINE, FIRST_ANSWERS]
 
 
+def test_a_marker_that_is_a_folder_is_the_one_that_is_named(unfinished: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(unfinished, tmp_path / "out"))
+    [marker] = out.glob("_job/attempts/*")
+    later = marker.with_name(marker.name.replace("-0000", "-0001"))
+    later.mkdir()
+    assert damaged(out) == {name(out, later): "it is a folder"}
+
+
 def test_where_no_job_wrote_there_is_nothing_to_check(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ConfigError, match="no job has written there"):
