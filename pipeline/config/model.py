@@ -11,9 +11,9 @@ class ModelSection(Section):
     """The checkpoint, and how it is computed."""
 
     path: Location = Field(
-        description="The checkpoint: a folder with `config.json`, `tokenizer.model` and `*.safetensors`, as "
-        "on Hugging Face; an fsspec URL of one, or `hf://org/name[@revision]` in the Hugging Face hub. Each "
-        "machine fetches a URL once into the user's cache.",
+        description="The checkpoint: a folder with `config.json`, a tokenizer and `*.safetensors`, as on "
+        "Hugging Face, or in Mistral's own format; an fsspec URL of one, or `hf://org/name[@revision]` in "
+        "the Hugging Face hub. Each machine fetches a URL once into the user's cache.",
         examples=[
             "configs/demo/tiny-mixtral",
             "s3://models/Mixtral-8x7B-Instruct-v0.1",
