@@ -12,8 +12,8 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.replicas.first_answers import ask_alone
+from pipeline.row_requests import Outcome
 from pipeline.shards.make_plan import make_plan
-from pipeline.task import Outcome
 
 Row = dict[str, Any]
 WAYS: dict[str, dict[str, Any]] = {  # options of the engine

@@ -19,13 +19,13 @@ from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import load_or_make_plan
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
+from pipeline.row_requests import Outcome
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.plan import Plan
 from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
-from pipeline.task import Outcome
 
 CHECKPOINT = Path(__file__).parents[1] / "configs" / "demo" / "tiny-mixtral"
 FILES = {"a.jsonl": 6, "b.jsonl": 4}

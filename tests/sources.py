@@ -19,7 +19,7 @@ def name_of(path):
 
 # Each room (a folder, or a file that lies loose) stands on a floor and imports from lower floors, or itself.
 PIPELINE_FLOORS = [
-    {"errors"},
+    {"errors", "row_requests"},
     {"task", "storage"},
     {"registered_tasks"},
     {"config", "router"},

@@ -55,6 +55,7 @@ TESTED_IN = {
     "pipeline/reporting/exhibit.py": "tests/pipeline/reporting/test_label_exhibits.py",
     "pipeline/reporting/label_figures.py": "tests/pipeline/reporting/test_label_exhibits.py",
     "pipeline/reporting/label_measures.py": "tests/pipeline/reporting/test_label_quality.py",
+    "pipeline/row_requests.py": "tests/pipeline/tasks/test_third_task.py",
     "pipeline/shards/shard.py": "tests/pipeline/shards/test_carried_shard.py",  # data alone
     "pipeline/task.py": "tests/pipeline/test_registered_tasks.py",
     "pipeline/text/model_without_controls.py": "tests/pipeline/text/test_vocabulary.py",

@@ -20,10 +20,11 @@ from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_s
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
+from pipeline.row_requests import RowRequests
 from pipeline.rows.prepare import Preparation
 from pipeline.rows.result_rows import doubled_names
 from pipeline.storage.credentials import named, redact_value
-from pipeline.task import RowRequests, Task
+from pipeline.task import Task
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.prompts import PromptBuilder

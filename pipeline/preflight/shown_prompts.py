@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.errors import shown
 from pipeline.preflight.job import Job
-from pipeline.task import Asked
+from pipeline.row_requests import Asked
 from pipeline.text.shown_tokens import ShownToken, bordered, named_tokens, shown_tokens, visible
 
 _MOST_ANSWERS = 8

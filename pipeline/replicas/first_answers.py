@@ -10,8 +10,8 @@ from model.engine import Engine
 from pipeline.durable.first_answers import agree_on
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError
+from pipeline.row_requests import RowRequests
 from pipeline.storage.store import Store
-from pipeline.task import RowRequests
 
 _FAILURES = {
     "nan_logits": "the model gave NaN: check the checkpoint, or set model.dtype: float32",

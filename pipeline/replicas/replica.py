@@ -29,12 +29,12 @@ from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_read
 from pipeline.replicas.shard_runner import ShardRunner
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
+from pipeline.row_requests import Finish, Outcome
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.carried_shard import CarriedShard
 from pipeline.shards.shard import Shard
 from pipeline.supervision.start_limit import starting
 from pipeline.supervision.watchdog import Watchdog
-from pipeline.task import Finish, Outcome
 
 logger = logging.getLogger(__name__)
 

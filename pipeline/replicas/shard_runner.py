@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 from pipeline.durable.operations import apply, execute
 from pipeline.durable.try_shard import Enter, Run, TryShard, give_up
 from pipeline.errors import RowErrorCode
+from pipeline.row_requests import Outcome
 from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
-from pipeline.task import Outcome
 
 Row = TypeVar("Row")
 

@@ -11,8 +11,9 @@ from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
 from pipeline.config.output import INCLUDED
 from pipeline.reading.kept_types import KEPT_UNFIT
+from pipeline.row_requests import Outcome
 from pipeline.rows.prepare import KEPT
-from pipeline.task import Column, Outcome, Task
+from pipeline.task import Column, Task
 
 _FIRST: list[Column] = [
     ("id", pa.string()),

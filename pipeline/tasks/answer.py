@@ -14,7 +14,8 @@ from model.requests.request import Completion, Request
 from model.trained_head import HeadKind
 from pipeline.config.input import InputSection
 from pipeline.config.section import PositiveInt, Section
-from pipeline.task import Closed, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Finish, Outcome, RowRequests
+from pipeline.task import Closed, Task
 from pipeline.text.pair_prompts import PairPrompts
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.text_offsets import TextOffsets, without_space_around

@@ -20,7 +20,8 @@ from pipeline.reporting.exhibit import Exhibit
 from pipeline.reporting.known_labels import known_and_right, known_answers
 from pipeline.reporting.label_exhibits import exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
-from pipeline.task import Closed, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Finish, Outcome, RowRequests
+from pipeline.task import Closed, Task
 from pipeline.tasks.label import Label
 from pipeline.text.prompt_format import PromptFormat
 

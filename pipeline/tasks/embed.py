@@ -11,7 +11,8 @@ from model.requests.pooled_states import PooledStates
 from model.requests.request import Completion, Request
 from model.trained_head import HeadKind
 from pipeline.config.section import Section
-from pipeline.task import Closed, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Finish, Outcome, RowRequests
+from pipeline.task import Closed, Task
 from pipeline.text.prompt_format import PromptFormat
 
 

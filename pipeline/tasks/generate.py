@@ -13,7 +13,8 @@ from model.sampling.sampling_params import SamplingParams
 from pipeline.config.row_parameters import AS_WRITTEN, by_parameter, check_names, with_own_values
 from pipeline.config.section import PositiveInt, Section, as_list
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
+from pipeline.task import Task
 from pipeline.text.detokenization import Detokenizer
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.stops import split_stops

@@ -12,7 +12,8 @@ import pyarrow as pa
 from model.config import ModelConfig
 from pipeline.config.input import InputSection
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.task import Column, RowRequests, Task
+from pipeline.row_requests import RowRequests
+from pipeline.task import Column, Task
 from pipeline.tasks.label_question import columns_of
 from pipeline.tasks.label_question_rows import QuestionRows
 from pipeline.tasks.label_rows import LabelRows

@@ -8,7 +8,7 @@ from model.requests.continuation_tree import alike
 from model.requests.question_scores import Branch, QuestionScores
 from model.requests.request import Completion, Request
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Asked, Finish, Outcome, RowRequests
+from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
 from pipeline.tasks.label_calibration import prior_requests, require_room
 from pipeline.tasks.label_question import Question
 from pipeline.tasks.label_rows import WORD

@@ -7,7 +7,7 @@ from typing import Any
 from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.errors import ConfigError, RowError, RowErrorCode
-from pipeline.task import Asked, Finish, Outcome, RowRequests
+from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
 from pipeline.tasks.label_calibration import prior_requests, require_room
 from pipeline.tasks.label_question import Question
 from pipeline.tasks.label_trust import NEEDS_REVIEW

@@ -14,7 +14,8 @@ from model.requests.request import Completion, Request
 from model.requests.text_scores import TextScores
 from pipeline.config.section import Section
 from pipeline.errors import RowError, RowErrorCode
-from pipeline.task import Asked, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
+from pipeline.task import Task
 from pipeline.text.choice_tokens import AnswerTokens
 from pipeline.text.prompt_format import PromptFormat
 

@@ -14,7 +14,8 @@ from model.requests.label_logits import LabelLogits
 from model.requests.request import Completion, Request
 from model.trained_head import UNSTATED, HeadKind, TrainedHead
 from pipeline.config.section import Section
-from pipeline.task import Closed, Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Finish, Outcome, RowRequests
+from pipeline.task import Closed, Task
 from pipeline.tasks.classify import shown_labels
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.text_offsets import Span, TextOffsets, without_space_around

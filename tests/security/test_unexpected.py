@@ -24,9 +24,9 @@ from pipeline.preflight.forecast import forecast
 from pipeline.preflight.job import check_job
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
+from pipeline.row_requests import Outcome
 from pipeline.run import run
 from pipeline.shards.make_plan import make_plan
-from pipeline.task import Outcome
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test
 CANARY = "canary-quoted-51c2"

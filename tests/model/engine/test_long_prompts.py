@@ -101,4 +101,3 @@ def test_a_prompt_of_32k_tokens_takes_the_memory_of_its_parts(window, oracle, tm
     engine.close()
     keys_and_values = 2 * LONG * SIZES["num_key_value_heads"] * 8 * 4  # bytes, of a layer
     assert peaks[LONG] <= 1.1 * peaks[4096] + (0 if window else 2 * keys_and_values), peaks
-    print(peaks)

@@ -15,9 +15,9 @@ from pipeline.durable.commit import part_path
 from pipeline.output.part_file import part_bytes
 from pipeline.preflight.job import check_job
 from pipeline.reporting.summary import ShardSummary
+from pipeline.row_requests import Outcome
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.make_plan import make_plan
-from pipeline.task import Outcome
 
 ROWS = [
     {"text": "It came broken.", "n": 1, "tags": ["a"], "yes": True},

@@ -14,8 +14,8 @@ from pipeline.config.job import JobConfig
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.preflight.job import check_job
 from pipeline.replicas.replica import _ROW_COLUMNS, Replica
+from pipeline.row_requests import Finish, Outcome, RowRequests
 from pipeline.shards.make_plan import make_plan
-from pipeline.task import Finish, Outcome, RowRequests
 
 
 class Choosy(RowRequests):

@@ -17,8 +17,8 @@ from pipeline.config.job import JobConfig
 from pipeline.replicas.load_engine import ReplicaOptions
 from pipeline.replicas.replica import Replica
 from pipeline.replicas.replica_pool import replica_pool
+from pipeline.row_requests import Outcome
 from pipeline.run import run
-from pipeline.task import Outcome
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers can't import a test

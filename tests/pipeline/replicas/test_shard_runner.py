@@ -9,9 +9,9 @@ import pytest
 from pipeline.durable.operations import Create
 from pipeline.durable.try_shard import Enter, Run, Try
 from pipeline.replicas.shard_runner import ShardRunner, Turnstile
+from pipeline.row_requests import Outcome
 from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
-from pipeline.task import Outcome
 
 SHARD = Shard(0, "0" * 16, "/in.jsonl", "in.jsonl", "etag", "jsonl", 0, 3, 0, 100)
 

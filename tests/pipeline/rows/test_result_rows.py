@@ -11,8 +11,8 @@ import pytest
 from model.config import ModelConfig
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
+from pipeline.row_requests import Outcome
 from pipeline.rows.result_rows import ResultRows, reserved_names
-from pipeline.task import Outcome
 
 MODEL = ModelConfig.from_dict(
     {

@@ -8,9 +8,9 @@ from pipeline.errors import RowError
 from pipeline.preflight.job import Job, check_job
 from pipeline.replicas.first_answers import ask_alone
 from pipeline.replicas.replica import _outcome
+from pipeline.row_requests import Outcome
 from pipeline.rows.result_rows import ResultRows
 from pipeline.shards.make_plan import make_plan
-from pipeline.task import Outcome
 
 
 def finished_rows(config: JobConfig) -> pa.Table:

@@ -12,7 +12,8 @@ from pydantic import Field
 from model.requests.request import Completion, Request
 from model.sampling.sampling_params import SamplingParams
 from pipeline.config.section import Section
-from pipeline.task import Finish, Outcome, RowRequests, Task
+from pipeline.row_requests import Finish, Outcome, RowRequests
+from pipeline.task import Task
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.tokenization import Tokenizer
 
