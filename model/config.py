@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.json_values import flag, positive_integer, positive_number, read_object, short
-from model.mistral_params import config_of_params
+from model.config_files.json_values import flag, positive_integer, positive_number, read_object, short
+from model.config_files.mistral_params import config_of_params
 from model.rope import Rope, rope_of
 from model.trained_head import UNSTATED, TrainedHead
 

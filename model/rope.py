@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from model.json_values import positive_integer, positive_number, short
+from model.config_files.json_values import positive_integer, positive_number, short
 
 Kind = Literal["default", "linear", "dynamic", "yarn"]
 _KINDS = ("default", "linear", "dynamic", "yarn")

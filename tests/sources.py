@@ -32,8 +32,8 @@ PIPELINE_FLOORS = [
     {"run"},
 ]
 MODEL_FLOORS = [
-    {"json_values", "trained_head", "sliding_window"},
-    {"rope", "mistral_params"},
+    {"config_files", "trained_head", "sliding_window"},
+    {"rope"},
     {"config"},
     {"machine"},
     {"kernels", "sampling"},

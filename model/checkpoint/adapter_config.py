@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from model.json_values import flag, positive_integer, positive_number, read_object, short
+from model.config_files.json_values import flag, positive_integer, positive_number, read_object, short
 
 CONFIG = "adapter_config.json"
 Number = TypeVar("Number", int, float)

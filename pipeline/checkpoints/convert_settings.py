@@ -9,7 +9,7 @@ from typing import Any
 
 from model.checkpoint.write_safetensors import Planned
 from model.config import ModelConfig, read_object
-from model.mistral_params import config_of_params
+from model.config_files.mistral_params import config_of_params
 from pipeline.checkpoints.convert_quantized import DTYPES
 from pipeline.checkpoints.located import CONFIGURATION, judging_files
 

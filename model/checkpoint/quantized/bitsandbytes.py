@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.checkpoint.quantized.packed_bits import require_part
 from model.checkpoint.quantized.quantized_weight import Parts, QuantizedWeight
-from model.json_values import parsed_object, positive_integer, short
+from model.config_files.json_values import parsed_object, positive_integer, short
 from model.linear.codebook import Codebook
 from model.linear.grid import Grid
 

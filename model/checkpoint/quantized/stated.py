@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.json_values import positive_integer, read_object, short
+from model.config_files.json_values import positive_integer, read_object, short
 
 # Of quantization_config.quant_method, how people call those that are read; others as they call themselves.
 AWQ, GPTQ, BITSANDBYTES, FP8, COMPRESSED = "AWQ", "GPTQ", "bitsandbytes", "fp8", "compressed-tensors"

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from model.config import ModelConfig
-from model.mistral_params import config_of_params
+from model.config_files.mistral_params import config_of_params
 
 MIXTRAL_8X22B = {
     "dim": 6144,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model.json_values import short
+from model.config_files.json_values import short
 
 # Of params.json, the key in config.json.
 _SIZES = {

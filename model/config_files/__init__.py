@@ -1,0 +1,1 @@
+"""What config.json and params.json say, as values of the right type."""
