@@ -6,6 +6,7 @@ from model.attention.decode_cpu import CpuDecode
 from model.attention.flash import FLASH, wants_flash, what_flash_lacks
 from model.config import ModelConfig
 from model.linear.choose import layout_for
+from model.linear.held import triton_multiplies
 from model.linear.panels import compiled_for
 from model.machine.device import device_name, dtype_name
 from model.network.experts import has_grouped_matmul
@@ -47,7 +48,7 @@ def computing_path(
         path["without_flash"] = "model.attention is sdpa" if asked else f"it needs {missing}"
     if on_gpu and not captured:
         path["without_graphs"] = (
-            "they need experts in one kernel: bfloat16, and compute capability 9 or 10"
+            "they need experts in one kernel: bfloat16 and compute capability 9 or 10, or alike in few bits"
             if fused
             else "they need flash attention"
         )
@@ -67,7 +68,10 @@ def expected_path(
     fused = wants_flash(attention, device, dtype, config.head_dim)
     widths = config.dim, config.ffn_dim // tensor_parallel
     few_bits = quantization in ("int4", "nf4") or (quantization == "none" and config.stored_bits > 0)
-    grouped = not config.num_experts or (not few_bits and has_grouped_matmul(device, dtype, *widths))
+    in_one_kernel = (
+        triton_multiplies(device, dtype) if few_bits else has_grouped_matmul(device, dtype, *widths)
+    )
+    grouped = not config.num_experts or in_one_kernel
     layout = layout_for(dtype, device, quantization)
     return computing_path(
         config,

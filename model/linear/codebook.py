@@ -39,7 +39,7 @@ def quantized_codebook(weight: Tensor) -> Codebook:
     """The nf4 numbers nearest to a weight [O, I]. I must be a multiple of BLOCK, or BLOCK of it."""
     blocks = weight.float().reshape(-1, BLOCK)
     largest = blocks.abs().amax(-1)  # [O * I / BLOCK]
-    table = torch.tensor(NF4)
+    table = torch.tensor(NF4, device=weight.device)
     borders = (table[1:] + table[:-1]) / 2
     scaled = blocks / largest.clamp(min=torch.finfo(torch.float32).tiny)[:, None]
     codes = torch.bucketize(scaled, borders).to(torch.uint8)

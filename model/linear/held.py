@@ -3,8 +3,12 @@
 n rows, I input and O output features, G groups of inputs. Codes of 4 bits lie two in a byte.
 """
 
+import logging
+import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from functools import cache
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,10 +16,13 @@ from torch.nn import functional as F
 
 from model.linear.codebook import Codebook
 from model.linear.grid import Grid
-from model.linear.layout import Multiply, multiply_each
+from model.linear.layout import Multiply, MultiplyByEnds, multiply_each
+from model.linear.packed_codes import two_in_a_byte
 
 _GROUPS_OF_TORCH = (32, 64, 128, 256)
 _OUTPUTS_OF_TORCH = 16  # its kernel takes a multiple of so many
+
+logger = logging.getLogger(__name__)
 
 
 class Held(Protocol):
@@ -28,14 +35,21 @@ class Held(Protocol):
         ...
 
 
+@runtime_checkable
+class Joinable(Protocol):
+    """A Held of which several may be multiplied by one kernel."""
+
+    def joined(self, others: Sequence[Held]) -> MultiplyByEnds | None:
+        """None if one kernel can't read all of them."""
+
+
 class Unpacked:
     """The plain path: the numbers are made anew for each product, in the type of the rows."""
 
     def __init__(self, weight: Grid | Codebook) -> None:
         self._halves = bits_of(weight) == 4 and not weight.codes.shape[1] % 2
-        codes = weight.codes
-        packed = codes[:, ::2] << 4 | codes[:, 1::2] if self._halves else codes
-        self._weight = replace(weight, codes=packed.contiguous())
+        codes = two_in_a_byte(weight.codes) if self._halves else weight.codes.contiguous()
+        self._weight = replace(weight, codes=codes)
 
     @property
     def nbytes(self) -> int:
@@ -79,7 +93,14 @@ class Int4:
 
 def held(weight: Grid | Codebook, dtype: torch.dtype) -> Held:
     """The fastest way to multiply rows of `dtype` by the weight where its tensors are."""
-    return Int4(weight, dtype) if isinstance(weight, Grid) and torch_multiplies(weight) else Unpacked(weight)
+    if isinstance(weight, Grid) and torch_multiplies(weight):
+        return Int4(weight, dtype)
+    if triton_multiplies(weight.codes.device, dtype):
+        # Triton comes with torch's builds for GPUs only.
+        from model.linear.triton_held import TritonHeld
+
+        return TritonHeld.of(weight)
+    return Unpacked(weight)
 
 
 def torch_multiplies(weight: Grid) -> bool:
@@ -94,9 +115,38 @@ def torch_multiplies(weight: Grid) -> bool:
     )
 
 
+@cache
+def triton_multiplies(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the Triton kernel runs there: it is compiled for a small weight, and the product compared."""
+    if device.type != "cuda":
+        return False
+    try:
+        from triton.errors import TritonError
+
+        from model.linear.triton_held import TritonHeld
+    except ImportError as error:
+        logger.warning("weights in few bits take more time than they could: no Triton (%s)", error)
+        return False
+    codes = torch.arange(32 * 32, device=device).view(32, 32).to(torch.uint8) & 15
+    ones = torch.ones(32, 1, device=device)
+    small, x = Grid(4, codes, ones, ones), torch.eye(32, dtype=dtype, device=device)
+    try:
+        runs = torch.equal(TritonHeld.of(small)(x), Unpacked(small)(x))
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, RuntimeError, TritonError, subprocess.CalledProcessError) as error:
+        logger.warning("weights in few bits take more time than they could: Triton fails (%s)", error)
+        return False
+    if not runs:
+        logger.warning("weights in few bits take more time than they could: Triton multiplies wrongly here")
+    return runs
+
+
 def multiply_held(weights: list[Held]) -> Multiply:
-    """Of experts of one shape, or of a single weight."""
-    return lambda x, sizes: multiply_each(lambda rows, weight: weight(rows), weights, x, sizes)
+    """Of experts of one shape, or of a single weight; experts that one kernel can read are put together."""
+    first, *others = weights
+    together = first.joined(others) if others and isinstance(first, Joinable) else None
+    return together or (lambda x, sizes: multiply_each(lambda rows, weight: weight(rows), weights, x, sizes))
 
 
 def bits_of(weight: Grid | Codebook) -> int:

@@ -7,7 +7,7 @@ numbers of that type, and what they ask for is that no sum is rounded to it.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,16 @@ from torch.nn import functional as F
 Multiply = Callable[[Tensor, list[int]], Tensor]
 # Weights [E, O, I] -> what multiplies by them, from a copy in another layout or from the weights themselves
 Layout = Callable[[Tensor], Multiply]
+
+
+@runtime_checkable
+class MultiplyByEnds(Protocol):
+    """A Multiply that also takes, from the device, where each weight's rows end: the host need not know."""
+
+    def __call__(self, x: Tensor, sizes: list[int], /) -> Tensor: ...
+
+    def by_ends(self, x: Tensor, ends: Tensor) -> Tensor:  # [n, I], [E] int32 -> [n, O]
+        ...
 
 
 def plain(weights: Tensor) -> Multiply:  # [E, O, I]

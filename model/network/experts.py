@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.config import ModelConfig
 from model.kernels.kernels import Kernels
-from model.linear.layout import Layout, Multiply, plain
+from model.linear.layout import Layout, Multiply, MultiplyByEnds, plain
 from model.linear.linear import Linear
 from model.linear.panel_experts import RunExperts, gates_in_panels, run_in_panels
 from model.linear.panels import IN_PANELS, panels
@@ -42,14 +42,16 @@ class Experts(nn.Module):
         self.w13 = nn.Parameter(torch.empty(E, 2 * F_, D), requires_grad=False)  # w1 above w3
         self.w2 = nn.Parameter(torch.empty(E, D, F_), requires_grad=False)
         self._laid_out: tuple[Multiply, Multiply] | None = None  # w13 and w2
+        self._by_ends: tuple[MultiplyByEnds, MultiplyByEnds] | None = None  # the same
         self._in_panels: RunExperts | None = None
         self._router: Multiply | None = None
 
     @property
     def is_sync_free(self) -> bool:
         """Whether the host need not wait for the device: all experts are one multiplication there."""
-        laid_out = self._laid_out or self._in_panels
-        return laid_out is None and has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
+        if self._in_panels or self._laid_out:
+            return self._by_ends is not None
+        return has_grouped_matmul(self.w2.device, self.w2.dtype, *self.w2.shape[1:])
 
     def lay_out(self, layout: Layout) -> None:
         if layout in IN_PANELS:
@@ -63,8 +65,11 @@ class Experts(nn.Module):
             return
         w13 = layout(self.w13)
         del self.w13  # freed before w2 is copied
-        self._laid_out = w13, layout(self.w2)
+        w2 = layout(self.w2)
         del self.w2
+        self._laid_out = w13, w2
+        if isinstance(w13, MultiplyByEnds) and isinstance(w2, MultiplyByEnds):
+            self._by_ends = w13, w2
 
     def forward(self, x: Tensor, observe: RoutingObserver | None, kernels: Kernels) -> Tensor:
         """[N, D] -> [N, D]"""
@@ -102,6 +107,9 @@ class Experts(nn.Module):
         return outputs
 
     def _multiply_grouped(self, x: Tensor, ends: Tensor, kernels: Kernels) -> Tensor:  # [n, D] -> [n, D]
+        if self._by_ends:
+            w13, w2 = self._by_ends
+            return w2.by_ends(kernels.swish_product(w13.by_ends(x, ends)), ends)
         hidden = kernels.swish_product(F.grouped_mm(x, self.w13.transpose(-2, -1), offs=ends))
         return F.grouped_mm(hidden, self.w2.transpose(-2, -1), offs=ends)
 

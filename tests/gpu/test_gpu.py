@@ -125,11 +125,18 @@ def test_grouped_experts_equal_one_after_the_other(checkpoint, monkeypatch):
     torch.testing.assert_close(experts.run_grouped(*given), experts.run_by_expert(*given), **CLOSE)
 
 
-@pytest.mark.parametrize("shared", [0, 64])
-def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prompts, shared):
+@pytest.mark.parametrize(("shared", "quantization"), [(0, "none"), (64, "none"), (0, "int4")])
+def test_logits_of_captured_steps_equal_those_of_the_plain_path(checkpoint, prompts, shared, quantization):
     """The same tokens are fed to both, whatever either would have chosen."""
     flash_engine, plain = (
-        Engine.load(checkpoint, "bfloat16", attention=attention, max_batch_rows=8, kv_cache_tokens=4096)
+        Engine.load(
+            checkpoint,
+            "bfloat16",
+            attention=attention,
+            max_batch_rows=8,
+            kv_cache_tokens=4096,
+            quantization=quantization,
+        )
         for attention in ("flash", "sdpa")
     )
     size = flash_engine.ranks.local.cache.page_size

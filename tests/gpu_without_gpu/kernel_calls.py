@@ -11,6 +11,9 @@ import torch
 from model.attention.triton_kernel import attend_pages
 from model.kernels.cache_writes import LayerCache, Writes
 from model.kernels.triton_kernels import TRITON
+from model.linear.codebook import NF4, Codebook
+from model.linear.grid import Grid
+from model.linear.triton_held import TritonHeld
 
 # Columns before a row's pages in the table of a captured step, see model.execution.decode_graphs.
 _NUMBERS_OF_A_ROW = 7
@@ -63,4 +66,34 @@ def layer(heads: Heads, dtype: torch.dtype) -> None:
     TRITON.weighted_sum(outputs, routed.places, routed.weights)
 
 
-CALLS: list[Callable[[Heads, torch.dtype], None]] = [paged_attention, layer]
+def held_weights(heads: Heads, dtype: torch.dtype) -> None:
+    """Weights in few bits. Each kernel takes a second to compile, so that most heads have one.
+
+    That is a layer's experts in a decode step; nf4 and a prompt beside the heads of eight ranks; and beside
+    the odd heads every way that codes and scales lie.
+    """
+    inputs, outputs = heads.queries * heads.width, 256
+    codes = torch.zeros(outputs, inputs, dtype=torch.uint8)
+    scales = torch.full((outputs, inputs // 8), 1.1)  # in no narrower type
+    table = Codebook(codes, torch.tensor(NF4), torch.full((outputs * inputs // 64,), 1.1), 64)
+    if heads == HEADS["8x22b-on-8-ranks"]:
+        _prompt_by(table, dtype)
+    elif heads == HEADS["odd-width"]:
+        in_eight = Grid(8, codes, scales[:, :1], torch.zeros(outputs, 1))
+        listed = Grid(4, codes, scales, scales, torch.zeros(inputs, dtype=torch.int64))
+        running = Codebook(codes[:, :-1], table.table, table.largest, 64)
+        for way in (Grid(4, codes, scales, scales), in_eight, listed, table, running):
+            _prompt_by(way, dtype)
+    else:
+        of_128 = Grid(4, codes, scales[:, : inputs // 128], torch.zeros(outputs, inputs // 128))
+        one = TritonHeld.of(of_128)
+        experts = one.joined([one] * 7)
+        assert experts is not None
+        experts.by_ends(torch.zeros(_ROWS, inputs, dtype=dtype), torch.zeros(8, dtype=torch.int32))
+
+
+def _prompt_by(weight: Grid | Codebook, dtype: torch.dtype) -> None:
+    TritonHeld.of(weight)(torch.zeros(64, weight.codes.shape[1], dtype=dtype))
+
+
+CALLS: list[Callable[[Heads, torch.dtype], None]] = [paged_attention, layer, held_weights]

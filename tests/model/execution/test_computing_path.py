@@ -81,3 +81,19 @@ def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> No
     assert without["without_flash"] == "it needs a C compiler"
     assert without["without_graphs"] == "they need flash attention"
     assert path("sdpa")["without_flash"] == "model.attention is sdpa"
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_experts_in_few_bits_are_together_where_triton_multiplies_them(
+    runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU whose grouped product of bfloat16 torch does not have, too."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A card")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(flash, "_what_triton_lacks", lambda *_: None)
+    monkeypatch.setattr("model.execution.computing_path.triton_multiplies", lambda *_: runs)
+    model, gpu = ModelConfig.from_dict(SIZES["8x7b"]), torch.device("cuda", 0)
+    asked = {"quantization": "int4", "attention": "auto", "tensor_parallel": 1}
+    path = expected_path(model, gpu, torch.bfloat16, **asked)  # type: ignore[arg-type]
+    expected = ("together", "captured") if runs else ("one by one", "eager")
+    assert (path["experts"], path["steps"]) == expected

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from model.config import ModelConfig
 from model.kernels.kernels import PLAIN
 from model.kernels.swish import swish_product
+from model.linear.grid import quantized_grid
+from model.linear.held import Unpacked, multiply_held
 from model.linear.int8 import int8
 from model.linear.layout import plain
 from model.linear.packed import packed
@@ -75,3 +77,27 @@ def test_grouped_experts_equal_one_after_the_other(engine, at_a_time, monkeypatc
         if len(chosen):
             expected = experts.run_by_expert(x, *assignments(chosen), PLAIN)
             torch.testing.assert_close(grouped, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_experts_in_few_bits_that_one_kernel_reads_wait_for_nothing(checkpoint):
+    pytest.importorskip("triton", reason="there are no wheels of it for this machine")
+    from model.linear.triton_held import TritonHeld
+
+    config = ModelConfig.from_folder(checkpoint("mixtral"))
+    chosen = torch.tensor([0] * 5 + [2] * 20 + [3, 6, 6], dtype=torch.int64)
+    x = torch.randn(len(chosen), config.dim, generator=torch.Generator().manual_seed(3))
+    outputs = []
+    for held in (TritonHeld.of, Unpacked):
+        generator = torch.Generator().manual_seed(4)
+        experts = Experts(0, config, TensorParallel())
+        for weight in (experts.gate, experts.w13, experts.w2):
+            weight.normal_(std=0.1, generator=generator)
+
+        def lay_out(weights, held=held):
+            return multiply_held([held(quantized_grid(weight, 4, 8)) for weight in weights])
+
+        experts.lay_out(lay_out)
+        assert experts.is_sync_free == (held is not Unpacked)
+        run = experts.run_grouped if experts.is_sync_free else experts.run_by_expert
+        outputs.append(run(x, *assignments(chosen), PLAIN))
+    torch.testing.assert_close(*outputs, atol=1e-5, rtol=1e-5)
