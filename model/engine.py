@@ -14,6 +14,7 @@ from pathlib import Path
 
 from model.attention.flash import FLASH
 from model.checkpoint.load import check_checkpoint
+from model.checkpoint.weight_folder import WeightFolder
 from model.config import ModelConfig
 from model.execution.divided_step import run_divided
 from model.execution.end_rows import end_rows, take_counts_of_set_back
@@ -44,13 +45,8 @@ class Engine:
         self.hidden_layers = options.hidden_layers
         budget = PrefillBudget.of(config, STEP_TOKENS, tokens_beside_decoding(options.device))
         self.window = SlidingWindow(config.sliding_window, options.page_size)
-        self.scheduler = Scheduler(
-            options.slots,
-            options.pages,
-            self.window,
-            budget,
-            shares=not config.rope.depends_on_length,
-        )
+        shares = not config.rope.depends_on_length
+        self.scheduler = Scheduler(options.slots, options.pages, self.window, budget, shares=shares)
 
     @classmethod
     def load(
@@ -70,6 +66,7 @@ class Engine:
         device: str = "auto",
         least_cache_tokens: int = 1,
         adapter: str | Path | None = None,
+        weights: WeightFolder | None = None,
         hidden_layers: Sequence[int] = (),
     ) -> "Engine":
         """Load a checkpoint folder.
@@ -87,6 +84,7 @@ class Engine:
             device: gpu, cpu, or auto: a GPU where torch sees one.
             least_cache_tokens: what the longest row may need of the cache.
             adapter: the folder of a LoRA adapter that is merged into the checkpoint.
+            weights: where its weights are read; None: in `folder`, as its configuration is.
             hidden_layers: whose hidden states `LayerStates` reads, as transformers numbers them, ascending.
 
         Raises:
@@ -101,7 +99,7 @@ class Engine:
         config = (
             ModelConfig.from_folder(folder)
             if random_weights
-            else check_checkpoint(folder, tensor_parallel, adapter)
+            else check_checkpoint(folder, tensor_parallel, adapter, weights)
         )
         config = replace(config, eos_token_ids=tuple(sorted({*config.eos_token_ids, *end_ids})))
         options = ExecutorOptions.of(
@@ -116,6 +114,7 @@ class Engine:
             device=device,
             least_cache_tokens=least_cache_tokens,
             adapter=adapter,
+            weights=weights,
             hidden_layers=tuple(hidden_layers),
             **numbers,
         )

@@ -57,7 +57,8 @@ class Change:
             first = self.rows_of_b.start or 0
             left = self.b[first + rows.start : first + rows.stop][:, self.columns_of_b].float()
             right = self.a[self.of_a, columns].float()
-        return part.float() + (left @ right) * self.scaling
+        added = left @ right
+        return added.mul_(self.scaling).add_(part)  # in place: there are two copies of a matrix, not four
 
 
 class Adapter:

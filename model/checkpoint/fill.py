@@ -31,13 +31,28 @@ logger = logging.getLogger(__name__)
 Piece = tuple[int, Callable[[], None]]  # its bytes in the parameter, and what fills it
 
 
-def fill(found: list[tuple[Source, Any, Slices]], threads: int = THREADS) -> None:
-    """Fill each source's target from its stored tensor. Long loads are told of in the log.
+class Progress:
+    """Says in the log how far a load is, every few seconds."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total  # bytes of all parameters
+        self._done = 0
+        self._began = self._told = monotonic()
+
+    def add(self, count: int) -> None:
+        self._done += count
+        now = monotonic()
+        if now - self._told >= _TELL_EVERY_S:
+            self._told = now
+            gb, speed = self._total / 1e9, self._done / 1e9 / (now - self._began)
+            logger.info("weights: %.0f%% of %.1f GB, %.2f GB/s", 100 * self._done / self._total, gb, speed)
+
+
+def fill(found: list[tuple[Source, Any, Slices]], progress: Progress, threads: int = THREADS) -> None:
+    """Fill each source's target from its stored tensor.
 
     OSError or ValueError where a tensor can't be read; then some targets are not filled.
     """
-    total = sum(source.target.nbytes for source, _, _ in found)
-    progress = _Progress(total)
     with ThreadPoolExecutor(threads, thread_name_prefix="load") as pool:
         pieces = _pieces(found)
         waiting: dict[Future[None], int] = {}
@@ -82,20 +97,3 @@ def _by_buffer(read: Callable[[Tensor], None], device: torch.device) -> None:
     if buffer is None:
         buffer = _OWN.buffer = torch.empty(CHUNK, dtype=torch.uint8, pin_memory=device.type == "cuda")
     read(buffer)
-
-
-class _Progress:
-    """Says how far it is, every few seconds."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-        self._began = self._told = monotonic()
-
-    def add(self, count: int) -> None:
-        self._done += count
-        now = monotonic()
-        if now - self._told >= _TELL_EVERY_S:
-            self._told = now
-            gb, speed = self._total / 1e9, self._done / 1e9 / (now - self._began)
-            logger.info("weights: %.0f%% of %.1f GB, %.2f GB/s", 100 * self._done / self._total, gb, speed)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from model.checkpoint.adapter import Adapter
+from model.checkpoint.fill import Progress
 from model.checkpoint.hf_names import match_weights
 from model.checkpoint.quantized.quantized_weight import QuantizedWeight
 from model.checkpoint.tensor_files import bounds
@@ -57,7 +58,9 @@ def fill_held(
     ValueError if names or shapes don't fit, or a width can't be quantized so.
     """
     by_parameter: dict[int, list[_Stored]] = {}
-    for source, stored, slices in list(match_weights(model, files)):
+    found = list(match_weights(model, files))
+    progress = Progress(sum(source.target.nbytes for source, _, _ in found))
+    for source, stored, slices in found:
         target = source.target
         whole = target._base if target._base is not None else target
         by_parameter.setdefault(id(whole), []).append(_Stored(source, stored, slices))
@@ -70,6 +73,7 @@ def fill_held(
         else:
             filled = _numbers(parameter, of_it, adapter, dtype, device)
             done[id(parameter)] = (layout_for(dtype, device, "none") or plain)(filled)
+        progress.add(parameter.nbytes)
     _fill_rest(model, by_parameter, adapter, device)
     model.lay_out(lambda weights: done[id(weights if weights._base is None else weights._base)])
     model.rope = RoPE(model.config.head_dim, model.config.rope).to(device)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from model.checkpoint.adapter import Adapter, open_adapter
 from model.checkpoint.adapter_config import AdapterConfig
-from model.checkpoint.fill import fill
+from model.checkpoint.fill import Progress, fill
 from model.checkpoint.head_weights import with_head_of_weights
 from model.checkpoint.held_weights import HELD, fill_held, holds_stored
 from model.checkpoint.hf_names import match_weights
@@ -22,9 +22,10 @@ from model.checkpoint.safetensors_files import (
     is_mistral_format,
     open_weights,
     quantization_of,
-    weight_files,
+    weight_names,
 )
 from model.checkpoint.tied_head import with_stored_head
+from model.checkpoint.weight_folder import LocalFolder, WeightFolder
 from model.checkpoint.weight_map import weight_sources
 from model.config import ModelConfig
 from model.network.tensor_parallel import TensorParallel
@@ -42,9 +43,11 @@ def load_transformer(
     tp: TensorParallel | None = None,
     adapter: str | Path | None = None,
     quantization: str | None = None,
+    weights: WeightFolder | None = None,
 ) -> Transformer:
     """This rank's part of the checkpoint in `folder`, as `dtype` on `device`.
 
+    `weights`: where its weights are read; None: in `folder`, too.
     `adapter`: the folder of a LoRA adapter that is merged into it. `quantization`: int4 or nf4, by which its
     weights are quantized as they are read; none, by which weights that are stored in few bits stay so. Such
     a model is laid out. None: all weights are numbers.
@@ -53,7 +56,7 @@ def load_transformer(
         FileNotFoundError: a file is missing.
         ValueError: the configuration is not supported, or names or shapes of weights are not what it says.
     """
-    with opened(folder) as (config, files):
+    with opened(folder, weights) as (config, files):
         stored = as_stored(config, files)
         if quantization in HELD or (quantization == "none" and holds_stored(files)):
             model = uninitialised(stored, dtype, "meta", tp)
@@ -85,12 +88,16 @@ def random_transformer(
 def load_weights(model: Transformer, files: Iterable[Any], adapter: Adapter | None = None) -> None:
     """Fill the model from opened safetensors files; ValueError if names or shapes don't fit."""
     found = list(match_weights(model, files))
+    progress = Progress(sum(source.target.nbytes for source, _, _ in found))
     if adapter is None:
-        fill(found)
+        fill(found, progress)
         return
+    fill([one for one in found if not adapter.changes(one[0])], progress)
     for source, stored, slices in found:  # one at a time: in float32 a matrix takes twice its memory
-        part = stored[slices].reshape(source.target.shape)
-        source.target.data.copy_(adapter.merged(source, part))
+        if adapter.changes(source):
+            part = stored[slices].reshape(source.target.shape)
+            source.target.data.copy_(adapter.merged(source, part))
+            progress.add(source.target.nbytes)
 
 
 def check_config(
@@ -105,10 +112,13 @@ def check_config(
 
 
 def check_checkpoint(
-    folder: str | Path, tensor_parallel: int = 1, adapter: str | Path | None = None
+    folder: str | Path,
+    tensor_parallel: int = 1,
+    adapter: str | Path | None = None,
+    weights: WeightFolder | None = None,
 ) -> ModelConfig:
     """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
-    with opened(folder) as (stated, files):
+    with opened(folder, weights) as (stated, files):
         config = as_stored(stated, files)
         model = uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
         for _ in match_weights(model, files):
@@ -125,15 +135,18 @@ def check_checkpoint(
 
 
 @contextmanager
-def opened(folder: str | Path) -> Iterator[tuple[ModelConfig, list[Any]]]:
+def opened(
+    folder: str | Path, weights: WeightFolder | None = None
+) -> Iterator[tuple[ModelConfig, list[Any]]]:
     """The configuration as it is stated, and the opened weight files, under HF's names.
 
     Quantized weights are shown as if they were plain: see `model.checkpoint.quantized`.
     """
-    names = weight_files(folder)  # first: another kind of upload has another kind of config.json
+    where = weights or LocalFolder(folder)
+    names = weight_names(folder, where.names)  # first: another upload has another kind of config.json
     config = ModelConfig.from_folder(folder)
     with ExitStack() as stack:
-        files: list[Any] = [stack.enter_context(open_weights(file)) for file in names]
+        files: list[Any] = [stack.enter_context(open_weights(where.open(name))) for name in names]
         if is_mistral_format(folder):
             files = [MistralFile(file, config) for file in files]
         elif stated := quantization_of(folder):

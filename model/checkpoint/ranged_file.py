@@ -12,51 +12,28 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from model.checkpoint.tensor_files import Slices, bounds
+from model.checkpoint.weight_folder import WeightFile
 
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2, "I64": torch.int64, "I32": torch.int32,
     "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-
-
-class Bytes(Protocol):
-    """Where bytes come from; several threads may read at once."""
-
-    def read_into(self, buffer: memoryview, start: int) -> None:
-        """Fill the buffer with the bytes from `start` on; OSError if they end before."""
-        ...
-
-
-class FileBytes:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = open(path, "rb", buffering=0)  # noqa: SIM115
-
-    def read_into(self, buffer: memoryview, start: int) -> None:
-        while len(buffer):
-            count = os.preadv(self._file.fileno(), [buffer], start)
-            if not count:
-                raise OSError(f"{self._path}: ends at byte {start}, before the tensors that its header names")
-            buffer, start = buffer[count:], start + count
-
-    def close(self) -> None:
-        self._file.close()
+_LONGEST_HEADER = 100_000_000  # bytes; safetensors reads no longer one
 
 
 @dataclass(frozen=True)
 class RangedTensor:
     """A StoredTensor."""
 
-    source: Bytes
+    source: WeightFile
     dtype: str
     shape: tuple[int, ...]
     start: int  # its first byte's place in the file
@@ -123,26 +100,20 @@ class Rows:
 class RangedFile:
     """A TensorFile, and a context that closes it. SafetensorError or OSError if it is none."""
 
-    def __init__(self, path: Path) -> None:
-        with safe_open(path, framework="pt"):  # it checks the header, and that the tensors fill the file
-            pass
-        self._bytes = FileBytes(path)
-        length = bytearray(8)
-        self._bytes.read_into(memoryview(length), 0)
-        begin = 8 + int.from_bytes(length, "little")
-        header = bytearray(begin - 8)
-        self._bytes.read_into(memoryview(header), 8)
+    def __init__(self, file: WeightFile) -> None:
+        self._file = file
+        self.header = _header(file)  # with the 8 bytes of its length
         self._tensors: dict[str, RangedTensor] = {}
-        for name, entry in json.loads(header).items():
+        for name, entry in json.loads(self.header[8:]).items():
             if name != "__metadata__":
-                place = begin + entry["data_offsets"][0]
-                self._tensors[name] = RangedTensor(self._bytes, entry["dtype"], tuple(entry["shape"]), place)
+                place = len(self.header) + entry["data_offsets"][0]
+                self._tensors[name] = RangedTensor(file, entry["dtype"], tuple(entry["shape"]), place)
 
     def __enter__(self) -> "RangedFile":
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._bytes.close()
+        self._file.close()
 
     def keys(self) -> Iterable[str]:
         return [*self._tensors]
@@ -152,6 +123,28 @@ class RangedFile:
 
     def get_tensor(self, name: str) -> Tensor:
         return self._tensors[name][()]
+
+
+def _header(file: WeightFile) -> bytes:
+    """The file's first bytes, after safetensors' own check of them, and that the tensors fill the file.
+
+    It reads files of a disk, so it is given one in memory of that header and that size, which has holes where
+    the tensors are.
+    """
+    length = bytearray(min(8, file.size))
+    file.read_into(memoryview(length), 0)
+    rest = int.from_bytes(length, "little")
+    header = bytearray(rest if rest <= min(_LONGEST_HEADER, file.size - len(length)) else 0)
+    file.read_into(memoryview(header), len(length))
+    descriptor = os.memfd_create("header")
+    try:
+        os.write(descriptor, length + header)
+        os.ftruncate(descriptor, file.size)
+        with safe_open(f"/proc/self/fd/{descriptor}", framework="np"):
+            pass
+    finally:
+        os.close(descriptor)
+    return bytes(length + header)
 
 
 def as_rows(part: Tensor, rows: Rows) -> Tensor:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from model.checkpoint.quantized.stated import GPTQ, OLD_FILES, Stated, stated_quantization
 from model.checkpoint.ranged_file import RangedFile
 from model.checkpoint.upload import require_known_upload, require_weights
+from model.checkpoint.weight_folder import LocalFile, WeightFile
 from model.config import read_object
 
 INDEX = "model.safetensors.index.json"
@@ -105,9 +106,10 @@ def _indexed(index: Path, names: Collection[str]) -> list[str]:
     return named
 
 
-def open_weights(file: Path) -> RangedFile:
+def open_weights(file: WeightFile | Path) -> RangedFile:
     """A safetensors file, of which slices can be read; ValueError if it is none."""
+    name = str(file) if isinstance(file, Path) else file.name
     try:
-        return RangedFile(file)
+        return RangedFile(LocalFile(file) if isinstance(file, Path) else file)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file}: not a safetensors file: {error}") from error
+        raise ValueError(f"{name}: not a safetensors file: {error}") from error

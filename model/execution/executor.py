@@ -55,7 +55,13 @@ class Executor:
             random_transformer(options.folder, options.dtype, options.device, tp)
             if options.random_weights
             else load_transformer(
-                options.folder, options.dtype, options.device, tp, options.adapter, options.quantization
+                options.folder,
+                options.dtype,
+                options.device,
+                tp,
+                options.adapter,
+                options.quantization,
+                options.weights,
             )
         )
         if self.model.is_laid_out:

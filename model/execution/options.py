@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from model.checkpoint.weight_folder import WeightFolder
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
 from model.machine.budget import cache_tokens, in_gib, needed_memory
@@ -33,6 +34,7 @@ class ExecutorOptions:
     statistics: bool  # count what the router chooses
     random_weights: bool = False
     adapter: Path | None = None  # of a LoRA adapter that is merged into the checkpoint
+    weights: WeightFolder | None = None  # where the checkpoint's weights are read; None: in its folder
     hidden_layers: tuple[int, ...] = ()  # whose hidden states can be read, ascending
 
     @property
@@ -58,6 +60,7 @@ class ExecutorOptions:
         device: str = "auto",
         least_cache_tokens: int = 1,
         adapter: str | Path | None = None,
+        weights: WeightFolder | None = None,
         hidden_layers: tuple[int, ...] = (),
     ) -> "ExecutorOptions":
         """For this machine: None becomes what it offers, "auto" what suits it. See `Engine.load`."""
@@ -83,6 +86,7 @@ class ExecutorOptions:
             statistics=statistics,
             random_weights=random_weights,
             adapter=Path(adapter) if adapter else None,
+            weights=weights,
             hidden_layers=hidden_layers,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.checkpoints.hub_weights import HubWeights
 from pipeline.checkpoints.located import JUDGING_FILES, Located
 from pipeline.errors import ConfigError, JobError
 from pipeline.storage.failures import describe, is_of_this_machine
@@ -59,7 +60,14 @@ def locate_in_hub(url: str) -> Located:
         with _telling(url):
             return snapshot([*JUDGING_FILES, *weights], commit)
 
-    return Located(url, f"hf://{repository}@{commit}", folder, names, fetch)
+    def stream(weights: Sequence[str]) -> HubWeights:
+        if huggingface_hub.is_offline_mode():
+            raise ConfigError(
+                "model.fetch: stream reads from the hub, and HF_HUB_OFFLINE=1 forbids to ask it"
+            )
+        return HubWeights(url, repository, commit, endpoint, names)
+
+    return Located(url, f"hf://{repository}@{commit}", folder, names, fetch, stream)
 
 
 @contextmanager

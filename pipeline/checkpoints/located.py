@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from model.checkpoint.safetensors_files import CONFIG_FILES, MISTRAL_CONFIG_FILES, weight_names
+from pipeline.checkpoints.streamed import StreamedWeights
 from pipeline.errors import ConfigError
 
 # Patterns of the files that are needed before the weights: configuration and tokenizer.
@@ -24,15 +25,23 @@ class Located:
     folder: Path  # holds its configuration and tokenizer, perhaps not its weights
     names: Collection[str]  # of all its files
     fetch: Callable[[Sequence[str]], Path]  # names of weight files -> the folder that holds everything
+    stream: Callable[[Sequence[str]], StreamedWeights] | None = None  # the same names; None: it is a folder
 
     def whole(self) -> Path:
         """The local folder with the weights too; those that are needed are fetched now.
 
         ConfigError, before anything is fetched, if it is no checkpoint that can be run.
         """
+        return self.fetch(self._weights())
+
+    def streamed(self) -> StreamedWeights:
+        """Its weights where they lie, to be read from there; ConfigError as for `whole`."""
+        assert self.stream is not None, "the job file allows it for URLs alone"
+        return self.stream(self._weights())
+
+    def _weights(self) -> list[str]:
         with self.naming():
-            weights = weight_names(self.folder, self.names)
-        return self.fetch(weights)
+            return weight_names(self.folder, self.names)
 
     @contextmanager
     def naming(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from pipeline.checkpoints.hub import locate_in_hub
 from pipeline.checkpoints.located import Located
 from pipeline.checkpoints.remote_folder import locate_remote_folder
 from pipeline.errors import ConfigError, job_error
+from pipeline.storage.urls import is_url
 
 
 def locate(path: str) -> Located:
@@ -17,7 +18,7 @@ def locate(path: str) -> Located:
     """
     if path.startswith("hf://"):
         return locate_in_hub(path)
-    if "://" in path and not path.startswith("file://"):
+    if is_url(path):
         return locate_remote_folder(path)
     try:
         folder = Path(path.removeprefix("file://")).expanduser()

@@ -8,12 +8,14 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.checkpoints.located import Located, judging_files
+from pipeline.checkpoints.streamed import RemoteWeights
 from pipeline.errors import ConfigError, job_error
 from pipeline.reading.etags import etag
 from pipeline.storage.credentials import redact
@@ -48,23 +50,26 @@ def locate_remote_folder(url: str) -> Located:
     target = Path(os.environ.get("MIXTRAY_CACHE") or _user_cache() / "mixtray") / "checkpoints" / key
 
     def fetch(weights: Sequence[str]) -> Path:
-        _download(fs, [files[name] for name in (*judging, *weights)], target)
+        _download(fs, [files[name] for name in (*judging, *weights)], target, redact(url))
         return target
 
-    return Located(redact(url), url, fetch([]), [*files], fetch)
+    def stream(weights: Sequence[str]) -> RemoteWeights:
+        return RemoteWeights(url, [*files], {name: files[name] for name in weights})
+
+    return Located(redact(url), url, fetch([]), [*files], fetch, stream)
 
 
-def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path) -> None:
+def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path, url: str) -> None:
     """Fetch the files that are missing; a file that is there is whole."""
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise job_error(error, "model.path: the cache, to be set by MIXTRAY_CACHE") from None
     with _locked(target.with_suffix(".lock")):
-        for entry in entries:
-            local = target / PurePosixPath(entry["name"]).name
-            if local.exists():
-                continue
+        missing = [entry for entry in entries if not _local(target, entry).exists()]
+        _require_space(sum(entry["size"] or 0 for entry in missing), target, url)
+        for entry in missing:
+            local = _local(target, entry)
             part = target / f"{local.name}.part"
             try:
                 with_retries(partial(fs.get_file, entry["name"], str(part)), redact(entry["name"]))
@@ -76,6 +81,20 @@ def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path) -> None:
             if size != entry["size"]:
                 raise OSError(f"{local.name}: {size} bytes came, {entry['size']} were announced")
             part.rename(local)
+
+
+def _local(target: Path, entry: dict[str, Any]) -> Path:
+    return target / PurePosixPath(entry["name"]).name
+
+
+def _require_space(size: int, target: Path, url: str) -> None:
+    free = shutil.disk_usage(target).free
+    if size > free:
+        raise ConfigError(
+            f"model.path: {url}: {size / 1e9:,.1f} GB are to be fetched into {target}, where "
+            f"{free / 1e9:,.1f} GB are free: set MIXTRAY_CACHE to a folder on a larger "
+            "disk, or model.fetch to stream"
+        )
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.section import Location, PositiveInt, Section
+from pipeline.storage.urls import is_url
 
 
 class ModelSection(Section):
@@ -12,13 +13,19 @@ class ModelSection(Section):
 
     path: Location = Field(
         description="The checkpoint: a folder with `config.json`, `tokenizer.model` and `*.safetensors`, as "
-        "on Hugging Face; an fsspec URL of one, or `hf://org/name[@revision]` in the Hugging Face hub. Each "
-        "machine fetches a URL once into the user's cache.",
+        "on Hugging Face; an fsspec URL of one, or `hf://org/name[@revision]` in the Hugging Face hub.",
         examples=[
             "configs/demo/tiny-mixtral",
             "s3://models/Mixtral-8x7B-Instruct-v0.1",
             "hf://mistralai/Mixtral-8x7B-Instruct-v0.1",
         ],
+    )
+    fetch: Literal["cache", "stream"] = Field(
+        default="cache",
+        description="How the weights of a URL come to a machine. `cache`: once, as files, into the user's "
+        "cache. `stream`: into memory alone, by ranges, each time a replica loads: for machines whose disks "
+        "can't hold them.",
+        examples=["stream"],
     )
     adapter: Location | None = Field(
         default=None,
@@ -55,6 +62,14 @@ class ModelSection(Section):
         "own operators. `auto`: flash where it can be.",
         examples=["sdpa"],
     )
+
+    @model_validator(mode="after")
+    def _a_folder_is_read_in_place(self) -> "ModelSection":
+        if self.fetch == "stream" and not is_url(self.path):
+            raise ValueError(
+                "fetch stream has no effect: path is a folder, read in place; remove it"
+            )
+        return self
 
     @model_validator(mode="after")
     def _int8_computes_in_float32(self) -> "ModelSection":

@@ -34,7 +34,7 @@ from pipeline.text.tokenization import Tokenizer
 @dataclass(frozen=True)
 class Job:
     config: JobConfig
-    checkpoint: Path  # on this machine
+    checkpoint: Path  # on this machine; without weights if they are streamed
     checkpoint_anywhere: str  # by which another machine finds the same: an absolute path or a URL
     model: ModelConfig
     task: Task[Any]
@@ -86,14 +86,15 @@ def check_job(config: JobConfig) -> Job:
         raise ConfigError(
             f"engine.kv_cache_tokens: must hold the longest row there can be ({needed} tokens), got {cache}"
         )
-    checkpoint = located.whole()
+    streamed = located.streamed() if config.model.fetch == "stream" else None
+    checkpoint = located.folder if streamed else located.whole()
     with located.naming():
-        stored = check_checkpoint(checkpoint, config.model.tensor_parallel, adapter)
+        stored = check_checkpoint(checkpoint, config.model.tensor_parallel, adapter, streamed)
         if stored.trained != model.trained:  # config.json does not name the head
             task = fit_task(config.task, task, stored, located.path)
             requests = task.requests(prompt_format)
         model = replace(model, tie_embeddings=stored.tie_embeddings, trained=stored.trained)
-        weights = checkpoint_fingerprint(checkpoint, adapter)
+        weights = checkpoint_fingerprint(checkpoint, adapter, streamed)
     return Job(
         config=config,
         checkpoint=checkpoint,

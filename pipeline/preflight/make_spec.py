@@ -13,6 +13,7 @@ from pipeline.registered_tasks import tasks
 FREE = (
     "job",
     "model.path",
+    "model.fetch",
     "model.adapter",
     "input.allow_empty",
     "engine.replicas",

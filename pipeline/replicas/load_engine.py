@@ -45,17 +45,18 @@ class ReplicaOptions:
 
 
 def load_engine(options: ReplicaOptions) -> Engine:
-    """The checkpoint on this machine, fetched if it is not here yet.
+    """The checkpoint on this machine, fetched if it is not here yet, or streamed.
 
     ConfigError for what this machine can't do, or if the checkpoint is not the one that the job began with.
     """
     config = options.config
     located = locate(options.checkpoint)
-    folder = located.whole()
+    streamed = located.streamed() if config.model.fetch == "stream" else None
+    folder = located.folder if streamed else located.whole()
     adapter = config.model.adapter
     if adapter and not Path(adapter).is_dir():
         raise ConfigError(f"model.adapter: {adapter}: {socket.gethostname()} sees no such folder")
-    if checkpoint_fingerprint(folder, adapter) != options.spec["checkpoint"]:
+    if checkpoint_fingerprint(folder, adapter, streamed) != options.spec["checkpoint"]:
         named = f" with the adapter {adapter}" if adapter else ""
         raise ConfigError(
             f"model.path: {located.path}: it is another checkpoint{named} than the job began with: it was "
@@ -68,7 +69,7 @@ def load_engine(options: ReplicaOptions) -> Engine:
             socket.gethostname(),
         )
     try:
-        return Engine.load(
+        engine = Engine.load(
             folder,
             config.model.dtype,
             tensor_parallel=config.model.tensor_parallel,
@@ -82,11 +83,15 @@ def load_engine(options: ReplicaOptions) -> Engine:
             device="gpu" if options.on_gpus else "cpu",
             least_cache_tokens=options.least_cache_tokens,
             adapter=adapter,
+            weights=streamed,
             hidden_layers=options.hidden_layers,
         )
     except ValueError as error:
         given = f"Ray gave this replica GPUs of {socket.gethostname()}; " if options.on_gpus else ""
         raise ConfigError(located.named(f"model: {given}{redact(str(error))}")) from None
+    if streamed:
+        streamed.require_unchanged()
+    return engine
 
 
 def _number(value: int | str) -> int | None:

@@ -13,7 +13,9 @@ _KINDS: dict[type[OSError], int] = {
     FileExistsError: errno.EEXIST, FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES,
     IsADirectoryError: errno.EISDIR,
 }  # fmt: skip
-_CLIENT_LIBRARIES = {"aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "requests", "urllib3"}
+_CLIENT_LIBRARIES = {
+    "aiobotocore", "aiohttp", "botocore", "gcsfs", "google", "httpx", "httpx2", "requests", "urllib3",
+}  # fmt: skip
 _REGION = "the bucket is in another region: set AWS_DEFAULT_REGION to it"
 _KEYS = "give credentials in the environment (AWS_..., GOOGLE_...), or by the machine's role"
 # By S3's code of an error.
@@ -50,6 +52,7 @@ _OF_STATUS = {
     400: "credentials that have expired, or a bucket in another region",
     401: "the credentials are not accepted",
     403: "the credentials are wrong, or do not permit it",
+    416: "the file ends before: it has been cut short",
     501: "the store cannot do this",
 }
 _WORTH_A_TRY = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}

@@ -35,7 +35,7 @@ def test_an_error_in_a_thread_is_the_loads_own(folder, monkeypatch):
         file = folder / "model.safetensors"
         file.write_bytes(file.read_bytes()[:-5000])
         with pytest.raises(OSError, match="before the tensors that its header names"):
-            filling.fill(found)
+            filling.fill(found, filling.Progress(0))
 
 
 def test_a_long_load_is_told_of(folder, monkeypatch, caplog):

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from model.checkpoint.ranged_file import DTYPES, RangedFile
 from model.checkpoint.safetensors_files import open_weights
+from model.checkpoint.weight_folder import LocalFile
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def file(tmp_path_factory):
 
 
 def test_every_tensor_of_every_type(file):
-    with RangedFile(file) as ours, safe_open(file, framework="pt") as oracle:
+    with RangedFile(LocalFile(file)) as ours, safe_open(file, framework="pt") as oracle:
         assert {*ours.keys()} == {*oracle.keys()}
         for name in oracle.keys():  # noqa: SIM118
             stored, expected = ours.get_slice(name), oracle.get_slice(name)
@@ -38,7 +39,7 @@ ENDS = st.tuples(st.integers(0, 5), st.integers(0, 5)).map(sorted)
 @given(ends=st.lists(ENDS, min_size=1, max_size=3), name=st.sampled_from(["F32", "BF16", "U8"]))
 def test_any_part_of_a_tensor(file, ends, name):
     slices = tuple(slice(*pair) for pair in ends)
-    with RangedFile(file) as ours:
+    with RangedFile(LocalFile(file)) as ours:
         part = ours.get_slice(name)[slices]
         assert torch.equal(part, ours.get_tensor(name)[slices])
         assert part.is_contiguous()
@@ -49,7 +50,7 @@ def test_any_part_of_a_tensor(file, ends, name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_go_into_memory_that_is_there(file, columns, dtype):
     target = torch.full((2, 3, 5), -1.0, dtype=dtype)[:, :, columns]
-    with RangedFile(file) as ours:
+    with RangedFile(LocalFile(file)) as ours:
         stored = ours.get_slice("F32")
         bounds = [slice(1, 2), slice(1, 4), slice(*columns.indices(5)[:2])]
         rows = stored.rows(bounds)

@@ -23,6 +23,7 @@ class Hub:
     endpoint: str = ""
     repositories: dict[str, Path] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)  # names of files that went out, each once
+    ranges: bool = True  # whether it reads them
 
     @contextmanager
     def serving(self) -> Iterator["Hub"]:
@@ -93,10 +94,17 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "GET" and name not in self.hub.fetched:
             self.hub.fetched.append(name)
         headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
-        first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
-        if first:
-            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
-        self._send(206 if first else 200, data[first:], headers)
+        asked = self.headers.get("Range") if self.hub.ranges else None
+        if asked is None:
+            self._send(200, data, headers)
+            return
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        part = data[int(first) : int(last or len(data)) + 1]
+        if not part:
+            self._send(416)
+            return
+        headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+        self._send(206, part, headers)
 
     def _send(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)

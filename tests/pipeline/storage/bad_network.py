@@ -21,7 +21,8 @@ _DENIED = (
 )
 _HOP_BY_HOP = {"connection", "expect", "transfer-encoding", "content-length"}
 
-Fate = Callable[[str, str], str | None]  # of a request, by method and path; None: it passes. Also "denied"
+# Of a request, by method and path; None: it passes. Also "denied", and "whole": the range is not looked at.
+Fate = Callable[[str, str], str | None]
 
 
 def seeded(seed: int, chance: float) -> Fate:
@@ -84,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             if fate == "late":
                 time.sleep(0.1)
+            if fate == "whole":
+                del self.headers["Range"]
             status, headers, data, length = self._ask_server(body)
             if fate == "lost answer":
                 self._reset()
