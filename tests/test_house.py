@@ -22,6 +22,7 @@ def test_no_file_is_longer_than_a_room():
 # A source file has a test file of its name, or the tests named here cover it. Benchmarks are run by commands.
 TESTED_IN = {
     "model/json_values.py": "tests/model/test_config.py",
+    "model/checkpoint/weight_folder.py": "tests/model/checkpoint/test_ranged_file.py",
     "model/checkpoint/quantized/quantized_weight.py": "tests/model/checkpoint/quantized/test_awq.py",
     "model/requests/continuation_tree.py": "tests/model/requests/test_question_scores.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",

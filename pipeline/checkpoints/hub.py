@@ -86,8 +86,9 @@ def _sentence(url: str, error: Exception) -> JobError:
     if isinstance(error, OSError) and (is_of_this_machine(error) or isinstance(error, PermissionError)):
         folder = error.filename or huggingface_hub.constants.HF_HUB_CACHE
         what = f"the hub's cache, to be set by HF_HOME: {error.strerror}: {folder}"
-        kind = JobError if error.errno in (errno.ENOSPC, errno.EDQUOT) else ConfigError
-        return kind(f"model.path: {url}: {what}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return JobError(f"model.path: {url}: {what}; or set model.fetch to stream, which needs no disk")
+        return ConfigError(f"model.path: {url}: {what}")
     token = "in HF_TOKEN, or by `hf auth login`"
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
     if isinstance(error, errors.GatedRepoError):
