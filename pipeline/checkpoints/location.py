@@ -6,8 +6,8 @@ from pathlib import Path
 from pipeline.checkpoints.hub import locate_in_hub
 from pipeline.checkpoints.located import Located
 from pipeline.checkpoints.remote_folder import locate_remote_folder
+from pipeline.config.section import is_url
 from pipeline.errors import ConfigError, job_error
-from pipeline.storage.urls import is_url
 
 
 def locate(path: str) -> Located:

@@ -67,10 +67,12 @@ def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path, url: str
         raise job_error(error, "model.path: the cache, to be set by MIXTRAY_CACHE") from None
     with _locked(target.with_suffix(".lock")):
         missing = [entry for entry in entries if not _local(target, entry).exists()]
+        for entry in missing:  # what broke off takes room
+            _part(_local(target, entry)).unlink(missing_ok=True)
         _require_space(sum(entry["size"] or 0 for entry in missing), target, url)
         for entry in missing:
             local = _local(target, entry)
-            part = target / f"{local.name}.part"
+            part = _part(local)
             try:
                 with_retries(partial(fs.get_file, entry["name"], str(part)), redact(entry["name"]))
             except OSError as error:
@@ -85,6 +87,10 @@ def _download(fs: Any, entries: Sequence[dict[str, Any]], target: Path, url: str
 
 def _local(target: Path, entry: dict[str, Any]) -> Path:
     return target / PurePosixPath(entry["name"]).name
+
+
+def _part(local: Path) -> Path:
+    return local.with_name(f"{local.name}.part")
 
 
 def _require_space(size: int, target: Path, url: str) -> None:

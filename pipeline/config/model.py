@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import Location, PositiveInt, Section
-from pipeline.storage.urls import is_url
+from pipeline.config.section import Location, PositiveInt, Section, is_url
 
 
 class ModelSection(Section):
@@ -66,9 +65,7 @@ class ModelSection(Section):
     @model_validator(mode="after")
     def _a_folder_is_read_in_place(self) -> "ModelSection":
         if self.fetch == "stream" and not is_url(self.path):
-            raise ValueError(
-                "fetch stream has no effect: path is a folder, read in place; remove it"
-            )
+            raise ValueError("fetch stream has no effect: path is a folder, read in place; remove it")
         return self
 
     @model_validator(mode="after")

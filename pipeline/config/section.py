@@ -40,6 +40,11 @@ def location(path: str, key: str) -> str:
         raise ConfigError(f"{key}: {error}") from None
 
 
+def is_url(path: str) -> bool:
+    """Whether a `Location` is elsewhere than in a folder of this machine."""
+    return "://" in path and not path.startswith("file://")
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 

@@ -35,7 +35,7 @@ def checkpoint_facts(job: Job) -> list[tuple[str, str]]:
     if job.config.model.adapter:
         facts.append(("adapter", f"{visible(job.config.model.adapter)}, merged as the weights are loaded"))
     if job.config.model.fetch == "stream":
-        facts.append(("fetch", "stream: each replica reads the weights from the URL as it loads, to memory alone"))
+        facts.append(("fetch", "stream: each replica reads the weights from the URL into its memory"))
     if is_mistral_format(job.checkpoint):
         facts.append(("weights", "of Mistral's own format (params.json, consolidated*.safetensors)"))
     elif (job.checkpoint / "params.json").is_file():

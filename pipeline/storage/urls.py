@@ -41,11 +41,6 @@ def filesystem(url: str) -> tuple[Any, str]:
     return fs, local_path(path) if isinstance(fs, LocalFileSystem) else str(path)
 
 
-def is_url(path: str) -> bool:
-    """Whether it lies elsewhere than in a folder of this machine."""
-    return "://" in path and not path.startswith("file://")
-
-
 def local_path(given: str) -> str:
     """A local path, or URL, from the root on, without doubled slashes, which globs would take for a folder.
 

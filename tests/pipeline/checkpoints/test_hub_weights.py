@@ -69,7 +69,9 @@ def test_a_hub_that_is_gone_is_given_up_with_the_file_named(
         monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
         file = locate("hf://acme/tiny").streamed().open("model.safetensors")
     huggingface_hub.close_session()
-    with pytest.raises(JobError, match=r"hf://acme/tiny/model\.safetensors, bytes 0 to 7: no success") as gone:
+    with pytest.raises(
+        JobError, match=r"hf://acme/tiny/model\.safetensors, bytes 0 to 7: no success"
+    ) as gone:
         file.read_into(memoryview(bytearray(8)), 0)
     assert gone.value.exit_code == 1
 

@@ -128,7 +128,9 @@ def test_a_range_that_fails_is_told_with_its_file(
     assert "HTTP 403" in str(refused.value)
     assert "canary" not in str(refused.value)
     monkeypatch.setattr(pipeline.storage.retries, "DEADLINE_SECONDS", 0.5)
-    with pytest.raises(JobError, match=where + r": no success within .*run the same command again") as given_up:
+    with pytest.raises(
+        JobError, match=where + r": no success within .*run the same command again"
+    ) as given_up:
         read_through(behind, s3_endpoint, lambda *_: "refused")
     assert given_up.value.exit_code == 1
 

@@ -83,9 +83,7 @@ def test_parameters_are_those_of_the_files(checkpoint: Any, tmp_path: Path, how:
     }[how]
     streamed = load_transformer(located.folder, torch.float32, weights=weights, **options)
     stored = load_transformer(checkpoint.folder, torch.float32, **options)
-    for (name, ours), (_, theirs) in zip(
-        streamed.named_parameters(), stored.named_parameters(), strict=True
-    ):
+    for (name, ours), (_, theirs) in zip(streamed.named_parameters(), stored.named_parameters(), strict=True):
         assert torch.equal(ours, theirs), name
     if how != "a rank of two":
         ids = torch.tensor([PROMPT])
