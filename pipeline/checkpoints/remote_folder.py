@@ -54,7 +54,8 @@ def locate_remote_folder(url: str) -> Located:
         return target
 
     def stream(weights: Sequence[str]) -> RemoteWeights:
-        return RemoteWeights(url, [*files], {name: files[name] for name in weights})
+        sizes = {name: int(files[name]["size"]) for name in weights}
+        return RemoteWeights(url, [*files], sizes, {name: etag(files[name]) for name in weights})
 
     return Located(redact(url), url, fetch([]), [*files], fetch, stream)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from model.checkpoint.fill import THREADS
 from model.checkpoint.weight_folder import WeightFolder
@@ -82,7 +82,8 @@ class RemoteWeights:
 
     url: str
     names: Collection[str]
-    weights: Mapping[str, dict[str, Any]]  # by name, as fsspec lists them
+    sizes: Mapping[str, int]  # of the weights' files
+    etags: Mapping[str, str]
 
     def open(self, name: str) -> StreamedFile:
         fs, folder = filesystem(self.url)
@@ -94,14 +95,14 @@ class RemoteWeights:
                 buffer[:] = data
             return len(data)
 
-        return StreamedFile(self._named(name), self.weights[name]["size"], fetch)
+        return StreamedFile(self._named(name), self.sizes[name], fetch)
 
     def require_unchanged(self) -> None:
         fs, folder = filesystem(self.url)
-        for name, entry in self.weights.items():
+        for name, before in self.etags.items():
             info = partial(fs.info, f"{folder.rstrip('/')}/{name}")
             try:
-                same = etag(with_retries(info, self._named(name))) == etag(entry)
+                same = etag(with_retries(info, self._named(name))) == before
             except FileNotFoundError:
                 same = False
             if not same:
