@@ -47,10 +47,9 @@ def checkpoint_fingerprint(
             content = (folder / name).read_bytes()
             digest.update(f"{name}|{len(content)}|".encode() + content)
         else:
-            file = where.open(name)
-            with closing(file):
-                digest.update(f"{name}|{file.size}|".encode())
-                for sample in _samples(file):
+            with closing(where.open(name)) as weight_file:
+                digest.update(f"{name}|{weight_file.size}|".encode())
+                for sample in _samples(weight_file):
                     digest.update(sample)
     for name in (CONFIG, WEIGHTS) if adapter else ():
         with open(Path(adapter or "") / name, "rb") as file:
@@ -69,7 +68,8 @@ def _samples(file: WeightFile) -> Iterator[bytes]:
     blocks = (
         (len(header) + begin, size)
         for tensor in sorted(tensors, key=itemgetter("data_offsets"))
-        for begin, size in _blocks(*tensor["data_offsets"], tensor["shape"])
+        for first, end in [tensor["data_offsets"]]
+        for begin, size in _blocks(first, end, tensor["shape"])
     )
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fingerprint")
     try:

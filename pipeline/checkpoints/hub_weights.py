@@ -41,13 +41,14 @@ class HubWeights:
 
 def _fetch(url: str, buffer: memoryview, start: int) -> int:
     """Behind the hub's redirect, into the buffer as it comes. It waits where the hub says how long."""
-    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
+    import huggingface_hub.utils
 
-    headers = build_hf_headers() | {
+    hub: Any = huggingface_hub.utils  # whose names are exported in a way that mypy does not see
+    headers = hub.build_hf_headers() | {
         "Range": f"bytes={start}-{start + len(buffer) - 1}",
         "Accept-Encoding": "identity",
     }
-    request: Any = http_stream_backoff(
+    request = hub.http_stream_backoff(
         "GET",
         url,
         headers=headers,
@@ -57,7 +58,7 @@ def _fetch(url: str, buffer: memoryview, start: int) -> int:
     )
     came = 0
     with request as response:
-        hf_raise_for_status(response)
+        hub.hf_raise_for_status(response)
         if response.status_code != _PARTIAL:
             return len(buffer) + 1
         for data in response.iter_raw():

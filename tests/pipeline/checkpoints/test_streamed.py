@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -144,7 +145,8 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     checkpoint: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     located = locate(upload(checkpoint, "memory://large"))
-    monkeypatch.setattr(pipeline.checkpoints.remote_folder.shutil, "disk_usage", lambda _: (0, 0, 1_000_000))
+    small = SimpleNamespace(free=1_000_000)
+    monkeypatch.setattr(pipeline.checkpoints.remote_folder.shutil, "disk_usage", lambda _: small)
     what = r"0\.0 GB are to be fetched into .*, where 0\.0 GB are free: set MIXTRAY_CACHE .* to stream$"
     with pytest.raises(ConfigError, match=rf"^model\.path: memory://large/model: {what}"):
         located.whole()
