@@ -61,13 +61,10 @@ def locate_in_hub(url: str) -> Located:
             return snapshot([*JUDGING_FILES, *weights], commit)
 
     def stream(weights: Sequence[str]) -> HubWeights:
-        if huggingface_hub.is_offline_mode():
-            raise ConfigError(
-                "model.fetch: stream reads from the hub, and HF_HUB_OFFLINE=1 forbids to ask it"
-            )
         return HubWeights(url, repository, commit, endpoint, names)
 
-    return Located(url, f"hf://{repository}@{commit}", folder, names, fetch, stream)
+    offline = huggingface_hub.is_offline_mode()
+    return Located(url, f"hf://{repository}@{commit}", folder, names, fetch, None if offline else stream)
 
 
 @contextmanager

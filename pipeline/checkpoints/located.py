@@ -25,7 +25,7 @@ class Located:
     folder: Path  # holds its configuration and tokenizer, perhaps not its weights
     names: Collection[str]  # of all its files
     fetch: Callable[[Sequence[str]], Path]  # names of weight files -> the folder that holds everything
-    stream: Callable[[Sequence[str]], StreamedWeights] | None = None  # the same names; None: it is a folder
+    stream: Callable[[Sequence[str]], StreamedWeights] | None = None  # the same names; None: it can't
 
     def whole(self) -> Path:
         """The local folder with the weights too; those that are needed are fetched now.
@@ -36,7 +36,11 @@ class Located:
 
     def streamed(self) -> StreamedWeights:
         """Its weights where they lie, to be read from there; ConfigError as for `whole`."""
-        assert self.stream is not None, "the job file allows it for URLs alone"
+        if self.stream is None:
+            raise ConfigError(
+                f"model.fetch: {self.path}: weights are not streamed from a folder, nor from the hub with "
+                "HF_HUB_OFFLINE=1: set it to cache"
+            )
         return self.stream(self._weights())
 
     def _weights(self) -> list[str]:
