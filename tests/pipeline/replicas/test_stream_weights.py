@@ -48,8 +48,7 @@ def test_a_replica_streams_the_checkpoint_that_the_job_began_with(
 ) -> None:
     url = upload(checkpoint.folder, s3_url)
     engine = {"max_batch_rows": 2, "kv_cache_tokens": 320}
-    model = {"path": url, "fetch": "stream", "tensor_parallel": 2}  # a process for each rank
-    config = make_config([], model=model, engine=engine)
+    config = make_config([], model={"path": url, "fetch": "stream"}, engine=engine)
     job = check_job(config)
     assert job.spec == check_job(make_config([], engine=engine)).spec, "where weights come from is free"
     resources: Any = SimpleNamespace(threads=1, num_gpus=0)
