@@ -53,8 +53,15 @@ class RowRequests(ABC):
         """What is asked once a job, before any row. Keys are for people: what the request is of."""
         return []
 
-    def take_first_answers(self, answers: Sequence[Any]) -> None:
-        """The completions' answers, out of JSON, by which all rows go; ConfigError if none can."""
+    def name_first_answers(self, answers: Sequence[Any]) -> dict[str, Any]:
+        """The completions' answers as JSON can hold them, in objects by names of what each number is of.
+
+        So another run knows which answer is which, whatever the order in which it asks.
+        """
+        raise NotImplementedError
+
+    def take_first_answers(self, named: Mapping[str, Any]) -> None:
+        """Go by these answers, named as by `name_first_answers`; ConfigError if no row can."""
         raise NotImplementedError
 
     def asked(self, prompt_token_ids: list[int], params: str | None) -> Asked:

@@ -13,7 +13,7 @@ from pipeline.errors import ConfigError, shortened
 from pipeline.storage import output_folder
 
 SPEC = output_folder.SPEC
-FORMAT_VERSION = 4  # of what is written to the output folder; another one cannot be resumed
+FORMAT_VERSION = 5  # of what is written to the output folder; another one cannot be resumed
 _DIGEST = "sha256"
 
 
@@ -60,6 +60,7 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key):
             differences.append(f"{key}: was {_quoted(before.get(key))}, is {_quoted(now.get(key))}")
+    differences += _reordered(theirs.get("orders", {}), ours.get("orders", {}))
     for part in ("checkpoint", "tokenizer"):
         if theirs.get(part) != ours[part]:
             differences.append(f"{part}: other content than at the start")
@@ -68,6 +69,23 @@ def require_same(stored: bytes, spec: Mapping[str, Any]) -> None:
             "output.path: this folder holds another job (" + "; ".join(differences) + "); "
             "give the job its own output.path, or undo the change to go on with the old one"
         )
+
+
+def _reordered(before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> list[str]:
+    """What is said of mappings with the same names in another order."""
+    differences = []
+    for key, names in sorted(before.items()):
+        if names != now.get(key) and sorted(names) == sorted(now.get(key, ())):
+            place, one, other = next(
+                (place, one, other)
+                for place, (one, other) in enumerate(zip(names, now[key], strict=True), start=1)
+                if one != other
+            )
+            differences.append(
+                f"{key}: its names stand in another order (at place {place} was {_quoted(one)}, "
+                f"is {_quoted(other)})"
+            )
+    return differences
 
 
 def _json(spec: Mapping[str, Any]) -> bytes:

@@ -2,9 +2,15 @@
 
 A second run may change what affects only time or memory; the spec leaves it out: where the checkpoint and the
 output lie, how many replicas there are, how large the batches are.
+
+The store keeps a spec with sorted keys. So the order in which people wrote a mapping, such as a score's
+levels from the lowest one up, is a part of its own: `orders`.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from pipeline.config.job import JobConfig
 from pipeline.durable.job_spec import FORMAT_VERSION
@@ -41,6 +47,11 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
     free = {*FREE} if config.engine.deterministic == "shard" else {*FREE, *FREE_BUT_FOR_BITS}
     if config.model.quantization != "none":
         free.discard("model.tensor_parallel")  # each rank quantizes its own share of a row
+    orders = {
+        key: names
+        for key, names in _orders(config)
+        if key.partition(".")[0] in data and not any(f"{key}.".startswith(f"{one}.") for one in free)
+    }
     for key in free:
         *sections, last = key.split(".")
         section = data
@@ -50,6 +61,19 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
     return {
         "format_version": FORMAT_VERSION,
         "config": data,
+        "orders": orders,
         "checkpoint": checkpoint_fingerprint,
         "tokenizer": tokenizer_fingerprint,
     }
+
+
+def _orders(section: BaseModel, begin: str = "") -> Iterator[tuple[str, list[str]]]:
+    """The names in each mapping that people wrote, by the dotted key of the mapping."""
+    for name, value in section:
+        found = {name: value}
+        if isinstance(value, Mapping):
+            yield f"{begin}{name}", [*value]
+            found = {f"{name}.{one}": item for one, item in value.items()}
+        for key, one in found.items():
+            if isinstance(one, BaseModel):
+                yield from _orders(one, f"{begin}{key}.")

@@ -20,14 +20,14 @@ _FAILURES = {
 }
 
 
-def first_answers(engine: Engine, requests: RowRequests) -> list[Any]:
-    """The engine's answers to `RowRequests.first_requests`; ConfigError if it has none."""
+def first_answers(engine: Engine, requests: RowRequests) -> dict[str, Any]:
+    """The engine's answers to `RowRequests.first_requests`, with their names; ConfigError if it has none."""
     wanted = requests.first_requests()
     completions = engine.run(wanted) if wanted else []
     for completion in completions:
         if completion.failure is not None:
             raise ConfigError(f"{completion.key}: {_FAILURES[completion.failure]}")
-    return [completion.answer for completion in completions]
+    return requests.name_first_answers([completion.answer for completion in completions]) if wanted else {}
 
 
 def ask_first(engine: Engine, requests: RowRequests, store: Store) -> None:

@@ -1,10 +1,18 @@
-"""The right labels of rows, out of a kept column, and which choice each of them means."""
+"""The right labels of rows, out of a kept column, and which choice each of them means.
+
+A known answer means the choice whose name it is; or else the one whose text it is; or else, of a predicate,
+true or false, and on a scale the level with that number. 1 and 1.0 are also "1", and a boolean is also "true"
+or "false".
+"""
 
 import json
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+
+_TRUTHS = {"true": ("true", "1"), "false": ("false", "0")}  # in small letters
 
 
 def known_answers(rows: pa.Table, column: str) -> list[Any]:
@@ -16,12 +24,25 @@ def known_answers(rows: pa.Table, column: str) -> list[Any]:
     return values
 
 
-def level_meant(answer: Any, levels: Sequence[str]) -> Any:
-    """Of a known answer on a scale: a number that is no level's name counts levels from 0."""
+def choice_meant(answer: Any, texts: Mapping[str, str], kind: str = "choice") -> Any:
+    """The name of the choice that an answer means; the answer itself where it is a name, or means no choice.
+
+    `texts` are those of the choices, by name; `kind` is the question's type.
+    """
     spellings = _spellings(answer)
-    if spellings.intersection(levels):
+    if not spellings.isdisjoint(texts):
         return answer
-    return next((level for place, level in enumerate(levels) if str(place) in spellings), answer)
+    if kind == "predicate":
+        spellings = {spelling.casefold() for spelling in spellings}
+        texts = {name: text.casefold() for name, text in texts.items()}
+    by_text = [name for name, text in texts.items() if text in spellings]
+    if by_text:
+        return by_text[0]
+    if kind == "predicate":
+        return next((name for name, ways in _TRUTHS.items() if not spellings.isdisjoint(ways)), answer)
+    if kind == "score" and not any(map(_is_number, [*texts, *texts.values()])):
+        return next((level for place, level in enumerate(texts) if str(place) in spellings), answer)
+    return answer
 
 
 def is_right(label: str, answer: Any) -> bool:
@@ -45,6 +66,13 @@ def known_and_right(labels: Sequence[str | None], answers: Sequence[Any]) -> tup
         if label is not None and answer is not None
     ]
     return len(right), sum(right)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _spellings(answer: Any) -> set[str]:

@@ -17,12 +17,10 @@ from model.trained_head import UNSTATED, HeadKind, TrainedHead
 from pipeline.config.section import Section
 from pipeline.errors import ConfigError
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.reporting.known_labels import known_and_right, known_answers
-from pipeline.reporting.label_exhibits import exhibits, facts
-from pipeline.reporting.label_quality import LabelQuality
 from pipeline.row_requests import Finish, Outcome, RowRequests
 from pipeline.task import Closed, Task
 from pipeline.tasks.label import Label
+from pipeline.tasks.label_trust import LabelTrust, NothingAsked
 from pipeline.text.prompt_format import PromptFormat
 
 _AS_LABEL = ("label", "label_prob", "label_probs")
@@ -48,6 +46,10 @@ class Classify(Task[ClassifySection]):
     columns = (*(one for one in Label.columns if one[0] in _AS_LABEL), ("label_value", pa.float64()))
     trained = UNSTATED
     report_keys = ("label_quality",)
+
+    def __init__(self, section: ClassifySection) -> None:
+        super().__init__(section)
+        self._trust = LabelTrust(NothingAsked(section.known_column), where="classify")
 
     @classmethod
     def check(cls, section: ClassifySection, kept_columns: Container[str]) -> None:
@@ -82,35 +84,27 @@ class Classify(Task[ClassifySection]):
         return ClassifyRows(self.trained)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
-        if self.section.known_column is None:
-            return 0, 0
-        return known_and_right(rows["label"].to_pylist(), known_answers(rows, self.section.known_column))
+        return self._trust.known_and_right(rows)
 
     def measure(self, rows: pa.Table) -> dict[str, int]:
         found = Counter(label for label in rows["label"].to_pylist() if label is not None)
-        counts = {_COUNT + label: count for label, count in found.items()}
-        if self.section.known_column is not None:
-            answers = known_answers(rows, self.section.known_column)
-            counts |= LabelQuality().measured(rows["label_probs"], answers)
-        return counts
+        return {_COUNT + label: count for label, count in found.items()} | self._trust.measured(rows)
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         found = Counter({name: count for name, count in totals.items() if name.startswith(_COUNT)})
         named = [f"{name.removeprefix(_COUNT)} {count:,}" for name, count in found.most_common(_MOST_NAMED)]
         if len(found) > _MOST_NAMED:
             named.append(f"{len(found) - _MOST_NAMED:,} more")
-        quality = LabelQuality().report(totals)
-        told = (
-            [("accuracy on known labels", f"{quality['accuracy']:.2%}"), *facts(quality)] if quality else []
-        )
-        return [*told, *([("labels", ", ".join(named))] if named else [])]
+        return [*self._trust.facts(totals), *([("labels", ", ".join(named))] if named else [])]
 
     def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
-        return {"label_quality": LabelQuality().report(totals)}
+        return {"label_quality": self._trust.report(totals)}
 
     def exhibits(self, totals: Mapping[str, int]) -> list[Exhibit]:
-        quality = LabelQuality().report(totals)
-        return exhibits(quality) if quality else []
+        return self._trust.exhibits(totals)
+
+    def warnings(self, totals: Mapping[str, int]) -> list[str]:
+        return self._trust.warnings(totals)
 
 
 class ClassifyRows(RowRequests):

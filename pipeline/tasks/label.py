@@ -78,8 +78,8 @@ class Label(Task[LabelSection]):
         return LabelRows(prompt_format, question)
 
     def known_and_right(self, rows: pa.Table) -> tuple[int, int]:
-        each = [question.known_and_right(rows) for question in self.questions]
-        return sum(known for known, _ in each), sum(right for _, right in each)
+        """None where there are questions, each of which has its own."""
+        return (0, 0) if self.section.questions is not None else self.questions[0].known_and_right(rows)
 
     def measure(self, rows: pa.Table) -> dict[str, int]:
         numbers = {name: n for question in self.questions for name, n in question.measure(rows).items()}

@@ -64,7 +64,7 @@ ReviewBelow = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Of one set of C choices.
 

@@ -39,16 +39,22 @@ class Question:
 
     @classmethod
     def of(cls, name: str, section: QuestionSection) -> "Question":
-        levels = [*section.texts] if section.type == "score" else []
-        return cls(name, section.texts, section.type, LabelTrust(section, name, levels))
+        trust = LabelTrust(section, name, section.texts, section.type)
+        return cls(name, section.texts, section.type, trust)
 
     def with_prompts(self, prompts: PromptBuilder, given: Collection[str]) -> "Question":
         """With the prompts by which it is calibrated: see `LabelTrust.with_prompts`."""
         return replace(self, trust=self.trust.with_prompts(prompts, given))
 
-    def knowing(self, answers: Sequence[Sequence[float]]) -> "Question":
-        """With the answers to those prompts, log-probabilities of its choices."""
-        return replace(self, trust=self.trust.knowing(answers, [*self.choices]))
+    def named(self, logprobs: Sequence[float]) -> dict[str, float]:
+        """Log-probabilities of its choices, [C], by the choices' names."""
+        return dict(zip(self.choices, logprobs, strict=True))
+
+    def knowing(self, answers: Mapping[str, Mapping[str, float]]) -> "Question":
+        """With the answers to those prompts: by prior text, log-probabilities of its choices as `named`."""
+        texts = self.trust.calibration.prompts
+        listed = [[answers[text][name] for name in self.choices] for text in texts]
+        return replace(self, trust=self.trust.knowing(listed, [*self.choices]))
 
     @property
     def key(self) -> str:
@@ -95,29 +101,25 @@ class Question:
         """Numbers of a shard's rows, by names that no other question's have."""
         numbers = label_mass.measured(rows[f"{self.column}_mass"].to_pylist())
         if self.name is not None:
-            known, right = self.known_and_right(rows)
-            counts = {"known": known, "right": right} if self.trust.has_known else {}
-            numbers = {f"{self.name} {name}": number for name, number in {**numbers, **counts}.items()}
+            numbers = {f"{self.name} {name}": number for name, number in numbers.items()}
         return numbers | self.trust.measured(rows)
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
         """What the report says, each fact with its name."""
-        own, of = self._own(totals), "" if self.name is None else f" of {self.name}"
-        accuracy, of_mass = _accuracy(own), label_mass.fact(own)
+        of = "" if self.name is None else f" of {self.name}"
+        of_mass = label_mass.fact(self._own(totals))
         return [
-            *([] if accuracy is None else [(f"accuracy on known labels{of}", f"{accuracy:.2%}")]),
-            *self.trust.facts(totals),
-            *([] if of_mass is None else [(f"label mass{of}", of_mass)]),
-        ]
+            *self.trust.facts(totals), *([] if of_mass is None else [(f"label mass{of}", of_mass)])
+        ]  # fmt: skip
 
     def report(self, totals: Mapping[str, int]) -> dict[str, Any]:
         """The same for report.json."""
-        own = self._own(totals)
+        quality = self.trust.report(totals)
         return {
-            "known": own["known"],
-            "accuracy": _accuracy(own),
-            "label_mass": label_mass.distribution(own),
-            "label_quality": self.trust.report(totals),
+            "known": quality["rows"] if quality else 0,
+            "accuracy": quality["accuracy"] if quality else None,
+            "label_mass": label_mass.distribution(self._own(totals)),
+            "label_quality": quality,
         }
 
     def exhibits(self, totals: Mapping[str, int]) -> list[Exhibit]:
@@ -126,19 +128,14 @@ class Question:
 
     def warnings(self, totals: Mapping[str, int]) -> list[str]:
         doubt = label_mass.doubt(self._own(totals), f"{self.column}_mass")
-        return [doubt] if doubt else []
+        return [*([doubt] if doubt else []), *self.trust.warnings(totals)]
 
     def _own(self, totals: Mapping[str, int]) -> Mapping[str, int]:
-        """Of all totals, those of this question, by the names that they have with a single one."""
+        """Of all totals, those of its mass, by the names that they have with a single question."""
         if self.name is None:
             return totals
         begin = f"{self.name} "
-        named = {name.removeprefix(begin): n for name, n in totals.items() if name.startswith(begin)}
-        return {"known": 0, "right": 0, **named}
-
-
-def _accuracy(own: Mapping[str, int]) -> float | None:
-    return own["right"] / own["known"] if own.get("known") else None
+        return {name.removeprefix(begin): n for name, n in totals.items() if name.startswith(begin)}
 
 
 def _listed(probabilities: Mapping[str, float]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """What task label asks the model for each row where there are questions, and what it makes of the answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -53,12 +53,21 @@ class QuestionRows(RowRequests):
         """All questions behind each prompt without content that any of them is calibrated by."""
         return prior_requests(self._calibrated, self._priors, self.start)
 
-    def take_first_answers(self, answers: Sequence[Any]) -> None:
-        """Those of `first_requests`: of each question its choices' log-probabilities."""
+    def name_first_answers(self, answers: Sequence[Any]) -> dict[str, Any]:
+        """Those of `first_requests`: by calibrated question, prior text and choice, log-probabilities."""
         found = dict(zip(self._priors, answers, strict=True))
+        return {
+            question.name or "": {
+                text: question.named(found[text][number]) for text in question.trust.calibration.prompts
+            }
+            for number, question in enumerate(self._questions)
+            if question.trust.calibration.prompts
+        }
+
+    def take_first_answers(self, named: Mapping[str, Any]) -> None:
         for number, question in enumerate(self._questions):
-            if texts := question.trust.calibration.prompts:
-                self._questions[number] = question.knowing([found[text][number] for text in texts])
+            if question.trust.calibration.prompts:
+                self._questions[number] = question.knowing(named[question.name or ""])
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         text, rests = parts_of(prompt_token_ids, params)

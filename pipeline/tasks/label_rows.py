@@ -1,6 +1,6 @@
 """What task label asks the model for each row, and what it makes of the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -46,9 +46,13 @@ class LabelRows(RowRequests):
         calibration = self._question.trust.calibration
         return prior_requests(calibration.key, calibration.prompts, self.start)
 
-    def take_first_answers(self, answers: Sequence[Any]) -> None:
-        """Those of `first_requests`: log-probabilities of the choices, [C] each."""
-        self._question = self._question.knowing(answers)
+    def name_first_answers(self, answers: Sequence[Any]) -> dict[str, Any]:
+        """Those of `first_requests`: by prior text and choice, log-probabilities."""
+        texts = self._question.trust.calibration.prompts
+        return {text: self._question.named(of_text) for text, of_text in zip(texts, answers, strict=True)}
+
+    def take_first_answers(self, named: Mapping[str, Any]) -> None:
+        self._question = self._question.knowing(named)
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
         prompt, choices = self._tokens.behind(prompt_token_ids)

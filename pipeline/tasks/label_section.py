@@ -69,7 +69,7 @@ class LabelSection(Section):
             require_different(self.choices)
         if self.questions is not None:
             for key in ("known_column", "calibrate", "temperature", "review_below"):
-                if getattr(self, key) != type(self).model_fields[key].default:
+                if key in self.model_fields_set and getattr(self, key) is not None:
                     raise ValueError(f"{key} has no effect with questions: write it into a question")
         for name in self.questions or {}:
             if not _NAME.fullmatch(name):
@@ -87,5 +87,6 @@ class LabelSection(Section):
     def asked(self) -> list[Question]:
         """All questions; of a job with `choices` the only one."""
         if self.questions is None:
-            return [Question(None, self.choices or {}, trust=LabelTrust(self))]
+            choices = self.choices or {}
+            return [Question(None, choices, trust=LabelTrust(self, texts=choices))]
         return [Question.of(name, question) for name, question in self.questions.items()]

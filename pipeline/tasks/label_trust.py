@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.reporting.known_labels import known_and_right, known_answers, level_meant
-from pipeline.reporting.label_exhibits import exhibits, facts
+from pipeline.reporting.known_labels import choice_meant, known_and_right, known_answers
+from pipeline.reporting.label_exhibits import doubt, exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
 from pipeline.task import Column
 from pipeline.tasks.label_calibration import CalibrateSection, Calibration, content_free_prompts
@@ -38,9 +38,9 @@ class TrustKeys(Protocol):
 
 @dataclass(frozen=True)
 class NothingAsked:
-    """The keys as they are where none is set."""
+    """The keys as they are where none is set, or none but that of known labels."""
 
-    known_column: None = None
+    known_column: str | None = None
     calibrate: None = None
     temperature: float = 1.0
     review_below: None = None
@@ -49,17 +49,30 @@ class NothingAsked:
 class LabelTrust:
     """`question` is the name of one, whose columns begin with `label_NAME`; or empty: with `label`.
 
-    `levels` are the names of its choices if they are levels, the lowest one first.
+    texts  those of the choices, by name
+    kind   the question's type
+    where  the keys stand in the job file, if not in a question
     """
 
-    def __init__(self, section: TrustKeys, question: str = "", levels: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        section: TrustKeys,
+        question: str = "",
+        texts: Mapping[str, str] | None = None,
+        kind: str = "choice",
+        where: str = "label",
+    ) -> None:
         self._section = section
         self._question = question
-        self._levels = levels
+        self._texts, self._kind = texts or {}, kind
+        self._where = f"label.questions.{question}" if question else where
         self._column = f"label_{question}" if question else "label"
         self._quality = LabelQuality(self._column, section.temperature)
-        key = f"label.questions.{question}.calibrate" if question else "label.calibrate"
-        self.calibration = Calibration(key, section.calibrate is not None, section.temperature)
+        self.calibration = Calibration(
+            key=f"{self._where}.calibrate",
+            wants_prior=section.calibrate is not None,
+            temperature=section.temperature,
+        )
 
     @property
     def columns(self) -> list[Column]:
@@ -69,10 +82,6 @@ class LabelTrust:
     @property
     def review_below(self) -> float | None:
         return self._section.review_below
-
-    @property
-    def has_known(self) -> bool:
-        return self._section.known_column is not None
 
     def with_prompts(self, prompts: PromptBuilder, given: Collection[str] = ()) -> Self:
         """With the prompts without content by which it is calibrated; ConfigError if there are none.
@@ -110,21 +119,29 @@ class LabelTrust:
         return self._quality.measured(rows[f"{self._column}_probs"], known)
 
     def _known(self, rows: pa.Table, column: str) -> list[Any]:
-        return [level_meant(answer, self._levels) for answer in known_answers(rows, column)]
+        answers = known_answers(rows, column)
+        return [None if one is None else choice_meant(one, self._texts, self._kind) for one in answers]
 
     def report(self, totals: Mapping[str, int]) -> dict[str, Any] | None:
         """For report.json; None if no row has a known label."""
         return self._quality.report(totals)
 
     def facts(self, totals: Mapping[str, int]) -> list[tuple[str, str]]:
-        begin = f"{self._question}: " if self._question else ""
+        """What the report says of it in a line each; nothing without known labels."""
         found = self.report(totals)
-        return [(begin + name, fact) for name, fact in facts(found)] if found else []
+        return facts(found, self._question) if found else []
+
+    def warnings(self, totals: Mapping[str, int]) -> list[str]:
+        found = self.report(totals)
+        sentence = doubt(found, f"{self._where}.known_column") if found else None
+        return [sentence] if sentence else []
 
     def exhibits(self, totals: Mapping[str, int]) -> list[Exhibit]:
         """Pictures and tables for the report's page."""
         found = self.report(totals)
-        return exhibits(found, self._question) if found else []
+        own = not isinstance(self._section, NothingAsked)  # whether the section has these keys
+        review = f"{self._where}.review_below" if own else None
+        return exhibits(found, self._question, review) if found else []
 
 
 def reviewed(rows: pa.Table) -> dict[str, int]:

@@ -143,7 +143,7 @@ def test_a_folder_in_an_older_format_says_so_and_what_to_do(job_file: Path, comm
     result = CliRunner().invoke(app, [command[0], str(job_file), *command[1:]], env={"COLUMNS": "400"})
     assert result.exit_code == 2, result.output
     said = " ".join(result.output.split())
-    assert "older version of mixtray wrote this folder, in format 2; this one writes format 4" in said
+    assert "older version of mixtray wrote this folder, in format 2; this one writes format 5" in said
     assert "to run it anew, give it another output.path" in said
 
 

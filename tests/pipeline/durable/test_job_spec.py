@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.durable.job_spec import SPEC, require_same, spec_bytes
+from pipeline.durable.job_spec import SPEC, require_same, spec_bytes, spec_digest
 from pipeline.durable.job_start import begun, require_begun, start
 from pipeline.durable.operations import execute
 from pipeline.errors import ConfigError, DamagedFile
@@ -32,12 +34,91 @@ def test_a_folder_of_another_version_is_refused_for_that_alone(store: Store) -> 
             execute(run, store)
         message = str(refusal.value)
         assert (
-            "an older version of mixtray wrote this folder, in format 2; this one writes format 4" in message
+            "an older version of mixtray wrote this folder, in format 2; this one writes format 5" in message
         )
         assert "use the version that began it; to run it anew, give it another output.path" in message
         assert "temperature" not in message
-    with pytest.raises(ConfigError, match="a newer version of mixtray wrote this folder, in format 4"):
+    with pytest.raises(ConfigError, match="a newer version of mixtray wrote this folder, in format 5"):
         require_same(spec_bytes(SPEC_OF_JOB), SPEC_OF_JOB | {"format_version": 2})
+
+
+def test_a_folder_of_format_4_is_of_an_older_version_and_not_damaged(store: Store) -> None:
+    """As it was written: it held no orders."""
+    of_then = {**SPEC_OF_JOB, "format_version": 4}
+    del of_then["orders"]
+    store.create(SPEC, spec_bytes(of_then))
+    with pytest.raises(ConfigError, match="an older version of mixtray wrote this folder, in format 4"):
+        execute(start(SPEC_OF_JOB, lambda: PLAN_BYTES), store)
+
+
+LABELS = {"billing": "a", "returns": "b", "shipping": "c"}
+ASKED = {
+    "topic": {"instructions": "What about?", "choices": LABELS},
+    "anger": {"type": "score", "instructions": "How angry?", "levels": ["calm", "annoyed", "furious"]},
+    "urgent": {"type": "predicate", "instructions": "Today?", "choices": {"true": "Ja", "false": "Nein"}},
+}
+KEPT = {"b": "x", "a": "y"}
+BOUNDS = [("min", 1), ("max", 2)]
+
+
+def backwards(mapping: dict[str, Any]) -> dict[str, Any]:
+    return dict(reversed(mapping.items()))
+
+
+def asking(**questions: dict[str, Any]) -> dict[str, Any]:
+    prompt = {"template": "{{ text }} {{ question }}"}
+    return {"task": "label", "label__questions": ASKED | questions, "input__prompt": prompt}
+
+
+LABELLING = {"task": "label", "label__choices": LABELS}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "sentence"),
+    [
+        (
+            LABELLING,
+            LABELLING | {"label__choices": backwards(LABELS)},
+            'label.choices: its names stand in another order (at place 1 was "billing", is "shipping")',
+        ),
+        (
+            asking(),
+            asking() | {"label__questions": backwards(ASKED)},
+            'label.questions: its names stand in another order (at place 1 was "topic", is "urgent")',
+        ),
+        (
+            asking(),
+            asking(topic=ASKED["topic"] | {"choices": backwards(LABELS)}),
+            "label.questions.topic.choices: its names stand in another order",
+        ),
+        (
+            asking(),
+            asking(anger=ASKED["anger"] | {"levels": ["furious", "annoyed", "calm"]}),
+            'label.questions.anger.levels: its names stand in another order (at place 1 was "calm", is "fur',
+        ),
+        ({"input__keep": KEPT}, {"input__keep": backwards(KEPT)}, "input.keep: its names stand in another"),
+    ],
+)
+def test_the_order_in_which_a_mapping_is_written_is_part_of_the_job(
+    before: dict[str, Any], now: dict[str, Any], sentence: str, store: Store
+) -> None:
+    """Levels are numbered by it, choices listed, prompts and answers told apart, columns put in order."""
+    one, other = (make_spec(job(**keys), "weights", "tokens") for keys in (before, now))
+    assert spec_digest(one) != spec_digest(other)
+    execute(start(one, lambda: PLAN_BYTES), store)
+    assert execute(start(one, lambda: PLAN_BYTES), store) == [PLAN_BYTES]
+    for run in (start(other, lambda: PLAN_BYTES), begun(other), require_begun(other)):
+        with pytest.raises(ConfigError) as refusal:
+            execute(run, store)
+        assert f"this folder holds another job ({sentence}" in str(refusal.value)
+
+
+def test_an_order_without_a_meaning_may_change() -> None:
+    changed = asking(urgent=ASKED["urgent"] | {"choices": {"false": "Nein", "true": "Ja"}})
+    bounds = [{"engine__replicas": dict(order)} for order in (BOUNDS, BOUNDS[::-1])]
+    for one, other in ((asking(), changed), bounds):
+        specs = [make_spec(job(**keys), "weights", "tokens") for keys in (one, other)]
+        assert spec_bytes(specs[0]) == spec_bytes(specs[1])
 
 
 @pytest.mark.parametrize("stored", [b"", b"{}", b"[]", b"null", b'{"format_version": 4', b"[" * 100_000])

@@ -19,7 +19,8 @@ from pipeline.replicas.first_answers import ask_alone, ask_first
 from pipeline.storage.open_store import open_store
 
 MakeConfig = Callable[..., JobConfig]
-LABEL = {"choices": ["billing", "shipping", "returns"], "calibrate": {"prior": ["N/A", "[MASK]"]}}
+CHOICES, PRIOR = ["billing", "shipping", "returns"], ["N/A", "[MASK]"]
+LABEL = {"choices": CHOICES, "calibrate": {"prior": PRIOR}}
 
 
 def job_of(make_config: MakeConfig, **label: Any) -> Job:
@@ -43,7 +44,10 @@ def test_the_first_replica_s_answers_hold(make_config: MakeConfig, tmp_path: Pat
     engine = Engine.load(job.checkpoint, "float32", threads=1)
     ask_first(engine, job.requests, store)
     stored = json.loads(store.read(FIRST_ANSWERS))["answers"]
-    assert stored == [one.answer for one in engine.run(job.requests.first_requests())]
+    answers = [one.answer for one in engine.run(job.requests.first_requests())]
+    assert stored == {
+        text: dict(zip(CHOICES, answer, strict=True)) for text, answer in zip(PRIOR, answers, strict=True)
+    }
     alone = job_of(make_config)
     ask_alone(engine, alone.requests)
     assert answered(job, engine) == answered(alone, engine)
@@ -52,9 +56,13 @@ def test_the_first_replica_s_answers_hold(make_config: MakeConfig, tmp_path: Pat
 def test_a_replica_that_would_answer_otherwise_goes_by_what_stands_there(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    """As on a machine of another kind, or in a run that goes on years later."""
     store = open_store(tmp_path / "store")
-    first = [[math.log(0.1), math.log(0.2), math.log(0.1)], [math.log(0.7), math.log(0.2), math.log(0.1)]]
+    """As on a machine of another kind, or in a run that goes on years later.
+
+    Which answer is of what, names say: the order in the file has no meaning.
+    """
+    masks = {"returns": math.log(0.1), "billing": math.log(0.7), "shipping": math.log(0.2)}
+    first = {"[MASK]": masks, "N/A": masks | {"billing": math.log(0.1)}}
     execute(agree_on(first), store)
     before = store.read(FIRST_ANSWERS)
     job = job_of(make_config)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.reporting.label_exhibits import exhibits, facts
+from pipeline.reporting.label_exhibits import doubt, exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
 
 TYPE = pa.list_(pa.struct([("label", pa.string()), ("prob", pa.float64())]))
@@ -32,6 +32,7 @@ FOUND = quality(
 
 def test_the_lines_tell_the_error_and_what_would_fit() -> None:
     told = dict(facts(FOUND))
+    assert told["accuracy on known labels"] == "33.33%"
     assert told["calibration error"].startswith(f"{FOUND['expected_calibration_error']:.3f} ")
     best = told["fitting temperature"]
     assert best == f"{FOUND['temperature_fitted']:.3g} (1 is applied)"
@@ -52,6 +53,24 @@ def test_tables_have_the_figures_of_the_report() -> None:
         "How sure the labels of topic are",
         "Labels of topic beside the known ones",
     ]
+
+
+def test_the_page_names_the_key_that_marks_rows_where_there_is_one() -> None:
+    [text, of_classifier] = [
+        exhibits(FOUND, "topic", review)[0].text for review in ("label.questions.topic.review_below", None)
+    ]
+    assert text.endswith(" From this you choose label.questions.topic.review_below.")
+    assert "review_below" not in of_classifier
+
+
+def test_known_labels_are_doubted_if_most_are_none_of_the_choices() -> None:
+    assert doubt(FOUND, "classify.known_column") is None, "one of six"
+    half = quality(["a", "b"], [(0, 0.9, "a"), (0, 0.9, "A")])
+    assert doubt(half, "classify.known_column") is None
+    most = quality(["a", "b"], [(0, 0.9, "a"), (0, 0.9, "A"), (1, 0.9, "B")])
+    assert str(doubt(most, "classify.known_column")).startswith(
+        "classify.known_column: of 3 known answers 2 are none of the choices, so that they count as wrong"
+    )
 
 
 def test_pictures_show_bars_line_and_matrix() -> None:

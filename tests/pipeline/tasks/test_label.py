@@ -16,6 +16,7 @@ from pipeline.tasks.label import Label
 from pipeline.tasks.label_question import Question
 from pipeline.tasks.label_rows import LabelRows
 from pipeline.tasks.label_section import LabelSection
+from pipeline.tasks.label_trust import PROBS
 from pipeline.text.prompt_format import PlainFormat
 from pipeline.text.tokenization import Tokenizer
 
@@ -25,7 +26,12 @@ SECTION = {"choices": {"1": "1", "2": "2"}}
 
 
 def known_and_right(labels: list[str | None], gold: pa.Array, unfit: list[str | None]) -> tuple[int, int]:
-    rows = pa.table({"label": labels, "gold": gold, "kept_unfit": pa.array(unfit, pa.string())})
+    """Of rows whose choices are these labels, each of which got its own."""
+    names = sorted({label for label in labels if label})
+    each = [[{"label": name, "prob": 0.5 + (name == label)} for name in names] for label in labels]
+    probs = [of_row if label else None for of_row, label in zip(each, labels, strict=True)]
+    unfit_ = pa.array(unfit, pa.string())
+    rows = pa.table({"label_probs": pa.array(probs, PROBS), "gold": gold, "kept_unfit": unfit_})
     assert Label(LabelSection(**SECTION)).known_and_right(rows) == (0, 0)
     return Label(LabelSection(**SECTION, known_column="gold")).known_and_right(rows)
 
@@ -42,9 +48,18 @@ def test_a_known_answer_counts_whatever_its_type_and_error_rows_do_not_count() -
 
 
 def test_the_report_has_an_accuracy_where_answers_are_known() -> None:
-    task = Label(LabelSection(**SECTION))
-    assert task.facts({"known": 8, "right": 6}) == [("accuracy on known labels", "75.00%")]
-    assert task.facts({"known": 0, "right": 0}) == []
+    task = Label(LabelSection(**SECTION, known_column="gold"))
+    probs = [[{"label": "1", "prob": 0.75}, {"label": "2", "prob": 0.25}]] * 4
+    rows = pa.table(
+        {
+            "label_probs": pa.array(probs, PROBS),
+            "label_mass": [0.5] * 4,
+            "gold": [1, 1, 2, 1],
+            "kept_unfit": pa.array([None] * 4, pa.string()),
+        }
+    )
+    assert dict(task.facts(task.measure(rows)))["accuracy on known labels"] == "75.00%"
+    assert task.facts({}) == []
 
 
 def test_the_mass_of_the_choices_is_told_and_a_tiny_one_is_warned_about() -> None:

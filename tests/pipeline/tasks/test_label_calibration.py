@@ -166,14 +166,19 @@ def test_probabilities_sum_to_1_and_keep_their_order_under_a_temperature(
     pairs: list[tuple[float, float]], temperature: float
 ) -> None:
     own, prior = (list(one) for one in zip(*pairs, strict=True))
-    hot = Calibration(True, temperature, prior=prior).probabilities(own)
+    plain, hot = (
+        Calibration(wants_prior=True, temperature=one, prior=prior).probabilities(own)
+        for one in (1.0, temperature)
+    )
     assert sum(hot) == pytest.approx(1.0)
-    plain = Calibration(True, prior=prior).probabilities(own)
     assert max(hot) == hot[plain.index(max(plain))]
+    logits = (torch.tensor(own, dtype=torch.double) - torch.tensor(prior, dtype=torch.double)) / temperature
+    assert hot == pytest.approx(logits.softmax(0).tolist(), abs=1e-9)
     assert Calibration().probabilities(own) == normalised(own)
-    assert Calibration(True).knowing([own], [*map(str, own)]).probabilities(own) == pytest.approx(
-        [1 / len(own)] * len(own)
-    ), "what holds no content gets every choice alike"
+    itself = Calibration(wants_prior=True).knowing([own], [*map(str, own)])
+    assert itself.probabilities(own) == pytest.approx([1 / len(own)] * len(own)), (
+        "what holds no content gets every choice alike"
+    )
 
 
 @pytest.mark.parametrize("temperature", [1e-308, 1e308])
@@ -184,4 +189,4 @@ def test_a_temperature_at_the_end_of_numbers_leaves_numbers(temperature: float) 
 
 def test_a_choice_that_is_never_said_cannot_be_divided_out() -> None:
     with pytest.raises(ConfigError, match="the model gives 'b' no probability behind prompts without"):
-        Calibration(True).knowing([[0.0, -1e4], [0.0, -2e4]], ["a", "b"])
+        Calibration(wants_prior=True).knowing([[0.0, -1e4], [0.0, -2e4]], ["a", "b"])

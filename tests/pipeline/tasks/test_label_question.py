@@ -1,8 +1,6 @@
 """What a question makes of its choices' log-probabilities, and what is reported of it."""
 
 import math
-from collections.abc import Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +10,19 @@ from hypothesis import strategies as st
 
 from pipeline.tasks.label import Label
 from pipeline.tasks.label_question import Question
+from pipeline.tasks.label_question_section import QuestionSection
 from pipeline.tasks.label_section import LabelSection
-from pipeline.tasks.label_trust import LabelTrust
 
 
-def known(name: str, levels: Sequence[str] = ()) -> LabelTrust:
-    keys = SimpleNamespace(known_column="known", calibrate=None, temperature=1.0, review_below=None)
-    return LabelTrust(keys, name, levels)  # type: ignore[arg-type]
+def asked(name: str, **keys: Any) -> Question:
+    section = QuestionSection.model_validate({"instructions": "?", "known_column": "known", **keys})
+    return Question.of(name, section)
 
 
-LEVELS = {"calm": "calm", "annoyed": "annoyed", "furious": "furious"}
-TOPIC = Question("topic", {"a": "first", "b": "second"}, trust=known("topic"))
-URGENT = Question("urgent", {"true": "yes", "false": "no"}, "predicate", known("urgent"))
-ANGER = Question("anger", LEVELS, "score", known("anger", [*LEVELS]))
+TOPIC = asked("topic", choices={"a": "first", "b": "second"})
+URGENT = asked("urgent", type="predicate")
+ANGER = asked("anger", type="score", levels=["calm", "annoyed", "furious"])
+STARS = asked("stars", type="score", levels=["1", "2", "3"])
 LOGS = [math.log(0.1), math.log(0.3)]
 
 
@@ -76,6 +74,13 @@ def test_the_expected_level_lies_between_the_lowest_and_the_highest(logprobs: li
         (ANGER, pa.array(["annoyed", "calm", None, "x"])),
         (ANGER, pa.array([1, 0, None, 2])),
         (ANGER, pa.array([1.0, 0.5, None, 0.0])),
+        (TOPIC, pa.array(["second", "first", None, "b"])),
+        (URGENT, pa.array(["No", "yes", None, "yes"])),
+        (URGENT, pa.array([0, 1, None, 1])),
+        (URGENT, pa.array([0.0, 1.0, None, 1.0])),
+        (URGENT, pa.array(["FALSE", "True", None, "true"])),
+        (STARS, pa.array([2, 1, None, 3])),
+        (STARS, pa.array([2.0, 0.0, None, 3.0])),
     ],
     ids=str,
 )
@@ -84,10 +89,44 @@ def test_known_answers_are_those_of_the_question(question: Question, known: pa.A
     rows = table(question, [logs, logs, logs, None], known)
     assert question.known_and_right(rows) == (2, 1)
     totals = question.measure(rows)
-    assert totals.items() >= {f"{question.name} known": 2, f"{question.name} right": 1}.items()
     assert question.facts(totals)[0] == (f"accuracy on known labels of {question.name}", "50.00%")
-    assert question.report(totals)["accuracy"] == 0.5
-    assert question.report(totals)["label_mass"]["mean"] == pytest.approx(0.4, abs=0.02)
+    report = question.report(totals)
+    assert (report["known"], report["accuracy"]) == (2, 0.5)
+    assert report["label_quality"]["accuracy"] == 0.5
+    assert report["label_mass"]["mean"] == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "meant"),
+    [
+        (TOPIC, ["a", "second", "third"], ["a", "b", None]),
+        (URGENT, [True, "yes", 1, 1.0, "TRUE"], ["true"] * 5),
+        (URGENT, [False, "no", 0, 0.0, "False", "NO", 2, "y"], ["false"] * 6 + [None] * 2),
+        (ANGER, [0, 1.0, "2", "calm", 3, -1, 0.5], ["calm", "annoyed", "furious", "calm", None, None, None]),
+        (STARS, [0, 1, 2.0, "3", 2.5], [None, "1", "2", "3", None]),
+        (asked("s", type="score", levels={"low": "1", "high": "2"}), [0, 1, 2], [None, "low", "high"]),
+        (
+            asked("p", type="predicate", choices={"true": "0", "false": "1"}),
+            [0, 1, True, "false"],
+            ["true", "false", "true", "false"],
+        ),
+    ],
+)
+def test_which_choice_a_known_answer_means(question: Question, answers: list[Any], meant: list[Any]) -> None:
+    for answer, name in zip(answers, meant, strict=True):
+        rows = table(question, [[math.log(0.1)] * len(question.choices)], pa.array([answer]))
+        [cell] = question.report(question.measure(rows))["label_quality"]["confusion"]
+        assert cell["known"] == name
+
+
+def test_most_known_answers_that_mean_nothing_are_warned_about() -> None:
+    for answers, doubtful in ((["x", "y", "yes"], True), (["x", "yes", "no", "y"], False)):
+        rows = table(URGENT, [LOGS] * len(answers), pa.array(answers))
+        warnings = URGENT.warnings(URGENT.measure(rows))
+        assert bool(warnings) == doubtful
+    rows = table(URGENT, [LOGS] * 3, pa.array(["x", "y", "yes"]))
+    [warning] = URGENT.warnings(URGENT.measure(rows))
+    assert warning.startswith("label.questions.urgent.known_column: of 3 known answers 2 are none of the ch")
 
 
 def test_the_report_tells_of_each_question() -> None:
@@ -99,19 +138,24 @@ def test_the_report_tells_of_each_question() -> None:
         f"label_{name}{end}" for name in ("a", "a_b") for end in ("", "_prob", "_probs", "_mass")
     ]
     tiny = [math.log(1e-5), math.log(1e-6)]
-    a, b = (Question(name, {"true": "yes", "false": "no"}, "predicate") for name in ("a", "a_b"))
+    a, b = (asked(name, type="predicate") for name in ("a", "a_b"))
     rows = table(a, [LOGS, LOGS], pa.array([True, False]))
     of_b = table(b, [tiny, tiny], pa.array([True, False]))
     for name, _ in b.columns:
         rows = rows.append_column(name, of_b[name])
-    totals = {"rows": 2, "known": 2, "right": 1} | task.measure(rows)
-    assert task.known_and_right(rows) == (2, 1)
+    assert task.known_and_right(rows) == (0, 0), "none of all questions together"
+    totals = {"rows": 2, "known": 0, "right": 0} | task.measure(rows)
     assert [name for name, _ in task.facts(totals)] == [
-        "accuracy on known labels of a", "label mass of a", "label mass of a_b"
-    ]  # fmt: skip
+        "accuracy on known labels of a",
+        "a: calibration error",
+        "a: fitting temperature",
+        "label mass of a",
+        "label mass of a_b",
+    ]
     report = task.report(totals)
-    assert report.keys() == {*task.report_keys} == {"questions"}
+    assert report.keys() == {*task.report_keys} == {"questions", "needs_review"}
     assert report["questions"]["a"]["accuracy"] == 0.5
-    assert report["questions"]["a_b"] | {"label_mass": 0} == {"known": 0, "accuracy": None, "label_mass": 0}
+    of_b = report["questions"]["a_b"]
+    assert (of_b["known"], of_b["accuracy"], of_b["label_quality"]) == (0, None, None)
     [warning] = task.warnings(totals)
     assert "column label_a_b_mass" in warning

@@ -84,7 +84,7 @@ def test_each_question_has_its_own_columns_sums_and_lines() -> None:
     assert (one["rows"], one["accuracy"], one["temperature"]) == (2, 0.5, 2.0)
     assert (other["rows"], other["accuracy"], other["temperature"]) == (1, 0.0, 1.0)
     assert [name for name, _ in topic.facts(totals)] == [
-        "topic: calibration error", "topic: fitting temperature"
+        "accuracy on known labels of topic", "topic: calibration error", "topic: fitting temperature"
     ]  # fmt: skip
     assert topic.known_and_right(of_topic) == (2, 1)
 
