@@ -27,6 +27,9 @@ def as_written(described: bool = False) -> dict[str, Any]:
     }
 
 
+_TRUTHS = dict.fromkeys(("true", "yes", "on"), "true") | dict.fromkeys(("false", "no", "off"), "false")
+
+
 class Choice(Section):
     """One choice of a question: the text by which the model says it, and what it means."""
 
@@ -51,6 +54,20 @@ def named_choices(choices: list[Any] | dict[Any, Any]) -> dict[str, Any]:
         items = [(item["value"], item) for item in map(_item, choices)]
     named = named_texts([name for name, _ in items])
     return dict(zip(named, (item for _, item in items), strict=True))
+
+
+def by_truth(choices: dict[Any, Any]) -> dict[Any, Any]:
+    """A predicate's choices, "true" before "false".
+
+    Names may be all that YAML reads as booleans, in quotes too. ValueError if two of them mean the same.
+    """
+    found: dict[Any, Any] = {}
+    for name, choice in choices.items():
+        meant = _TRUTHS.get(str(name).lower(), name)
+        if meant in found:
+            raise ValueError(f"choices of a predicate: {meant} stands twice here: remove one")
+        found[meant] = choice
+    return dict(sorted(found.items(), key=lambda one: one[0] != "true"))
 
 
 def require_different(texts: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 
 from pipeline.config.section import Section
 from pipeline.tasks.label_calibration import Calibrate, ReviewBelow, Temperature
-from pipeline.tasks.label_choices import Choice, as_written, named_choices, require_different
+from pipeline.tasks.label_choices import Choice, as_written, by_truth, named_choices, require_different
 
 Kind = Literal["choice", "predicate", "score"]
 _AS_WRITTEN = WithJsonSchema(as_written(described=True), mode="validation")
@@ -54,12 +54,11 @@ class QuestionSection(Section):
 
     @property
     def answers(self) -> Mapping[str, Choice]:
-        """Choices or levels by name; of a predicate true is the first one."""
+        """Choices or levels by name."""
         given = self.levels if self.type == "score" else self.choices
         if self.type != "predicate":
             return given or {}
-        given = given or {name: Choice(value=text) for name, text in YES_AND_NO.items()}
-        return {name: given[name] for name in YES_AND_NO if name in given}
+        return given or {name: Choice(value=text) for name, text in YES_AND_NO.items()}
 
     @property
     def texts(self) -> dict[str, str]:
@@ -83,7 +82,7 @@ class QuestionSection(Section):
         for key in ("choices", "levels"):
             given = data.get(key)
             if isinstance(given, dict) and data.get("type") == "predicate":
-                given = {str(name).lower() if isinstance(name, bool) else name: given[name] for name in given}
+                given = by_truth(given)
             if isinstance(given, list | dict):
                 named[key] = named_choices(given)
         return {**data, **named}

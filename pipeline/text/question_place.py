@@ -32,7 +32,10 @@ class QuestionPlace:
 
 
 def find_question(source: str) -> QuestionPlace:
-    """ConfigError if the template does not hold `{{ question }}` once, or `{{ options }}` before it."""
+    """ConfigError if the template does not hold `{{ question }}` once, or `{{ options }}` before it.
+
+    Or if one of them is part of a block or an expression, so that it may be missing from some rows' prompts.
+    """
     tree = Sandbox(False, NamedUndefined, keep_trailing_newline=True).parse(source)
     items = [
         item for node in tree.body for item in (node.nodes if isinstance(node, nodes.Output) else [node])
@@ -56,10 +59,24 @@ def find_question(source: str) -> QuestionPlace:
                 f"{WHERE}: {{{{ {name} }}}} stands in a block {{% ... %}}, line {items[place].lineno}: "
                 "write it outside of blocks, as every question has it"
             )
+        if not _stands_alone(items[place]):
+            raise ConfigError(
+                f"{WHERE}: {{{{ {name} }}}} stands within an expression, line {items[place].lineno}: write "
+                f"it by itself or with filters, as in {{{{ {name} | trim }}}}, and anything else beside it"
+            )
     behind = nodes.Template(items[places[0] + 1 :])
     own = {name.name for name in behind.find_all(nodes.Name) if name.ctx != "load"}
     read = dict.fromkeys(name.name for name in behind.find_all(nodes.Name) if name.ctx == "load")
     return QuestionPlace(tuple(name for name in read if name not in {*own, *FUNCTIONS, QUESTION, OPTIONS}))
+
+
+def _stands_alone(item: nodes.Node) -> bool:
+    """Whether it is a name, or filters over one, and reads no other name."""
+    names = len([*item.find_all(nodes.Name)])
+    while isinstance(item, nodes.Filter) and item.node is not None:
+        item = item.node
+        names -= isinstance(item, nodes.Name)
+    return isinstance(item, nodes.Name) and names == 0
 
 
 def _places(items: list[nodes.Node], name: str) -> list[int]:

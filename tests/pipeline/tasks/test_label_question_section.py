@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipeline.config.job_yaml import read_yaml
 from pipeline.tasks.label_question_section import QuestionSection
 from pipeline.tasks.label_section import LabelSection
 
@@ -29,7 +30,14 @@ def test_choices_may_be_texts_items_and_mappings() -> None:
 
 def test_a_predicate_is_yes_or_no_or_what_the_job_says() -> None:
     assert question(type="predicate").texts == {"true": "yes", "false": "no"}
-    for names in ({False: "Nein", True: "Ja"}, {"true": "Ja", "false": "Nein"}):
+    for names in (
+        {False: "Nein", True: "Ja"},
+        {"true": "Ja", "false": "Nein"},
+        {"yes": "Ja", "no": "Nein"},
+        {"FALSE": "Nein", "On": "Ja"},
+        read_yaml("{yes: Ja, no: Nein}"),
+        read_yaml("{'yes': Ja, \"no\": Nein}"),
+    ):
         given = question(type="predicate", choices=names)
         assert [*given.texts.items()] == [("true", "Ja"), ("false", "Nein")]
         assert given.options == "Ja\nNein"
@@ -57,6 +65,9 @@ def test_a_score_has_levels_in_their_order() -> None:
         ({"type": "predicate", "levels": ["a", "b"]}, "levels has no effect with type predicate"),
         ({"type": "predicate", "choices": ["a", "b"]}, "choices of a predicate are {true: "),
         ({"type": "predicate", "choices": {"true": "a"}}, "choices of a predicate are {true: "),
+        ({"type": "predicate", "choices": {True: "Ja", "true": "Nein"}}, "true stands twice here"),
+        ({"type": "predicate", "choices": {"yes": "a", "true": "b", "no": "c"}}, "true stands twice here"),
+        ({"type": "predicate", "choices": {1: "Ja", 0: "Nein"}}, "choices of a predicate are {true: "),
         ({"choices": ["a", "b"], "instructions": " "}, "write what is asked, it is empty"),
     ],
 )
@@ -78,6 +89,10 @@ def test_what_makes_no_question(keys: dict[str, Any], message: str) -> None:
         (
             {"questions": {"q": ASKED | {"type": "predicate"}}, "known_column": "k"},
             "write it into a question",
+        ),
+        (
+            {"questions": {"q": ASKED | {"type": "predicate"}}, "temperature": 1.0},
+            "temperature has no effect with questions: write it into a question",
         ),
         (
             {"questions": dict.fromkeys(["a", "a_prob"], ASKED | {"type": "predicate"})},

@@ -15,6 +15,7 @@ from pipeline.text.question_place import find_question
         ("{{ question }}\n{{ text }}", ("text",)),
         ("{{ a }}{{ question }}{{ row['b c'] }}{{ a }}{{ options }}", ("row", "a")),
         ("{{ question }}{% for i in range(2) %}{{ i }}{% endfor %}", ()),
+        ("{{ question | upper | replace('?', '.') }} {{ options | trim }}", ()),
         ("{{ question }}{% if city is defined %}{{ city }}{% endif %}", ("city",)),
     ],
 )
@@ -43,6 +44,13 @@ def test_what_is_read_behind_the_question(template: str, behind: tuple[str, ...]
             "{{ question }}\n{% if a %}{{ options }}{% endif %}",
             r"\{\{ options \}\} stands in a block .*, line 2",
         ),
+        ("\n{{ question if text else '' }}", r"\{\{ question \}\} stands within an expression, line 2"),
+        ("{{ question ~ ' ' ~ text }}", r"within an expression, line 1: write it by itself"),
+        ("{{ question | replace('a', text) }}", "within an expression"),
+        ("{{ question[:20] }}", "within an expression"),
+        ("{{ [question] | join }}", "within an expression"),
+        ("{{ options ~ question }}", r"\{\{ question \}\} stands within an expression"),
+        ("{{ question }}{{ options or text }}", r"\{\{ options \}\} stands within an expression"),
     ],
 )
 def test_places_that_are_refused(template: str, message: str) -> None:
