@@ -7,20 +7,16 @@ log-probability l(c) gets exp((l(c) - log p(c)) / T), over the sum of that of al
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from model.requests.choice_scores import normalised
-from model.requests.request import Request
 from pipeline.config.section import Section, distinct
-from pipeline.errors import ConfigError, RowError
-from pipeline.text.prompts import Prompt, PromptBuilder
-
-# Of a key, a prompt's token ids and its params: as `RowRequests.start`.
-Start = Callable[[str, list[int], str | None], tuple[Request, Any]]
+from pipeline.errors import ConfigError
+from pipeline.text.prompts import Prompt
 
 
 class CalibrateSection(Section):
@@ -71,6 +67,7 @@ class Calibration:
     key          of the job file, which asks for it
     wants_prior  whether a prior is to be divided out
     prompts      those without content, by the text that stands in place of the content
+    unseen       columns of the content that these prompts do not show
     prior        log-probabilities of the choices behind them, [C]; None as long as nobody knows them
     """
 
@@ -78,6 +75,7 @@ class Calibration:
     wants_prior: bool = False
     temperature: float = 1.0
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    unseen: Sequence[str] = ()
     prior: Sequence[float] | None = None
 
     @property
@@ -114,62 +112,3 @@ def averaged(
                 "so it can't be divided out: choose other texts as prior, or leave calibrate out"
             )
     return [math.log(prob) for prob in prior]
-
-
-def content_free_prompts(
-    prompts: PromptBuilder,
-    texts: Sequence[str],
-    given: Collection[str] = (),
-    key: str = "label.calibrate",
-) -> list[Prompt]:
-    """A job's prompt with each text in place of all columns but those `given` by the job.
-
-    ConfigError if the prompt reads no column, or any that only the rows know, or if a text makes no prompt.
-    """
-    if prompts.content is None:
-        raise ConfigError(
-            f"{key}: input.prompt.template reads the row as a whole, so that nobody knows which "
-            "columns are its content: name them in the template"
-        )
-    content = sorted(prompts.content.difference(given))
-    if not content:
-        raise ConfigError(
-            f"{key}: input.prompt.template reads no column, so there is no content to take out of "
-            "its prompt: name a column in it, or leave calibrate out"
-        )
-    found = []
-    for text in texts:
-        record: dict[str, Any] = dict.fromkeys(content, text)
-        try:
-            found.append(prompts.build(record))
-        except RowError as error:
-            raise ConfigError(
-                f"{key}.prior: {text!r} in place of {', '.join(content)} makes no prompt: {error.message}"
-            ) from error
-    return found
-
-
-def prior_requests(key: str, prompts: Mapping[str, Prompt], start: Start) -> list[Request]:
-    """What the model is asked for a prior: prompts without content, as `start` asks for a row's.
-
-    ConfigError, which names the `key` of the job file, if one can't be asked.
-    """
-    requests = []
-    for text, prompt in prompts.items():
-        name = f"{key}.prior: {text!r}"
-        try:
-            requests.append(start(name, [*prompt.token_ids], prompt.params)[0])
-        except RowError as error:
-            raise ConfigError(f"{name}: {error.message}") from error
-    return requests
-
-
-def require_room(key: str, prompts: Mapping[str, Prompt], room: int) -> None:
-    """ConfigError if a prompt without content is longer than so many tokens."""
-    for text, prompt in prompts.items():
-        length = prompt.longest or len(prompt.token_ids)
-        if length > room:
-            raise ConfigError(
-                f"{key}.prior: the prompt with {text!r} in place of its content has {length} tokens, the "
-                f"context has room for {room}"
-            )

@@ -9,7 +9,7 @@ from model.requests.question_scores import Branch, QuestionScores
 from model.requests.request import Completion, Request
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
-from pipeline.tasks.label_calibration import prior_requests, require_room
+from pipeline.tasks.label_prior import PriorPrompts
 from pipeline.tasks.label_question import Question
 from pipeline.tasks.label_rows import WORD
 from pipeline.tasks.label_trust import NEEDS_REVIEW
@@ -32,9 +32,7 @@ class QuestionRows(RowRequests):
         self._scores = lru_cache(maxsize=REMEMBERED)(self._make_scores)
         typical = [[_depth(choices) for choices in tokens.typical] for tokens in self._tokens]
         self._depths = [max(depths) + WORD for depths in typical]
-        calibrations = [question.trust.calibration for question in questions]
-        self._priors = {text: one for each in calibrations for text, one in each.prompts.items()}
-        self._calibrated = next((each.key for each in calibrations if each.prompts), "")
+        self._priors = PriorPrompts(question.trust.calibration for question in questions)
 
     def longest_prompt(self, context: int) -> int:
         deepest = max(self._depths)
@@ -42,7 +40,7 @@ class QuestionRows(RowRequests):
             key = self._questions[self._depths.index(deepest)].key
             raise ConfigError(f"{key}: the longest takes {deepest} tokens, the context {context}")
         room = context - deepest
-        require_room(self._calibrated, self._priors, room)
+        self._priors.require_room(room)
         self.first_requests()  # which may be refused for other reasons
         return room
 
@@ -51,11 +49,11 @@ class QuestionRows(RowRequests):
 
     def first_requests(self) -> list[Request]:
         """All questions behind each prompt without content that any of them is calibrated by."""
-        return prior_requests(self._calibrated, self._priors, self.start)
+        return self._priors.requests(self.start)
 
     def name_first_answers(self, answers: Sequence[Any]) -> dict[str, Any]:
         """Those of `first_requests`: by calibrated question, prior text and choice, log-probabilities."""
-        found = dict(zip(self._priors, answers, strict=True))
+        found = dict(zip(self._priors.texts, answers, strict=True))
         return {
             question.name or "": {
                 text: question.named(found[text][number]) for text in question.trust.calibration.prompts
@@ -102,7 +100,8 @@ class QuestionRows(RowRequests):
     def facts(self) -> list[tuple[str, str]]:
         choices = sum(len(question.choices) for question in self._questions)
         how = "each in a pass of its own" if self._apart else "in one pass"
-        return [("questions", f"{len(self._questions):,} with {choices:,} choices, {how}")]
+        asked = f"{len(self._questions):,} with {choices:,} choices, {how}"
+        return [("questions", asked), *self._priors.facts()]
 
     def _said(self, text: list[int], rests: list[list[int]]) -> list[Said]:
         return [tokens.behind([*text, *rest]) for tokens, rest in zip(self._tokens, rests, strict=True)]

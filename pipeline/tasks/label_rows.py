@@ -8,7 +8,7 @@ from model.requests.choice_scores import ChoiceScores
 from model.requests.request import Completion, Request
 from pipeline.errors import ConfigError, RowError, RowErrorCode
 from pipeline.row_requests import Asked, Finish, Outcome, RowRequests
-from pipeline.tasks.label_calibration import prior_requests, require_room
+from pipeline.tasks.label_prior import PriorPrompts
 from pipeline.tasks.label_question import Question
 from pipeline.tasks.label_trust import NEEDS_REVIEW
 from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
@@ -21,6 +21,7 @@ WORD = 4
 class LabelRows(RowRequests):
     def __init__(self, prompt_format: PromptFormat, question: Question) -> None:
         self._question = question
+        self._priors = PriorPrompts([question.trust.calibration])
         self._names = list(question.choices)
         self._tokens = ChoiceTokens(prompt_format, question.choices)
         self._end_ids = prompt_format.end_ids
@@ -34,8 +35,7 @@ class LabelRows(RowRequests):
             raise ConfigError(
                 f"label.choices: the longest takes {context - room} tokens, the context {context}"
             )
-        calibration = self._question.trust.calibration
-        require_room(calibration.key, calibration.prompts, room)
+        self._priors.require_room(room)
         self.first_requests()  # which may be refused for other reasons
         return room
 
@@ -43,13 +43,12 @@ class LabelRows(RowRequests):
         return 0
 
     def first_requests(self) -> list[Request]:
-        calibration = self._question.trust.calibration
-        return prior_requests(calibration.key, calibration.prompts, self.start)
+        return self._priors.requests(self.start)
 
     def name_first_answers(self, answers: Sequence[Any]) -> dict[str, Any]:
         """Those of `first_requests`: by prior text and choice, log-probabilities."""
-        texts = self._question.trust.calibration.prompts
-        return {text: self._question.named(of_text) for text, of_text in zip(texts, answers, strict=True)}
+        each = zip(self._priors.texts, answers, strict=True)
+        return {text: self._question.named(answer) for text, answer in each}
 
     def take_first_answers(self, named: Mapping[str, Any]) -> None:
         self._question = self._question.knowing(named)
@@ -72,11 +71,7 @@ class LabelRows(RowRequests):
         scores = self._make_scores(self._tokens.typical[0])
         passes = f"{len(scores.parts)} passes" if len(scores.parts) > 1 else "one pass"
         count = f"{len(self._names):,}, which take {scores.computed_tokens:,} tokens behind each prompt"
-        facts = [("choices", f"{count}, in {passes}")]
-        if self._question.trust.calibration.prompts:
-            texts = ", ".join(map(repr, self._question.trust.calibration.prompts))
-            facts.append(("calibration", f"by prompts whose content is replaced by {texts}"))
-        return facts
+        return [("choices", f"{count}, in {passes}"), *self._priors.facts()]
 
     def _make_scores(self, choices: Choices) -> ChoiceScores:
         return ChoiceScores.of([list(ids) for ids in choices.token_ids], self._end_ids)

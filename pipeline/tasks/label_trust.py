@@ -16,7 +16,8 @@ from pipeline.reporting.known_labels import choice_meant, known_and_right, known
 from pipeline.reporting.label_exhibits import doubt, exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
 from pipeline.task import Column
-from pipeline.tasks.label_calibration import CalibrateSection, Calibration, content_free_prompts
+from pipeline.tasks.label_calibration import CalibrateSection, Calibration
+from pipeline.tasks.label_prior import content_free_prompts, unseen_columns
 from pipeline.text.prompts import PromptBuilder
 
 PROBS = pa.list_(pa.struct([("label", pa.string()), ("prob", pa.float64())]))
@@ -92,7 +93,10 @@ class LabelTrust:
         if section is None:
             return self
         found = content_free_prompts(prompts, section.prior, given, self.calibration.key)
-        return self._with(replace(self.calibration, prompts=dict(zip(section.prior, found, strict=True))))
+        said = next(filter(str.strip, section.prior), None)
+        unseen = [] if said is None else unseen_columns(prompts, said, given)
+        by_text = dict(zip(section.prior, found, strict=True))
+        return self._with(replace(self.calibration, prompts=by_text, unseen=unseen))
 
     def knowing(self, answers: Sequence[Sequence[float]], names: Sequence[str]) -> Self:
         """With the model's log-probabilities of the choices, so called, behind each of these prompts."""

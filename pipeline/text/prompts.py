@@ -22,6 +22,12 @@ class Prompt:
     params: str | None = None  # in place of what the task makes of the row: see `Task.row_params`
     longest: int | None = None  # tokens of the longest one, where the row has several prompts
 
+    @property
+    def texts(self) -> list[str]:
+        """`text`, or that of each of the row's prompts where it has several: then `text` is JSON, by name."""
+        text = self.text or ""
+        return [text] if self.longest is None else [*orjson.loads(text).values()]
+
 
 class PromptBuilder:
     """Built from the job's input section, the format of its prompts and the model's vocabulary size.
@@ -61,6 +67,10 @@ class PromptBuilder:
 
     def __reduce__(self) -> tuple[object, ...]:
         return PromptBuilder, (self._config, self.format, self._vocab_size, self._closing)
+
+    @property
+    def from_template(self) -> bool:
+        return self._template is not None
 
     def facts(self) -> list[tuple[str, str]]:
         """What `plan` says of the prompts, each fact with its name."""

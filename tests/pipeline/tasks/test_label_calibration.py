@@ -119,45 +119,6 @@ def test_values_are_the_same_whatever_shares_the_batch(label_job: Callable[..., 
             assert sum(probs) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("calibrate", "prompt", "sentence"),
-    [
-        ({}, {"template": "Which queue?"}, "reads no column, so there is no content to take out"),
-        ({}, {"template": "{{ row | tojson }}"}, "reads the row as a whole"),
-        ({}, {"template": "{{ text }}"}, "'' in place of text makes no prompt: the prompt is empty"),
-        ({}, {"column": "text"}, "'' in place of text makes no prompt: the prompt is empty"),
-        ({}, {"messages": "text"}, "'N/A' in place of text makes no prompt: messages must be a list"),
-        ({}, {"token_ids": "text"}, "'N/A' in place of text makes no prompt: token ids must be a list"),
-        ({"prior": ["long " * 200]}, PROMPT, "tokens, the context has room for "),
-    ],
-)
-def test_a_prompt_without_content_that_cannot_be_made_is_an_error_of_the_job(
-    calibrate: Any, prompt: Any, sentence: str, label_job: Callable[..., JobConfig]
-) -> None:
-    with pytest.raises(ConfigError, match=r"^label\.calibrate") as raised:
-        check_job(label_job({"choices": CHOICES, "calibrate": calibrate}, prompt))
-    assert sentence in str(raised.value)
-    assert raised.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("prompt", "text"),
-    [
-        ({"column": "text"}, "N/A"),
-        ({"template": "Queue of {{ text }}:"}, "N/A"),
-        ({"messages": "text"}, '[{"role": "user", "content": "N/A"}]'),
-    ],
-)
-def test_prompts_of_columns_templates_and_messages_can_be_calibrated(
-    prompt: Any, text: str, label_job: Callable[..., JobConfig]
-) -> None:
-    job = check_job(label_job({"choices": CHOICES, "calibrate": {"prior": [text]}}, prompt))
-    assert ("calibration", f"by prompts whose content is replaced by {text!r}") in job.requests.facts()
-    [request] = job.requests.first_requests()
-    assert job.prompt_format is not None
-    assert "N/A" in job.prompt_format.tokenizer.decode(request.prompt_token_ids)
-
-
 @given(
     st.lists(st.tuples(st.floats(-600, 0), st.floats(-50, 0)), min_size=2, max_size=12),
     st.floats(0.05, 20),
