@@ -15,10 +15,10 @@ from pipeline.tasks.label_rows import WORD
 from pipeline.tasks.label_trust import NEEDS_REVIEW
 from pipeline.text.choice_tokens import REMEMBERED, Choices, ChoiceTokens
 from pipeline.text.prompt_format import PromptFormat
-from pipeline.text.question_prompts import parts_of
+from pipeline.text.question_prompts import shared_and_rests
 
-# A question's prompt as far as its ids stay, and its choices behind it
-Said = tuple[list[int], Choices]
+# Of one question: its prompt, as far as its ids stay with a choice behind it, and the choices' own ids.
+PromptAndChoices = tuple[list[int], Choices]
 
 
 class QuestionRows(RowRequests):
@@ -68,23 +68,23 @@ class QuestionRows(RowRequests):
                 self._questions[number] = question.knowing(named[question.name or ""])
 
     def start(self, key: str, prompt_token_ids: list[int], params: str | None) -> tuple[Request, Finish]:
-        text, rests = parts_of(prompt_token_ids, params)
-        said = self._said(text, rests)
-        for rest, (prompt, choices), depth in zip(rests, said, self._depths, strict=True):
+        text, rests = shared_and_rests(prompt_token_ids, params)
+        each = self._tokens_of_each(text, rests)
+        for rest, (prompt, choices), depth in zip(rests, each, self._depths, strict=True):
             if len(prompt) + _depth(choices) > len(text) + len(rest) + depth:
                 raise RowError(
                     RowErrorCode.PROMPT_TOO_LONG,
                     f"the last word of a question takes more than {WORD} tokens more with a choice behind it",
                 )
-        shared = _shared([prompt for prompt, _ in said])
-        branches = tuple(Branch(tuple(prompt[shared:]), choices.token_ids) for prompt, choices in said)
+        shared = _shared([prompt for prompt, _ in each])
+        branches = tuple(Branch(tuple(prompt[shared:]), choices.token_ids) for prompt, choices in each)
         readout = self._scores(branches, self._apart or not shared)
-        return Request(key, said[0][0][:shared], readout=readout), self._finish
+        return Request(key, each[0][0][:shared], readout=readout), self._finish
 
     def asked_of_each(self, prompt_token_ids: list[int], params: str | None) -> list[Asked]:
-        text, rests = parts_of(prompt_token_ids, params)
-        said = self._said(text, rests)
-        shared = 0 if self._apart else _shared([prompt for prompt, _ in said])
+        text, rests = shared_and_rests(prompt_token_ids, params)
+        each = self._tokens_of_each(text, rests)
+        shared = 0 if self._apart else _shared([prompt for prompt, _ in each])
         return [
             Asked(
                 prompt,
@@ -94,7 +94,7 @@ class QuestionRows(RowRequests):
                 given=[*text, *rest],
                 shared=shared,
             )
-            for question, rest, (prompt, choices) in zip(self._questions, rests, said, strict=True)
+            for question, rest, (prompt, choices) in zip(self._questions, rests, each, strict=True)
         ]
 
     def facts(self) -> list[tuple[str, str]]:
@@ -103,7 +103,7 @@ class QuestionRows(RowRequests):
         asked = f"{len(self._questions):,} with {choices:,} choices, {how}"
         return [("questions", asked), *self._priors.facts()]
 
-    def _said(self, text: list[int], rests: list[list[int]]) -> list[Said]:
+    def _tokens_of_each(self, text: list[int], rests: list[list[int]]) -> list[PromptAndChoices]:
         return [tokens.behind([*text, *rest]) for tokens, rest in zip(self._tokens, rests, strict=True)]
 
     def _make_scores(self, branches: tuple[Branch, ...], apart: bool) -> QuestionScores:

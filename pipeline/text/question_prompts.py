@@ -45,7 +45,7 @@ class QuestionPrompts(PromptBuilder):
         return QuestionPrompts, self._arguments
 
     def build(self, record: Mapping[str, object]) -> Prompt:
-        """The ids with which all prompts begin, and behind them the rest of each; see `parts_of`."""
+        """The ids with which all prompts begin, and behind them the rest of each: see `shared_and_rests`."""
         assert self._template is not None
         prompts = {
             name: self._from_text(self._template.render(record, given)) for name, given in self._given.items()
@@ -57,7 +57,7 @@ class QuestionPrompts(PromptBuilder):
             token_ids=[*each[0][:shared], *(token_id for rest in rests for token_id in rest)],
             text=orjson.dumps({name: prompt.text for name, prompt in prompts.items()}).decode(),
             notice=next((prompt.notice for prompt in prompts.values() if prompt.notice), None),
-            params=orjson.dumps([shared, *map(len, rests)]).decode(),
+            params=orjson.dumps({"shared": shared, "rests": [*map(len, rests)]}).decode(),
             longest=max(map(len, each)),
         )
 
@@ -66,11 +66,13 @@ class QuestionPrompts(PromptBuilder):
         return [("warning", doubt)] if doubt else []
 
 
-def parts_of(token_ids: list[int], params: str | None) -> tuple[list[int], list[list[int]]]:
+def shared_and_rests(token_ids: list[int], params: str | None) -> tuple[list[int], list[list[int]]]:
     """A row's token ids and its params -> the ids that all its prompts begin with, and the rest of each."""
-    shared, *lengths = orjson.loads(params or "[]")
-    rests, begin = [], shared
-    for length in lengths:
+    assert params is not None, "of a row with several prompts"
+    lengths = orjson.loads(params)
+    shared = begin = lengths["shared"]
+    rests = []
+    for length in lengths["rests"]:
         rests.append(token_ids[begin : begin + length])
         begin += length
     return token_ids[:shared], rests

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -21,6 +22,7 @@ from pipeline.shards.shard import Shard
 from pipeline.storage.open_store import open_store
 from pipeline.storage.store import Store
 from pipeline.tasks.label import Label, LabelSection
+from pipeline.tasks.label_trust import PROBS
 
 COLUMNS = {
     "id": pa.string(),
@@ -58,9 +60,16 @@ def shard(rows: int, ordinal: int = 0) -> Shard:
 
 def rows_table(rows: list[tuple[Any, ...]] = ROWS, **types: pa.DataType) -> pa.Table:
     columns = COLUMNS | types
-    return pa.Table.from_pylist(
-        [dict(zip(columns, row, strict=True)) for row in rows], schema=pa.schema(list(columns.items()))
-    )
+    made = [dict(zip(columns, row, strict=True)) for row in rows]
+    names = sorted({row["label"] for row in made if row["label"] is not None})
+    probs = [
+        None
+        if row["label"] is None
+        else [{"label": name, "prob": float(name == row["label"])} for name in names]
+        for row in made
+    ]
+    table = pa.Table.from_pylist(made, schema=pa.schema(list(columns.items())))
+    return table.append_column("label_probs", pa.array(probs, PROBS))
 
 
 def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
@@ -69,7 +78,7 @@ def finished(router: bytes | None = ROUTER, ordinal: int = 0) -> pa.Table:
 
 
 def test_a_summary_counts_rows_errors_tokens_and_right_labels() -> None:
-    assert ShardSummary.of(rows_table(), TASK) == ShardSummary(
+    assert replace(ShardSummary.of(rows_table(), TASK), measured={}) == ShardSummary(
         rows=6,
         errors={"EMPTY_LINE": 2, "BAD_MESSAGES": 1},
         prompt_tokens=42,

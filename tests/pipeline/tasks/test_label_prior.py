@@ -74,7 +74,7 @@ def test_a_prompt_without_content_that_cannot_be_made_is_an_error_of_the_job(
     [
         ({"column": "text"}, "N/A"),
         ({"template": "Queue of {{ text }}:"}, "N/A"),
-        ({"template": "Queue of {{ text | lower | trim }}{{ ' ' * 3 }}:"}, " N/A  of "),
+        ({"template": "Queue of {{ text | lower | trim }}:"}, " N/A  of "),
         ({"messages": "text"}, '[{"role": "user", "content": "N/A"}]'),
     ],
 )
@@ -109,7 +109,7 @@ def test_of_several_questions_each_text_is_asked_once_and_errors_name_who_asks(l
         "again": URGENT | {"calibrate": {"prior": ["[MASK]", "N/A"]}},
     }
     job = check_job(label_job({"questions": questions}, template))
-    assert asked(job) == ["N/A\n", "[MASK]\n"], "what all questions share"
+    assert asked(job) == [" N/A\n", " [MASK]\n"], "what all questions share"
     requests = job.requests.first_requests()
     assert [request.key for request in requests] == [
         "label.questions.urgent.calibrate.prior: 'N/A'", "label.questions.again.calibrate.prior: '[MASK]'"

@@ -19,6 +19,18 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 Headed, Jobs = Callable[..., Any], Callable[..., Any]
 LABELS = ("billing", "shipping", "returns")
 TEXTS = [f"Ticket {number}: " + "where is it? " * (number % 7) for number in range(20)]
+PRIOR: dict[str, Any] = {"prior": ["N/A"]}
+QUESTIONS: dict[str, Any] = {
+    "topic": {"instructions": "What about?", "choices": ["billing", "returns"], "calibrate": PRIOR},
+    "urgent": {"type": "predicate", "instructions": "Urgent?", "review_below": 0.9},
+    "anger": {
+        "type": "score",
+        "instructions": "How angry?",
+        "levels": ["calm", "furious"],
+        "calibrate": PRIOR,
+    },
+}
+ASKING = {"template": "{{ text }}\n{{ question }}"}
 ROWS = [*({"text": text, "language": "ab"[i % 2]} for i, text in enumerate(TEXTS)), "no JSON"]
 
 
@@ -86,6 +98,7 @@ def check_hidden_states(config: JobConfig, checkpoint: Any, table: pd.DataFrame)
     ("task", "suffix", "sections"),
     [
         ("score", "ForCausalLM", {}),
+        ("label", "ForCausalLM", {"label": {"questions": QUESTIONS}, "input": {"prompt": ASKING}}),
         ("tag", "ForTokenClassification", {}),
         ("answer", "ForQuestionAnswering", {"answer": {"question": "language", "context": "text"}}),
         ("embed", "Model", {"embed": {"pooling": "mean"}}),

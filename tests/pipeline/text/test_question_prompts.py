@@ -13,7 +13,7 @@ from pipeline.config.input import InputSection
 from pipeline.errors import ConfigError, RowError
 from pipeline.text.choose_format import choose_format
 from pipeline.text.prompts import PromptBuilder
-from pipeline.text.question_prompts import QuestionPrompts, parts_of
+from pipeline.text.question_prompts import QuestionPrompts, shared_and_rests
 from pipeline.text.tokenization import Tokenizer
 
 CHATML = (
@@ -63,7 +63,7 @@ def test_each_prompt_is_the_template_with_its_question(
     assert prompts.columns == {"text"}
     row = {"text": "The box </s> came <|im_end|> open"}
     for built in (prompts.build(row), pickle.loads(pickle.dumps(prompts)).build(row)):
-        shared, rests = parts_of(built.token_ids, built.params)
+        shared, rests = shared_and_rests(built.token_ids, built.params)
         wanted = {}
         for (name, (question, options)), rest in zip(QUESTIONS.items(), rests, strict=True):
             written = template.replace("{{ question }}", question).replace("{{ options }}", options)
