@@ -68,11 +68,12 @@ def make_spec(config: JobConfig, checkpoint_fingerprint: str, tokenizer_fingerpr
 
 
 def _orders(section: BaseModel, begin: str = "") -> Iterator[tuple[str, list[str]]]:
-    """The names in each mapping that people wrote, by the dotted key of the mapping."""
+    """The names in each mapping of several that people wrote, by the dotted key of the mapping."""
     for name, value in section:
         found = {name: value}
         if isinstance(value, Mapping):
-            yield f"{begin}{name}", [*value]
+            if len(value) > 1:
+                yield f"{begin}{name}", [*value]
             found = {f"{name}.{one}": item for one, item in value.items()}
         for key, one in found.items():
             if isinstance(one, BaseModel):

@@ -12,11 +12,12 @@ from typing import Any, Protocol, Self
 import pyarrow as pa
 
 from pipeline.reporting.exhibit import Exhibit
-from pipeline.reporting.known_labels import choice_meant, known_and_right, known_answers
+from pipeline.reporting.known_labels import known_and_right, known_answers
 from pipeline.reporting.label_exhibits import doubt, exhibits, facts
 from pipeline.reporting.label_quality import LabelQuality
 from pipeline.task import Column
 from pipeline.tasks.label_calibration import CalibrateSection, Calibration
+from pipeline.tasks.label_known import choice_meant
 from pipeline.tasks.label_prior import content_free_prompts, unseen_columns
 from pipeline.text.prompts import PromptBuilder
 

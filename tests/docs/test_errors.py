@@ -13,7 +13,7 @@ from pipeline.config.input import InputSection, PromptSource
 from pipeline.errors import JobError, RowError, RowErrorCode
 from pipeline.reading.lines import parse_line
 from pipeline.replicas.replica import _outcome
-from pipeline.reporting import label_mass
+from pipeline.reporting import label_exhibits, label_mass
 from pipeline.shards.read_shard import _unreadable
 from pipeline.tasks.generate import Generate, GenerationSection
 from pipeline.text.choose_format import choose_format
@@ -164,7 +164,11 @@ def test_every_warning_is_explained() -> None:
 
 
 def test_what_the_report_warns_of_is_explained() -> None:
-    [row] = table(PAGE["What the report may warn of"])
-    said, end = row["warning"].strip("`").split("NUMBER")
-    doubt = label_mass.doubt(label_mass.measured([1e-9]))
-    assert re.match(re.escape(said) + r"1e-08" + re.escape(end.removesuffix("...")), str(doubt))
+    quality = {"rows": 3, "confusion": [{"known": None, "label": "a", "rows": 2}]}
+    doubts = [
+        label_mass.doubt(label_mass.measured([1e-9])), label_exhibits.doubt(quality, "label.known_column")
+    ]  # fmt: skip
+    rows = table(PAGE["What the report may warn of"])
+    for row, doubt in zip(rows, doubts, strict=True):
+        [said] = re.findall(r"^`(.*?) ?\.\.\.`", row["warning"])
+        assert re.match(r"[-\de]+".join(map(re.escape, said.split("NUMBER"))), str(doubt))

@@ -81,10 +81,23 @@ def name_of(type_: pa.DataType) -> str:
 
 def test_columns_of_rows() -> None:
     of_page = types(PAGE["Rows: generations/"], "column")
+    of_page = {name: type_ for name, type_ in of_page.items() if "label_NAME" not in name}
     every = [columns(config(task, **WITH_ALL.get(task, {}))) for task in TASKS]
     assert of_page == {name: type_ for of_task in every for name, type_ in of_task.items()}
     for of_task in every:
         assert [name for name in of_page if name in of_task] == list(of_task), "in their order"
+
+
+def test_columns_of_questions() -> None:
+    of_page = [row["column"] for row in table(PAGE["Rows: generations/"])]
+    written = [name for column in of_page for name in re.findall(r"`(label_NAME\w*)`", column)]
+    question = {"instructions": "?", "choices": ["a", "b"], "temperature": 2.0}
+    prompt = {"path": "i.jsonl", "prompt": {"template": "{{ question }}"}}
+    plain, asked = (
+        {*columns(config("label", label=label, input=prompt))}
+        for label in ({"choices": ["a", "b"]}, {"questions": {"name": question}})
+    )
+    assert {name.replace("NAME", "name") for name in written} == asked - plain
 
 
 def test_the_page_says_which_columns_are_of_one_task() -> None:
@@ -94,6 +107,8 @@ def test_the_page_says_which_columns_are_of_one_task() -> None:
     group: set[str] = set()  # of columns of few tasks, the first says so
     for row in table(PAGE["Rows: generations/"]):
         name = row["column"].strip("`")
+        if "label_NAME" in name:
+            continue
         said = re.match(r"Tasks? `\w+`(,? (and )?`\w+`)*", row["meaning"])
         same = row["meaning"].startswith("The same")
         group = {*re.findall(r"`(\w+)`", said[0])} if said else group if same else set()
@@ -151,8 +166,22 @@ def test_keys_of_the_report() -> None:
     expected = {
         key: JSON_TYPES[type(value)] + (" or null" if key in nullable else "") for key, value in whole.items()
     }
-    assert types(PAGE["report.json"], "key") == expected
-    assert list(types(PAGE["report.json"], "key")) == list(whole)
+    of_page = types(PAGE["report.json"], "key")
+    assert of_page.pop("questions") == "object or null"
+    assert of_page == expected
+    assert list(of_page) == list(whole)
+
+
+def test_keys_of_the_report_of_questions() -> None:
+    question = {"type": "predicate", "instructions": "?"}
+    prompt = {"path": "i.jsonl", "prompt": {"template": "{{ question }}"}}
+    job = config("label", label={"questions": {"a": question}}, input=prompt)
+    report = make_report(job, job.make_task(), "o", "done", 3, 3, None, [], 1.5)
+    keys = [key for key in types(PAGE["report.json"], "key") if key not in ("label_mass", "label_quality")]
+    assert keys == list(orjson.loads(report.to_json()))
+    of_one = job.make_task().report({"rows": 0})["questions"]["a"]
+    [row] = [row for row in table(PAGE["report.json"]) if row["key"].strip("`") == "questions"]
+    assert {*re.findall(r"`(\w+)`", row["meaning"].partition("by name, ")[2])} == {*of_one}
 
 
 def test_states_of_the_report() -> None:

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from pipeline.reporting.known_labels import choice_meant, known_and_right, known_answers, meant
+from pipeline.reporting.known_labels import known_and_right, known_answers, meant
 
 
 @pytest.mark.parametrize(
@@ -30,19 +30,3 @@ def test_answers_that_did_not_fit_the_columns_type_are_found() -> None:
     )
     assert known_answers(rows, "gold") == [1, "x", None]
     assert known_and_right(["1", "y", "1"], [1, "x", None]) == (2, 1)
-
-
-NAMED = {"1": "one", "two": "2", "other": "1"}
-
-
-@pytest.mark.parametrize(
-    ("answer", "name"), [("one", "1"), (2, "two"), (2.0, "two"), ("2", "two"), ("x", "x"), (3, 3)]
-)
-def test_an_answer_that_is_no_name_may_be_a_text(answer: object, name: object) -> None:
-    assert choice_meant(answer, NAMED) == name
-    assert choice_meant(answer, {}) == answer, "nothing else is known of a classifier's labels"
-
-
-def test_a_name_goes_before_a_text() -> None:
-    assert choice_meant(1, NAMED) == 1
-    assert meant(1, "two", NAMED) == "1"
