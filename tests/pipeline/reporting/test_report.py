@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from markupsafe import escape
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from pipeline.config.job import JobConfig
 from pipeline.reporting.exhibit import Exhibit
 from pipeline.reporting.label_mass import measured
+from pipeline.reporting.label_quality import LabelQuality
 from pipeline.reporting.report import Report, make_report, to_html
 from pipeline.reporting.summary import ShardSummary
 
@@ -36,6 +38,8 @@ SECOND = ShardSummary(
     known=0,
     right=0,
 )
+PROBS = pa.array([[{"label": "yes", "prob": 0.9}, {"label": "no", "prob": 0.1}]] * 4)
+QUALITY = LabelQuality().measured(PROBS, ["yes", "no", "yes", "yes"])
 EXPERTS = pd.DataFrame(
     [("en", "prefill", 0, expert, 3, 6) for expert in range(4)],
     columns=["group", "phase", "layer", "expert", "selected", "tokens"],
@@ -64,16 +68,18 @@ def test_accuracy_is_over_the_known_labels_alone() -> None:
     without = make_report(CONFIG, TASK, "out", "done", 4, 4, SECOND, [SECOND], seconds=1.0)
     assert without.label_accuracy is None
     assert "accuracy" not in str(without.facts())
-    assert "75.00%" in dict(report().facts())["accuracy on known labels"]
+    known = replace(FIRST, measured=QUALITY)
+    told = make_report(CONFIG, TASK, "out", "done", 6, 6, known, [known], seconds=1.0).facts()
+    assert dict(told)["accuracy on known labels"] == "75.00%"
 
 
 def test_what_the_task_says_comes_first_and_its_warnings_before_all() -> None:
-    tiny = ShardSummary(4, {}, 30, 0, 4, 1, measured([1e-16, 0.3, 2e-4, 0.004]))
+    tiny = ShardSummary(4, {}, 30, 0, 4, 3, measured([1e-16, 0.3, 2e-4, 0.004]) | QUALITY)
     made = make_report(CONFIG, TASK, "out", "done", 4, 4, tiny, [tiny], seconds=1.0)
     [warning] = made.warnings
     assert "less than 0.001 of its probability" in warning
     names = [name for name, _ in made.facts()]
-    assert names[:5] == ["state", "rows", "warning", "accuracy on known labels", "label mass"]
+    assert names[:4] == ["state", "rows", "warning", "accuracy on known labels"]
     assert names.index("label mass") < names.index("ok") < names.index("prompt tokens")
     data = json.loads(made.to_json())
     assert data["warnings"] == [warning]
