@@ -7,7 +7,7 @@ import torch
 
 from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
-from model.machine.budget import cache_tokens, in_gib, needed_memory
+from model.machine.budget import DeviceMemory, cache_tokens, in_gib, needed_memory
 from model.machine.device import (
     batch_rows,
     compute_dtype,
@@ -66,9 +66,12 @@ class ExecutorOptions:
         torch_dtype = compute_dtype(dtype, config, found)
         tokens = kv_cache_tokens
         if tokens is None:
-            tokens = cache_tokens(config, slots, torch_dtype, found, tensor_parallel, quantization)
+            tokens = cache_tokens(
+                config, slots, torch_dtype, found, tensor_parallel, quantization, len(hidden_layers)
+            )
         least = kv_cache_tokens or least_cache_tokens
-        _require_memory(config, torch_dtype, found, tensor_parallel, tokens, least, quantization)
+        needed = needed_memory(config, torch_dtype, tensor_parallel, least, quantization, len(hidden_layers))
+        _require_memory(needed, torch_dtype, found, tensor_parallel, tokens, least)
         size = page_size(found)
         return cls(
             folder=Path(folder),
@@ -88,19 +91,17 @@ class ExecutorOptions:
 
 
 def _require_memory(
-    config: ModelConfig,
+    needed: DeviceMemory,
     dtype: torch.dtype,
     device: torch.device,
     tensor_parallel: int,
     tokens: int,
     least: int,
-    quantization: str,
 ) -> None:
     """ValueError with what is needed and what is there, if the cache has room for fewer than `least` tokens.
 
     On a CPU a cache of a given size is not judged: it takes memory only as rows come.
     """
-    needed = needed_memory(config, dtype, tensor_parallel, least, quantization)
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         fits, share = needed.total <= free, ""

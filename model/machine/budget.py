@@ -60,13 +60,20 @@ def in_gib(size: int) -> str:
 
 
 def needed_memory(
-    config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int, quantization: str = "none"
+    config: ModelConfig,
+    dtype: torch.dtype,
+    tensor_parallel: int,
+    tokens: int,
+    quantization: str = "none",
+    hidden_layers: int = 0,
 ) -> DeviceMemory:
-    """For a cache of so many tokens."""
+    """For a cache of so many tokens, and steps that keep the hidden states of so many layers."""
+    step = min(STEP_TOKENS, config.max_positions)
+    states = 2 * step * hidden_layers * config.dim * dtype.itemsize  # layer by layer, and put together
     return DeviceMemory(
         weights=-(-weight_bytes(config, dtype, quantization) // tensor_parallel),
         cache=tokens * bytes_per_token(config, dtype, tensor_parallel),
-        activations=pass_bytes(config, dtype, tensor_parallel, min(STEP_TOKENS, config.max_positions)),
+        activations=pass_bytes(config, dtype, tensor_parallel, step) + states,
     )
 
 
@@ -77,13 +84,14 @@ def cache_tokens(
     device: torch.device,
     tensor_parallel: int,
     quantization: str = "none",
+    hidden_layers: int = 0,
 ) -> int:
     """Tokens that the cache should hold: full contexts of all rows or, if memory is short, what fits.
 
     Of a full context it is what a row needs of it.
     """
     if device.type == "cuda":
-        needed = needed_memory(config, dtype, tensor_parallel, 0, quantization)
+        needed = needed_memory(config, dtype, tensor_parallel, 0, quantization, hidden_layers)
         left = torch.cuda.mem_get_info(device)[0] - needed.weights
         budget = min(int((1 - _GPU_RESERVE) * left), left - needed.activations)
     else:

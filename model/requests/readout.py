@@ -173,7 +173,8 @@ class OnePassReadout(Readout):
         """The head's outputs [m, ...] of the row's m tokens that are read -> the answer.
 
         Those are the prompt's from `first_read` on, then the tree's nodes. Take out of the tensor what the
-        answer needs: its memory may be used again in the next step.
+        answer needs: its memory may be used again in the next step. What a prompt of several steps gives is
+        on the host.
         """
 
     def start(self, stream: str, config: ModelConfig) -> Reading:
@@ -183,18 +184,21 @@ class OnePassReadout(Readout):
 class _OnePassReading(Reading):
     def __init__(self, readout: OnePassReadout) -> None:
         self.readout = readout
-        self._before: list[Tensor] = []  # outputs of earlier steps
+        self._before: list[Tensor] = []  # of earlier steps, on the host: devices have no room for them
 
     @classmethod
     def take(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> list[bool]:
         import torch
 
         for reading, part in zip(readings, parts, strict=True):
-            of_row = torch.cat([*reading._before, outputs[part]]) if reading._before else outputs[part]
+            of_row = outputs[part]
+            if reading._before:
+                of_row = torch.cat([*reading._before, of_row.cpu()])
+                reading._before = []
             reading.answer = reading.readout.make_answer(of_row)
         return [True] * len(readings)
 
     @classmethod
     def take_some(cls, readings: Sequence[Self], outputs: "Tensor", parts: Sequence[slice]) -> None:
         for reading, part in zip(readings, parts, strict=True):
-            reading._before.append(outputs[part].clone())
+            reading._before.append(outputs[part].to("cpu", copy=True))

@@ -12,12 +12,11 @@ import pyarrow as pa
 
 from pipeline.durable.commit import part_path, publish
 from pipeline.durable.job_start import require_begun
-from pipeline.durable.operations import Create, apply, execute
+from pipeline.durable.operations import execute
 from pipeline.errors import hide_row_text
 from pipeline.output.part_file import part_bytes
 from pipeline.reporting.summary import ShardSummary
 from pipeline.shards.carried_shard import CarriedShard
-from pipeline.storage.output_folder import HIDDEN_STATES, PARTS
 from pipeline.storage.store import Store
 from pipeline.task import Task
 
@@ -40,8 +39,6 @@ class Publishing:
         rows = finished.rows
         summary = ShardSummary.of(rows, self.task, finished.path)
         path = part_path(finished.shard)
-        if finished.hidden_states is not None:  # before the commit, so that no committed shard lacks them
-            apply(Create(path.replace(PARTS, HIDDEN_STATES, 1), finished.hidden_states), self.store)
         steps = publish(
             finished.shard, finished.router_table, lambda table: part_bytes(path, rows, summary, table)
         )

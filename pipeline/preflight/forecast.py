@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.checked_input import check_plan
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
 from pipeline.preflight.found_rows import FoundRows, found_errors, found_notices
+from pipeline.preflight.hidden_states import states_facts
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.job_plan import joined, plan_anew, require_rows_or_allowed, shards_to_do
 from pipeline.preflight.memory_forecast import MemoryForecast, forecast_memory, require_memory
@@ -105,6 +106,7 @@ def forecast(config: JobConfig, show: int = 0) -> Forecast:
             *checkpoint_facts(job),
             *job.requests.facts(),
             *job.preparation.prompts.facts(),
+            *states_facts(job.config, job.hidden_layers, job.model.dim, plan.rows, lengths),
             ("computing", how_computed(job)[1]),
         ],
         sampled=sum(map(len, prepared)),

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.preflight.apart import require_apart
 from pipeline.preflight.fit_task import closing_token, fit_task
 from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
+from pipeline.preflight.hidden_states import hidden_layers
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
 from pipeline.preflight.number_type import with_number_type
@@ -108,24 +109,6 @@ def check_job(config: JobConfig) -> Job:
         least_cache_tokens=needed,
         hidden_layers=hidden_layers(config, task, model),
     )
-
-
-def hidden_layers(config: JobConfig, task: Task[Any], model: ModelConfig) -> list[int]:
-    """Those of `output.hidden_states`, ascending and counted from 0; ConfigError for one that it lacks."""
-    section, most = config.output.hidden_states, model.num_layers
-    if section and task.several_prompts:
-        raise ConfigError(
-            "output.hidden_states: a row of this job has several prompts, and hidden states are of one: "
-            "remove it, or write a job with a single prompt"
-        )
-    layers = section.layers if section else []
-    for layer in layers:
-        if not -most - 1 <= layer <= most:
-            raise ConfigError(
-                f"output.hidden_states.layers: a model of {most} layers has 0 to {most}, or {-most - 1} to "
-                f"-1, got {layer}"
-            )
-    return sorted({layer % (most + 1) for layer in layers})
 
 
 def _check_names(config: JobConfig, task: Task[Any]) -> None:

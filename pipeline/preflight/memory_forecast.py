@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import ray
 import torch
 
-from model.config import ModelConfig
 from model.machine.available_memory import available_bytes
 from model.machine.budget import GIB, DeviceMemory, bytes_per_token, in_gib, needed_memory
 from model.machine.device import compute_dtype
@@ -81,11 +80,9 @@ def forecast_memory(job: Job, on_gpus: bool, shared_by: int | None = None) -> Me
     cache = config.engine.kv_cache_tokens
     tokens = job.least_cache_tokens
     # On a CPU a cache takes memory only as rows come, but no more can be asked for than there is.
-    if isinstance(cache, int) and (
-        on_gpus or (room and _needed(config, job.model, cache, False, 1).cache > room)
-    ):
+    if isinstance(cache, int) and (on_gpus or (room and _needed(job, cache, False, 1).cache > room)):
         tokens = cache
-    needed = _needed(config, job.model, tokens, on_gpus, shared_by or 1)
+    needed = _needed(job, tokens, on_gpus, shared_by or 1)
     return MemoryForecast(
         dtype=config.model.dtype if config.model.quantization == "none" else config.model.quantization,
         on_gpus=on_gpus,
@@ -96,15 +93,17 @@ def forecast_memory(job: Job, on_gpus: bool, shared_by: int | None = None) -> Me
     )
 
 
-def _needed(config: JobConfig, model: ModelConfig, tokens: int, on_gpus: bool, replicas: int) -> DeviceMemory:
+def _needed(job: Job, tokens: int, on_gpus: bool, replicas: int) -> DeviceMemory:
     """On a GPU that of one rank, else that of all ranks of so many replicas."""
+    config, model, layers = job.config, job.model, len(job.hidden_layers)
     ranks, device = config.model.tensor_parallel, torch.device("cuda" if on_gpus else "cpu")
     dtype = compute_dtype(config.model.dtype, model, device)
     quantization = config.model.quantization
     if on_gpus:
-        return needed_memory(model, dtype, ranks, tokens, quantization)
+        return needed_memory(model, dtype, ranks, tokens, quantization, layers)
     # A cache on a CPU takes memory only as rows come.
-    one, all_ranks = needed_memory(model, dtype, ranks, 0, quantization), replicas * ranks
+    one = needed_memory(model, dtype, ranks, 0, quantization, layers)
+    all_ranks = replicas * ranks
     return DeviceMemory(
         weights=all_ranks * one.weights,
         cache=all_ranks * tokens * bytes_per_token(model, dtype, ranks),

@@ -27,6 +27,7 @@ from pipeline.replicas.first_answers import ask_first
 from pipeline.replicas.hidden_states import HiddenStatesSample
 from pipeline.replicas.load_engine import ReplicaOptions, load_engine, make_ready
 from pipeline.replicas.shard_runner import ShardRunner
+from pipeline.replicas.shard_states import ShardStates
 from pipeline.router.sums import sum_by_group
 from pipeline.router.tables import to_parquet
 from pipeline.row_requests import Finish, Outcome
@@ -72,7 +73,10 @@ class Replica:
         tries = partial(way, run=options.run, max_crashed_rows=config.errors.max_crashed_rows)
         self._shards = ShardRunner(options.store, tries, config.errors.max_attempts, self._run_rows)
         self._coordinator = options.coordinator
-        self._sample = HiddenStatesSample.of_job(config, options.hidden_layers, options.spec, options.store)
+        self._sample = HiddenStatesSample.of_job(
+            config, options.hidden_layers, model.dim, options.spec, options.store
+        )
+        self._store, self._one_group_at_a_time = options.store, asyncio.Lock()
         self._closed: asyncio.Future[None] | None = None
         self._never = asyncio.Event()
 
@@ -99,7 +103,7 @@ class Replica:
             yield finished.packed()
 
     async def _run_shard(self, prepared: CarriedShard) -> CarriedShard:
-        outcomes, hidden_states = await self._run_or_give_up(prepared.shard, prepared.rows)
+        outcomes = await self._run_or_give_up(prepared.shard, prepared.rows)
         groups = prepared.rows["group"].to_pylist()
         routed = [(g, o.routing) for g, o in zip(groups, outcomes, strict=True) if o.routing is not None]
         return replace(
@@ -107,14 +111,10 @@ class Replica:
             rows=self._results.table(prepared.rows, outcomes),
             router_table=to_parquet(sum_by_group(routed)) if self._routed else None,
             path=json.dumps(self._engine.engine.path, sort_keys=True),
-            hidden_states=hidden_states,
         )
 
-    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> tuple[list[Outcome], bytes | None]:
-        """The rows' outcomes, and the file of hidden states.
-
-        It never returns once the coordinator is closed: the driver ends the job.
-        """
+    async def _run_or_give_up(self, shard: Shard, prepared: pa.Table) -> list[Outcome]:
+        """It never returns once the coordinator is closed: the driver ends the job."""
         part, process = part_path(shard), self._shards.process
         if await self._coordinator.begin.remote(part, process, self._id):
             rows = prepared.select(_ROW_COLUMNS).to_pylist()
@@ -131,15 +131,15 @@ class Replica:
         await self._never.wait()
         raise AssertionError("nobody sets this event")
 
-    async def _run_whole(
-        self, shard: Shard, rows: Sequence[dict[str, Any]]
-    ) -> tuple[list[Outcome], bytes | None]:
-        outcomes = await self._shards.run(shard, rows)
+    async def _run_whole(self, shard: Shard, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
+        """The rows' outcomes, once the hidden states of those in the sample are written too."""
         if self._sample is None:
-            return outcomes, None
-        requests = self._sample.requests(shard, rows)
-        completions = await asyncio.gather(*self._engine.run([*requests.values()]))
-        return outcomes, self._sample.file(rows, dict(zip(requests, completions, strict=True)))
+            return await self._shards.run(shard, rows)
+        run, one_at_a_time = self._engine.run, self._one_group_at_a_time
+        states = ShardStates(self._sample, shard, rows, run, self._store, one_at_a_time)
+        outcomes = await self._shards.run(shard, rows, states.compute)
+        await states.write_rest()
+        return outcomes
 
     async def _run_rows(self, rows: Sequence[dict[str, Any]]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}

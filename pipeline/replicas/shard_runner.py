@@ -6,7 +6,7 @@ Shards run beside each other, but one that is suspected to kill its process wait
 import asyncio
 import socket
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ from pipeline.shards.shard import Shard
 from pipeline.storage.store import Store
 
 Row = TypeVar("Row")
+# Awaited with the outcomes of rows that have just run, by their number in the shard, before the next step.
+AfterRows = Callable[[Mapping[int, Outcome]], Awaitable[None]]
 
 
 class ShardRunner(Generic[Row]):
@@ -35,9 +37,12 @@ class ShardRunner(Generic[Row]):
         self.process = f"{socket.gethostname()}:{uuid.uuid4().hex}"
         self._turnstile = Turnstile()
 
-    async def run(self, shard: Shard, rows: Sequence[Row]) -> list[Outcome]:
+    async def run(
+        self, shard: Shard, rows: Sequence[Row], after_rows: AfterRows | None = None
+    ) -> list[Outcome]:
         """One outcome a row, in their order; quarantined rows are errors WORKER_CRASH.
 
+        If the process dies in `after_rows`, the rows that have just run are to blame, as if it died in them.
         JobError if the shard killed so many processes that its rows cannot be the cause.
         """
         outcomes: dict[int, Outcome] = {}
@@ -55,7 +60,10 @@ class ShardRunner(Generic[Row]):
                     result = await until_done.enter_async_context(entry)
                 elif isinstance(step, Run):
                     results = await self._run_rows([rows[row] for row in step.rows])
-                    outcomes.update(zip(step.rows, results, strict=True))
+                    ended = dict(zip(step.rows, results, strict=True))
+                    if after_rows is not None:
+                        await after_rows(ended)
+                    outcomes.update(ended)
                 else:
                     result = await asyncio.to_thread(apply, step, self._store)
         crash = Outcome(

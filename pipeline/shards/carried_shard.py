@@ -18,7 +18,6 @@ CARRIED = pa.schema(
         ("rows", pa.large_binary()),  # a table in Arrow's streaming format
         ("router_table", pa.large_binary()),
         ("path", pa.string()),
-        ("hidden_states", pa.large_binary()),
     ]
 )
 
@@ -31,7 +30,6 @@ class CarriedShard:
     rows: pa.Table
     router_table: bytes | None = None  # Parquet; None until a replica has run the shard
     path: str | None = None  # `Engine.path` of that replica, as JSON
-    hidden_states: bytes | None = None  # Parquet, of the rows that are in the job's sample
 
     def __post_init__(self) -> None:
         if len(self.rows) != self.shard.rows:
@@ -44,7 +42,6 @@ class CarriedShard:
             _one_binary(_stream(self.rows)),
             pa.array([self.router_table], pa.large_binary()),
             pa.array([self.path], pa.string()),
-            pa.array([self.hidden_states], pa.large_binary()),
         ]
         return pa.table(columns, schema=CARRIED)
 
@@ -54,7 +51,7 @@ class CarriedShard:
         shard = named_shard(block)
         with pa.ipc.open_stream(block["rows"][0].as_buffer()) as stream:
             rows = stream.read_all()
-        further = (block[name][0].as_py() for name in ("router_table", "path", "hidden_states"))
+        further = (block[name][0].as_py() for name in ("router_table", "path"))
         return CarriedShard(shard, rows, *further)
 
 

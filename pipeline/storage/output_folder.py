@@ -13,7 +13,7 @@ REPORT_PAGE = "report.html"
 EXAMPLES = (
     f"{PARTS}/part-000000-0123456789abcdef.parquet",
     *ROUTER_TABLES.values(),
-    f"{HIDDEN_STATES}/part-000000-0123456789abcdef.parquet",
+    f"{HIDDEN_STATES}/part-000000-0123456789abcdef-0000.parquet",
     REPORT,
     REPORT_PAGE,
 )

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.config import ModelConfig
-from model.requests.request import Completion
 from model.requests.row_routing import RowRouting
 from pipeline.config.job import JobConfig
 from pipeline.config.output import HiddenStatesSection
@@ -105,11 +104,9 @@ def test_the_page_says_which_columns_are_of_one_task() -> None:
 
 
 def test_columns_of_hidden_states() -> None:
-    sample = HiddenStatesSample(HiddenStatesSection(layers=[0]), [0], 1)
+    sample = HiddenStatesSample(HiddenStatesSection(layers=[0]), [0], MODEL.dim, 1)
     row = {"id": "a", "file": "f", "row": 0, "prompt_token_ids": [1]}
-    states = np.zeros((1, 1, MODEL.dim), np.float32)
-    data = sample.file([row], {0: Completion("a", states, None)})
-    assert data is not None
+    data = sample.file([(row, np.zeros((1, 1, MODEL.dim), np.float32))])
     schema = pq.read_schema(io.BytesIO(data))
     assert types(PAGE["hidden_states/"], "column") == {f.name: name_of(f.type) for f in schema}
 

@@ -5,7 +5,7 @@ No other file here replaces the engine's internals.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def pretended_engine(
     grouped: bool = True,
     rows: int = 256,
     cache_tokens: int = 300_000,
+    hidden_layers: Sequence[int] = (),
 ) -> Iterator[Engine]:
     """With `grouped` as on a GPU that multiplies all experts at once; without, one expert after the other."""
     with ExitStack() as stack:
@@ -53,6 +54,7 @@ def pretended_engine(
             max_batch_rows=rows,
             kv_cache_tokens=cache_tokens,
             random_weights=True,
+            hidden_layers=hidden_layers,
         )
 
 

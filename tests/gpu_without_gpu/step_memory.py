@@ -1,5 +1,6 @@
 """The most memory that a step takes on a pretended device, beside the weights and the cache."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -33,10 +34,10 @@ class StorageSizes(PretendedDevice):
         return result
 
 
-def peak_bytes(requests: list[Request]) -> int:
+def peak_bytes(requests: list[Request], hidden_layers: Sequence[int] = ()) -> int:
     """The most memory of the step that prefills all these requests."""
     device = StorageSizes()
-    with pretended_engine(device, _LAYERS) as engine:
+    with pretended_engine(device, _LAYERS, hidden_layers=hidden_layers) as engine:
         for request in requests:
             engine.submit(request)
         device.clear()

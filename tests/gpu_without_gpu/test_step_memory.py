@@ -8,8 +8,9 @@ import torch
 
 from benchmarks.random_checkpoint import SIZES
 from model.config import ModelConfig
-from model.machine.budget import STEP_TOKENS, pass_bytes
+from model.machine.budget import STEP_TOKENS, needed_memory, pass_bytes
 from model.requests.choice_scores import ChoiceScores
+from model.requests.layer_states import LayerStates
 from model.requests.request import Request
 from model.sampling.sampling_params import SamplingParams
 from tests.gpu_without_gpu.step_memory import peak_bytes
@@ -48,3 +49,21 @@ def test_many_labels() -> None:
     assert found <= 875 * MIB
     model = ModelConfig.from_dict(SIZES["8x7b"])
     assert found <= pass_bytes(model, torch.bfloat16, 1, 30 + scores.largest_tree) <= 1.35 * found
+
+
+class StatesOnADevice(LayerStates):
+    """Without an answer: a pretended device has no numbers to copy."""
+
+    def make_answer(self, outputs: torch.Tensor) -> str:
+        return str(outputs.shape)
+
+
+def test_hidden_states() -> None:
+    """Of a budget of prompts, all layers that there are."""
+    requests = [Request(str(i), [5 + i] * 128, readout=StatesOnADevice()) for i in range(32)]
+    peaks = [peak_bytes(requests, layers) for layers in ([0], [0, 1, 2])]
+    model = ModelConfig.from_dict(SIZES["8x7b"])
+    needed = [needed_memory(model, torch.bfloat16, 1, 0, hidden_layers=n).activations for n in (0, 1, 3)]
+    assert peaks[1] <= needed[2] <= 1.35 * peaks[1]
+    assert peaks[0] <= needed[1]
+    assert peaks[1] > needed[0], "what the plan of a job without hidden states has room for"

@@ -217,18 +217,3 @@ def test_memory_is_planned_for_a_head_that_is_stored_though_it_should_be_tied(
     stated = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": True}
     (folder / "config.json").write_text(json.dumps(stated))
     assert not check_job(make_config([], model={"path": str(folder)})).model.tie_embeddings
-
-
-def test_layers_of_hidden_states_are_those_that_the_model_has(
-    make_config: MakeConfig, tmp_path: Path
-) -> None:
-    def layers(*wanted: int) -> list[int]:
-        output = {"path": str(tmp_path / "out"), "hidden_states": {"layers": list(wanted)}}
-        return check_job(make_config([], output=output)).hidden_layers
-
-    assert layers(-1, 0, 3) == [0, 3]
-    assert layers(-4, 2) == [0, 2]
-    for layer in (4, -5):
-        with pytest.raises(ConfigError, match="layers: a model of 3 layers has 0 to 3, or -4 to -1, got"):
-            layers(layer)
-    assert check_job(make_config([])).hidden_layers == []
