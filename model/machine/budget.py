@@ -69,11 +69,11 @@ def needed_memory(
 ) -> DeviceMemory:
     """For a cache of so many tokens, and steps that keep the hidden states of so many layers."""
     step = min(STEP_TOKENS, config.max_positions)
-    states = 2 * step * hidden_layers * config.dim * dtype.itemsize  # layer by layer, and put together
+    states = step * hidden_layers * config.dim * dtype.itemsize  # kept layer by layer, then put together
     return DeviceMemory(
         weights=-(-weight_bytes(config, dtype, quantization) // tensor_parallel),
         cache=tokens * bytes_per_token(config, dtype, tensor_parallel),
-        activations=pass_bytes(config, dtype, tensor_parallel, step) + states,
+        activations=max(pass_bytes(config, dtype, tensor_parallel, step) + states, 2 * states),
     )
 
 

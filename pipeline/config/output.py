@@ -34,7 +34,8 @@ class HiddenStatesSection(Section):
     rows: Annotated[int, Field(gt=0, le=1_000_000)] = Field(
         default=100,
         description="How many rows of the input that the job begins with, spread evenly over its shards; "
-        "files that `run --extend` adds have as many in each shard. Each costs a second pass over its prompt.",
+        "files that `run --extend` adds have as many in each shard. Each costs a second pass over its "
+        "prompt.",
         examples=[1000],
     )
 
