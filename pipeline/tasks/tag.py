@@ -23,6 +23,7 @@ from pipeline.text.text_offsets import Span, TextOffsets, without_space_around
 OUTSIDE = "O"  # the label of tokens that are in no span
 # What a label's name begins with, before a dash, where a span begins with the token, and where it ends so.
 _BEGINS, _ENDS = ("B", "S", "U"), ("E", "L", "S", "U")
+_BEGIN_AND_INSIDE = ("B", "I")
 
 
 class TagSection(Section):
@@ -109,12 +110,13 @@ def tagged(
     """
     probs = np.exp(logits - logits.max(-1, keepdims=True))
     probs /= probs.sum(-1, keepdims=True)
+    parts = _parts_of(labels)
     groups: list[tuple[str, list[int]]] = []  # of tokens, each with its tag
     ended = True
     for token, likeliest in enumerate(logits.argmax(-1).tolist()):
         if places[token][0] == places[token][1]:
             continue
-        place, tag = _parts(labels[likeliest])
+        place, tag = parts[likeliest]
         if tag == OUTSIDE:
             ended = True
             continue
@@ -128,7 +130,17 @@ def tagged(
             yield {"start": start, "end": end, "label": tag, "prob": float(probs[tokens].max(-1).mean())}
 
 
-def _parts(label: str) -> tuple[str, str]:
-    """Of `B-PER` the `B` and the tag `PER`; a name without such a beginning is a tag."""
-    place, dash, tag = label.partition("-")
-    return (place, tag) if dash and place in ("I", *_BEGINS, *_ENDS) else ("", label)
+def _parts_of(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Of `B-PER` the `B` and the tag `PER`; a name without such a beginning is a tag.
+
+    B and I are always beginnings, as for transformers. The others are only if there are spans of the tag that
+    have a B or an I: `E-Mail` and `U-Bahn` are names.
+    """
+    split = [label.partition("-") for label in labels]
+    tags = {tag for place, _, tag in split if place in _BEGIN_AND_INSIDE}
+    return [
+        (place, tag)
+        if dash and (place in _BEGIN_AND_INSIDE or (place in (*_BEGINS, *_ENDS) and tag in tags))
+        else ("", label)
+        for label, (place, dash, tag) in zip(labels, split, strict=True)
+    ]

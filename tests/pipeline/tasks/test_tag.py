@@ -1,14 +1,19 @@
 """Task tag: tokens of one label become spans of characters, with transformers' probabilities."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.pipelines.token_classification import TokenClassificationPipeline
 
 from pipeline.preflight.job import check_job
 from pipeline.tasks.tag import Tag, TagSection, tagged
+from pipeline.text.text_offsets import without_space_around
 from tests.pipeline.tasks.without_ray import finished_rows
 
 Headed, Jobs = Callable[..., Any], Callable[..., Any]
@@ -40,6 +45,39 @@ def test_other_ways_to_name_labels() -> None:
     assert spans(0, 4, 2, 3, 0, 0, labels=bioes) == [(0, 9, "PER"), (10, 15, "PER")]
     plain = ("person", "e-mail")
     assert spans(0, 0, 0, 1, 1, 1, labels=plain) == [(0, 9, "person"), (10, 23, "e-mail")]
+
+
+def test_names_that_only_look_like_the_end_of_a_span_are_names() -> None:
+    labels = ("O", "E-Mail", "U-Bahn", "Person")
+    assert spans(0, 1, 1, 2, 0, 3, labels=labels) == [
+        (0, 9, "E-Mail"), (10, 15, "U-Bahn"), (19, 23, "Person")
+    ]  # fmt: skip
+    mixed = ("O", "B-Mail", "E-Mail", "E-Post")
+    assert spans(0, 1, 2, 3, 3, 0, labels=mixed) == [(0, 9, "Mail"), (10, 18, "E-Post")]
+
+
+@pytest.mark.parametrize(
+    "labels", [LABELS, ("O", "E-Mail", "U-Bahn", "Person"), ("O", "B-x-y", "I-x-y", "S-Bahn", "misc")]
+)
+@given(st.data())
+def test_groups_are_those_of_transformers_pipeline(labels: tuple[str, ...], data: st.DataObject) -> None:
+    likeliest = data.draw(st.lists(st.integers(0, len(labels) - 1), min_size=5, max_size=5))
+    pipeline = TokenClassificationPipeline.__new__(TokenClassificationPipeline)
+    pipeline.tokenizer = SimpleNamespace(convert_tokens_to_string="".join)  # type: ignore[assignment]
+    entities = [
+        {"entity": labels[chosen], "score": 1.0, "word": TEXT[start:end], "start": start, "end": end}
+        for chosen, (start, end) in zip(likeliest, PLACES[1:], strict=True)
+    ]
+    groups = [group for group in pipeline.group_entities(entities) if group["entity_group"] != "O"]
+    expected = [without_space_around(TEXT, (group["start"], group["end"])) for group in groups]
+    found = spans(0, *likeliest, labels=labels)
+    assert [span[:2] for span in found] == expected
+    # Of a name its groups keep only what stands behind the first dash, though they compare all of it.
+    shown = {pipeline.get_tag(label)[1] for label in labels}
+    assert {name for *_, name in found} <= shown
+    assert [name.split("-", 1)[-1] for *_, name in found] == [
+        group["entity_group"].split("-", 1)[-1] for group in groups
+    ]
 
 
 def test_a_spans_probability_is_the_mean_of_its_tokens() -> None:
