@@ -78,9 +78,10 @@ class AnswerRows(RowRequests):
         text: str = orjson.loads(params or '""')
         first = len(prompt_token_ids) - len(self._tokenizer.encode(text))
         places = self._offsets.of_text(prompt_token_ids[first:], text)
+        says = np.array([not text[start:end].isspace() and end > start for start, end in places])
 
         def finish(completion: Completion) -> Outcome:
-            begin, end, prob = likeliest_span(completion.answer, self._most)
+            begin, end, prob = likeliest_span(completion.answer, says, self._most)
             start, stop = without_space_around(text, (places[begin][0], places[end][1]))
             values = {
                 "answer": text[start:stop], "answer_start": start, "answer_end": stop, "answer_prob": prob
@@ -90,16 +91,19 @@ class AnswerRows(RowRequests):
         return Request(key, prompt_token_ids, readout=LabelLogits(first)), finish
 
 
-def likeliest_span(logits: NDArray[np.float64], most: int) -> tuple[int, int, float]:
+def likeliest_span(logits: NDArray[np.float64], says: NDArray[np.bool_], most: int) -> tuple[int, int, float]:
     """Logits [n, 2] of n tokens -> the first and the last token of the likeliest answer of at most `most`.
 
-    Its probability is that of its begin among all tokens, times that of its end among all.
+    `says` [n]: which tokens are more than white space; an answer has one of them, and there is one. Its
+    probability is that of its begin among all tokens, times that of its end among all.
     """
     shifted = logits - logits.max(0)
     logprobs = shifted - np.log(np.exp(shifted).sum(0))  # [n, 2]
+    before = np.concatenate(([0], says.cumsum()))  # [n + 1]: tokens before each that say something
     best = (-np.inf, 0, 0)
     for further in range(min(most, len(logprobs))):
         together = logprobs[: len(logprobs) - further, 0] + logprobs[further:, 1]
+        together[before[further + 1 :] == before[: len(together)]] = -np.inf
         begin = int(together.argmax())
         best = max(best, (float(together[begin]), begin, begin + further), key=lambda span: span[0])
     logprob, begin, end = best
