@@ -3,14 +3,16 @@
 n tokens of a prompt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.messages import Message
 from pipeline.text.prompt_format import PromptFormat
 from pipeline.text.tokenization import Tokenizer
+from pipeline.text.vocabulary import SPACE
 
 _PROBE = "qprobeq"
+_MOST_CUTS = 64  # beginnings of white space of which a template may leave a part
 Span = tuple[int, int]  # characters, from and up to
 
 
@@ -30,22 +32,35 @@ class TextOffsets:
         if text is None:
             return self.of_text(token_ids, self._tokenizer.decode([*token_ids]))
         pieces = _pieces(self._tokenizer, token_ids)
-        space = len(text) - len(text.lstrip())
-        # A text that begins with a space may have no dummy space before it; a chat template may take white
-        # space away; a text may itself begin with what the format begins with.
-        least = max(0, self._before - 1)
-        for cut, before in dict.fromkeys(((0, self._before), (0, least), (space, self._before), (0, 0))):
-            spans = _walk(pieces, text[cut:], before)
+        for written, end, cut, before in self._ways(text):
+            spans = _walk(pieces, written[cut:end], before)
             if spans is not None:
-                return [(start + cut, end + cut) for start, end in spans]
+                return [(start + cut, stop + cut) for start, stop in spans]
         raise _not_found()
 
     def of_text(self, token_ids: Sequence[int], text: str) -> list[Span]:
         """The same where nothing stands before the text but, perhaps, the dummy space."""
-        spans = _walk([self._tokenizer.piece_bytes(token_id) for token_id in token_ids], text, 0)
-        if spans is None:
-            raise _not_found()
-        return spans
+        pieces = [self._tokenizer.piece_bytes(token_id) for token_id in token_ids]
+        for written in _written(text):
+            spans = _walk(pieces, written, 0)
+            if spans is not None:
+                return spans
+        raise _not_found()
+
+    def _ways(self, text: str) -> Iterator[tuple[str, int, int, int]]:
+        """How the text may stand in a prompt: as what, up to where, from where, behind how many bytes.
+
+        A chat template may take white space away at its ends; less of it at its end needs no way of its own.
+        A text that begins with a space may have no dummy space before it; a text may itself begin with what
+        the format begins with.
+        """
+        space = len(text) - len(text.lstrip())
+        cuts = dict.fromkeys((0, space, *range(1, min(space, _MOST_CUTS))))
+        befores = dict.fromkeys((self._before, max(0, self._before - 1)))
+        for end in dict.fromkeys((len(text), len(text.rstrip()))):
+            for written in _written(text):
+                yield from ((written, end, cut, before) for cut in cuts for before in befores)
+                yield written, end, 0, 0
 
 
 def without_space_around(text: str, span: Span) -> Span:
@@ -56,6 +71,16 @@ def without_space_around(text: str, span: Span) -> Span:
     while start < end and text[end - 1].isspace():
         end -= 1
     return start, end
+
+
+def _written(text: str) -> Iterator[str]:
+    """A text, and what it is to a vocabulary that writes spaces as SPACE: there the two are one.
+
+    Both have the same number of characters.
+    """
+    yield text
+    if SPACE in text:
+        yield text.replace(SPACE, " ")
 
 
 def _walk(pieces: Sequence[bytes], text: str, before: int) -> list[Span] | None:

@@ -1,19 +1,23 @@
 """Places of tokens in texts: every character is some token's, whatever the format puts around the text."""
 
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import mistral_common
 import pytest
+import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.input import InputSection
 from pipeline.errors import RowError, RowErrorCode
 from pipeline.text.choose_format import choose_format
-from pipeline.text.prompt_format import PromptFormat
+from pipeline.text.prompt_format import PlainFormat, PromptFormat
 from pipeline.text.prompts import PromptBuilder
 from pipeline.text.text_offsets import TextOffsets, without_space_around
 from pipeline.text.tokenization import Tokenizer
+from tests.pipeline.text.tokenizer_kinds import KINDS
 
 DATA = Path(mistral_common.__file__).parent / "data"
 TOKENIZER = Tokenizer.load(DATA)  # the last of its files: a format with control tokens
@@ -55,11 +59,38 @@ def test_every_character_belongs_to_a_token(section: dict[str, object], text: st
 FORMATS: dict[str, tuple[PromptFormat, PromptBuilder]] = {}
 
 
-def test_a_template_that_takes_white_space_away() -> None:
-    form, builder = format_of(chat_template="A: {{ messages[0].content | trim }}\nB:")
-    prompt = builder.build({"q": "  hello world "})
-    places = TextOffsets(form).of_prompt(prompt.token_ids, "  hello world")
-    assert {i for start, end in places for i in range(start, end)} == set(range(2, 13))
+@pytest.mark.parametrize("filter", ["trim", "trim | upper | lower", "replace('  ', '')"])
+@pytest.mark.parametrize("text", ["  hello world", "hello\n", " hello \n\n", "hello", "\u2581hello\u2581 "])
+def test_a_template_that_takes_white_space_away(filter: str, text: str) -> None:
+    form, builder = format_of(chat_template="A: {{ messages[0].content | " + filter + " }}\nB:")
+    places = TextOffsets(form).of_prompt(builder.build({"q": text}).token_ids, text)
+    covered = {i for start, end in places for i in range(start, end)}
+    assert {i for i, character in enumerate(text) if not character.isspace()} <= covered
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(text=st.text(st.sampled_from("ab é日🙂\u2581\n\u3000<s>"), min_size=1))
+def test_places_are_those_of_the_tokenizers_package(kind: str, text: str) -> None:
+    """And every kind of vocabulary gives each character of a text a token, whatever it writes spaces as."""
+    tokenizer, package = loaded(kind)
+    ids = tokenizer.encode(text)
+    places = TextOffsets(PlainFormat(tokenizer, frozenset())).of_text(ids, text)
+    assert {i for start, end in places for i in range(start, end)} == set(range(len(text)))
+    if package is None:
+        return
+    encoded = package.encode(text, add_special_tokens=False)
+    if encoded.ids == ids:  # a row's text gives no control tokens
+        expected = [without_space_around(text, offsets) for offsets in encoded.offsets]
+        assert [without_space_around(text, place) for place in places] == expected
+
+
+@cache
+def loaded(kind: str) -> tuple[Tokenizer, tokenizers.Tokenizer | None]:
+    with tempfile.TemporaryDirectory() as folder:
+        KINDS[kind](Path(folder))
+        file = Path(folder) / "tokenizer.json"
+        package = tokenizers.Tokenizer.from_file(str(file)) if file.exists() else None
+        return Tokenizer.load(folder), package
 
 
 def test_control_tokens_of_the_author_stand_for_their_names() -> None:
