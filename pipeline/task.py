@@ -65,6 +65,11 @@ class Task(ABC, Generic[SectionModel]):
         """Whether prompts end in the end of the sequence."""
         return "never"
 
+    @property
+    def answer_follows(self) -> bool:
+        """Whether the model answers behind a prompt: then a conversation must end with the user's message."""
+        return self.closed == "never"
+
     def for_model(self, model: ModelConfig) -> Self:
         """The task with a checkpoint of this configuration, on which its columns may depend.
 

@@ -72,7 +72,13 @@ def check_job(config: JobConfig) -> Job:
         if task.own_prompts or task.several_prompts:
             prompts = task.prompts(config.input, prompt_format, model.vocab_size)
         else:
-            prompts = PromptBuilder(config.input, prompt_format, model.vocab_size, closing)
+            prompts = PromptBuilder(
+                config.input,
+                prompt_format,
+                model.vocab_size,
+                closing,
+                answer_follows=task.answer_follows,
+            )
         task = fit_task(config.task, task.with_prompts(prompts), model, located.path)
         requests = task.requests(prompt_format)
     context = model.max_positions

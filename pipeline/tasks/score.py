@@ -52,6 +52,10 @@ class Score(Task[ScoreSection]):
     def needs_tokenizer(self) -> bool:
         return False
 
+    @property
+    def answer_follows(self) -> bool:
+        return self.section.column is not None
+
     def for_model(self, model: ModelConfig) -> Self:
         """Prompt and continuation must fit into the model's context, and token ids into its vocabulary."""
         fitted = copy(self)

@@ -28,8 +28,11 @@ class Message:
         return Message(self.role, tuple(map(change, self.parts)))
 
 
-def parse_messages(value: object) -> list[Message]:
-    """Check a `[{"role": ..., "content": ...}, ...]` value; RowError(BAD_MESSAGES) says what is wrong."""
+def parse_messages(value: object, answer_follows: bool = True) -> list[Message]:
+    """Check a `[{"role": ..., "content": ...}, ...]` value; RowError(BAD_MESSAGES) says what is wrong.
+
+    The last message may be the assistant's only if no answer is asked for behind it.
+    """
     if not isinstance(value, list):
         raise RowError(RowErrorCode.WRONG_TYPE, f"messages must be a list, got {type(value).__name__}")
     if not value:
@@ -38,7 +41,7 @@ def parse_messages(value: object) -> list[Message]:
     for number, (before, message) in enumerate(pairwise(messages), start=1):
         if before.role == "assistant" and message.role == "system":
             raise bad_messages(f"message {number} must not be a system message behind an assistant one")
-    if messages[-1].role == "assistant":
+    if answer_follows and messages[-1].role == "assistant":
         raise bad_messages("the last message must come from the user, so that there is something to answer")
     return messages
 

@@ -55,7 +55,10 @@ class PromptFormat(ABC):
 
     @abstractmethod
     def encode(self, messages: Sequence[Message]) -> list[int]:
-        """Ids of a conversation up to where the assistant speaks. What rows wrote in it is marked."""
+        """Ids of a conversation up to where the assistant speaks, or with the assistant's last message.
+
+        What rows wrote in it is marked.
+        """
 
     @abstractmethod
     def answer_frame(self, prompt_end: str) -> AnswerFrame:

@@ -27,7 +27,7 @@ class PromptBuilder:
     """Built from the job's input section, the format of its prompts and the model's vocabulary size.
 
     Token ids need no format: then it may be None. `closing` is a token that ends every prompt. `given`: see
-    `RowTemplate`.
+    `RowTemplate`. `answer_follows`: whether the model is to answer, so that the user must have the last word.
 
     columns  the row's columns from which the prompt is made; None: all that there are
     content  the same without `row`, where that stands in a template for the row as a whole
@@ -40,11 +40,13 @@ class PromptBuilder:
         vocab_size: int,
         closing: int | None = None,
         given: Mapping[str, Collection[str]] | None = None,
+        answer_follows: bool = True,
     ) -> None:
         self._config = config
         self.format = prompt_format
         self._vocab_size = vocab_size
         self._closing = closing
+        self._answer_follows = answer_follows
         self._source = config.prompt
         self._template: RowTemplate | None = None
         if self._source.template is not None:
@@ -60,7 +62,8 @@ class PromptBuilder:
         self._check_vocabulary()
 
     def __reduce__(self) -> tuple[object, ...]:
-        return PromptBuilder, (self._config, self.format, self._vocab_size, self._closing)
+        rest = self._closing, None, self._answer_follows
+        return PromptBuilder, (self._config, self.format, self._vocab_size, *rest)
 
     def facts(self) -> list[tuple[str, str]]:
         """What `plan` says of the prompts, each fact with its name."""
@@ -95,7 +98,9 @@ class PromptBuilder:
         return Prompt(self._encode([Message("user", (marked,))]), text, self._notice(marked))
 
     def _from_messages(self, value: object) -> Prompt:
-        messages = [message.map(self._mark) for message in parse_messages(_unpacked(value))]
+        messages = [
+            message.map(self._mark) for message in parse_messages(_unpacked(value), self._answer_follows)
+        ]
         if not any(message.content.strip() for message in messages):
             raise RowError(RowErrorCode.EMPTY_PROMPT, "every message is empty or only white space")
         ids = self._encode(messages)

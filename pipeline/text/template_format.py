@@ -35,7 +35,8 @@ class TemplateFormat(PromptFormat):
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """BOS is among the ids only if the template writes it."""
-        return self.tokenizer.encode_trusted(self._template.render(messages))
+        asks = messages[-1].role != "assistant"
+        return self.tokenizer.encode_trusted(self._template.render(messages, generation_prompt=asks))
 
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
         if self._before is None:

@@ -23,6 +23,10 @@ ROWS = [
     "no JSON",
     {"text": "日本 " * 9},
 ]
+SHORT = (
+    "{% for m in messages %}<<{{ m.role }}>>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<<assistant>>{% endif %}"
+)
 Headed, Jobs = Callable[..., Any], Callable[..., Any]
 
 
@@ -43,6 +47,33 @@ def test_labels_and_probabilities_are_transformers(problem: str | None, headed: 
         assert row["label"] == LABELS[int(probs.argmax())]
         assert row["label_prob"] == pytest.approx(float(probs.max()), abs=1e-5)
         assert sum(row["router_prefill_first"]) == 2 * len(row["prompt_token_ids"])
+
+
+@pytest.mark.parametrize("chat_template", [None, SHORT])
+def test_a_reward_model_reads_conversations_that_end_with_the_answer(
+    chat_template: str | None, headed: Headed, job_of: Jobs
+) -> None:
+    checkpoint = headed("ForSequenceClassification", ("LABEL_0",))
+    talk = [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "In Köln."}]
+    rows = [{"talk": talk}, {"talk": talk[:1]}, {"talk": [*talk[:1], {"role": "assistant", "content": ""}]}]
+    given = {"prompt": {"messages": "talk"}, "chat": True, "chat_template": chat_template}
+    job = job_of("classify", checkpoint, rows, input=given)
+    table = finished_rows(job)
+    assert table["error_code"].to_pylist() == [None, None, "BAD_MESSAGES"]
+    answered, asked, _ = table.to_pylist()
+    tokenizer = check_job(job).prompt_format.tokenizer  # type: ignore[union-attr]
+    if chat_template:
+        text = "<<user>>Where is it?\n<<assistant>>In Köln.\n"
+        assert answered["prompt_token_ids"] == tokenizer.encode_trusted(text)
+    else:
+        user, assistant = tokenizer.encode("[INST] Where is it? [/INST]"), tokenizer.encode("In Köln.")
+        assert answered["prompt_token_ids"] == [1, *user, *assistant, 2]
+    for row in (answered, asked):
+        value = float(checkpoint(row["prompt_token_ids"]).logits)
+        assert row["label_value"] == pytest.approx(value, abs=1e-4)
+    section = {"choices": ["a", "b"]}  # of a task that asks for an answer
+    refused = finished_rows(job_of("label", headed("ForCausalLM"), rows, input=given, label=section))
+    assert refused["error_code"].to_pylist() == ["BAD_MESSAGES", None, "BAD_MESSAGES"]
 
 
 def test_columns_are_those_of_label(headed: Headed, job_of: Jobs) -> None:

@@ -72,15 +72,15 @@ def load(folder: Path, template: str) -> Tokenizer:
 def encode(tokenizer: Tokenizer, messages: list[dict[str, Any]]) -> list[int]:
     """As a job with rows of messages does it."""
     section = InputSection.model_validate({"path": "x", "prompt": {"messages": "m"}})
-    marked = [message.map(tokenizer.mark) for message in parse_messages(messages)]
+    marked = [message.map(tokenizer.mark) for message in parse_messages(messages, answer_follows=False)]
     return choose_format(section, tokenizer, ()).encode(marked)
 
 
-def oracle(template: str, messages: list[dict[str, Any]]) -> str:
+def oracle(template: str, messages: list[dict[str, Any]], generation_prompt: bool = True) -> str:
     [text], _ = render_jinja_template(
         conversations=[messages],
         chat_template=template,
-        add_generation_prompt=True,
+        add_generation_prompt=generation_prompt,
         bos_token="<s>",
         eos_token="<|im_end|>",
     )
@@ -119,6 +119,14 @@ def test_renders_what_transformers_renders(tmp_path: Path, template: str) -> Non
         assert [ids.count(i) for i in (32000, 32001, 2)] == [len(spoken), starts, 0], (
             "users wrote control tokens"
         )
+
+
+@pytest.mark.parametrize("template", [CHATML, ZEPHYR])
+def test_behind_the_assistants_last_word_no_answer_is_asked_for(tmp_path: Path, template: str) -> None:
+    messages = [{"role": "user", "content": "Hi "}, {"role": "assistant", "content": " Hello <|im_end|>"}]
+    text = text_of(tokenizer := load(tmp_path, template), encode(tokenizer, messages))
+    assert text == oracle(template, messages, generation_prompt=False)
+    assert text != oracle(template, messages)
 
 
 def test_chatml_ids(tmp_path: Path) -> None:

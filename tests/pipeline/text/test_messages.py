@@ -47,6 +47,18 @@ def test_bad_messages_are_told_apart_without_quoting_them(messages: list[object]
     assert "SECRET" not in caught.value.message
 
 
+def test_the_assistant_has_the_last_word_where_no_answer_follows() -> None:
+    conversation = [user(), {"role": "assistant", "content": "x"}]
+    assert [message.role for message in parse_messages(conversation, answer_follows=False)] == [
+        "user",
+        "assistant",
+    ]
+    with pytest.raises(RowError, match="last message must come from the user"):
+        parse_messages(conversation)
+    with pytest.raises(RowError, match="empty assistant message"):
+        parse_messages([user(), {"role": "assistant", "content": ""}], answer_follows=False)
+
+
 def test_messages_that_are_no_list_have_the_wrong_type() -> None:
     with pytest.raises(RowError) as caught:
         parse_messages("Hi")

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mistral_common.exceptions import MistralCommonException
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
+from mistral_common.protocol.instruct.validator import ValidationMode
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from pydantic import ValidationError
 
@@ -26,6 +27,10 @@ FILES: dict[InstructVersion, str] = {
     "v7": "mistral_instruct_tokenizer_241114.model.v7",
 }
 ORACLES = {version: MistralTokenizer.from_file(str(DATA / name)) for version, name in FILES.items()}
+ANSWERED = {
+    version: MistralTokenizer.from_file(str(DATA / name), mode=ValidationMode.finetuning)
+    for version, name in FILES.items()
+}  # of conversations that end with an answer
 Pair = tuple[InstructVersion, Tokenizer]
 
 # fmt: off
@@ -59,6 +64,24 @@ def oracle(version: InstructVersion, messages: list[dict[str, Any]]) -> list[int
 def encode(version: InstructVersion, tokenizer: Tokenizer, messages: Any) -> list[int]:
     marked = [message.map(tokenizer.mark) for message in parse_messages(messages)]
     return MistralFormat(tokenizer, version, "", frozenset()).encode(marked)
+
+
+@pytest.mark.parametrize("system", [False, True])
+@pytest.mark.parametrize("turns", [1, 2])
+def test_conversations_that_end_with_an_answer_equal_mistral_common(
+    pair: Pair, system: bool, turns: int
+) -> None:
+    version, tokenizer = pair
+    messages = [{"role": "system", "content": "Be kind."}] * system
+    for turn in range(turns):
+        messages += [
+            {"role": "user", "content": f" Where is it? {turn}"},
+            {"role": "assistant", "content": f"Here, </s> naïve {turn} "},
+        ]
+    request = ChatCompletionRequest(messages=messages)  # type: ignore[arg-type, type-var]
+    expected = ANSWERED[version].encode_chat_completion(request).tokens
+    marked = [one.map(tokenizer.mark) for one in parse_messages(messages, answer_follows=False)]
+    assert MistralFormat(tokenizer, version, "", frozenset()).encode(marked) == expected
 
 
 def ours(pair: Pair, messages: Any) -> list[int] | None:
