@@ -82,7 +82,8 @@ class HiddenStatesSample:
     def file(self, states: Sequence[tuple[dict[str, Any], NDArray[np.float32]]]) -> bytes:
         """The file of some rows and their states, [m, K, D] each."""
         sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, self._schema) as writer:
+        repeated = ["id", "file", "row", "layer"]  # a dictionary of states would only take room
+        with pq.ParquetWriter(sink, self._schema, use_dictionary=repeated) as writer:
             waiting: list[pa.Table] = []
             for row, of_row in states:
                 for table in self._tables(row, of_row):

@@ -49,7 +49,7 @@ def test_plan_tells_what_a_sample_takes(make_config: MakeConfig, tmp_path: Path)
         config = make_config([{"ids": [5] * 20}, {"ids": [5] * 40}] * 4, output=output)
         return dict(forecast(config).facts)["hidden states"]
 
-    in_all, row = ", and at most 256.0 MiB of a replica's memory", 30 * 2 * 32 * 4 / 2**20
+    in_all, row = ", and at most 0.2 GiB of a replica's memory", 30 * 2 * 32 * 4 / 2**20
     assert fact(3) == f"3 rows, 2 layers: about {3 * row:.1f} MiB of files{in_all}"
     assert fact(500) == f"8 rows, 2 layers: about {8 * row:.1f} MiB of files{in_all}"
     assert "hidden states" not in dict(forecast(make_config([{"ids": [5]}])).facts)
@@ -61,6 +61,6 @@ def test_a_long_prompt_takes_more_than_a_group(make_config: MakeConfig, tmp_path
     [(name, words)] = states_facts(config, [0, 16, 32], 4096, 2048, [500, 32_000])
     assert name == "hidden states"
     assert words == (
-        "1,000 rows, 3 layers: about 744.6 GiB of files, and at most 5.9 GiB of a replica's memory"
+        "1,000 rows, 3 layers: about 743.9 GiB of files, and at most 5.9 GiB of a replica's memory"
     ), "4 copies of 32,000 tokens x 3 layers x 4,096 numbers x 4 bytes"
     assert states_facts(config, [0], 4096, 2048, []) == []
