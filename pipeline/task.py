@@ -18,8 +18,8 @@ from pipeline.row_requests import RowRequests
 
 Column = tuple[str, pa.DataType]
 SectionModel = TypeVar("SectionModel", bound=BaseModel)
-# Whether a prompt ends in the end of the sequence: never, since an answer is asked for behind it; if the
-# tokenizer's add_eos_token says so, of plain prompts; or always.
+# Whether a prompt ends in the end of the sequence: never, since an answer is asked for behind it; as
+# the tokenizer has it behind plain texts; or always.
 Closed = Literal["never", "as_tokenizer", "always"]
 
 

@@ -25,10 +25,12 @@ def fit_task(name: str, task: Task[Any], model: ModelConfig, checkpoint: str) ->
     return task.for_model(model)
 
 
-def closing_token(task: Task[Any], prompt_format: PromptFormat | None) -> int | None:
-    """The end of the sequence, where it stands behind every prompt."""
+def closing_tokens(task: Task[Any], prompt_format: PromptFormat | None) -> tuple[int, ...]:
+    """What stands behind every prompt: of the tokenizer, and the end of the sequence if the task wants it."""
     if prompt_format is None or task.closed == "never":
-        return None
+        return ()
     tokenizer = prompt_format.tokenizer
-    as_tokenizer = tokenizer.files.add_eos and not prompt_format.chat and not prompt_format.as_given
-    return tokenizer.eos_id if task.closed == "always" or as_tokenizer else None
+    plain = not prompt_format.chat and not prompt_format.as_given
+    closing = tokenizer.around.behind if plain else ()
+    wanted = task.closed == "always" and closing[-1:] != (tokenizer.eos_id,)
+    return (*closing, tokenizer.eos_id) if wanted else closing

@@ -15,7 +15,7 @@ from pipeline.checkpoints.location import locate
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.apart import require_apart
-from pipeline.preflight.fit_task import closing_token, fit_task
+from pipeline.preflight.fit_task import closing_tokens, fit_task
 from pipeline.preflight.fixed_sizes import with_cache_for_prefixes, with_fixed_sizes
 from pipeline.preflight.kept_names import check_kept_names
 from pipeline.preflight.make_spec import make_spec
@@ -67,7 +67,7 @@ def check_job(config: JobConfig) -> Job:
             prompt_format = chosen.within(model.vocab_size)
             model = replace(model, eos_token_ids=tuple(sorted(prompt_format.end_ids)))
         _check_token_ids(task, model)
-        closing = closing_token(task, prompt_format)
+        closing = closing_tokens(task, prompt_format)
         if task.own_prompts or task.several_prompts:
             prompts = task.prompts(config.input, prompt_format, model.vocab_size)
         else:

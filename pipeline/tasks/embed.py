@@ -33,7 +33,7 @@ class EmbedSection(Section):
     append_eos: bool = Field(
         default=False,
         description="Put the end of the sequence behind every prompt that does not end in it. A checkpoint "
-        "whose tokenizer says `add_eos_token` has it behind plain prompts in any case.",
+        "whose tokenizer puts it behind every text has it behind plain prompts in any case.",
         examples=[True],
     )
 

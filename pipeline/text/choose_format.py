@@ -12,6 +12,8 @@ from pipeline.text.recognise_mistral import mistral_version
 from pipeline.text.template_format import TemplateFormat
 from pipeline.text.tokenization import Tokenizer
 
+ADDS_EOS = "tokenizer_config.json says add_eos_token: true"
+
 
 def choose_format(
     section: InputSection, tokenizer: Tokenizer, model_end_ids: Iterable[int], may_close: bool = False
@@ -56,9 +58,11 @@ def _check(section: InputSection) -> None:
 def _plain(
     section: InputSection, tokenizer: Tokenizer, end_ids: frozenset[int], may_close: bool
 ) -> PlainFormat:
-    if tokenizer.files.add_eos and not may_close and section.prompt.token_ids is None:
+    if tokenizer.around.behind and not may_close and section.prompt.token_ids is None:
+        names = "".join(map(tokenizer.piece, tokenizer.around.behind))
+        stated = f"the post_processor of tokenizer.json puts {names} behind every text"
         raise ConfigError(
-            f"{tokenizer.folder}: tokenizer_config.json says add_eos_token: true, which would end every "
+            f"{tokenizer.folder}: {stated if tokenizer.files.around else ADDS_EOS}, which would end every "
             "plain prompt before its answer begins; remove it there, or use a chat format (input.chat: true)"
         )
     return PlainFormat(tokenizer, end_ids, as_given=section.prompt.token_ids is not None)

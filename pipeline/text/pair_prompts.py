@@ -9,7 +9,10 @@ from pipeline.text.prompts import Prompt, PromptBuilder, text_of
 
 
 class PairPrompts(PromptBuilder):
-    """BOS and the question, BOS and the context, as transformers encodes pairs: no chat format."""
+    """The question and the context as transformers encodes pairs, each behind BOS most often: no chat format.
+
+    What would stand behind the context is left out: a causal model's answer does not depend on it.
+    """
 
     def __init__(
         self, config: InputSection, prompt_format: PromptFormat, vocab_size: int, question: str, context: str
@@ -28,7 +31,6 @@ class PairPrompts(PromptBuilder):
         for text, column in ((question, question_column), (context, context_column)):
             if not text.strip():
                 raise RowError(RowErrorCode.EMPTY_PROMPT, f"column {column} is empty or only white space")
-        bos_id = self._tokenizer.bos_id
-        bos = [bos_id] if self._tokenizer.adds_bos and bos_id is not None else []
-        encode = self._tokenizer.encode
-        return Prompt([*bos, *encode(question), *bos, *encode(context)], f"{question}\n{context}")
+        encode, around = self._tokenizer.encode, self._tokenizer.around
+        ids = [*around.before_pair, *encode(question), *around.between, *encode(context)]
+        return Prompt(ids, f"{question}\n{context}")

@@ -68,7 +68,7 @@ class PromptFormat(ABC):
 
 
 class PlainFormat(PromptFormat):
-    """The prompt's text behind BOS, and the answer behind one space.
+    """The prompt's text behind BOS, or what else the tokenizer puts there, and the answer behind one space.
 
     Behind a control or added token, such as an [/INST] of the author's own, an answer is a text by itself, as
     mistral-common encodes it: the dummy space, where the tokenizer has one, stands for that one space.
@@ -84,10 +84,8 @@ class PlainFormat(PromptFormat):
     def encode(self, messages: Sequence[Message]) -> list[int]:
         [message] = messages
         ids = self.tokenizer.encode_trusted(message.content)
-        bos = self.tokenizer.bos_id
-        if not self.tokenizer.adds_bos or bos is None or ids[:1] == [bos]:
-            return ids
-        return [bos, *ids]
+        before = [*self.tokenizer.around.before]
+        return ids if ids[: len(before)] == before else [*before, *ids]
 
     def answer_frame(self, prompt_end: str) -> AnswerFrame:
         return AnswerFrame("" if _opens(prompt_end) else " ", "", alone=not prompt_end)

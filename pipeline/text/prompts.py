@@ -26,8 +26,8 @@ class Prompt:
 class PromptBuilder:
     """Built from the job's input section, the format of its prompts and the model's vocabulary size.
 
-    Token ids need no format: then it may be None. `closing` is a token that ends every prompt. `given`: see
-    `RowTemplate`.
+    Token ids need no format: then it may be None. `closing` are the tokens that end every prompt.
+    `given`: see `RowTemplate`.
 
     columns  the row's columns from which the prompt is made; None: all that there are
     content  the same without `row`, where that stands in a template for the row as a whole
@@ -38,7 +38,7 @@ class PromptBuilder:
         config: InputSection,
         prompt_format: PromptFormat | None,
         vocab_size: int,
-        closing: int | None = None,
+        closing: tuple[int, ...] = (),
         given: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         self._config = config
@@ -69,12 +69,13 @@ class PromptBuilder:
     def build(self, record: Mapping[str, object]) -> Prompt:
         """The prompt of one row; RowError says what is wrong with it without quoting it."""
         prompt = self._open(record)
-        if self._closing is None or prompt.token_ids[-1] == self._closing:
+        closing = [*self._closing]
+        if prompt.token_ids[len(prompt.token_ids) - len(closing) :] == closing:
             return prompt
-        return replace(prompt, token_ids=[*prompt.token_ids, self._closing])
+        return replace(prompt, token_ids=[*prompt.token_ids, *closing])
 
     def _open(self, record: Mapping[str, object]) -> Prompt:
-        """Without the token that ends it."""
+        """Without the tokens that end it."""
         if self._template is not None:
             return self._from_text(self._template.render(record))
         if self._source.column is not None:

@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.text.control_tokens import MARK, TokensInText, piece_table, spaced_tokens, trusted_tokens
 from pipeline.text.open_vocabulary import open_vocabulary
 from pipeline.text.tokenizer_files import TokenizerFiles
+from pipeline.text.tokens_around import TokensAround
 from pipeline.text.vocabulary import lone_surrogate
 from pipeline.text.vocabulary_file import InstructVersion
 
@@ -26,7 +27,7 @@ class Tokenizer:
     """`Tokenizer.load(folder)`; pickled as its files' contents, so that processes without the folder have it.
 
     bos_id, eos_id      the tokenizer's own; a model may stop at further ids. There may be no BOS: None
-    adds_bos            whether plain prompts begin with BOS
+    around              the tokens that stand around plain prompts: BOS, most often
     vocab_size          ids are in [0, vocab_size), added tokens among them
     piece_count         a row's text gives ids in [0, piece_count)
     instruct_version    the Mistral instruct format the checkpoint was trained on, if no chat template says
@@ -53,7 +54,10 @@ class Tokenizer:
         if eos is None:
             raise ConfigError(f"{files.model_path}: the tokenizer must define an end of the sequence (</s>)")
         self.eos_id = self.trusted_tokens[eos]
-        self.adds_bos = files.add_bos and self.bos_id is not None
+        self.around = files.around or TokensAround.of_ends(
+            self.bos_id if files.add_bos else None, self.eos_id if files.add_eos else None
+        )
+        self.around.require_ids_below(self.vocab_size, folder)
         self.words_apart = not vocabulary.joins_words()
         self.each_alone = vocabulary.each_alone
         self.dummy_space = vocabulary.dummy_space

@@ -1,7 +1,7 @@
 """Finds and reads a checkpoint's tokenizer files, which pipeline/text/tokenization.py interprets.
 
 a vocabulary             see `pipeline.text.vocabulary_file`
-tokenizer.json           added_tokens, even where the vocabulary is read from another file
+tokenizer.json           added_tokens and post_processor, even where the vocabulary is read from another file
 tokenizer_config.json    added_tokens_decoder, bos_token, eos_token, add_bos_token, add_eos_token,
                          chat_template, legacy                                   (transformers)
 special_tokens_map.json  bos_token, eos_token where tokenizer_config.json names none
@@ -21,9 +21,9 @@ from pipeline.text.tokenizer_settings import (
     added_tokens,
     chat_template,
     flag,
-    post_processor_adds_bos,
     token_text,
 )
+from pipeline.text.tokens_around import TokensAround
 from pipeline.text.vocabulary_file import MODEL_FILES, InstructVersion, Kind, VocabularyFile, read_bytes
 
 OTHER_TOKENS = ("unk_token", "pad_token", "sep_token", "cls_token", "mask_token")
@@ -47,7 +47,8 @@ class TokenizerFiles:
     bos_token: str | None
     eos_token: str | None
     other_tokens: dict[str, str]  # unk_token, pad_token, ..., for chat templates that name them
-    add_bos: bool  # plain prompts begin with BOS
+    around: TokensAround | None  # plain prompts, as tokenizer.json says; None: the two flags do
+    add_bos: bool
     add_eos: bool
     chat_template: str | None
     template_names: tuple[str, ...]  # of several templates, none of which is called default
@@ -75,7 +76,6 @@ class TokenizerFiles:
         )
         whole = read("tokenizer.json")
         jinja = contents.get("chat_template.jinja")
-        by_processor = found.kind == "tokenizers"  # elsewhere every text begins with BOS
         try:
             template, names = chat_template(config, jinja)
             return cls(
@@ -92,11 +92,8 @@ class TokenizerFiles:
                     for name in OTHER_TOKENS
                     if (text := token_text(name, config, special)) is not None
                 },
-                add_bos=flag(
-                    "add_bos_token",
-                    config,
-                    default=not by_processor or post_processor_adds_bos(config, whole),
-                ),
+                around=TokensAround.of_tokenizer_json(whole),
+                add_bos=flag("add_bos_token", config, default=True),
                 add_eos=flag("add_eos_token", config, default=False),
                 chat_template=template,
                 template_names=names,

@@ -67,16 +67,6 @@ def flag(name: str, config: dict[str, Any], default: bool) -> bool:
     return default if value is None else value
 
 
-def post_processor_adds_bos(config: dict[str, Any], whole: dict[str, Any]) -> bool:
-    """Whether tokenizer.json puts a token before every text; if it does not say, Llama's class does."""
-    steps = [whole.get("post_processor") or {}]
-    steps += steps[0].get("processors", [])
-    templates = [step["single"] for step in steps if step.get("type") == "TemplateProcessing"]
-    if not templates:
-        return str(config.get("tokenizer_class")).startswith("Llama")
-    return any("SpecialToken" in single[0] for single in templates)
-
-
 def chat_template(config: dict[str, Any], file: bytes | None) -> tuple[str | None, tuple[str, ...]]:
     """The default template; tokenizer_config.json may hold one or a list of named ones."""
     if file is not None:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.errors import ConfigError
 from pipeline.preflight.checkpoint_facts import checkpoint_facts
-from pipeline.preflight.fit_task import closing_token, fit_task
+from pipeline.preflight.fit_task import closing_tokens, fit_task
 from pipeline.preflight.job import check_job
 from pipeline.tasks.classify import Classify, ClassifySection
 from pipeline.tasks.embed import Embed, EmbedSection
@@ -72,8 +72,8 @@ def test_the_task_is_made_for_the_model(make_config: MakeConfig) -> None:
 
 
 def test_prompts_without_a_format_are_closed_by_nobody(make_config: MakeConfig) -> None:
-    assert closing_token(Classify(ClassifySection()), None) is None
+    assert closing_tokens(Classify(ClassifySection()), None) == ()
     job = check_job(make_config([{"ids": [1]}], task="embed"))
-    assert closing_token(job.task, job.prompt_format) is None
-    assert closing_token(Embed(EmbedSection(append_eos=True)), job.prompt_format) == 2
+    assert closing_tokens(job.task, job.prompt_format) == ()
+    assert closing_tokens(Embed(EmbedSection(append_eos=True)), job.prompt_format) == (2,)
     assert fit_task("embed", job.task, job.model, "x").columns == job.task.columns

@@ -120,8 +120,8 @@ def test_bos_and_eos_are_those_of_the_settings(tmp_path: Path) -> None:
     decoder = {"32000": {"content": "<|im_end|>"}, "32001": {"content": "<|im_start|>"}}
     config = {"added_tokens_decoder": decoder, "bos_token": {"content": "<|im_start|>"}, "eos_token": "</s>"}
     tokenizer = make(tmp_path, config)
-    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.adds_bos) == (32001, 2, True)
-    assert not make(tmp_path, {"add_bos_token": False}).adds_bos
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.around.before) == (32001, 2, (32001,))
+    assert make(tmp_path, {"add_bos_token": False}).around.before == ()
 
 
 def test_older_checkpoints_name_added_tokens_in_their_own_file(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_whole_vocabulary_that_mistral_published(tmp_path: Path) -> None:
     (tmp_path / "tekken.json").write_bytes((DATA / "tekken_240718.json").read_bytes())
     ours, oracle = Tokenizer.load(tmp_path), Tekkenizer.from_file(DATA / "tekken_240718.json")
     assert (ours.vocab_size, ours.bos_id, ours.eos_id, ours.words_apart) == (131072, 1, 2, True)
-    assert ours.adds_bos
+    assert ours.around.before == (1,)
     assert ours.trusted_tokens["<SPECIAL_999>"] == 999
     text = Path(__file__).read_text(encoding="utf-8")
     assert ours.encode(text) == oracle.encode(text, bos=False, eos=False)

@@ -49,7 +49,7 @@ def test_ids_and_texts_are_those_of_transformers(pair: Pair, text: str) -> None:
     ours, oracle = pair
     ids = ours.encode(text)
     assert ids == oracle.encode(text, add_special_tokens=False)
-    assert [*([ours.bos_id] if ours.adds_bos else []), *ids] == oracle.encode(text)
+    assert [*ours.around.before, *ids] == oracle.encode(text)
     if ours.dummy_space:
         assert ours.decode(ids) in (text.replace("\u2581", " "), " " + text.replace("\u2581", " "))
     else:

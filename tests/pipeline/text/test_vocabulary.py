@@ -129,8 +129,7 @@ def test_choices_have_the_ids_of_prompt_and_choice_as_one_text(
     ids = PromptBuilder(section, form, 1 << 20).build({"q": prompt}).token_ids
     kept, behind = ChoiceTokens(form, {"one": text, "other": "zzz"}).behind(ids)
     whole = prompt + form.answer_frame(prompt).before + text
-    bos = [tokenizer.bos_id] if tokenizer.adds_bos else []
-    assert [*kept, *behind.token_ids[0]] == [*bos, *tokenizer.encode(whole)]
+    assert [*kept, *behind.token_ids[0]] == [*tokenizer.around.before, *tokenizer.encode(whole)]
 
 
 @settings(max_examples=30, deadline=None)
