@@ -37,8 +37,8 @@ def convert(source: From, target: To, pickles: Pickles = False, quantization: Qu
     """Write a checkpoint in Hugging Face's format: config.json, model*.safetensors and the tokenizer's files.
 
     Weights keep their numbers and their type, unless they are to be quantized; those of a quantized upload
-    become numbers. At the end a forward pass over what was written is compared
-    with one over FROM. What was stopped goes on with the same command.
+    become numbers. At the end all that was written is read back, and a forward pass over it is compared with
+    one over FROM. What was stopped goes on with the same command.
     """
     with exit_codes():
         from pipeline.checkpoints.convert import convert as run
@@ -57,6 +57,8 @@ def convert(source: From, target: To, pickles: Pickles = False, quantization: Qu
         with writing_output():
             told = f"{config.num_layers} layers{experts}; its forward pass is that of {named(source)}"
             told += f" in {quantization}" if quantization != "none" else ""
+            if quantization == "nf4" and config.num_experts:
+                told += "; transformers 5 does not read experts in nf4, this project does"
             print(f"{named(str(target))}: {told}")
 
 

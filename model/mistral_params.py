@@ -55,6 +55,7 @@ def config_of_params(params: dict[str, Any], source: str) -> dict[str, Any]:
     return {
         "architectures": ["MixtralForCausalLM" if moe else "MistralForCausalLM"],
         "model_type": "mixtral" if moe else "mistral",
+        "num_key_value_heads": params["n_heads"],  # where n_kv_heads says nothing; transformers would take 8
         **{theirs: params[key] for key, theirs in _SIZES.items() if key in params},
         **{theirs: moe[key] for key, theirs in _EXPERTS.items() if moe},
         "hidden_act": "silu",

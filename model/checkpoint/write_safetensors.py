@@ -4,6 +4,7 @@ The format: https://huggingface.co/docs/safetensors. Eight bytes with the header
 and the numbers, one tensor behind another.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -35,19 +36,28 @@ class Planned:
 
 def write_safetensors(
     file: Path, tensors: Sequence[Planned], written: Callable[[int], None] = lambda size: None
-) -> None:
-    """Write the tensors; `file` is there once it is whole and on the disk. `written` is told the bytes."""
+) -> str:
+    """Write the tensors; `file` is there once it is whole and on the disk. `written` is told the bytes.
+
+    Returns: the SHA-256 of what was written, in hexadecimal digits.
+    """
     part = file.with_name(f"{file.name}.part")
+    digest = hashlib.sha256()
     with open(part, "wb") as out:
-        out.write(_header(tensors))
+        header = _header(tensors)
+        digest.update(header)
+        out.write(header)
         for tensor in tensors:
             numbers = tensor.read().contiguous()
             assert numbers.nbytes == tensor.size, tensor.name
-            numbers.view(-1).view(torch.uint8).numpy().tofile(out)
+            content = numbers.view(-1).view(torch.uint8).numpy()
+            digest.update(content.data)
+            content.tofile(out)
             written(tensor.size)
         out.flush()
         os.fsync(out.fileno())
     part.replace(file)
+    return digest.hexdigest()
 
 
 def file_size(tensors: Sequence[Planned]) -> int:

@@ -1,11 +1,12 @@
 """A checkpoint of any format that is read, written anew in Hugging Face's, as safetensors.
 
 Weights are copied tensor by tensor, number by number, in the type they are stored in, or are quantized. A
-file of the target is there once it is whole, and config.json comes last: what was stopped half-way is no
-checkpoint, and the same command goes on behind the files that are there.
+file of the target is there once it is whole, and is read back from the disk and compared by its hash.
+config.json comes last: what was stopped half-way is no checkpoint, and the same command goes on behind the
+files that are there and hold what they should.
 """
 
-import fcntl
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ from model.checkpoint.safetensors_files import INDEX, open_weights, weight_names
 from model.checkpoint.write_safetensors import Planned, file_size, write_safetensors
 from model.config import ModelConfig
 from model.network.transformer import Transformer
+from pipeline.checkpoints.begun_conversion import BegunConversion, begun
 from pipeline.checkpoints.convert_quantized import (
     DTYPES,
     as_written,
@@ -34,11 +36,12 @@ from pipeline.checkpoints.convert_quantized import (
     type_to_write,
 )
 from pipeline.checkpoints.convert_settings import write_json, write_settings
+from pipeline.checkpoints.located import judging_files
 from pipeline.errors import ConfigError, JobError
 
 _FILE_BYTES = 4 << 30  # of one file of the target; more only for a tensor that is larger
-_BEGUN = "converting.json"  # in the target: what is converted, until it is done
 _TRIED = 16  # tokens of the pass that verifies
+_NOT_TRUSTED = "a disk or memory is not to be trusted: remove TO and try again"
 
 # Told what is done, and how many bytes of how many.
 Progress = Callable[[str, int, int], None]
@@ -73,9 +76,11 @@ def convert(
             expected = [as_written(plain, quantizer)]
         entry = quantizer.entry(config) if quantizer else None
         shards = _shards(tensors, file_bytes)
-        with _begun(target, _identity(source, pickles) + quantization.removeprefix("none")):
+        identity = _identity(source, pickles) + quantization.removeprefix("none")
+        with begun(target, identity) as conversion:
             _require_space(target, shards)
-            _write(target, shards, progress)
+            written_now = _write(target, shards, conversion, progress)
+            _read_back(shards, written_now, conversion, progress)
             progress("a forward pass", 1, 1)
             written = [open_weights(target / name) for name in shards]
             if entry:
@@ -105,35 +110,12 @@ def _files(source: Path, pickles: bool) -> Iterator[tuple[ModelConfig, list[Any]
 
 def _identity(source: Path, pickles: bool) -> str:
     """What of the source must not change between a conversion that was stopped and the one that goes on."""
-    names = [*(pickled_names(source) if pickles else weight_names(source)), "config.json", "params.json"]
-    states = {name: (source / name).stat() for name in names if (source / name).is_file()}
-    return json.dumps({name: [state.st_size, state.st_mtime_ns] for name, state in states.items()})
-
-
-@contextmanager
-def _begun(target: Path, identity: str) -> Iterator[None]:
-    """The target, empty or with the beginning of the same conversion, while nobody else writes there."""
-    target.mkdir(parents=True, exist_ok=True)
-    begun = target / _BEGUN
-    if not begun.is_file() and any(entry.name != begun.name for entry in target.iterdir()):
-        raise ConfigError(f"TO: {target}: is not empty; give a folder that is, or a new one")
-    with open(begun, "a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise JobError(f"TO: {target}: another process is converting into it") from error
-        file.seek(0)
-        known = file.read()
-        if known and known != identity:
-            raise ConfigError(
-                f"TO: {target}: holds the beginning of another conversion, or FROM has changed since; "
-                "give another folder, or remove this one"
-            )
-        if not known:
-            file.write(identity)
-            file.flush()
-        yield
-    begun.unlink()
+    weights = pickled_names(source) if pickles else weight_names(source)
+    states = {name: (source / name).stat() for name in weights}
+    found: dict[str, Any] = {name: [one.st_size, one.st_mtime_ns] for name, one in states.items()}
+    for name in judging_files([entry.name for entry in source.iterdir() if entry.is_file()]):
+        found[name] = hashlib.sha256((source / name).read_bytes()).hexdigest()
+    return json.dumps(found)
 
 
 def _shards(tensors: Sequence[Planned], file_bytes: int) -> dict[str, list[Planned]]:
@@ -157,14 +139,18 @@ def _require_space(target: Path, shards: dict[str, list[Planned]]) -> None:
         )
 
 
-def _write(target: Path, shards: dict[str, list[Planned]], progress: Progress) -> None:
+def _write(
+    target: Path, shards: dict[str, list[Planned]], conversion: BegunConversion, progress: Progress
+) -> list[str]:
+    """The names of the files that were not there."""
     total = sum(file_size(group) for group in shards.values())
-    done = 0
+    done, written = 0, []
     for name, group in shards.items():
-        file, size = target / name, file_size(group)
-        there = file.exists() and file.stat().st_size == size
+        size = file_size(group)
+        there = conversion.is_whole(name, size)
         if not there:
-            write_safetensors(file, group)
+            conversion.is_written(name, write_safetensors(target / name, group))
+            written.append(name)
         done += size
         progress(f"{name} was there" if there else name, done, total)
     if len(shards) > 1:
@@ -173,6 +159,20 @@ def _write(target: Path, shards: dict[str, list[Planned]], progress: Progress) -
             "weight_map": {tensor.name: name for name, group in shards.items() for tensor in group},
         }
         write_json(target / INDEX, index)
+    return written
+
+
+def _read_back(
+    shards: dict[str, list[Planned]], names: Sequence[str], conversion: BegunConversion, progress: Progress
+) -> None:
+    """Every byte: the forward pass reaches some of the experts only."""
+    sizes = {name: file_size(shards[name]) for name in names}
+    done = 0
+    for name, size in sizes.items():
+        progress(f"reading back {name}", done, sum(sizes.values()))
+        if not conversion.is_whole(name, size):
+            raise JobError(f"TO: {name} is not what was written; {_NOT_TRUSTED}")
+        done += size
 
 
 def _verify(model: Transformer, files: Sequence[Any], written: Sequence[Any]) -> None:
@@ -180,8 +180,6 @@ def _verify(model: Transformer, files: Sequence[Any], written: Sequence[Any]) ->
     token_ids = (torch.arange(_TRIED) * 7919 + 1) % model.config.vocab_size
     own, theirs = (logits_layer_by_layer(model, which, token_ids) for which in (written, files))
     if not torch.equal(own.nan_to_num(), theirs.nan_to_num()):
-        raise JobError(
-            "TO gives other numbers than FROM: a disk or memory is not to be trusted; remove TO and try again"
-        )
+        raise JobError(f"TO gives other numbers than FROM; {_NOT_TRUSTED}")
     if not own.isfinite().all():
         raise ConfigError("FROM: its forward pass gives NaN or infinity: its weights are damaged")

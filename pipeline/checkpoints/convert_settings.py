@@ -11,7 +11,7 @@ from model.checkpoint.write_safetensors import Planned
 from model.config import ModelConfig, read_object
 from model.mistral_params import config_of_params
 from pipeline.checkpoints.convert_quantized import DTYPES
-from pipeline.checkpoints.located import CONFIGURATION, judging_files
+from pipeline.checkpoints.located import TOKENIZER_FILES, matching_files
 
 
 def write_settings(
@@ -23,9 +23,8 @@ def write_settings(
 ) -> None:
     """The tokenizer's files as they are, and config.json last."""
     names = [entry.name for entry in source.iterdir() if entry.is_file()]
-    for name in judging_files(names):
-        if name not in CONFIGURATION or name == "generation_config.json":
-            shutil.copyfile(source / name, target / name)
+    for name in matching_files(names, (*TOKENIZER_FILES, "generation_config.json")):
+        shutil.copyfile(source / name, target / name)
     if (source / "config.json").is_file():
         data = read_object(source / "config.json")
     else:

@@ -10,11 +10,11 @@ from model.checkpoint.safetensors_files import CONFIG_FILES, MISTRAL_CONFIG_FILE
 from pipeline.errors import ConfigError
 
 # Patterns of the files that are needed before the weights: configuration and tokenizer.
-CONFIGURATION = (*CONFIG_FILES, *MISTRAL_CONFIG_FILES)
-JUDGING_FILES = (
-    *CONFIGURATION, "tokenizer*", "sentencepiece*.model", "tekken.json", "added_tokens.json",
-    "special_tokens_map.json", "chat_template*",
+TOKENIZER_FILES = (
+    "tokenizer*", "sentencepiece*.model", "tekken.json", "added_tokens.json", "special_tokens_map.json",
+    "chat_template*",
 )  # fmt: skip
+JUDGING_FILES = (*CONFIG_FILES, *MISTRAL_CONFIG_FILES, *TOKENIZER_FILES)
 
 
 @dataclass(frozen=True)
@@ -51,4 +51,8 @@ class Located:
 
 def judging_files(names: Collection[str]) -> list[str]:
     """Those of a checkpoint's files that are needed before its weights."""
-    return sorted(name for name in names if any(fnmatch(name, pattern) for pattern in JUDGING_FILES))
+    return matching_files(names, JUDGING_FILES)
+
+
+def matching_files(names: Collection[str], patterns: Sequence[str]) -> list[str]:
+    return sorted(name for name in names if any(fnmatch(name, pattern) for pattern in patterns))

@@ -1,7 +1,8 @@
 """A tokenizer.json's model, changed so that no text gives the id of a control token.
 
 A vocabulary may list its control tokens among its pieces, and merges, or `ignore_merges`, may lead to them:
-then a row that writes `</s>` would get that very token. So these pieces get names that nobody can write.
+then a row that writes `</s>` would get that very token. So these pieces get names that nobody can write:
+random ones, since a name that could be foreseen is one that a row could hold. No id depends on them.
 """
 
 from secrets import token_hex

@@ -20,7 +20,11 @@ def test_progress_and_what_was_written(checkpoint: HFCheckpoint, tmp_path: Path)
     done = convert(source, tmp_path / "to")
     assert done.exit_code == 0, done.stderr
     assert done.stdout == f"{tmp_path}/to: 3 layers, 4 experts; its forward pass is that of {source}\n"
-    assert done.stderr.splitlines() == ["100%  model.safetensors", "100%  a forward pass"]
+    assert done.stderr.splitlines() == [
+        "100%  model.safetensors",
+        "  0%  reading back model.safetensors",
+        "100%  a forward pass",
+    ]
     assert json.loads((tmp_path / "to/config.json").read_text())["model_type"] == "mixtral"
     again = convert(source, tmp_path / "to")
     assert again.exit_code == 2

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from transformers import MistralConfig
 
 from model.config import ModelConfig
 from model.mistral_params import config_of_params
@@ -52,6 +53,13 @@ def test_the_first_mistral_7b():
     assert (config.rope.theta, config.max_positions) == (1e4, 32768)
     del (later := dict(MISTRAL_7B))["sliding_window"]
     assert read(later).rope.theta == 1e6
+
+
+def test_as_many_heads_of_keys_as_of_queries_where_nothing_is_said():
+    """Transformers would take 8 of a config.json that says nothing."""
+    del (params := dict(MISTRAL_7B))["n_kv_heads"]
+    assert MistralConfig(**config_of_params(params, "params.json")).num_key_value_heads == 32
+    assert read(params).num_kv_heads == 32
 
 
 @pytest.mark.parametrize("window", [{"sliding_window": "4096"}, {"_sliding_window": 4096}], ids=str)

@@ -1,5 +1,7 @@
 """Files as the safetensors library writes them, tensor by tensor."""
 
+import hashlib
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -24,7 +26,8 @@ def planned(name, tensor, read=None):
 def test_the_library_reads_what_was_written(tmp_path):
     file, told = tmp_path / "model.safetensors", []
     plan = [planned(name, tensor) for name, tensor in TENSORS.items()]
-    write_safetensors(file, plan, told.append)
+    sha256 = write_safetensors(file, plan, told.append)
+    assert sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     found = load_file(file)
     assert [*found] == [*TENSORS] or found.keys() == TENSORS.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in TENSORS.items())
