@@ -1,7 +1,7 @@
 """A tokenizer.json, read by the `tokenizers` package, as transformers saves checkpoints.
 
 Text is encoded by two copies of it: as a text of its own, and as one that goes on, without the dummy space
-that its normalizer or pre-tokenizer would put first.
+that its normalizer or pre-tokenizer would put first, and with the white space that it would take away there.
 """
 
 import json
@@ -42,7 +42,14 @@ class TokenizersVocabulary(Vocabulary):
         steps = _steps(data, "normalizer", "pre_tokenizer")
         self._of_bytes = any(step["type"] == "ByteLevel" for step in [*steps, *_steps(data, "decoder")])
         self.normalizes_to_space_before = any(step["type"] == "Prepend" for step in steps)
-        self.each_alone = any(_always_puts_space(step) for step in steps)
+        strips = any(step["type"] == "Strip" and step["strip_left"] for step in steps)
+        self.each_alone = strips or any(_always_puts_space(step) for step in steps)
+        if strips and any(step.get("prepend_scheme") == "first" for step in steps):
+            raise ConfigError(
+                f"{files.model_path}: its normalizer takes white space away at the begin of every part of a "
+                "text (Strip), and its pre_tokenizer puts a space before the first part alone "
+                "(prepend_scheme: first): the two together are not read"
+            )
         table = self.piece_bytes()
         self.dummy_space = any(table[token_id].startswith(b" ") for token_id in first)
 
@@ -106,6 +113,8 @@ def _without_dummy_space(data: dict[str, Any]) -> dict[str, Any]:
         if step["type"] == "Prepend":
             step.clear()
             step |= {"type": "Sequence", "normalizers": []}
+        elif step["type"] == "Strip":
+            step["strip_left"] = False
         elif step["type"] == "Metaspace":
             step |= {"prepend_scheme": "never", "add_prefix_space": False}
         elif "add_prefix_space" in step:

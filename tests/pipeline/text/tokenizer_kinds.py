@@ -63,9 +63,13 @@ def write_trained(folder: Path, model: tokenizers.Tokenizer, **settings: Any) ->
     """tokenizer.json of a vocabulary of about a thousand pieces, with the special tokens among them."""
     alphabet = pre_tokenizers.ByteLevel.alphabet() if isinstance(model.decoder, decoders.ByteLevel) else []
     fallback = [] if alphabet else [f"<0x{byte:02X}>" for byte in range(256)]
-    trainer = trainers.BpeTrainer(
+    trainer: Any = trainers.BpeTrainer(
         vocab_size=1100, special_tokens=SPECIAL + fallback, initial_alphabet=alphabet, show_progress=False
     )
+    if isinstance(model.model, models.Unigram):
+        trainer = trainers.UnigramTrainer(
+            vocab_size=900, special_tokens=SPECIAL, unk_token="<unk>", show_progress=False
+        )
     model.train_from_iterator(CORPUS, trainer)
     model.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     data = json.loads(model.to_str())
