@@ -72,9 +72,9 @@ def test_from_fused_experts_into_several_files(source: Path, hf: HFCheckpoint, t
         assert [done for _, done, _ in part] == sorted(done for _, done, _ in part)
 
 
-@pytest.mark.parametrize("quantization", ["nf4", "int4", "int8"])
+@pytest.mark.parametrize("quantization", ["int4", "int8"])
 def test_quantized_it_is_read_back(quantization: str, source: Path, tmp_path: Path) -> None:
-    """By us, as numbers again; bitsandbytes and compressed-tensors read the parts in a test of their own."""
+    """By us, as numbers again; nf4 needs a wider model, see `test_convert_quantized`."""
     target, back = tmp_path / "to", tmp_path / "back"
     convert(source, target, silent, quantization=quantization)
     convert(target, back, silent)
