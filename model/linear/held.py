@@ -53,24 +53,25 @@ class Unpacked:
 
 
 class Int4:
-    """A grid of 4 bits in the layout of torch's own kernel for CPUs, which adds up in float32.
+    """A grid of 4 bits in the layout of torch's own kernel for CPUs.
 
-    Rows have the type that it was made for.
+    It is given float32, whatever the rows' type: it takes scales and offsets in the type of its rows, and
+    where these are rounded, each for itself, numbers are others and zeros are none.
     """
 
-    def __init__(self, weight: Grid, dtype: torch.dtype) -> None:
+    def __init__(self, weight: Grid) -> None:
         self._group = weight.codes.shape[1] // weight.scales.shape[1]
         self._packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(weight.codes.int(), 1)
         # The kernel has (code - 8) * scale + offset.
         both = torch.stack([weight.scales, (8 - weight.zeros) * weight.scales], -1)  # [O, G, 2]
-        self._scales = both.transpose(0, 1).to(dtype).contiguous()  # [G, O, 2]
+        self._scales = both.transpose(0, 1).contiguous()  # [G, O, 2] float32
 
     @property
     def nbytes(self) -> int:
         return int(self._packed.nbytes + self._scales.nbytes)
 
     def __call__(self, x: Tensor) -> Tensor:
-        rows = x.to(self._scales.dtype).contiguous()
+        rows = x.float().contiguous()
         product: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
             rows, self._packed, self._group, self._scales
         )
@@ -79,7 +80,7 @@ class Int4:
 
 def held(weight: Grid | Codebook, dtype: torch.dtype) -> Held:
     """The fastest way to multiply rows of `dtype` by the weight where its tensors are."""
-    return Int4(weight, dtype) if isinstance(weight, Grid) and torch_multiplies(weight) else Unpacked(weight)
+    return Int4(weight) if isinstance(weight, Grid) and torch_multiplies(weight) else Unpacked(weight)
 
 
 def torch_multiplies(weight: Grid) -> bool:
