@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from model.checkpoint.adapter_config import CONFIG, AdapterConfig
+from model.checkpoint.head_weights import known_name
 from model.checkpoint.safetensors_files import open_weights
 from model.checkpoint.tensor_files import StoredTensor, TensorFile, bounds
 from model.checkpoint.weight_map import Source, weight_sources
@@ -23,7 +24,7 @@ WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?")
 _WHOLE = re.compile(r"(.+?)(?:\.base_layer)?\.weight")
-_EXPERTS = re.compile(r"(model\.layers\.\d+\.)mlp\.experts(\.base_layer)*")
+_EXPERTS = re.compile(r"((?:model\.)?layers\.\d+\.)mlp\.experts(\.base_layer)*")
 _DTYPES = ("F32", "BF16", "F16")
 
 
@@ -144,8 +145,8 @@ class Adapter:
         for e in range(E):
             of_a, of_b = slice(e * rank, (e + 1) * rank), slice(e, None, E)
             for weight, rows in parts:
-                name = f"{experts[1]}block_sparse_moe.experts.{e}.{weight}.weight"
-                self._add(name, Change(both, None, a, b, scaling, False, of_a, rows, of_b))
+                name = f"{experts[1]}block_sparse_moe.experts.{e}.{weight}"
+                self._add(_hf_name(name), Change(both, None, a, b, scaling, False, of_a, rows, of_b))
 
     @staticmethod
     def _check_rank(keys: tuple[str, str], a: StoredTensor, b: StoredTensor, rank: int) -> None:
@@ -175,8 +176,11 @@ def open_adapter(folder: Path, model: Transformer) -> Adapter:
 
 
 def _hf_name(module: str) -> str:
-    """The source that a module's weight is; the router's has two names."""
-    return re.sub(r"(layers\.\d+\.)mlp\.gate$", r"\1block_sparse_moe.gate", module) + ".weight"
+    """The source that a module's weight is; the router's has two names.
+
+    Adapters that were trained on a base model (AutoModel) lack the prefix `model.`.
+    """
+    return known_name(re.sub(r"(layers\.\d+\.)mlp\.gate$", r"\1block_sparse_moe.gate", module) + ".weight")
 
 
 def _check_shape(change: Change, source: Source) -> None:

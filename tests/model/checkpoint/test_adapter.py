@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM
 
 from model.checkpoint.load import check_checkpoint, load_transformer
 from model.engine import Engine
@@ -106,6 +106,29 @@ def test_each_rank_merges_its_slice(name, case):
         tp = TensorParallel(rank, 2)
         ours = load_transformer(base, torch.float32, tp=tp, adapter=adapter)
         same(ours, load_transformer(merged, torch.float32, tp=tp))
+
+
+@pytest.mark.parametrize(("variant", "has_head"), [("mixtral", False), ("dense", True)])
+def test_adapters_of_base_models(variant, has_head, checkpoint, headed, tmp_path):
+    """As embedding models are trained: names lack the prefix `model.`, in weights and in patterns."""
+    folder = checkpoint(variant) if has_head else headed(variant, "base").folder
+    targets = [*ATTENTION, "embed_tokens"] + (["gate_proj", "down_proj"] if has_head else [])
+    settings = {"target_modules": targets, "modules_to_save": ["norm"], "use_rslora": True}
+    settings["rank_pattern"] = {r"^layers\.1\.self_attn\.k_proj": 3, "model.layers.0.self_attn.q_proj": 2}
+    if not has_head:
+        experts = {r"layers\.2\.mlp\.experts\.down_proj": 3}
+        settings |= {"target_parameters": FUSED, "alpha_pattern": experts}
+    config = LoraConfig(task_type="FEATURE_EXTRACTION", r=4, lora_alpha=6, **settings)
+    model = get_peft_model(AutoModel.from_pretrained(folder), config)
+    draw(model)
+    model.save_pretrained(tmp_path / "adapter")
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert f"{PREFIX}layers.0.self_attn.q_proj.lora_A.weight" in stored
+    merged_by_peft(model, tmp_path / "merged")
+    ours = load_transformer(folder, torch.float32, adapter=tmp_path / "adapter")
+    if has_head:
+        ours.head = torch.nn.Module()
+    same(ours, load_transformer(tmp_path / "merged", torch.float32))
 
 
 def test_experts_one_by_one_as_older_adapters_have_them(checkpoint, tmp_path):
