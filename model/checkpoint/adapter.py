@@ -24,6 +24,7 @@ WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _PAIR = re.compile(r"(.+)\.lora_(embedding_)?([AB])(\.weight)?")
 _WHOLE = re.compile(r"(.+?)(?:\.base_layer)?\.weight")
+_BIASES = ("score.bias", "qa_outputs.bias")  # of heads; the model has no others
 _EXPERTS = re.compile(r"((?:model\.)?layers\.\d+\.)mlp\.experts(\.base_layer)*")
 _DTYPES = ("F32", "BF16", "F16")
 
@@ -78,6 +79,8 @@ class Adapter:
                 modules.setdefault(pair[1], {})[(pair[2] or "") + pair[3]] = key
             elif whole and ".lora_" not in name and key != name:
                 self._add(_hf_name(whole[1]), Change((key,), file.get_slice(key)))
+            elif name in _BIASES:
+                self._add(name, Change((key,), file.get_slice(key)))
             else:
                 raise ValueError(f"{key}: is no tensor of a LoRA adapter that can be merged")
         for module, keys in modules.items():
@@ -176,10 +179,7 @@ def open_adapter(folder: Path, model: Transformer) -> Adapter:
 
 
 def _hf_name(module: str) -> str:
-    """The source that a module's weight is; the router's has two names.
-
-    Adapters that were trained on a base model (AutoModel) lack the prefix `model.`.
-    """
+    """The source that a module's weight is; the router's has two names, and a base model's lack `model.`."""
     return known_name(re.sub(r"(layers\.\d+\.)mlp\.gate$", r"\1block_sparse_moe.gate", module) + ".weight")
 
 

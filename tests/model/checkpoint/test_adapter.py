@@ -131,6 +131,21 @@ def test_adapters_of_base_models(variant, has_head, checkpoint, headed, tmp_path
     same(ours, load_transformer(tmp_path / "merged", torch.float32))
 
 
+@pytest.mark.parametrize(
+    ("head", "task"), [("classes", "SEQ_CLS"), ("tokens", "TOKEN_CLS"), ("spans", "QUESTION_ANS")]
+)
+def test_adapters_of_heads(head, task, headed, tmp_path):
+    """PEFT saves the head as a whole, with its bias."""
+    oracle = headed("dense", head)
+    config = LoraConfig(task_type=task, r=4, lora_alpha=6, target_modules=["q_proj", "down_proj"])
+    model = get_peft_model(type(oracle.model).from_pretrained(oracle.folder), config)
+    draw(model)
+    model.save_pretrained(tmp_path / "adapter")
+    merged_by_peft(model, tmp_path / "merged")
+    ours = load_transformer(oracle.folder, torch.float32, adapter=tmp_path / "adapter")
+    same(ours, load_transformer(tmp_path / "merged", torch.float32))
+
+
 def test_experts_one_by_one_as_older_adapters_have_them(checkpoint, tmp_path):
     adapter = write_old(tmp_path / "adapter")
     base = AutoModelForCausalLM.from_pretrained(checkpoint("mixtral"))
