@@ -50,6 +50,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     # For rows of many windows, of some pages each
     "rolling": EXPERTS | {"sliding_window": 16, "max_position_embeddings": 512},
     "dense-rolling": {"sliding_window": 20, "max_position_embeddings": 512},
+    "window-of-one": EXPERTS | {"sliding_window": 1},
+    "window-beyond": {"sliding_window": 200},  # more than a row may have
 }
 # Heads: the end of transformers' class names, and what the configuration says of labels.
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -75,6 +75,29 @@ def test_choices_behind_prompts_of_many_windows_equal_transformers(variant, roll
             assert logprob == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("variant", ["window-of-one", "window-beyond"])
+def test_windows_at_both_ends(variant, rolling, oracle):
+    """A token that sees itself alone, and one that sees all that a row may hold.
+
+    Beside transformers' forward pass: its cache of a window of one keeps all tokens.
+    """
+    engine, prompts = rolling(variant, kv_cache_tokens=112), [prompt_of(n, n) for n in (1, 7, 9, 60)]
+    answers = engine.generate(prompts, SamplingParams(max_new_tokens=30))
+    for prompt, completion in zip(prompts, answers, strict=True):
+        logits = oracle(variant).logits([*prompt, *completion.token_ids])[len(prompt) - 1 : -1]
+        assert completion.token_ids == logits.argmax(-1).tolist()
+    for prompt, completion in zip(prompts, engine.score(prompts, CHOICES), strict=True):
+        for choice, logprob in zip(CHOICES, completion.answer, strict=True):
+            logits = oracle(variant).logits([*prompt, *choice])[len(prompt) - 1 : -1].log_softmax(-1)
+            expected = sum(logits[i, token].item() for i, token in enumerate(choice))
+            assert logprob == pytest.approx(expected, abs=1e-4)
+    most = SamplingParams(max_new_tokens=80, ignore_eos=True)
+    pages = most_pages(engine, engine.generate, [prompts[2]], most)
+    assert pages == (2 if variant == "window-of-one" else (9 + 80) // PAGE), (
+        "of the prompt, and of all tokens"
+    )
+
+
 def test_log_probabilities_over_twenty_windows_equal_transformers(rolling, oracle):
     variant, window = "dense-rolling", WINDOWS["dense-rolling"]
     engine, params = rolling(variant), SamplingParams(max_new_tokens=19 * window, logprobs=True)
