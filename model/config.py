@@ -28,6 +28,14 @@ _DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
+class FewBits:
+    """Weights that stay in the few bits that they are stored in."""
+
+    numbers: int = 0  # how many there are
+    bytes: int = 0  # of codes, scales and zeros in memory, of all ranks together
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     vocab_size: int
     dim: int
@@ -46,7 +54,7 @@ class ModelConfig:
     dtype: str
     eos_token_ids: tuple[int, ...]
     trained: TrainedHead = UNSTATED
-    stored_bits: float = 0.0  # of most weights, scales included, that stay in memory as stored; 0: as numbers
+    few_bits: FewBits = FewBits()  # see `model.checkpoint.load.check_checkpoint`
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "ModelConfig":
@@ -103,7 +111,6 @@ class ModelConfig:
             dtype=_dtype(data, source),
             eos_token_ids=_eos_token_ids(source, data, generation or {}),
             trained=TrainedHead.from_dict(data, source),
-            stored_bits=_stored_bits(data),
         )
         if config.head_dim % 2:
             raise ValueError(f"{source}: head_dim must be even, got {config.head_dim}")
@@ -129,25 +136,6 @@ def _check_supported(data: dict[str, Any], source: str) -> None:
     activation = data.get("hidden_act", "silu")
     if activation != "silu":
         raise ValueError(f"{source}: hidden_act must be silu, got {short(activation)}")
-
-
-def _stored_bits(data: dict[str, Any]) -> float:
-    """Of AWQ, GPTQ and packed compressed-tensors, by what they state; others may leave experts as numbers."""
-    entry = data.get("quantization_config")
-    if not isinstance(entry, dict):
-        return 0.0
-    method = entry.get("quant_method")
-    settings: Any = entry
-    if method == "compressed-tensors" and entry.get("format") == "pack-quantized":
-        groups = entry.get("config_groups")
-        first: Any = next(iter(groups.values()), {}) if isinstance(groups, dict) else {}
-        settings = first.get("weights") if isinstance(first, dict) else None
-    elif method not in ("awq", "gptq"):
-        return 0.0
-    settings = settings if isinstance(settings, dict) else {}
-    bits, group = settings.get("bits", settings.get("num_bits")), settings.get("group_size")
-    group = group if type(group) is int and group > 0 else 128
-    return bits + 64 / group if type(bits) is int and bits in (4, 8) else 0.0
 
 
 def _sliding_window(data: dict[str, Any], source: str, size: Callable[[str], int]) -> int | None:

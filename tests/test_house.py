@@ -23,6 +23,7 @@ def test_no_file_is_longer_than_a_room():
 TESTED_IN = {
     "model/json_values.py": "tests/model/test_config.py",
     "model/checkpoint/quantized/quantized_weight.py": "tests/model/checkpoint/quantized/test_awq.py",
+    "model/checkpoint/quantized/kept.py": "tests/model/checkpoint/test_kept_weights.py",
     "model/requests/continuation_tree.py": "tests/model/requests/test_question_scores.py",
     "model/execution/divided_step.py": "tests/model/execution/test_step_size.py",
     "model/execution/end_rows.py": "tests/model/test_engine.py",

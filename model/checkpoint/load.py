@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from model.checkpoint.adapter import Adapter, open_adapter
 from model.checkpoint.adapter_config import AdapterConfig
 from model.checkpoint.fill import fill
 from model.checkpoint.head_weights import with_head_of_weights
-from model.checkpoint.held_weights import HELD, fill_held, holds_stored
+from model.checkpoint.held_weights import HELD, fill_held
 from model.checkpoint.hf_names import match_weights
+from model.checkpoint.kept_weights import few_bits_of, holds_quantized
 from model.checkpoint.mistral_names import MistralFile
 from model.checkpoint.quantized.dequantized_files import dequantized_files
 from model.checkpoint.safetensors_files import (
@@ -55,11 +57,12 @@ def load_transformer(
     """
     with opened(folder) as (config, files):
         stored = as_stored(config, files)
-        if quantization in HELD or (quantization == "none" and holds_stored(files)):
+        if quantization in HELD or (quantization == "none" and holds_quantized(files)):
             model = uninitialised(stored, dtype, "meta", tp)
             merged = open_adapter(Path(adapter), model) if adapter else None
-            fill_held(model, files, merged, str(quantization), dtype, torch.device(device))
-            return model.eval()
+            if quantization in HELD or few_bits_of(model, match_weights(model, files), merged).numbers:
+                fill_held(model, files, merged, str(quantization), dtype, torch.device(device))
+                return model.eval()
         model = uninitialised(stored, dtype, device, tp)
         load_weights(model, files, open_adapter(Path(adapter), model) if adapter else None)
     return model.eval()
@@ -107,14 +110,16 @@ def check_config(
 def check_checkpoint(
     folder: str | Path, tensor_parallel: int = 1, adapter: str | Path | None = None
 ) -> ModelConfig:
-    """Raise what `load_transformer` would raise, from the configuration and the files' headers alone."""
+    """Raise what `load_transformer` would raise, from the configuration and the files' headers alone.
+
+    The configuration then has what the headers tell.
+    """
     with opened(folder) as (stated, files):
         config = as_stored(stated, files)
         model = uninitialised(config, torch.float32, "meta", TensorParallel(0, tensor_parallel))
-        for _ in match_weights(model, files):
-            pass
-    if adapter:
-        open_adapter(Path(adapter), model)
+        found = [*match_weights(model, files)]
+        merged = open_adapter(Path(adapter), model) if adapter else None
+        config = replace(config, few_bits=few_bits_of(model, found, merged))
     if config.tie_embeddings != stated.tie_embeddings:
         logger.warning(
             "%s: config.json says tie_word_embeddings, but an lm_head.weight with other values is stored; "

@@ -124,7 +124,9 @@ class RangedFile:
     """A TensorFile, and a context that closes it. SafetensorError or OSError if it is none."""
 
     def __init__(self, path: Path) -> None:
-        with safe_open(path, framework="pt"):  # it checks the header, and that the tensors fill the file
+        # It checks the header, and that the tensors fill the file. For torch ("pt") it would map the file as
+        # memory that may be written, which the kernel refuses of files larger than what a machine has.
+        with safe_open(path, framework="np"):
             pass
         self._bytes = FileBytes(path)
         length = bytearray(8)

@@ -66,7 +66,7 @@ def expected_path(
     """That of an engine loaded here; ValueError if flash or int8 is asked for and can't run."""
     fused = wants_flash(attention, device, dtype, config.head_dim)
     widths = config.dim, config.ffn_dim // tensor_parallel
-    few_bits = quantization in ("int4", "nf4") or (quantization == "none" and config.stored_bits > 0)
+    few_bits = quantization in ("int4", "nf4") or (quantization == "none" and config.few_bits.numbers > 0)
     grouped = not config.num_experts or (not few_bits and has_grouped_matmul(device, dtype, *widths))
     layout = layout_for(dtype, device, quantization)
     return computing_path(

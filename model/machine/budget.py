@@ -133,16 +133,21 @@ def _tokens_within(
 def weight_bytes(config: ModelConfig, dtype: torch.dtype, quantization: str = "none") -> int:
     """Bytes of all weights of the model, not sharded, once they are loaded.
 
-    In 4 bits those of attention and feed-forward layers are small already while they are read.
+    In 4 bits those of attention and feed-forward layers are small already while they are read. Of a quantized
+    upload it is known once `check_checkpoint` has seen its files.
     """
     heads = (config.num_heads + config.num_kv_heads) * 2 * config.head_dim
     experts = max(1, config.num_experts)
     layer = config.dim * (heads + 3 * config.ffn_dim * experts + config.num_experts + 2)
-    bits = _HELD_BITS.get(quantization, config.stored_bits if quantization == "none" else 0.0)
-    few = config.dim * (heads + 3 * config.ffn_dim * experts) * config.num_layers if bits else 0
     vocabularies = 2 if config.trained.kind is HeadKind.LANGUAGE and not config.tie_embeddings else 1
     all_of_them = config.num_layers * layer + config.dim * (config.vocab_size * vocabularies + 1)
-    return (all_of_them - few) * dtype.itemsize + int(few * bits / 8)
+    few, size = 0, 0
+    if bits := _HELD_BITS.get(quantization):
+        few = config.dim * (heads + 3 * config.ffn_dim * experts) * config.num_layers
+        size = int(few * bits / 8)
+    elif quantization == "none":
+        few, size = config.few_bits.numbers, config.few_bits.bytes
+    return (all_of_them - few) * dtype.itemsize + size
 
 
 def pass_bytes(config: ModelConfig, dtype: torch.dtype, tensor_parallel: int, tokens: int) -> int:

@@ -93,7 +93,7 @@ def check_job(config: JobConfig) -> Job:
         if stored.trained != model.trained:  # config.json does not name the head
             task = fit_task(config.task, task, stored, located.path)
             requests = task.requests(prompt_format)
-        model = replace(model, tie_embeddings=stored.tie_embeddings, trained=stored.trained)
+        model = replace(stored, eos_token_ids=model.eos_token_ids)
         weights = checkpoint_fingerprint(checkpoint, adapter)
     return Job(
         config=config,

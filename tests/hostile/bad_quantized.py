@@ -16,6 +16,7 @@ GPTQ = {"quant_method": "gptq", "bits": 4}
 FOUR_BITS = {"quant_method": "bitsandbytes", "load_in_4bit": True}
 FP8 = {"quant_method": "fp8", "activation_scheme": "static"}
 PACKED = {"quant_method": "compressed-tensors", "format": "pack-quantized"}
+BLOCKS = {"num_bits": 8, "block_structure": [0, 1]}
 INTEGERS, HALVES = torch.zeros(128, 16, dtype=torch.int32), torch.ones(2, 128).half()
 
 
@@ -97,5 +98,30 @@ QUANTIZED = {
     ),
     "fp8 that is not fp8": upload(
         "must be stored as F8_E4M3", FP8, weight=torch.ones(128, 128), weight_scale=torch.ones(1)
+    ),
+    "fp8 whose scales are no blocks": upload(
+        r"weight_scale_inv: shape \[7\] does not fit",
+        FP8 | {"weight_block_size": [64, 64]},
+        weight=torch.ones(128, 128).to(torch.float8_e4m3fn),
+        weight_scale_inv=torch.ones(7),
+    ),
+    "GPTQ of two versions": config(
+        "checkpoint_format and format contradict",
+        quantization_config=GPTQ | {"checkpoint_format": "gptq", "format": "gptq_v2"},
+    ),
+    "compressed-tensors of 7 bits": config(
+        "num_bits of pack-quantized must be 4 or 8, got 7",
+        quantization_config=PACKED | {"config_groups": {"a": {"weights": {"num_bits": 7}}}},
+    ),
+    "compressed-tensors of blocks of nothing": config(
+        "block_structure must be a positive",
+        quantization_config=PACKED | {"config_groups": {"a": {"weights": BLOCKS}}},
+    ),
+    "GPTQ whose groups are others than it says": upload(
+        "its scales are of groups of 64 inputs, quantization_config says 128",
+        GPTQ | {"group_size": 128},
+        qweight=INTEGERS.T.contiguous(),
+        scales=HALVES,
+        qzeros=INTEGERS[:2],
     ),
 }  # fmt: skip

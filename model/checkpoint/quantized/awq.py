@@ -4,6 +4,7 @@ I input and O output features, G groups of inputs. Eight numbers of 4 bits of ne
 bits, in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest bits on.
 """
 
+from model.checkpoint.quantized.kept import Kept
 from model.checkpoint.quantized.packed_bits import require_part, unpacked
 from model.checkpoint.quantized.quantized_weight import SIXTEEN_BITS, Parts, QuantizedWeight
 from model.linear.grid import Grid
@@ -27,4 +28,4 @@ def awq_weight(parts: Parts) -> QuantizedWeight:
         scales = parts["scales"][:].float()
         return Grid(4, codes.T.contiguous(), scales.T.contiguous(), zeros.T.float().contiguous())
 
-    return QuantizedWeight((outputs, inputs), read)
+    return QuantizedWeight((outputs, inputs), read, Kept(outputs, inputs, 4, inputs // G))

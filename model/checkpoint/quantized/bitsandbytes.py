@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.checkpoint.quantized.kept import Kept
 from model.checkpoint.quantized.packed_bits import require_part
 from model.checkpoint.quantized.quantized_weight import Parts, QuantizedWeight
 from model.json_values import parsed_object, positive_integer, short
@@ -21,6 +22,8 @@ STATES = ("quant_state.bitsandbytes__nf4", "quant_state.bitsandbytes__fp4")
 NESTED = {"nested_absmax", "nested_quant_map"}
 _SCALE = 7.874015718698502e-3  # 1 / 127, as bitsandbytes has it
 _LARGEST = 1 << 31
+# By `bnb_4bit_quant_storage` the bytes are stored as if they were numbers: FSDP shards tensors of one type.
+_BYTES = {"U8": 1, "I8": 1, "F16": 2, "BF16": 2, "F32": 4}
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,20 @@ class _State:
     block: int
     nested_block: int
     offset: float
+    table: str
 
 
 def four_bit_weight(parts: Parts) -> QuantizedWeight:
-    """From weight [n / 2, 1], absmax, quant_map, a state, perhaps nested ones; ValueError if unfit."""
+    """From weight [n / 2, 1], absmax, quant_map, a state, perhaps nested ones; ValueError if they don't fit.
+
+    A weight whose bytes are stored as numbers of b bytes has [n / 2 b, 1] of them.
+    """
     state = _state(parts)
     outputs, inputs = state.shape
     blocks = -(-outputs * inputs // state.block)
     nested = parts.named() >= NESTED
-    require_part(parts.name("weight"), parts["weight"], ["U8"], [-(-outputs * inputs // 2), 1])
+    size = _BYTES.get(parts["weight"].get_dtype(), 1)
+    require_part(parts.name("weight"), parts["weight"], [*_BYTES], [-(-outputs * inputs // (2 * size)), 1])
     require_part(parts.name("quant_map"), parts["quant_map"], ["F32"], [16])
     require_part(parts.name("absmax"), parts["absmax"], ["U8" if nested else "F32"], [blocks])
     if nested:
@@ -46,13 +54,13 @@ def four_bit_weight(parts: Parts) -> QuantizedWeight:
         require_part(parts.name("nested_quant_map"), parts["nested_quant_map"], ["F32"], [256])
 
     def read() -> Codebook:
-        halves = parts["weight"][:].view(-1)  # [n / 2]
+        halves = parts["weight"][:].view(-1).view(torch.uint8)  # [n / 2]
         codes = (
             torch.stack([halves >> 4, halves & 15], dim=-1).view(-1)[: outputs * inputs].view(outputs, inputs)
         )
         return Codebook(codes, parts["quant_map"][:], _largest(parts, state, nested), state.block)
 
-    return QuantizedWeight((outputs, inputs), read)
+    return QuantizedWeight((outputs, inputs), read, Kept(outputs, inputs, 4, state.block, state.table))
 
 
 def eight_bit_weight(parts: Parts) -> QuantizedWeight:
@@ -67,7 +75,7 @@ def eight_bit_weight(parts: Parts) -> QuantizedWeight:
         scales = (parts["SCB"][:] * _SCALE)[:, None]
         return Grid(8, codes, scales, torch.full_like(scales, 128))
 
-    return QuantizedWeight((outputs, inputs), read)
+    return QuantizedWeight((outputs, inputs), read, Kept(outputs, inputs, 8, inputs))
 
 
 def _largest(parts: Parts, state: _State, nested: bool) -> Tensor:  # of each block
@@ -96,4 +104,5 @@ def _state(parts: Parts) -> _State:
         block=positive_integer(data.get("blocksize"), "blocksize", _LARGEST, name),
         nested_block=positive_integer(data.get("nested_blocksize", 256), "nested_blocksize", _LARGEST, name),
         offset=float(offset),
+        table=part,
     )

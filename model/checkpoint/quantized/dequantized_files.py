@@ -103,7 +103,7 @@ def _weight(parts: Parts, stated: Stated) -> QuantizedWeight:
             stated,
             gptq.REQUIRED,
             gptq.OPTIONAL,
-            lambda of: gptq_weight(of, stated.bits, stated.less_one),
+            lambda of: gptq_weight(of, stated.bits[0], stated.less_one),
         )
     if stated.method == BITSANDBYTES:
         if "SCB" in parts:
@@ -116,7 +116,7 @@ def _weight(parts: Parts, stated: Stated) -> QuantizedWeight:
     if "weight_packed" in parts:
         optional = {"weight_zero_point", "weight_g_idx"}
         required = {"weight_packed", "weight_scale", "weight_shape"}
-        return _complete(parts, stated, required, optional, packed_weight)
+        return _complete(parts, stated, required, optional, lambda of: packed_weight(of, stated.bits))
     if "weight" in parts and parts["weight"].get_dtype() == "I8":
         return _complete(parts, stated, {"weight", "weight_scale"}, {"weight_zero_point"}, signed_weight)
     scale = "weight_scale_inv" if "weight_scale_inv" in parts else "weight_scale"
@@ -136,4 +136,18 @@ def _complete(
         )
     if more := parts.named() - required - optional:
         raise ValueError(f"{parts.name(min(more))}: is no part that a weight in {stated.method} has")
-    return read(parts)
+    weight = read(parts)
+    _check_groups(weight, parts.module, stated)
+    return weight
+
+
+def _check_groups(weight: QuantizedWeight, module: str, stated: Stated) -> None:
+    """How many inputs share a scale follows from shapes, unless groups are told one by one."""
+    kept = weight.kept
+    if kept is None or kept.table or kept.groups is not None:
+        return
+    if stated.groups and kept.group not in (*stated.groups, kept.inputs):
+        raise ValueError(
+            f"{module}: its scales are of groups of {kept.group} inputs, quantization_config says "
+            f"{' or '.join(map(str, stated.groups))}"
+        )

@@ -35,7 +35,7 @@ class Scaled:
 def fp8_weight(parts: Parts, block: tuple[int, int] | None) -> QuantizedWeight:
     """From weight [O, I] and weight_scale, [] or [1] for all or [O, 1] for each output.
 
-    With `block` weight_scale or weight_scale_inv [O / A, I / B]. ValueError if they don't fit.
+    With `block` weight_scale or weight_scale_inv [O / A, I / B], rounded up. ValueError if they don't fit.
     """
     outputs, inputs = require_part(parts.name("weight"), parts["weight"], ["F8_E4M3"])
     part = "weight_scale_inv" if "weight_scale_inv" in parts else "weight_scale"
@@ -44,7 +44,7 @@ def fp8_weight(parts: Parts, block: tuple[int, int] | None) -> QuantizedWeight:
         sizes, block_of = [1, 1], (outputs, inputs)
     elif shape in ([outputs], [outputs, 1]):
         sizes, block_of = [outputs, 1], (1, inputs)
-    elif block:
+    elif block and len(shape) == 2:
         block_of = block
         sizes = [-(-outputs // block[0]), -(-inputs // block[1])]
     else:
@@ -57,4 +57,4 @@ def fp8_weight(parts: Parts, block: tuple[int, int] | None) -> QuantizedWeight:
         scales = parts[part][()].float().reshape(sizes)
         return Scaled(parts["weight"][:], scales, block_of)
 
-    return QuantizedWeight((outputs, inputs), read, stays_small=False)
+    return QuantizedWeight((outputs, inputs), read)

@@ -8,6 +8,7 @@ group of each input.
 
 import torch
 
+from model.checkpoint.quantized.kept import Kept
 from model.checkpoint.quantized.packed_bits import require_part, unpacked
 from model.checkpoint.quantized.quantized_weight import SIXTEEN_BITS, Parts, QuantizedWeight
 from model.linear.grid import Grid
@@ -49,4 +50,7 @@ def gptq_weight(parts: Parts, bits: int, less_one: bool) -> QuantizedWeight:
         scales = parts["scales"][:].float()
         return Grid(bits, codes, scales.T.contiguous(), zeros.T.float().contiguous(), groups)
 
-    return QuantizedWeight((outputs, inputs), read)
+    kept = Kept(outputs, inputs, bits, inputs // G)
+    if groups is not None:
+        kept = Kept(outputs, inputs, bits, groups=groups, count=G)
+    return QuantizedWeight((outputs, inputs), read, kept)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from model.checkpoint.quantized.kept import Kept
 from model.checkpoint.tensor_files import Slices, StoredTensor
 
 SIXTEEN_BITS = ("F16", "BF16", "F32")  # of scales: in 16 bits, or more
@@ -33,7 +34,7 @@ class QuantizedWeight:
 
     shape: tuple[int, ...]
     read: Callable[[], Quantized]
-    stays_small: bool = True  # in memory, where weights are kept as they are stored
+    kept: Kept | None = None  # how it lies in memory, where weights stay as they are stored; None: as numbers
 
     def get_shape(self) -> list[int]:
         return [*self.shape]
@@ -46,7 +47,10 @@ class QuantizedWeight:
 
 
 class Parts:
-    """The stored tensors of one weight, by what they are to it, with their own names for messages."""
+    """The stored tensors of one weight, by what they are to it, with their own names for messages.
+
+    `parts[part][:]` reads one; `[()]` also one that may be a single number without an axis.
+    """
 
     def __init__(self, module: str, stored: Mapping[str, tuple[str, StoredTensor]]) -> None:
         self.module = module

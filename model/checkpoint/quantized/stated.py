@@ -26,7 +26,8 @@ _READ = (
 @dataclass(frozen=True)
 class Stated:
     method: str
-    bits: int = 0  # of GPTQ
+    bits: tuple[int, ...] = ()  # of a code, one of these
+    groups: tuple[int, ...] = ()  # inputs that share a scale, one of these; (): it is not said
     less_one: bool = False  # GPTQ's zeros
     block: tuple[int, int] | None = None  # of fp8
 
@@ -60,16 +61,13 @@ def stated_quantization(folder: Path, names: Collection[str], config: dict[str, 
 def _stated(method: str, entry: dict[str, Any], source: str) -> Stated:
     if method == AWQ:
         width = entry.get("bits", entry.get("w_bit"))
-        version = entry.get("version", "gemm")
+        version = _one_of(entry, "version", "format", source) or "gemm"
         _require(type(width) is int and width == 4, f"{source}: bits of AWQ must be 4, got {short(width)}")
-        _require(
-            isinstance(version, str) and version.lower() == "gemm",
-            f"{source}: version of AWQ must be gemm, got {short(version)}",
-        )
-        return Stated(AWQ, 4)
+        _require(version == "gemm", f"{source}: version of AWQ must be gemm, got {short(version)}")
+        return Stated(AWQ, (4,), _groups([entry]))
     if method == GPTQ:
         bits: Any = entry.get("bits")
-        kind = entry.get("checkpoint_format") or "gptq"
+        kind = _one_of(entry, "checkpoint_format", "format", source) or "gptq"
         _require(
             type(bits) is int and bits in (4, 8), f"{source}: bits of GPTQ must be 4 or 8, got {short(bits)}"
         )
@@ -78,13 +76,31 @@ def _stated(method: str, entry: dict[str, Any], source: str) -> Stated:
             f"{source}: checkpoint_format of GPTQ must be gptq or gptq_v2, got "
             f"{'marlin' if entry.get('is_marlin_format') else short(kind)}",
         )
-        return Stated(GPTQ, bits, less_one=kind == "gptq")
+        # With `dynamic` some modules have groups of their own.
+        groups = () if entry.get("dynamic") else _groups([entry])
+        return Stated(GPTQ, (bits,), groups, less_one=kind == "gptq")
     if method == COMPRESSED:
-        _check_compressed(entry, source)
-    return Stated(method, block=_block(entry, source))
+        return _compressed(entry, source)
+    return Stated(method, block=_block(entry.get("weight_block_size"), "weight_block_size", source))
 
 
-def _check_compressed(entry: dict[str, Any], source: str) -> None:
+def _one_of(entry: dict[str, Any], key: str, other: str, source: str) -> str | None:
+    """What a key says, or another that some programs write in its place, in lower case."""
+    given = [entry[name] for name in (key, other) if entry.get(name) is not None]
+    values = {value.lower() if isinstance(value, str) else short(value) for value in given}
+    if len(values) > 1:
+        raise ValueError(
+            f"{source}: {key} and {other} contradict each other: {', '.join(map(short, sorted(values)))}"
+        )
+    return next(iter(values), None)
+
+
+def _groups(settings: list[dict[str, Any]]) -> tuple[int, ...]:
+    sizes = [setting.get("group_size", setting.get("q_group_size")) for setting in settings]
+    return tuple(sorted({size for size in sizes if type(size) is int and size > 0}))
+
+
+def _compressed(entry: dict[str, Any], source: str) -> Stated:
     found = entry.get("format")
     _require(
         isinstance(found, str) and found in _FORMATS,
@@ -98,15 +114,33 @@ def _check_compressed(entry: dict[str, Any], source: str) -> None:
         not sparsity or kind in (None, "dense"),
         f"{source}: sparsity_config: weights with gaps are not read, got {short(kind)}",
     )
+    groups = entry.get("config_groups")
+    schemes = [*groups.values()] if isinstance(groups, dict) else []
+    given = [scheme.get("weights") for scheme in schemes if isinstance(scheme, dict)]
+    settings: list[dict[str, Any]] = [one for one in given if isinstance(one, dict)]
+    bits = [one.get("num_bits") for one in settings]
+    if found == "pack-quantized":
+        for width in bits:
+            _require(
+                type(width) is int and width in (4, 8),
+                f"{source}: num_bits of pack-quantized must be 4 or 8, got {short(width)}",
+            )
+    blocks = {_block(one.get("block_structure"), "block_structure", source) for one in settings}
+    _require(len(blocks - {None}) < 2, f"{source}: block_structure must be one for all weights")
+    return Stated(
+        COMPRESSED,
+        tuple(sorted({width for width in bits if type(width) is int})) or (4, 8),
+        _groups(settings),
+        block=next(iter(blocks - {None}), None),
+    )
 
 
-def _block(entry: dict[str, Any], source: str) -> tuple[int, int] | None:
-    block = entry.get("weight_block_size")
+def _block(block: Any, key: str, source: str) -> tuple[int, int] | None:
     if block is None:
         return None
     if not isinstance(block, list) or len(block) != 2:
-        raise ValueError(f"{source}: weight_block_size must be two numbers, got {short(block)}")
-    rows, columns = (positive_integer(size, "weight_block_size", 1 << 20, source) for size in block)
+        raise ValueError(f"{source}: {key} must be two numbers, got {short(block)}")
+    rows, columns = (positive_integer(size, key, 1 << 20, source) for size in block)
     return rows, columns
 
 

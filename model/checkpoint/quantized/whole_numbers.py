@@ -5,27 +5,32 @@ those of neighbouring inputs share 32 bits, the first in the lowest ones, and ze
 outputs. The format: compressed_tensors.compressors, vllm-project/compressed-tensors.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from model.checkpoint.quantized.kept import Kept
 from model.checkpoint.quantized.packed_bits import require_part, unpacked
 from model.checkpoint.quantized.quantized_weight import SIXTEEN_BITS, Parts, QuantizedWeight
 from model.linear.grid import Grid
 
 
-def packed_weight(parts: Parts) -> QuantizedWeight:
+def packed_weight(parts: Parts, widths: Sequence[int]) -> QuantizedWeight:
     """From weight_packed [O, I * bits / 32], weight_shape, weight_scale [O, G] and what else is stored.
 
-    That is weight_zero_point [O * bits / 32, G] and weight_g_idx [I]. ValueError if they don't fit.
+    That is weight_zero_point [O * bits / 32, G] and weight_g_idx [I]. `widths`: the bits are one of these.
+    ValueError if they don't fit.
     """
     outputs, packed = require_part(parts.name("weight_packed"), parts["weight_packed"], ["I32"])
     require_part(parts.name("weight_shape"), parts["weight_shape"], ["I64", "I32"], [2])
     shape = parts["weight_shape"][:].tolist()
     inputs = shape[1]
-    bits = next((bits for bits in (4, 8) if packed == -(-inputs * bits // 32)), None)
+    bits = next((bits for bits in widths if packed == -(-inputs * bits // 32)), None)
     if shape[0] != outputs or inputs < 1 or bits is None:
         raise ValueError(
-            f"{parts.name('weight_shape')}: {shape} of 4 or 8 bits are not {[outputs, packed]} packed"
+            f"{parts.name('weight_shape')}: {shape} of {' or '.join(map(str, widths))} bits are not "
+            f"{[outputs, packed]} packed"
         )
     G = _groups(parts, outputs, inputs)
     zeros_packed = "weight_zero_point" in parts
@@ -43,7 +48,10 @@ def packed_weight(parts: Parts) -> QuantizedWeight:
             zeros = unpacked(packed_zeros, bits)[:, :outputs].T.float().contiguous()
         return Grid(bits, codes, scales, zeros, order)
 
-    return QuantizedWeight((outputs, inputs), read)
+    kept = Kept(outputs, inputs, bits, inputs // G)
+    if order is not None:
+        kept = Kept(outputs, inputs, bits, groups=order, count=G)
+    return QuantizedWeight((outputs, inputs), read, kept)
 
 
 def signed_weight(parts: Parts) -> QuantizedWeight:
@@ -62,7 +70,7 @@ def signed_weight(parts: Parts) -> QuantizedWeight:
             zeros = zeros + parts["weight_zero_point"][:].float().reshape(-1, G)
         return Grid(8, codes, scales, zeros)
 
-    return QuantizedWeight((outputs, inputs), read)
+    return QuantizedWeight((outputs, inputs), read, Kept(outputs, inputs, 8, inputs // G))
 
 
 def _groups(parts: Parts, outputs: int, inputs: int) -> int:

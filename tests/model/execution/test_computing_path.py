@@ -1,16 +1,21 @@
 """What the engine says of the way on which it computes."""
 
+import re
+
 import pytest
 import torch
 
 from benchmarks.random_checkpoint import SIZES
 from model.attention import flash
+from model.checkpoint.load import check_checkpoint
 from model.config import ModelConfig
 from model.engine import Engine
 from model.execution.computing_path import expected_path
 from model.kernels.compiled_kernels import compiled_operators
 from model.linear.choose import layout_for
 from model.linear.panels import compiled_for, panels
+from tests.model.checkpoint.quantized.quantized_upload import write_upload
+from tests.model.checkpoint.quantized.test_bitsandbytes import EIGHT, eight_bits
 
 
 @pytest.mark.parametrize("compiler", [True, False])
@@ -47,6 +52,20 @@ def test_what_experts_are_compiled_for_is_said(checkpoint, dtype, quantization):
     assert (found == "compiled for AMX") == bool(compiled_operators() and compiled_operators().has_tiles())
     asked = {"quantization": quantization, "attention": "auto", "tensor_parallel": 1}
     assert expected_path(ModelConfig.from_folder(folder), cpu, number, **asked) == engine.path
+
+
+@pytest.mark.parametrize(
+    ("which", "experts"), [(r"(.+self_attn\..+)\.weight", "one by one"), (r"(.+q_proj)\.weight", None)]
+)
+def test_an_upload_in_few_bits_is_expected_as_it_is_computed(checkpoint, which, experts, tmp_path):
+    """Queries alone don't stay in few bits, so that this model computes as a plain one."""
+    cpu, plain = torch.device("cpu"), checkpoint("mixtral")
+    folder, _ = write_upload(eight_bits, EIGHT, plain, tmp_path / "upload", re.compile(which))
+    engine = Engine.load(folder, "float32", kv_cache_tokens=64, device="cpu")
+    asked = {"quantization": "none", "attention": "auto", "tensor_parallel": 1}
+    assert expected_path(check_checkpoint(folder), cpu, torch.float32, **asked) == engine.path
+    expected = experts or expected_path(check_checkpoint(plain), cpu, torch.float32, **asked)["experts"]
+    assert engine.path["experts"] == expected
 
 
 def test_on_a_gpu_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

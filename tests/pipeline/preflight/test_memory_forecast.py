@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.random_checkpoint import SIZES
-from model.config import ModelConfig
+from model.checkpoint.load import check_checkpoint
+from model.config import FewBits, ModelConfig
+from model.machine.budget import weight_bytes
 from pipeline.cluster.devices import Offer
 from pipeline.cluster.resources import Resources
 from pipeline.config.job import JobConfig
 from pipeline.errors import ConfigError
 from pipeline.preflight.job import Job, check_job
 from pipeline.preflight.memory_forecast import forecast_memory, require_memory
+from tests.model.checkpoint.quantized.large_upload import write_large
+from tests.model.checkpoint.quantized.quantized_upload import write_upload
+from tests.model.checkpoint.quantized.test_bitsandbytes import EIGHT, eight_bits
 
 GIB = 1 << 30
 MakeConfig = Callable[..., JobConfig]
@@ -84,12 +90,24 @@ def test_8x7b_in_4_bits_takes_27_gb(mixtral_8x7b: Callable[..., Job], quantizati
     assert f"on a GPU in {quantization};" in str(forecast)
 
 
-def test_an_upload_in_4_bits_needs_what_is_stored(mixtral_8x7b: Callable[..., Job]) -> None:
-    job = mixtral_8x7b(1)
-    sizes = SIZES["8x7b"] | {"max_position_embeddings": 32768}
-    entry = {"quant_method": "awq", "bits": 4, "group_size": 128}
-    upload = replace(job, model=ModelConfig.from_dict(sizes | {"quantization_config": entry}))
-    assert forecast_memory(upload, on_gpus=True).needed.weights < 27e9
+@pytest.mark.parametrize("name", ["awq", "nf4"])
+def test_an_upload_in_4_bits_needs_what_is_stored(
+    mixtral_8x7b: Callable[..., Job], name: str, tmp_path: Path
+) -> None:
+    upload = replace(mixtral_8x7b(1), model=check_checkpoint(write_large(tmp_path, name)))
+    forecast = forecast_memory(upload, on_gpus=True)
+    assert forecast.needed.weights < 27e9
+    assert str(forecast).startswith("29.9 GiB (weights 24.8 GiB, cache 4.0 GiB, a step 1.1 GiB)")
+
+
+def test_a_job_knows_what_its_upload_takes(make_config: MakeConfig, tmp_path: Path) -> None:
+    """Though config.json says nothing of bits: `plan` and a run ask for the same."""
+    folder, _ = write_upload(eight_bits, EIGHT, Path("configs/demo/tiny-mixtral"), tmp_path / "upload")
+    job = check_job(make_config([], model={"path": str(folder)}))
+    assert job.model.few_bits == check_checkpoint(folder).few_bits
+    weights = forecast_memory(job, on_gpus=False).needed.weights
+    assert weights == weight_bytes(job.model, torch.float32)
+    assert weights < 0.4 * weight_bytes(replace(job.model, few_bits=FewBits()), torch.float32)
 
 
 def test_what_is_not_known_is_not_refused(

@@ -12,6 +12,10 @@ def compressed(weight, kind, **args):
     outputs, inputs = weight.shape
     if args["strategy"] == "group":
         grouped = weight.view(outputs, inputs // args["group_size"], -1)
+    elif args["strategy"] == "block":
+        rows, columns = args["block_structure"]  # which divide the weight
+        blocks = weight.view(outputs // rows, rows, inputs // columns, columns)
+        grouped = blocks.transpose(1, 2).flatten(2)
     else:
         grouped = weight.view((1, 1, -1) if args["strategy"] == "tensor" else (outputs, 1, inputs))
     scales, zeros = calculate_qparams(grouped.amin(-1), grouped.amax(-1), settings)

@@ -32,24 +32,39 @@ def only_weight(tensors, entry, folder):
     return quantized.get_slice(name)
 
 
-def require_logits_of_dequantized(quantize, entry, checkpoint, tmp_path):
-    """A checkpoint whose layers are quantized gives the logits of transformers with the dequantized weights.
+def write_upload(quantize, entry, checkpoint, folder, which=_QUANTIZED):
+    """A copy of a checkpoint whose layers (those of names like `which`) are quantized; its numbers.
 
     `quantize(weight)` -> (its parts by their names behind the module's, the weight that they are).
     """
-    quantized, plain = (shutil.copytree(checkpoint, tmp_path / name) for name in ("quantized", "plain"))
+    shutil.copytree(checkpoint, folder)
     stored, numbers = {}, {}
     for name, weight in load_file(checkpoint / "model.safetensors").items():
-        if module := _QUANTIZED.fullmatch(name):
+        if module := which.fullmatch(name):
             parts, numbers[name] = quantize(weight)
             stored |= {f"{module[1]}.{part}": value.contiguous() for part, value in parts.items()}
         else:
             stored[name] = numbers[name] = weight
-    save_file(stored, quantized / "model.safetensors")
-    save_file(numbers, plain / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((quantized / "config.json").read_text())
-    (quantized / "config.json").write_text(json.dumps(config | {"quantization_config": entry}))
-    oracle = AutoModelForCausalLM.from_pretrained(plain)
+    save_file(stored, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": entry}))
+    return folder, numbers
+
+
+def write_plain(numbers, checkpoint, folder):
+    """A copy of a checkpoint with these tensors."""
+    shutil.copytree(checkpoint, folder)
+    save_file(numbers, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def require_logits_of_dequantized(quantize, entry, checkpoint, tmp_path):
+    """A checkpoint whose layers are quantized gives the logits of transformers with the dequantized weights.
+
+    `quantize`: see `write_upload`.
+    """
+    quantized, numbers = write_upload(quantize, entry, checkpoint, tmp_path / "quantized")
+    oracle = AutoModelForCausalLM.from_pretrained(write_plain(numbers, checkpoint, tmp_path / "plain"))
     with torch.inference_mode():
         expected = oracle(torch.tensor([PROMPT])).logits[0]
     torch.testing.assert_close(logits_of(quantized), expected, atol=1e-4, rtol=0)

@@ -20,9 +20,9 @@ FOUR = {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": Fa
 EIGHT = {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True}
 
 
-def four_bits(weight, kind="nf4", nested=True, block=64):
+def four_bits(weight, kind="nf4", nested=True, block=64, storage=torch.uint8):
     packed, state = functional.quantize_4bit(
-        weight, blocksize=block, compress_statistics=nested, quant_type=kind
+        weight, blocksize=block, compress_statistics=nested, quant_type=kind, quant_storage=storage
     )
     parts = {f"weight.{name}": value for name, value in state.as_dict(packed=True).items()}
     return {"weight": packed} | parts, functional.dequantize_4bit(packed, state)
@@ -47,6 +47,18 @@ def test_four_bits_are_bitsandbytes_own_to_the_bit(kind, nested, outputs, inputs
     read = only_weight(stored(parts), FOUR, tmp_path)
     assert torch.equal(read[:], expected)
     assert torch.equal(read[3:7, 5:], expected[3:7, 5:])
+
+
+@pytest.mark.parametrize("storage", [torch.bfloat16, torch.float16, torch.float32, torch.int8])
+def test_bytes_that_are_stored_as_numbers(storage, tmp_path):
+    """`bnb_4bit_quant_storage`, which FSDP with QLoRA needs."""
+    parts, expected = four_bits(torch.randn(40, 64), storage=storage)
+    assert parts["weight"].dtype is storage
+    entry = FOUR | {"bnb_4bit_quant_storage": str(storage).removeprefix("torch.")}
+    assert torch.equal(only_weight(stored(parts), entry, tmp_path)[:], expected)
+    parts["weight"] = parts["weight"][1:]
+    with pytest.raises(ValueError, match="its weight's other parts ask for shape"):
+        write_quantized(stored(parts), entry, tmp_path)
 
 
 def test_eight_bits_are_bitsandbytes_own(tmp_path):
@@ -86,7 +98,7 @@ def test_experts_one_by_one_as_older_uploads_have_them(quantize, entry, checkpoi
         ("weight.absmax", None, "of its weight in bitsandbytes absmax is missing"),
         ("weight.absmax", torch.zeros(3, dtype=torch.uint8), r"other parts ask for shape \[40\]"),
         ("weight.absmax", torch.zeros(40), "must be stored as U8, got F32"),
-        ("weight", torch.zeros(40, 64), "must be stored as U8, got F32"),
+        ("weight", torch.zeros(40, 64), r"ask for shape \[320, 1\], the file has \[40, 64\]"),
         ("weight.nested_quant_map", torch.zeros(3), r"ask for shape \[256\]"),
         ("weight.quant_state.bitsandbytes__nf4", torch.zeros(3, dtype=torch.uint8), "not valid JSON"),
         (

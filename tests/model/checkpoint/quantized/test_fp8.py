@@ -25,10 +25,10 @@ def per_tensor(weight):
     return parts, stored.float() * scale
 
 
-@pytest.mark.parametrize("strategy", ["channel", "tensor"])
+@pytest.mark.parametrize("strategy", ["channel", "tensor", "block"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_compressed_tensors_numbers_are_the_library_s(strategy, dtype, tmp_path):
-    args = FLOAT | {"strategy": strategy}
+    args = FLOAT | {"strategy": strategy} | ({"block_structure": [8, 12]} if strategy == "block" else {})
     parts, expected = compressed(torch.randn(40, 36, dtype=dtype), "float-quantized", **args)
     parts.pop("weight_zero_point", None)
     stored = {f"{Q}.{name}": value for name, value in parts.items()}
@@ -80,3 +80,12 @@ def test_parts_that_do_not_fit_are_named(parts, message, tmp_path):
     stored = {f"{Q}.{name}": value for name, value in (whole | parts).items()}
     with pytest.raises(ValueError, match=message):
         write_quantized(stored, STATIC, tmp_path)
+
+
+@pytest.mark.parametrize("scales", [torch.ones(7), torch.ones(2), torch.ones(3, 2), torch.ones(2, 2, 1)])
+def test_scales_of_other_blocks_are_refused_before_they_are_read(scales, tmp_path):
+    stored = {f"{Q}.weight": torch.zeros(40, 36).to(torch.float8_e4m3fn), f"{Q}.weight_scale_inv": scales}
+    with pytest.raises(
+        ValueError, match=r"weight_scale_inv: (shape .* does not fit|.* ask for shape \[2, 2\])"
+    ):
+        write_quantized(stored, {"quant_method": "fp8", "weight_block_size": [32, 32]}, tmp_path)

@@ -19,10 +19,10 @@ ENTRY = {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True, 
 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [{}, {"checkpoint_format": "gptq_v2"}, {"format": "gptq_v2"}])
 def test_numbers_are_those_of_the_packing_to_the_bit(bits, ordered, version, tmp_path):
-    parts, expected = packed_weights.gptq(torch.randn(24, 32), bits, 16, ordered, less_one=version == 1)
-    entry = ENTRY | {"bits": bits} | ({"checkpoint_format": "gptq_v2"} if version == 2 else {})
+    parts, expected = packed_weights.gptq(torch.randn(24, 32), bits, 16, ordered, less_one=not version)
+    entry = ENTRY | {"bits": bits} | version
     read = only_weight({f"{Q}.{name}": value for name, value in parts.items()}, entry, tmp_path)
     assert torch.equal(read[:], expected)
     del parts["g_idx"]
@@ -71,3 +71,16 @@ def test_parts_that_do_not_fit_are_named(part, value, message, tmp_path):
     changed = {name: tensor for name, tensor in (parts | {part: value}).items() if tensor is not None}
     with pytest.raises(ValueError, match=message):
         write_quantized({f"{Q}.{name}": tensor for name, tensor in changed.items()}, ENTRY, tmp_path)
+
+
+def test_groups_that_do_not_divide_the_inputs_are_not_guessed(tmp_path):
+    """60 inputs in groups of 16 are 4 groups, as groups of 15 would be."""
+    parts, expected = packed_weights.gptq(torch.randn(16, 60), group=16, bits=8)
+    stored = {f"{Q}.{name}": tensor for name, tensor in parts.items()}
+    entry = ENTRY | {"bits": 8}
+    assert torch.equal(only_weight(stored, entry, tmp_path)[:], expected)
+    del stored[f"{Q}.g_idx"]
+    with pytest.raises(
+        ValueError, match="its scales are of groups of 15 inputs, quantization_config says 16"
+    ):
+        write_quantized(stored, entry, tmp_path)

@@ -58,13 +58,19 @@ def test_activation_order(tmp_path):
     ("part", "value", "message"),
     [
         ("weight_shape", None, "of its weight in compressed-tensors weight_shape is missing"),
-        ("weight_shape", torch.tensor([8, -32]), "of 4 or 8 bits are not"),
-        ("weight_shape", torch.tensor([8, 1 << 40]), "of 4 or 8 bits are not"),
+        ("weight_shape", torch.tensor([8, -32]), "of 4 bits are not"),
+        ("weight_shape", torch.tensor([8, 1 << 40]), "of 4 bits are not"),
         ("weight_scale", torch.zeros(7, 2), "does not fit a weight of shape"),
         ("weight_scale", torch.zeros(8, 3), "does not fit a weight of shape"),
         ("weight_scale", torch.zeros(8, 2, dtype=torch.int32), "must be stored as F16, BF16, F32"),
         ("weight_g_idx", torch.full((32,), -1), "names a group that is not there"),
         ("weight_zero_point", torch.zeros(8, 2, dtype=torch.int32), r"ask for shape \[1, 2\]"),
+        (
+            "weight_packed",
+            torch.zeros(8, 8, dtype=torch.int32),
+            r"\[8, 32\] of 4 bits are not \[8, 8\] packed",
+        ),
+        ("weight_scale", torch.zeros(8, 4), "of groups of 8 inputs, quantization_config says 16"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(part, value, message, tmp_path):
@@ -73,3 +79,22 @@ def test_parts_that_do_not_fit_are_named(part, value, message, tmp_path):
     stored = {f"{Q}.{name}": tensor for name, tensor in changed.items()}
     with pytest.raises(ValueError, match=message):
         write_quantized(stored, entry(PACKED, **GROUPED), tmp_path)
+
+
+@pytest.mark.parametrize("bits", [3, 7, "4"])
+def test_bits_that_are_not_read_are_refused_whatever_the_shapes(bits, tmp_path):
+    """3 bits of 8 inputs fill as many words as 4, and 7 once had the shape of 8."""
+    parts, _ = compressed(torch.randn(8, 8), PACKED, **CHANNEL | {"num_bits": 4})
+    stored = {f"{Q}.{name}": value for name, value in parts.items()}
+    with pytest.raises(ValueError, match="num_bits of pack-quantized must be 4 or 8, got"):
+        write_quantized(stored, entry(PACKED, **CHANNEL | {"num_bits": bits}), tmp_path)
+
+
+def test_several_groups_of_layers(tmp_path):
+    """Bits and groups are those of one of them."""
+    several = entry(PACKED, **GROUPED)
+    several["config_groups"]["other"] = {"weights": CHANNEL | {"group_size": None}}
+    for args in (GROUPED, CHANNEL):
+        parts, expected = compressed(torch.randn(8, 32), PACKED, **args)
+        stored = {f"{Q}.{name}": value for name, value in parts.items()}
+        assert torch.equal(only_weight(stored, several, tmp_path)[:], expected)
