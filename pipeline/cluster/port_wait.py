@@ -1,4 +1,7 @@
-"""The wait for the port of a Ray that starts. Ray's own holds Python's lock: nothing hears a signal then."""
+"""The wait for the port of a Ray that starts, during which signals are heard.
+
+Ray's own wait holds Python's global lock for up to 30 seconds, so that no thread and no signal handler runs.
+"""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +16,7 @@ _SECONDS_BETWEEN_LOOKS = 0.05
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have Ray, in the block, look for the port again and again, and let other threads run in between.
+    """Inside the block Ray looks for the port again and again, and other threads run in between.
 
     Versions of Ray that wait in another way are left alone.
     """
@@ -23,13 +26,11 @@ def interruptible() -> Iterator[None]:
         yield
         return
 
-    def wait(
-        folder: str, node_id: str, name: str, timeout_ms: int = 30_000, poll_interval_ms: int = 100
-    ) -> int:
+    def wait(folder: str, node_id: str, name: str, timeout_ms: int = 30_000) -> int:
         deadline = time.monotonic() + timeout_ms / 1000
         while True:
             try:
-                return int(whole(folder, node_id, name, timeout_ms=0, poll_interval_ms=poll_interval_ms))
+                return int(whole(folder, node_id, name, timeout_ms=0))
             except RuntimeError:  # it is not there yet
                 if time.monotonic() >= deadline:
                     raise
